@@ -1,0 +1,130 @@
+//! From the name or path in a recipe to splits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::known::{self, Network, Progress};
+use super::source::{InMemory, Source};
+use super::split::{self, Splits, Validation};
+use super::sprites::Sprites;
+use super::digits;
+use crate::error::{Error, Result};
+
+/// The `[data]` table of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// `digits`, `sprites`, `mnist`, `fashion-mnist`, or a path to IDX files.
+    pub source: String,
+    /// How many images a generator makes for training (and a sixth of it for the test).
+    pub count: usize,
+    /// Share or number of training images held out for validation, or `"test"` to validate on the test split.
+    pub validation: Validation,
+    /// Share of the images held out for the test when the source brings no test set of its own.
+    pub test: f64,
+    /// Use only the first so many training images; 0 for all.
+    pub limit: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { source: "digits".into(), count: 30_000, validation: Validation::Fraction(0.1), test: 0.1, limit: 0 }
+    }
+}
+
+/// Most images the `digits` generator is asked for.
+const MAX_COUNT: usize = 10_000_000;
+
+impl DataConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        if self.source.is_empty() {
+            let help = "for example `--data mnist` or `--data digits`";
+            return Err(Error::config("data.source", "a name or a path", "nothing", help));
+        }
+        if !(1..=MAX_COUNT).contains(&self.count) {
+            let (expected, found) = (format!("a number from 1 to {MAX_COUNT}"), self.count.to_string());
+            return Err(Error::config("data.count", expected, found, "choose another number"));
+        }
+        if !(0.0..1.0).contains(&self.test) {
+            let found = self.test.to_string();
+            return Err(Error::config("data.test", "a share in [0, 1)", found, "for example `data.test = 0.1`"));
+        }
+        Ok(())
+    }
+}
+
+/// Opens the source and splits it; `seed` decides what a generator makes and what is held out.
+///
+/// A known set that is not on this machine is downloaded, unless the environment variable `ELBO_OFFLINE` is set; `progress` is told how far
+/// that is.
+///
+/// # Errors
+/// [`Error::Data`] or [`Error::Download`] when the source cannot be read, [`Error::Config`] when the splits cannot be made.
+///
+/// ```
+/// use elbo::data::{self, DataConfig};
+///
+/// let config = DataConfig { count: 200, ..Default::default() };
+/// let splits = data::open(&config, 0, &mut |_| {}).unwrap();
+/// assert_eq!((splits.train.len(), splits.test.len()), (180, 33));
+/// ```
+pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Splits> {
+    config.check()?;
+    let splits = match config.source.as_str() {
+        "digits" => {
+            // One generator, two seeds: no test image is a training image.
+            let train = digits::generate(seed, config.count);
+            let test = digits::generate(seed ^ TEST_SEED, (config.count / 6).max(1));
+            with_test(train, test, config, seed)
+        }
+        "sprites" => split::split_single(Arc::new(Sprites::new()), config.test, config.validation, seed),
+        name if known::known_names().any(|known| known == name) => {
+            let (train, test) = load_known(name, progress)?;
+            with_test(train, test, config, seed)
+        }
+        path => open_path(Path::new(path), config, seed),
+    }?;
+    Ok(limited(splits, config.limit))
+}
+
+/// Flips the seed of the test part of a generated set.
+const TEST_SEED: u64 = 0x7465_7374_5f73_6574;
+
+fn load_known(name: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(InMemory, InMemory)> {
+    let network = if std::env::var_os("ELBO_OFFLINE").is_some() { Network::Offline } else { Network::Allowed };
+    known::load_observed(name, None, network, progress)
+}
+
+fn with_test(train: InMemory, test: InMemory, config: &DataConfig, seed: u64) -> Result<Splits> {
+    split::split_with_test(Arc::new(train), Arc::new(test), config.validation, seed)
+}
+
+fn open_path(path: &Path, config: &DataConfig, seed: u64) -> Result<Splits> {
+    if !path.exists() {
+        let name = path.to_string_lossy();
+        let names = || ["digits", "sprites"].into_iter().chain(known::known_names());
+        let list = names().collect::<Vec<_>>().join(", ");
+        let help = match known::did_you_mean(&name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "check the path for a typing mistake".into(),
+        };
+        return Err(Error::data(path, "source", format!("one of {list}, or a path that exists"), "neither", help));
+    }
+    match known::open_idx(path)? {
+        (train, Some(test)) => with_test(train, test, config, seed),
+        (all, None) => split::split_single(Arc::new(all) as Arc<dyn Source>, config.test, config.validation, seed),
+    }
+}
+
+fn limited(mut splits: Splits, limit: usize) -> Splits {
+    if limit > 0 {
+        splits.train = splits.train.take(limit);
+    }
+    splits
+}

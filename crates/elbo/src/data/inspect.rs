@@ -1,0 +1,545 @@
+//! The data doctor: what is in a data set, and what in it would spoil a training run.
+//!
+//! Numbers are those of the train part, since that is what a model learns from; the other parts are counted, and
+//! searched for images that are also in the train part. Sets in memory are looked at whole. Of a set that renders its
+//! images one by one, at most [`SAMPLE`] per part are looked at, evenly spaced over its length so that every factor of
+//! variation is met, and the report says so.
+//!
+//! A finding is a note (worth knowing, harmless) or a warning (likely to spoil the result), and every one says what to
+//! do. Nothing is repaired here: the bytes that are reported are the bytes that are trained on.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::split::{Splits, Subset};
+
+/// Most images looked at in each part of a set that is not in memory.
+pub const SAMPLE: usize = 20_000;
+
+/// Images a thread looks at before results are joined.
+const BLOCK: usize = 1024;
+
+/// What a data set contains.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataReport {
+    /// The source's name.
+    pub name: String,
+    /// Number of images in each part.
+    pub splits: SplitCounts,
+    /// Channels, height and width of one image.
+    pub shape: [usize; 3],
+    /// Smallest and largest value as the model sees it, `byte / 255`.
+    pub range: [f64; 2],
+    /// Smallest and largest byte.
+    pub range_bytes: [u8; 2],
+    /// Mean over all values of the train part, in 0..1.
+    pub mean: f64,
+    /// Standard deviation over all values of the train part, in 0..1.
+    pub std: f64,
+    /// The classes, in order, and how many of the images looked at belong to each.
+    pub labels: Vec<LabelCount>,
+    /// The source's fingerprint.
+    pub sha256: String,
+    /// Images of the train part that the numbers above come from: all of them, or an evenly spaced sample.
+    pub examined: usize,
+    /// What is worth knowing, warnings first.
+    pub findings: Vec<Finding>,
+}
+
+/// Number of images in each part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SplitCounts {
+    /// For training.
+    pub train: usize,
+    /// For validation; 0 when there is no such part.
+    pub validation: usize,
+    /// For testing.
+    pub test: usize,
+}
+
+/// A class and the number of its images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LabelCount {
+    /// Name of the class.
+    pub name: String,
+    /// Images of it.
+    pub count: usize,
+}
+
+/// How bad a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Likely to spoil the result.
+    Warning,
+    /// Worth knowing, harmless.
+    Note,
+}
+
+/// Something about a data set that its user should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl Finding {
+    fn warning(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, message: message.into(), help: help.into() }
+    }
+
+    fn note(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, message: message.into(), help: help.into() }
+    }
+}
+
+/// Looks at the images and labels of a data set.
+pub fn inspect(splits: &Splits) -> DataReport {
+    let source = splits.train.source();
+    let shape = source.shape();
+    let train = sample(&splits.train);
+    let pixels = Pixels::of(&train);
+    let labels = count_labels(&train);
+    let validation = splits.validation.as_ref();
+    let mut findings: Vec<Finding> = [
+        size_findings(splits, train.len()),
+        pixels.findings(train.len()),
+        copy_findings(splits, &pixels.hashes),
+        label_findings(&labels, &train),
+    ]
+    .concat();
+    findings.sort_by_key(|finding| finding.severity);
+    let (mean, std) = pixels.moments();
+    DataReport {
+        name: source.name().to_owned(),
+        splits: SplitCounts {
+            train: splits.train.len(),
+            validation: validation.map_or(0, Subset::len),
+            test: splits.test.len(),
+        },
+        shape: [shape.channels, shape.height, shape.width],
+        range: pixels.range().map(|byte| f64::from(byte) / 255.0),
+        range_bytes: pixels.range(),
+        mean,
+        std,
+        labels,
+        sha256: source.fingerprint().to_owned(),
+        examined: train.len(),
+        findings,
+    }
+}
+
+/// All of a part in memory; else at most [`SAMPLE`] images, evenly spaced.
+fn sample(part: &Subset) -> Subset {
+    let len = part.len();
+    if part.source().bytes().is_some() || len <= SAMPLE {
+        return part.clone();
+    }
+    let indices: Vec<u32> = (0..SAMPLE).map(|i| part.indices()[i * len / SAMPLE]).collect();
+    Subset::new(part.source().clone(), indices)
+}
+
+/// What a pass over the pixels of a part gathers.
+struct Pixels {
+    /// How often each byte value occurs.
+    histogram: [u64; 256],
+    /// Smallest and largest byte of each position in the image.
+    lowest: Vec<u8>,
+    highest: Vec<u8>,
+    /// Of each image, in order.
+    hashes: Vec<u64>,
+}
+
+impl Pixels {
+    fn of(part: &Subset) -> Self {
+        let starts: Vec<usize> = (0..part.len()).step_by(BLOCK).collect();
+        let empty = || Self::empty(part.source().shape().numel());
+        let blocks = starts.into_par_iter().map(|start| {
+            let mut block = empty();
+            let mut pixels = vec![0; block.lowest.len()];
+            for index in start..part.len().min(start + BLOCK) {
+                part.read(index, &mut pixels);
+                block.add(&pixels);
+            }
+            block
+        });
+        blocks.reduce(empty, Self::joined)
+    }
+
+    fn empty(numel: usize) -> Self {
+        Self { histogram: [0; 256], lowest: vec![255; numel], highest: vec![0; numel], hashes: Vec::new() }
+    }
+
+    fn add(&mut self, pixels: &[u8]) {
+        for &byte in pixels {
+            self.histogram[byte as usize] += 1;
+        }
+        self.lowest.iter_mut().zip(pixels).for_each(|(lowest, &byte)| *lowest = byte.min(*lowest));
+        self.highest.iter_mut().zip(pixels).for_each(|(highest, &byte)| *highest = byte.max(*highest));
+        self.hashes.push(hash(pixels));
+    }
+
+    fn joined(mut self, other: Self) -> Self {
+        self.histogram.iter_mut().zip(other.histogram).for_each(|(count, more)| *count += more);
+        self.lowest.iter_mut().zip(other.lowest).for_each(|(lowest, byte)| *lowest = byte.min(*lowest));
+        self.highest.iter_mut().zip(other.highest).for_each(|(highest, byte)| *highest = byte.max(*highest));
+        self.hashes.extend(other.hashes);
+        self
+    }
+
+    fn range(&self) -> [u8; 2] {
+        let used = |byte: &u8| self.histogram[*byte as usize] > 0;
+        [(0..=255).find(used).unwrap_or(0), (0..=255).rev().find(used).unwrap_or(0)]
+    }
+
+    /// Mean and standard deviation over all values, in 0..1, from exact integer sums.
+    fn moments(&self) -> (f64, f64) {
+        let weighted = |power: u32| {
+            let terms = (0u128..256).zip(self.histogram).map(|(byte, count)| u128::from(count) * byte.pow(power));
+            terms.sum::<u128>() as f64
+        };
+        let count = weighted(0).max(1.0);
+        let mean = weighted(1) / count;
+        let variance = (weighted(2) / count - mean * mean).max(0.0);
+        (mean / 255.0, variance.sqrt() / 255.0)
+    }
+
+    fn findings(&self, images: usize) -> Vec<Finding> {
+        let (numel, range) = (self.lowest.len(), self.range());
+        let mut findings = Vec::new();
+        if images > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
+            let help = "check how the set was made: there is nothing to learn from copies of one image";
+            findings.push(Finding::warning(format!("all {images} images are the same"), help));
+            return findings;
+        }
+        findings.extend(self.constant_pixels(numel, images));
+        findings.extend(range_finding(range));
+        findings.extend(self.copies(images));
+        findings
+    }
+
+    fn constant_pixels(&self, numel: usize, images: usize) -> Option<Finding> {
+        let constant = || self.lowest.iter().zip(&self.highest).filter(|(lowest, highest)| lowest == highest);
+        let (all, zero) = (constant().count(), constant().filter(|(lowest, _)| **lowest == 0).count());
+        if all == 0 || images < 2 {
+            return None;
+        }
+        let values = if zero == all { "always 0".to_owned() } else { format!("always the same ({zero} of them 0)") };
+        let message = format!("{all} of {numel} values are {values} in all {images} images");
+        Some(if all * 20 > numel * 19 {
+            Finding::warning(message, "nearly nothing varies: check how the set was made")
+        } else {
+            Finding::note(message, "harmless, as in a border: the model learns them in its first steps")
+        })
+    }
+
+    fn copies(&self, images: usize) -> Option<Finding> {
+        let distinct = self.hashes.iter().collect::<HashSet<_>>().len();
+        let copies = images - distinct;
+        let message = format!("{copies} of {images} train images are copies of others");
+        let help = "remove the copies, or the model will favour these images";
+        match copies {
+            0 => None,
+            few if few * 100 <= images => Some(Finding::note(message, "harmless at this number")),
+            _ => Some(Finding::warning(message, help)),
+        }
+    }
+}
+
+/// A quick hash: two different images share one with a chance of about `images^2 / 2^65`.
+fn hash(pixels: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    pixels.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn range_finding([lowest, highest]: [u8; 2]) -> Option<Finding> {
+    match (lowest, highest) {
+        (_, 0..=1) => Some(Finding::warning(
+            format!(
+                "the largest byte is {highest}: the values seem to be scaled to 0..1 already, then stored as bytes"
+            ),
+            "store the images with bytes 0..255 (multiply by 255 before converting): the model divides them by 255",
+        )),
+        (56.., _) | (_, ..200) => Some(Finding::note(
+            format!("bytes reach from {lowest} to {highest} of 0..255"),
+            "stretch the contrast if these are ordinary images; leave them if the range carries meaning",
+        )),
+        _ => None,
+    }
+}
+
+fn size_findings(splits: &Splits, examined: usize) -> Vec<Finding> {
+    let train = splits.train.len();
+    let mut findings = Vec::new();
+    if train < 1000 {
+        let message = format!("there are only {train} images to train on");
+        let help = "expect the model to learn them by heart: compare train and validation loss, and keep it small";
+        findings.push(if train < 100 { Finding::warning(message, help) } else { Finding::note(message, help) });
+    }
+    if splits.test.is_empty() {
+        let help = "hold some back for testing (`data.test = 0.1`) to know how good the model is";
+        findings.push(Finding::warning("there are no test images", help));
+    }
+    if splits.validation_is_test {
+        let help = "set `data.validation = 0.1` when the final numbers should be untouched by choices made in training";
+        findings.push(Finding::note("the test part serves for validation too", help));
+    }
+    if examined < train {
+        let message = format!("numbers are from {examined} evenly spaced images of {train}, rendered for the purpose");
+        findings.push(Finding::note(message, "nothing to do"));
+    }
+    findings
+}
+
+/// Test and validation images that the model has seen in training.
+fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<Finding> {
+    let seen: HashSet<_> = train_hashes.iter().collect();
+    let validation = splits.validation.as_ref().filter(|_| !splits.validation_is_test);
+    let parts = [("test", Some(&splits.test)), ("validation", validation)];
+    let parts = parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))));
+    let leaks = parts.filter_map(|(name, part)| {
+        let leaked = Pixels::of(&part).hashes.iter().filter(|hash| seen.contains(hash)).count();
+        let message = format!("{leaked} of {} {name} images are in the train part too", part.len());
+        let help = format!("remove them from one of the two, or the {name} numbers will look too good");
+        match leaked {
+            0 => None,
+            few if few * 100 <= part.len() => Some(Finding::note(message, "harmless at this number")),
+            _ => Some(Finding::warning(message, help)),
+        }
+    });
+    leaks.collect()
+}
+
+fn count_labels(part: &Subset) -> Vec<LabelCount> {
+    let mut counts = HashMap::new();
+    for label in (0..part.len()).filter_map(|index| part.label(index)) {
+        *counts.entry(label as usize).or_insert(0) += 1;
+    }
+    let names = part.source().label_names().iter().enumerate();
+    names.map(|(label, name)| LabelCount { name: name.clone(), count: counts.remove(&label).unwrap_or(0) }).collect()
+}
+
+fn label_findings(labels: &[LabelCount], part: &Subset) -> Vec<Finding> {
+    let labelled: usize = labels.iter().map(|label| label.count).sum();
+    if labelled == 0 {
+        let help = "training needs none; pictures that are coloured by class will be in one colour";
+        return vec![Finding::note("the images have no labels", help)];
+    }
+    let mut findings = Vec::new();
+    let missing: Vec<_> =
+        labels.iter().filter(|label| label.count == 0).map(|label| format!("`{}`", label.name)).collect();
+    if !missing.is_empty() {
+        let help = "check the labels; the model cannot learn what it does not see";
+        findings.push(Finding::warning(format!("no train images of class {}", missing.join(", ")), help));
+    }
+    if labelled < part.len() {
+        let message = format!("{} of {} images have no label", part.len() - labelled, part.len());
+        findings
+            .push(Finding::note(message, "training needs none; such images are left out where classes are compared"));
+    }
+    findings.extend(imbalance(labels));
+    findings
+}
+
+/// Classes of very different size.
+fn imbalance(labels: &[LabelCount]) -> Option<Finding> {
+    let present = || labels.iter().filter(|label| label.count > 0);
+    let (least, most) = (present().min_by_key(|label| label.count)?, present().max_by_key(|label| label.count)?);
+    let message = format!("`{}` has {} images, `{}` only {}", most.name, most.count, least.name, least.count);
+    let help = "expect rare classes to be drawn worse and less often; add images of them if that matters";
+    match most.count / least.count {
+        0..=1 => None,
+        2..=9 => Some(Finding::note(message, help)),
+        _ => Some(Finding::warning(message, help)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::source::{ImageShape, InMemory, Source};
+    use crate::data::split::{Validation, split_with_test};
+    use std::sync::Arc;
+
+    fn noise(count: usize, seed: u32) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+            (state >> 24) as u8
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// A source of 2 x 2 images with classes `a`, `b`, `c`.
+    fn source(pixels: Vec<u8>, label: impl Fn(usize) -> u8) -> Arc<dyn Source> {
+        let labels = (0..pixels.len() / 4).map(label).collect();
+        let names = ["a", "b", "c"].map(String::from).to_vec();
+        Arc::new(InMemory::new("made up", ImageShape::grey(2, 2), pixels, Some(labels), names, "print"))
+    }
+
+    fn report(train: Arc<dyn Source>, test: Arc<dyn Source>) -> DataReport {
+        inspect(&split_with_test(train, test, Validation::NONE, 0).unwrap())
+    }
+
+    /// Severity and message of every finding.
+    fn texts(report: &DataReport) -> Vec<String> {
+        report.findings.iter().map(|finding| format!("{:?}: {}", finding.severity, finding.message)).collect()
+    }
+
+    /// The report on `train` beside a test part that raises no finding.
+    fn of(train: Vec<u8>, label: impl Fn(usize) -> u8) -> DataReport {
+        report(source(train, label), source(noise(400, 99), |i| (i % 3) as u8))
+    }
+
+    #[test]
+    fn a_good_set_has_no_findings_and_right_numbers() {
+        let report = of(noise(8000, 1), |i| (i % 3) as u8);
+        assert_eq!(texts(&report), Vec::<String>::new());
+        assert_eq!(report.splits, SplitCounts { train: 2000, validation: 0, test: 100 });
+        assert_eq!((report.shape, report.range_bytes, report.range), ([1, 2, 2], [0, 255], [0.0, 1.0]));
+        assert_eq!(report.labels.iter().map(|label| label.count).collect::<Vec<_>>(), [667, 667, 666]);
+        assert_eq!((report.name.as_str(), report.sha256.as_str(), report.examined), ("made up", "print", 2000));
+        let values: Vec<f64> = noise(8000, 1).iter().map(|&byte| f64::from(byte) / 255.0).collect();
+        let mean = values.iter().sum::<f64>() / 8000.0;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 8000.0;
+        assert!((report.mean - mean).abs() < 1e-12 && (report.std - variance.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn keys_of_the_json_are_those_promised() {
+        let json = serde_json::to_value(of(noise(8000, 1), |_| 0)).unwrap();
+        for key in ["name", "splits", "shape", "range", "mean", "std", "labels", "sha256", "findings"] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert_eq!(json["findings"][0]["severity"], "warning");
+    }
+
+    #[test]
+    fn constant_pixels_are_noted_and_a_nearly_constant_set_is_warned_of() {
+        let mut pixels = noise(8000, 1);
+        pixels.iter_mut().step_by(4).for_each(|byte| *byte = 0);
+        let report = of(pixels.clone(), |i| (i % 3) as u8);
+        assert_eq!(texts(&report), ["Note: 1 of 4 values are always 0 in all 2000 images"]);
+        pixels.iter_mut().skip(1).step_by(4).for_each(|byte| *byte = 9);
+        let report = of(pixels, |i| (i % 3) as u8);
+        let text = "Note: 2 of 4 values are always the same (1 of them 0) in all 2000 images";
+        assert!(texts(&report).contains(&text.to_owned()), "{:?}", texts(&report));
+    }
+
+    #[test]
+    fn copies_are_counted() {
+        let report = of([noise(7000, 1), noise(1000, 1)].concat(), |i| (i % 3) as u8);
+        assert_eq!(texts(&report), ["Warning: 250 of 2000 train images are copies of others"]);
+        let report = of([noise(7960, 1), noise(40, 1)].concat(), |i| (i % 3) as u8);
+        assert_eq!(texts(&report), ["Note: 10 of 2000 train images are copies of others"]);
+        let report = of([3, 250, 3, 4].repeat(2000), |i| (i % 3) as u8);
+        assert_eq!(texts(&report), ["Warning: all 2000 images are the same"]);
+    }
+
+    #[test]
+    fn test_images_seen_in_training_are_counted() {
+        let label = |i: usize| (i % 3) as u8;
+        let report = report(source(noise(8000, 1), label), source(noise(200, 1), label));
+        assert_eq!(texts(&report), ["Warning: 50 of 50 test images are in the train part too"]);
+        let (train, test) = (source(noise(8000, 1), label), source(noise(200, 1), label));
+        let report = inspect(&split_with_test(train, test, Validation::Test, 0).unwrap());
+        assert_eq!(texts(&report).len(), 2, "the part is searched once: {:?}", texts(&report));
+    }
+
+    #[test]
+    fn unused_range_is_reported() {
+        let bits: Vec<u8> = noise(8000, 1).iter().map(|byte| byte & 1).collect();
+        let report = of(bits, |i| (i % 3) as u8);
+        let range = report.findings.iter().find(|finding| finding.message.contains("largest byte is 1")).unwrap();
+        assert_eq!(range.severity, Severity::Warning);
+        assert!(range.help.contains("multiply by 255"));
+        let dark: Vec<u8> = noise(8000, 1).iter().map(|byte| byte / 2).collect();
+        assert_eq!(texts(&of(dark, |i| (i % 3) as u8)), ["Note: bytes reach from 0 to 127 of 0..255"]);
+        assert_eq!([[0, 255], [55, 200]].map(range_finding), [None, None]);
+        assert!(range_finding([56, 255]).is_some());
+    }
+
+    #[test]
+    fn classes_that_are_empty_rare_or_unknown_are_reported() {
+        let report = of(noise(8000, 1), |_| 1);
+        assert_eq!(texts(&report), ["Warning: no train images of class `a`, `c`"]);
+        let report = of(noise(8000, 1), |i| if i % 100 == 0 { 2 } else { (i % 2) as u8 });
+        assert_eq!(texts(&report), ["Warning: `b` has 1000 images, `c` only 20"]);
+        let bare = InMemory::new("bare", ImageShape::grey(2, 2), noise(8000, 1), None, vec![], "print");
+        let report = super::tests::report(Arc::new(bare), source(noise(400, 99), |_| 0));
+        assert_eq!(texts(&report), ["Note: the images have no labels"]);
+    }
+
+    #[test]
+    fn tiny_sets_and_missing_test_parts_are_warned_of() {
+        let report = of(noise(4, 1), |_| 0);
+        assert!(texts(&report)[0].starts_with("Warning: there are only 1 images to train on"), "{:?}", texts(&report));
+        let all = Subset::all(source(noise(8000, 1), |i| (i % 3) as u8));
+        let splits = Splits { train: all.clone(), validation: None, test: all.take(0), validation_is_test: false };
+        assert_eq!(texts(&inspect(&splits)), ["Warning: there are no test images"]);
+        let splits = Splits { validation: Some(all.take(0)), validation_is_test: true, ..splits };
+        assert!(texts(&inspect(&splits))[1].starts_with("Note: the test part serves for validation"));
+    }
+
+    /// A source too large to look at whole: image `i` holds the bytes of `i`.
+    struct Rendered;
+
+    impl Source for Rendered {
+        fn name(&self) -> &str {
+            "rendered"
+        }
+        fn len(&self) -> usize {
+            500_000
+        }
+        fn shape(&self) -> ImageShape {
+            ImageShape::grey(2, 2)
+        }
+        fn read(&self, index: usize, pixels: &mut [u8]) {
+            pixels.copy_from_slice(&(index as u32).to_le_bytes());
+        }
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+        fn label_names(&self) -> &[String] {
+            &[]
+        }
+        fn fingerprint(&self) -> &str {
+            "rendered"
+        }
+    }
+
+    #[test]
+    fn a_large_rendered_set_is_sampled_over_its_whole_length() {
+        let part = sample(&Subset::all(Arc::new(Rendered)));
+        assert_eq!((part.len(), part.indices()[1], part.indices()[19_999]), (20_000, 25, 499_975));
+        let report = report(Arc::new(Rendered), source(noise(400, 99), |_| 0));
+        assert_eq!((report.examined, report.splits.train), (20_000, 500_000));
+        assert!(texts(&report).iter().any(|text| text.contains("20000 evenly spaced images of 500000")));
+    }
+
+    #[test]
+    fn real_mnist_is_healthy() {
+        if std::env::var_os("ELBO_DATA").is_none() {
+            println!("skipped: ELBO_DATA not set");
+            return;
+        }
+        let (train, test) = crate::data::known::load("mnist", None, crate::data::known::Network::Offline).unwrap();
+        let report = report(Arc::new(train), Arc::new(test));
+        assert!(
+            (report.mean - 0.1307).abs() < 5e-5 && (report.std - 0.3081).abs() < 5e-5,
+            "{} {}",
+            report.mean,
+            report.std
+        );
+        assert_eq!(report.labels[0], LabelCount { name: "0".into(), count: 5923 });
+        assert_eq!(texts(&report), ["Note: 67 of 784 values are always 0 in all 60000 images"]);
+    }
+}

@@ -1,0 +1,590 @@
+//! The sets known by name, `mnist` and `fashion-mnist`: found on disk or fetched, and checked byte for byte; and IDX
+//! files of one's own, given by path.
+//!
+//! A known set is its content, not a file name: whatever is found under the name must have the sha256 of the published
+//! images and labels, or it is refused. So a result on `mnist` is a result on MNIST. Files that differ on purpose are
+//! read with [`open_idx`], under their own name.
+//!
+//! The hashes are of the uncompressed files, since mirrors and users compress them anew. MNIST's were taken from the
+//! original files. Fashion-MNIST's label hashes were computed from the publisher's own repository, whose `.gz` files
+//! have the MD5 sums printed in its readme; its image hashes are those that independent projects publish beside the
+//! very same label hashes.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use sha2::{Digest, Sha256};
+
+use crate::data::download::{Limits, download};
+use crate::data::idx::{IdxImages, IdxLabels, hex, read_images, read_labels};
+use crate::data::source::{ImageShape, InMemory};
+use crate::error::{Error, Result};
+
+/// No file of a known set is larger than this.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Whether a set that is not on this machine may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// It may.
+    Allowed,
+    /// It may not: a missing set is an error.
+    Offline,
+}
+
+/// How far the download of one file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Where the file will lie.
+    pub target: &'a Path,
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes there will be, where the server says so.
+    pub total: Option<u64>,
+}
+
+/// The names [`load`] accepts.
+pub fn known_names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|set| set.name)
+}
+
+/// The candidate that `name` was probably meant to be, if one is close.
+pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate));
+    let close = scored.filter(|(similarity, _)| *similarity > 0.8);
+    close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+/// Loads the train and test images of the known set `name`.
+///
+/// The four files are looked for in `folder`, in `$ELBO_DATA/NAME` and in the cache (`$ELBO_HOME/data/NAME`, or
+/// `elbo/data/NAME` in the user's cache folder), plain or gzip; the first place that has all four is used. If none has
+/// and the network is allowed, they are fetched into the cache. Both sources carry one fingerprint, the sha256 over the
+/// hashes of the four files.
+///
+/// # Errors
+/// [`Error::Config`] for a name that is not known, [`Error::Data`] if the files are not found or are not those of the
+/// set, [`Error::Download`] if they cannot be fetched.
+pub fn load(name: &str, folder: Option<&Path>, network: Network) -> Result<(InMemory, InMemory)> {
+    load_observed(name, folder, network, &mut |_| {})
+}
+
+/// [`load`] that reports the progress of downloads.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_observed(
+    name: &str,
+    folder: Option<&Path>,
+    network: Network,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(InMemory, InMemory)> {
+    let set = find_set(name)?;
+    let places = Places::of(set.name, folder, std::env::var_os("ELBO_DATA"), std::env::var_os("ELBO_HOME"));
+    set.load(&places, network, progress)
+}
+
+/// Opens IDX files by path: a folder with the four files named as MNIST's, or one file of images.
+///
+/// A folder gives train and test images; a single file gives all its images and no test images. The labels of a single
+/// file are read from beside it when its name says where: `images-idx3` becomes `labels-idx1`. A folder with the
+/// content of a known set takes its name and class names; others are named after the path, their classes by number.
+///
+/// # Errors
+/// [`Error::Data`] if a file is missing, damaged, or does not fit the others.
+pub fn open_idx(path: &Path) -> Result<(InMemory, Option<InMemory>)> {
+    if !path.is_dir() {
+        return open_single(path).map(|images| (images, None));
+    }
+    let four = Four::read(&find_files(path).map_err(|missing| missing_files(path, &missing))?)?;
+    let known = KNOWN.iter().find(|set| set.sha256 == four.hashes());
+    let name = known.map_or_else(|| name_of(path), |set| set.name.to_owned());
+    let labels = known.map(KnownSet::label_names).unwrap_or_else(|| four.numbered_labels());
+    let (train, test) = four.into_sources(&name, labels);
+    Ok((train, Some(test)))
+}
+
+/// A published set: four IDX files.
+struct KnownSet {
+    name: &'static str,
+    /// Addresses of folders that hold the four `.gz` files.
+    mirrors: &'static [&'static str],
+    /// Of the uncompressed files, in the order of [`FILES`].
+    sha256: [&'static str; 4],
+    labels: [&'static str; 10],
+}
+
+/// Name and dimensions of the four files: train images and labels, test images and labels.
+const FILES: [(&str, &str); 4] =
+    [("train-images", "idx3"), ("train-labels", "idx1"), ("t10k-images", "idx3"), ("t10k-labels", "idx1")];
+
+static KNOWN: [KnownSet; 2] = [
+    KnownSet {
+        name: "mnist",
+        mirrors: &[
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+        ],
+        sha256: [
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ],
+        labels: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    },
+    KnownSet {
+        name: "fashion-mnist",
+        // The publisher's own storage speaks no https; the sha256 is what makes it safe.
+        mirrors: &[
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        ],
+        sha256: [
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ],
+        labels: [
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ],
+    },
+];
+
+fn find_set(name: &str) -> Result<&'static KnownSet> {
+    KNOWN.iter().find(|set| set.name == name).ok_or_else(|| {
+        let names = known_names().collect::<Vec<_>>().join(", ");
+        let help = match did_you_mean(name, known_names()) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "use a known name, or give the path of your own files".to_owned(),
+        };
+        Error::config("data", format!("one of {names}"), format!("`{name}`"), help)
+    })
+}
+
+/// The folders a set is looked for in.
+struct Places {
+    /// In the order of search; the cache is the last, if there is one.
+    folders: Vec<PathBuf>,
+    cache: Option<PathBuf>,
+}
+
+impl Places {
+    fn of(name: &str, folder: Option<&Path>, elbo_data: Option<OsString>, elbo_home: Option<OsString>) -> Self {
+        let set = |variable: Option<OsString>| variable.filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = set(elbo_home).or_else(|| Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("elbo")));
+        let cache = home.map(|home| home.join("data").join(name));
+        let elbo_data = set(elbo_data).map(|data| data.join(name));
+        let folders = folder.map(Path::to_owned).into_iter().chain(elbo_data).chain(cache.clone()).collect();
+        Self { folders, cache }
+    }
+}
+
+impl KnownSet {
+    fn load(
+        &self,
+        places: &Places,
+        network: Network,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(InMemory, InMemory)> {
+        let found = places.folders.iter().find_map(|folder| find_files(folder).ok());
+        let files = match (found, &places.cache, network) {
+            (Some(files), _, _) => files,
+            (None, Some(cache), Network::Allowed) => self.fetch(cache, progress)?,
+            _ => return Err(self.not_found(places)),
+        };
+        let four = Four::read(&files)?;
+        for ((path, expected), found) in files.iter().zip(self.sha256).zip(four.hashes()) {
+            self.check_sha256(path, expected, found)?;
+        }
+        Ok(four.into_sources(self.name, self.label_names()))
+    }
+
+    fn label_names(&self) -> Vec<String> {
+        self.labels.map(str::to_owned).into()
+    }
+
+    /// Downloads what the cache lacks.
+    fn fetch(&self, cache: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<[PathBuf; 4]> {
+        for index in 0..FILES.len() {
+            if find_file(cache, index).is_some() {
+                continue;
+            }
+            let name = format!("{}.gz", file_name(index));
+            let urls: Vec<_> = self.mirrors.iter().map(|mirror| format!("{mirror}/{name}")).collect();
+            let target = cache.join(&name);
+            let check = |path: &Path| self.check_sha256(path, self.sha256[index], &content_sha256(path, index)?);
+            let mut report = |done, total| progress(Progress { target: &target, done, total });
+            download(&urls, &target, &Limits::for_size(MAX_FILE_BYTES), &check, &mut report)?;
+        }
+        find_files(cache).map_err(|missing| missing_files(cache, &missing))
+    }
+
+    fn check_sha256(&self, path: &Path, expected: &str, found: &str) -> Result<()> {
+        if expected == found {
+            return Ok(());
+        }
+        let help = format!(
+            "this is not the published {}: remove the file to have it downloaded again, or give its folder with \
+             `--data PATH` to use it as a set of your own",
+            self.name
+        );
+        Err(Error::data(path, "content", format!("sha256 {expected}"), format!("sha256 {found}"), help))
+    }
+
+    fn not_found(&self, places: &Places) -> Error {
+        let looked: Vec<_> =
+            places.folders.iter().map(|folder| format!("{} in {}", lacks(folder), folder.display())).collect();
+        let put = places.cache.as_ref().or(places.folders.first());
+        let place = put.map_or_else(|| "a folder".to_owned(), |folder| folder.display().to_string());
+        let names = (0..FILES.len()).map(|index| format!("{}.gz", file_name(index))).collect::<Vec<_>>().join(", ");
+        let help = format!(
+            "put {names} (no need to unpack) into {place}; they are at {}. Or allow the download, or name a folder \
+             that has them with `--data PATH`",
+            self.mirrors.join(" and "),
+        );
+        let found = if looked.is_empty() { "no folder to look in".to_owned() } else { looked.join("; ") };
+        let path = put.cloned().unwrap_or_else(|| PathBuf::from(self.name));
+        Error::data(path, format!("files of `{}`", self.name), "four IDX files, plain or gzip", found, help)
+    }
+}
+
+/// What a folder has not of the four files, in words.
+fn lacks(folder: &Path) -> String {
+    match find_files(folder) {
+        Err(missing) if missing.len() < FILES.len() => format!("no {}", missing.join(", no ")),
+        _ => "none of them".to_owned(),
+    }
+}
+
+fn missing_files(folder: &Path, missing: &[String]) -> Error {
+    let help =
+        "put all four files into one folder, named as MNIST's, plain or gzip; or give the path of one file of images";
+    let expected = "train-images, train-labels, t10k-images and t10k-labels as IDX files";
+    Error::data(folder, "files", expected, format!("no {}", missing.join(", no ")), help)
+}
+
+/// The name a file usually has, without `.gz`.
+fn file_name(index: usize) -> String {
+    let (stem, dimensions) = FILES[index];
+    format!("{stem}-{dimensions}-ubyte")
+}
+
+/// A file of the four under any of the names in use, unpacked ones first because they read faster.
+fn find_file(folder: &Path, index: usize) -> Option<PathBuf> {
+    let (stem, dimensions) = FILES[index];
+    let spellings = ["-", "."].map(|joint| format!("{stem}{joint}{dimensions}-ubyte"));
+    let names = ["", ".gz"].into_iter().flat_map(|end| spellings.iter().map(move |name| format!("{name}{end}")));
+    names.map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The four files of a folder, or the names of those it lacks.
+fn find_files(folder: &Path) -> Result<[PathBuf; 4], Vec<String>> {
+    let found: [_; 4] = std::array::from_fn(|index| find_file(folder, index));
+    if found.iter().all(Option::is_some) {
+        return Ok(found.map(Option::unwrap_or_default));
+    }
+    Err((0..FILES.len()).filter(|&index| found[index].is_none()).map(file_name).collect())
+}
+
+fn content_sha256(path: &Path, index: usize) -> Result<String> {
+    match FILES[index].1 {
+        "idx3" => Ok(read_images(path)?.sha256),
+        _ => Ok(read_labels(path)?.sha256),
+    }
+}
+
+/// The content of the four files, known to fit together.
+struct Four {
+    train: IdxImages,
+    train_labels: IdxLabels,
+    test: IdxImages,
+    test_labels: IdxLabels,
+}
+
+impl Four {
+    fn read(files: &[PathBuf; 4]) -> Result<Self> {
+        // The train images are most of the work; the other three files are read meanwhile.
+        let (train, rest) = rayon::join(
+            || read_images(&files[0]),
+            || Ok((read_labels(&files[1])?, read_images(&files[2])?, read_labels(&files[3])?)),
+        );
+        let (train, (train_labels, test, test_labels)) = (train?, rest?);
+        check_count(&files[1], &train_labels, &train)?;
+        check_count(&files[3], &test_labels, &test)?;
+        if (train.height, train.width) != (test.height, test.width) {
+            let expected = format!("images of {} x {}, as the train images", train.height, train.width);
+            let found = format!("{} x {}", test.height, test.width);
+            return Err(Error::data(&files[2], "header", expected, found, "give train and test files of one set"));
+        }
+        Ok(Self { train, train_labels, test, test_labels })
+    }
+
+    /// In the order of [`FILES`].
+    fn hashes(&self) -> [&str; 4] {
+        [&self.train.sha256, &self.train_labels.sha256, &self.test.sha256, &self.test_labels.sha256]
+    }
+
+    fn numbered_labels(&self) -> Vec<String> {
+        numbered(self.train_labels.labels.iter().chain(&self.test_labels.labels))
+    }
+
+    fn into_sources(self, name: &str, labels: Vec<String>) -> (InMemory, InMemory) {
+        let print = fingerprint(&self.hashes());
+        let train = source(name, self.train, Some(self.train_labels), labels.clone(), &print);
+        (train, source(name, self.test, Some(self.test_labels), labels, &print))
+    }
+}
+
+/// sha256 over the hexadecimal hashes of the files, one per line.
+fn fingerprint(hashes: &[&str]) -> String {
+    hex(&Sha256::digest(hashes.join("\n")))
+}
+
+fn source(name: &str, images: IdxImages, labels: Option<IdxLabels>, names: Vec<String>, print: &str) -> InMemory {
+    let shape = ImageShape::grey(images.height, images.width);
+    InMemory::new(name, shape, images.pixels, labels.map(|labels| labels.labels), names, print)
+}
+
+fn check_count(path: &Path, labels: &IdxLabels, images: &IdxImages) -> Result<()> {
+    if labels.labels.len() == images.count {
+        return Ok(());
+    }
+    let (expected, found) = (format!("{}, one for each image", images.count), format!("{}", labels.labels.len()));
+    Err(Error::data(path, "number of labels", expected, found, "give images and labels of one set"))
+}
+
+/// Class names "0", "1", ... up to the largest label.
+fn numbered<'a>(labels: impl Iterator<Item = &'a u8>) -> Vec<String> {
+    labels.max().map_or_else(Vec::new, |&largest| (0..=largest).map(|label| label.to_string()).collect())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "idx".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn open_single(path: &Path) -> Result<InMemory> {
+    let images = read_images(path)?;
+    let labels = match labels_beside(path) {
+        Some(labels_path) => {
+            let labels = read_labels(&labels_path)?;
+            check_count(&labels_path, &labels, &images)?;
+            Some(labels)
+        }
+        None => None,
+    };
+    let names = labels.as_ref().map(|labels| numbered(labels.labels.iter())).unwrap_or_default();
+    let hashes: Vec<_> =
+        [Some(&images.sha256), labels.as_ref().map(|labels| &labels.sha256)].into_iter().flatten().collect();
+    let print = fingerprint(&hashes.iter().map(|hash| hash.as_str()).collect::<Vec<_>>());
+    Ok(source(&name_of(path), images, labels, names, &print))
+}
+
+/// The labels that belong to a file of images by their name, plain or gzip whatever the images are.
+fn labels_beside(images: &Path) -> Option<PathBuf> {
+    let name = images.file_name()?.to_str()?;
+    let renamed = ["-", "."].into_iter().find_map(|joint| {
+        let (from, to) = (format!("images{joint}idx3"), format!("labels{joint}idx1"));
+        name.contains(&from).then(|| name.replacen(&from, &to, 1))
+    })?;
+    let plain = renamed.strip_suffix(".gz").unwrap_or(&renamed);
+    [plain.to_owned(), format!("{plain}.gz")].iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::download::loopback;
+    use crate::data::source::Source;
+    use flate2::{Compression, write::GzEncoder};
+    use std::fs;
+    use std::io::Write;
+
+    /// The four files of a made-up set: 6 train and 3 test images of 2 x 2, labels up to 9.
+    fn contents() -> [Vec<u8>; 4] {
+        let images = |count: u8| {
+            let mut bytes = vec![0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 2];
+            bytes.extend((0..count * 4).map(|i| i * 7 + count));
+            bytes
+        };
+        let labels = |labels: &[u8]| [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8], labels].concat();
+        [images(6), labels(&[0, 1, 2, 3, 4, 9]), images(3), labels(&[5, 6, 7])]
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn write_set(folder: &Path, names: [&str; 4]) {
+        fs::create_dir_all(folder).unwrap();
+        for (name, bytes) in names.iter().zip(contents()) {
+            let bytes = if name.ends_with(".gz") { gzip(&bytes) } else { bytes };
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+
+    const MIXED_NAMES: [&str; 4] = [
+        "train-images-idx3-ubyte",
+        "train-labels.idx1-ubyte",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels.idx1-ubyte.gz",
+    ];
+
+    /// A known set with the made-up content; what is kept in memory for good is a few hundred bytes of a test.
+    fn made_up(mirrors: Vec<String>) -> KnownSet {
+        let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+        let mirrors = Box::leak(mirrors.into_iter().map(leak).collect::<Vec<_>>().into_boxed_slice());
+        let sha256 = contents().map(|bytes| leak(hex(&Sha256::digest(bytes))));
+        KnownSet { name: "made-up", mirrors, sha256, labels: KNOWN[0].labels }
+    }
+
+    fn places(folders: &[&Path]) -> Places {
+        Places { folders: folders.iter().map(PathBuf::from).collect(), cache: folders.last().map(PathBuf::from) }
+    }
+
+    #[test]
+    fn the_first_place_with_all_four_files_is_used() {
+        let root = tempfile::tempdir().unwrap();
+        let (partial, full) = (root.path().join("partial"), root.path().join("full"));
+        write_set(&partial, MIXED_NAMES);
+        fs::remove_file(partial.join(MIXED_NAMES[3])).unwrap();
+        write_set(&full, MIXED_NAMES);
+        let (train, test) = made_up(vec![])
+            .load(&places(&[&partial, &full]), Network::Offline, &mut |_| panic!("no download"))
+            .unwrap();
+        assert_eq!((train.len(), test.len(), train.shape()), (6, 3, ImageShape::grey(2, 2)));
+        assert_eq!((train.label(5), test.label(0)), (Some(9), Some(5)));
+        assert_eq!((train.name(), train.fingerprint()), ("made-up", test.fingerprint()));
+        assert_eq!(train.fingerprint().len(), 64);
+    }
+
+    #[test]
+    fn places_are_searched_in_the_documented_order() {
+        let of = |folder, data: &str, home: &str| Places::of("mnist", folder, Some(data.into()), Some(home.into()));
+        let places = of(Some(Path::new("given")), "data", "home");
+        let expected = ["given", "data/mnist", "home/data/mnist"].map(PathBuf::from);
+        assert_eq!(places.folders, expected);
+        assert_eq!(places.cache.as_deref(), Some(Path::new("home/data/mnist")));
+        assert_eq!(of(None, "", "home").folders, [PathBuf::from("home/data/mnist")]);
+    }
+
+    #[test]
+    fn offline_says_where_it_looked_and_what_to_put_where() {
+        let root = tempfile::tempdir().unwrap();
+        let (partial, none) = (root.path().join("partial"), root.path().join("none"));
+        write_set(&partial, MIXED_NAMES);
+        fs::remove_file(partial.join(MIXED_NAMES[3])).unwrap();
+        let error = made_up(vec!["http://mirror".into()])
+            .load(&places(&[&partial, &none]), Network::Offline, &mut |_| {})
+            .unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(&format!("no t10k-labels-idx1-ubyte in {}", partial.display())), "{message}");
+        assert!(message.contains(&format!("none of them in {}", none.display())), "{message}");
+        for part in ["train-images-idx3-ubyte.gz", &none.display().to_string(), "http://mirror", "--data PATH"] {
+            assert!(error.help().contains(part), "{} lacks {part}", error.help());
+        }
+    }
+
+    #[test]
+    fn other_content_under_a_known_name_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        write_set(root.path(), MIXED_NAMES);
+        let error = KNOWN[0].load(&places(&[root.path()]), Network::Offline, &mut |_| {}).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("expected sha256 ba891046") && message.contains("found sha256 "), "{message}");
+        assert!(error.help().contains("--data PATH"));
+    }
+
+    #[test]
+    fn a_missing_set_is_fetched_into_the_cache_and_found_there_afterwards() {
+        let server = loopback::serve(vec![Box::new(|_, path| {
+            let index = (0..4).find(|&index| path == format!("/{}.gz", file_name(index))).unwrap();
+            let body = gzip(&contents()[index]);
+            loopback::answer("200 OK", "", body.len(), &body)
+        })]);
+        let root = tempfile::tempdir().unwrap();
+        let cache = root.path().join("cache/made-up");
+        let set = made_up(vec![server.url.trim_end_matches("/file.gz").to_owned()]);
+        let mut files = std::collections::BTreeSet::new();
+        let mut note = |progress: Progress<'_>| {
+            files.insert(progress.target.to_owned());
+        };
+        let (train, _) = set.load(&places(&[&cache]), Network::Allowed, &mut note).unwrap();
+        assert_eq!(train.len(), 6);
+        assert_eq!(files.len(), 4);
+        let again = set.load(&places(&[&cache]), Network::Offline, &mut |_| panic!("no download")).unwrap();
+        assert_eq!(again.0.fingerprint(), train.fingerprint());
+        assert_eq!(server.requests.lock().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn names_are_suggested() {
+        assert_eq!(known_names().collect::<Vec<_>>(), ["mnist", "fashion-mnist"]);
+        for (typed, meant) in [("minst", "mnist"), ("FashionMNIST", "fashion-mnist"), ("fashion", "fashion-mnist")] {
+            let error = load(typed, None, Network::Offline).unwrap_err();
+            assert_eq!(error.help(), format!("did you mean `{meant}`?"));
+        }
+        let error = load("celeba", None, Network::Offline).unwrap_err();
+        assert_eq!(error.to_string(), "`data`: expected one of mnist, fashion-mnist, found `celeba`");
+        assert!(!error.help().contains("did you mean"));
+    }
+
+    #[test]
+    fn a_folder_of_ones_own_is_opened_under_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("kuzushiji");
+        write_set(&folder, MIXED_NAMES);
+        let (train, test) = open_idx(&folder).unwrap();
+        assert_eq!((train.name(), train.len(), test.unwrap().len()), ("kuzushiji", 6, 3));
+        assert_eq!(train.label_names().len(), 10);
+        fs::write(folder.join(MIXED_NAMES[3]), gzip(&contents()[1])).unwrap();
+        assert!(open_idx(&folder).unwrap_err().to_string().contains("expected 3, one for each image, found 6"));
+        fs::remove_file(folder.join(MIXED_NAMES[0])).unwrap();
+        let message = open_idx(&folder).unwrap_err().to_string();
+        assert!(message.contains("found no train-images-idx3-ubyte"), "{message}");
+    }
+
+    #[test]
+    fn a_single_file_finds_its_labels_by_name() {
+        let root = tempfile::tempdir().unwrap();
+        let (images, labels) =
+            (root.path().join("emnist-images-idx3-ubyte"), root.path().join("emnist-labels-idx1-ubyte.gz"));
+        fs::write(&images, &contents()[0]).unwrap();
+        let (alone, test) = open_idx(&images).unwrap();
+        assert!(test.is_none() && alone.label(0).is_none() && alone.label_names().is_empty());
+        fs::write(&labels, gzip(&contents()[1])).unwrap();
+        let (labelled, _) = open_idx(&images).unwrap();
+        assert_eq!((labelled.label(3), labelled.label_names().len()), (Some(3), 10));
+        assert_ne!(labelled.fingerprint(), alone.fingerprint());
+        fs::write(&labels, &contents()[3]).unwrap();
+        let message = open_idx(&images).unwrap_err().to_string();
+        assert!(message.contains("number of labels: expected 6, one for each image, found 3"), "{message}");
+    }
+
+    #[test]
+    fn real_mnist_is_recognised() {
+        let Some(data) = std::env::var_os("ELBO_DATA").map(PathBuf::from) else {
+            println!("skipped: ELBO_DATA not set");
+            return;
+        };
+        let (train, test) = load("mnist", None, Network::Offline).unwrap();
+        assert_eq!((train.len(), test.len(), train.shape()), (60_000, 10_000, ImageShape::grey(28, 28)));
+        assert_eq!((train.label(0), test.label(0)), (Some(5), Some(7)));
+        let (opened, _) = open_idx(&data.join("mnist")).unwrap();
+        assert_eq!((opened.name(), opened.fingerprint()), ("mnist", train.fingerprint()));
+    }
+}

@@ -1,0 +1,152 @@
+//! What a data set is to the rest of the library: numbered examples of one shape, as bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// The shape of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageShape {
+    /// Colour channels: 1 for grey, 3 for RGB.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// A grey image of `height` x `width`.
+    pub fn grey(height: usize, width: usize) -> Self {
+        Self { channels: 1, height, width }
+    }
+
+    /// Values per image: `channels * height * width`.
+    pub fn numel(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+impl std::fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} x {} x {}", self.channels, self.height, self.width)
+    }
+}
+
+/// A data set: `len` images of one shape, read by index.
+///
+/// Pixels are bytes, channel first (`[channels, height, width]`), and stay bytes until they enter a batch; there they
+/// become `byte / 255`. A source is a pure function of its index, so reading in any order or from several threads gives
+/// the same bytes.
+pub trait Source: Send + Sync {
+    /// Short name for logs and reports, for example `mnist`.
+    fn name(&self) -> &str;
+
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// True when there are no images.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shape all images share.
+    fn shape(&self) -> ImageShape;
+
+    /// Writes image `index` into `pixels`, `shape().numel()` bytes, channel first.
+    ///
+    /// # Panics
+    /// If `index >= len()` or `pixels` has another length.
+    fn read(&self, index: usize, pixels: &mut [u8]);
+
+    /// The class of image `index`, an index into [`Source::label_names`], where classes are known.
+    fn label(&self, index: usize) -> Option<u32>;
+
+    /// Names of the classes; empty where there are none.
+    fn label_names(&self) -> &[String];
+
+    /// Names and sizes of the ground-truth factors of variation, for generated sets that have them.
+    fn factor_names(&self) -> &[(&'static str, usize)] {
+        &[]
+    }
+
+    /// The factors of image `index`, one value below its size for each of [`Source::factor_names`].
+    fn factors(&self, _index: usize) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// All pixels, image after image, when they lie in memory that way: the batcher's fast path.
+    fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// sha256 of the content in hexadecimal: of the uncompressed files for sets read from disk, of the generator's name, version and
+    /// parameters for generated sets. It is written into every run, so that a resumed run can tell another data set.
+    fn fingerprint(&self) -> &str;
+}
+
+/// A [`Source`] whose pixels lie in memory.
+#[derive(Debug, Clone)]
+pub struct InMemory {
+    name: String,
+    shape: ImageShape,
+    pixels: Vec<u8>,
+    labels: Option<Vec<u8>>,
+    label_names: Vec<String>,
+    fingerprint: String,
+}
+
+impl InMemory {
+    /// Wraps pixels that lie image after image, channel first.
+    ///
+    /// # Panics
+    /// If `pixels` is not a whole number of images, or `labels` has another count, or a label has no name.
+    pub fn new(
+        name: impl Into<String>,
+        shape: ImageShape,
+        pixels: Vec<u8>,
+        labels: Option<Vec<u8>>,
+        label_names: Vec<String>,
+        fingerprint: impl Into<String>,
+    ) -> Self {
+        assert!(pixels.len().is_multiple_of(shape.numel()), "{} bytes are no whole number of images", pixels.len());
+        if let Some(labels) = &labels {
+            assert_eq!(labels.len(), pixels.len() / shape.numel(), "one label for each image");
+            assert!(labels.iter().all(|&l| (l as usize) < label_names.len()), "each label has a name");
+        }
+        Self { name: name.into(), shape, pixels, labels, label_names, fingerprint: fingerprint.into() }
+    }
+}
+
+impl Source for InMemory {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.pixels.len() / self.shape.numel()
+    }
+
+    fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) {
+        let size = self.shape.numel();
+        pixels.copy_from_slice(&self.pixels[index * size..(index + 1) * size]);
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels.as_ref().map(|labels| u32::from(labels[index]))
+    }
+
+    fn label_names(&self) -> &[String] {
+        &self.label_names
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(&self.pixels)
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}

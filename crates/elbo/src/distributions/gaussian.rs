@@ -1,0 +1,34 @@
+//! The diagonal Gaussian posterior q(z|x).
+
+use burn::tensor::Tensor;
+
+/// `N(mean, diag(e^log_var))`, one for each example of a batch.
+///
+/// Log *variance*, as in Kingma & Welling's code; some toolkits store log sigma under similar names.
+#[derive(Debug, Clone)]
+pub struct DiagonalGaussian {
+    /// `[batch, latent]`.
+    pub mean: Tensor<2>,
+    /// `[batch, latent]`.
+    pub log_var: Tensor<2>,
+}
+
+impl DiagonalGaussian {
+    /// `KL(q || N(0, I))` by dimension; sum over the latent axis for the KL of an example.
+    ///
+    /// `KL_j = -(1 + log_var_j - mean_j^2 - e^log_var_j) / 2` (Kingma & Welling 2013, arXiv:1312.6114, appendix B).
+    ///
+    /// # Shapes
+    /// - returns: `[batch, latent]`, in nats
+    pub fn kl_to_standard_normal(&self) -> Tensor<2> {
+        elbo_kernels::gaussian_kl(self.mean.clone(), self.log_var.clone())
+    }
+
+    /// `z = mean + e^(log_var / 2) * noise`: a sample that gradients pass through, for `noise` from N(0, I).
+    ///
+    /// # Shapes
+    /// - `noise`, returns: `[batch, latent]`
+    pub fn sample(&self, noise: Tensor<2>) -> Tensor<2> {
+        elbo_kernels::reparameterize(self.mean.clone(), self.log_var.clone(), noise)
+    }
+}

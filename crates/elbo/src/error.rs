@@ -1,0 +1,234 @@
+//! The one error type of this crate.
+//!
+//! Every variant carries the place (file, key, tensor, byte), what was expected, what was found and what to do about
+//! it, as named fields: callers match on them and never parse text. Nothing here is printed by the library; the
+//! command turns [`Error::kind`] into its exit code and the fields into its message.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What kind of trouble it is. The `elbo` command maps each kind to one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is wrong: a flag, a configuration key, a name that does not exist (exit code 2).
+    Usage,
+    /// A data file or folder is missing, damaged or not what it claims to be (exit code 3).
+    Data,
+    /// A model file, checkpoint or run directory is missing, damaged or does not fit (exit code 4).
+    Model,
+    /// The operating system refused to read or write (exit code 5).
+    Io,
+    /// Training produced a number that is not finite (exit code 6).
+    Diverged,
+    /// Something failed that is none of the above (exit code 1).
+    Other,
+}
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration value, recipe or argument that cannot be used.
+    #[error("`{key}`: expected {expected}, found {found}")]
+    Config {
+        /// The dotted key or flag, for example `training.batch_size`.
+        key: String,
+        /// What would have been accepted.
+        expected: String,
+        /// What was given.
+        found: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// A data source that cannot be read as what it should be.
+    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    Data {
+        /// The file or folder.
+        path: PathBuf,
+        /// Where in it: a byte offset, a field, an image index.
+        place: String,
+        /// What a good file has there.
+        expected: String,
+        /// What this one has.
+        found: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// A checkpoint, weight file or run directory that cannot be used.
+    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    Model {
+        /// The file or directory.
+        path: PathBuf,
+        /// Where in it: a tensor name, a field of the header, a key of the configuration.
+        place: String,
+        /// What would have fitted.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done, as a verb: `read`, `create`, `rename`.
+        action: &'static str,
+        /// The system's own words.
+        #[source]
+        source: io::Error,
+    },
+    /// A loss or gradient that is not finite. The last good checkpoint is untouched.
+    #[error("training diverged at epoch {epoch}, step {step}: {term} is {value}{}", first_tensor(tensor))]
+    Diverged {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Optimiser step within the whole run, counted from 1.
+        step: usize,
+        /// The first term found not finite: `recon`, `kl`, `loss` or `gradient`.
+        term: String,
+        /// Its value: NaN or an infinity.
+        value: f32,
+        /// The first parameter (in file order) that holds a non-finite weight or gradient, if one does.
+        tensor: Option<String>,
+    },
+    /// A network transfer failed.
+    #[error("cannot download {url}: {message}")]
+    Download {
+        /// The address asked.
+        url: String,
+        /// What the transfer said.
+        message: String,
+        /// What to do about it.
+        help: String,
+    },
+}
+
+fn first_tensor(tensor: &Option<String>) -> String {
+    tensor.as_ref().map(|name| format!(" (first non-finite tensor: `{name}`)")).unwrap_or_default()
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A [`Error::Config`] from its four parts.
+    pub fn config(
+        key: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::Config { key: key.into(), expected: expected.into(), found: found.into(), help: help.into() }
+    }
+
+    /// A [`Error::Data`] from its five parts.
+    pub fn data(
+        path: impl AsRef<Path>,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::Data {
+            path: path.as_ref().to_owned(),
+            place: place.into(),
+            expected: expected.into(),
+            found: found.into(),
+            help: help.into(),
+        }
+    }
+
+    /// A [`Error::Model`] from its five parts.
+    pub fn model(
+        path: impl AsRef<Path>,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::Model {
+            path: path.as_ref().to_owned(),
+            place: place.into(),
+            expected: expected.into(),
+            found: found.into(),
+            help: help.into(),
+        }
+    }
+
+    /// A closure for `map_err` that adds path and action to an [`io::Error`].
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// What kind of trouble this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config { .. } => ErrorKind::Usage,
+            Self::Data { .. } | Self::Download { .. } => ErrorKind::Data,
+            Self::Model { .. } => ErrorKind::Model,
+            Self::Io { .. } => ErrorKind::Io,
+            Self::Diverged { .. } => ErrorKind::Diverged,
+        }
+    }
+
+    /// The file or directory concerned, where there is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Data { path, .. } | Self::Model { path, .. } | Self::Io { path, .. } => Some(path),
+            Self::Config { .. } | Self::Diverged { .. } | Self::Download { .. } => None,
+        }
+    }
+
+    /// What to do about it, in one or two sentences.
+    pub fn help(&self) -> &str {
+        match self {
+            Self::Config { help, .. }
+            | Self::Data { help, .. }
+            | Self::Model { help, .. }
+            | Self::Download { help, .. } => help,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "check the path for a typing mistake",
+                io::ErrorKind::PermissionDenied => "check the permissions of the file and of its folder",
+                io::ErrorKind::StorageFull => "free some disk space, then `elbo resume` continues from the last checkpoint",
+                _ => "see the system's message above",
+            },
+            Self::Diverged { .. } => {
+                "lower the learning rate (`--set optimizer.lr=1e-4`) or clip gradients \
+                 (`--set optimizer.clip_norm=1.0`); the last good checkpoint is kept, and `elbo resume` starts from it"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_place_expectation_and_finding() {
+        let error = Error::data("a.idx", "bytes 0..4", "magic 2051", "magic 2049", "give the image file");
+        assert_eq!(error.to_string(), "a.idx: bytes 0..4: expected magic 2051, found magic 2049");
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert_eq!(error.path(), Some(Path::new("a.idx")));
+        assert_eq!(error.help(), "give the image file");
+    }
+
+    #[test]
+    fn divergence_names_step_term_and_tensor() {
+        let error = Error::Diverged {
+            epoch: 2,
+            step: 17,
+            term: "kl".into(),
+            value: f32::INFINITY,
+            tensor: Some("log_var.weight".into()),
+        };
+        assert_eq!(
+            error.to_string(),
+            "training diverged at epoch 2, step 17: kl is inf (first non-finite tensor: `log_var.weight`)"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Autoencoder (Hinton & Salakhutdinov 2006, Science 313:504): compress to a code, reconstruct from it.
+//!
+//! | symbol | here |
+//! |---|---|
+//! | code `c = f(x)` | [`Ae::encode`], its `mean` |
+//! | `p(x\|c)` | [`Ae::decode`], logits |
+//! | loss `-log p(x\|c)` | [`Ae::terms`], `recon`; there is no KL term |
+//!
+//! Nothing shapes the distribution of the codes, so samples from N(0, I) mean little here: that is the difference to [`super::Vae`].
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Code, Model, Terms};
+use crate::distributions::Likelihood;
+use crate::networks::{Activation, Linear, Mlp, MlpConfig};
+use crate::random::{Draws, Purpose};
+
+/// The model. In PyTorch: `encoder.layers`, `code`, `decoder.layers`.
+#[derive(Module, Debug)]
+pub struct Ae {
+    encoder: Mlp,
+    code: Linear,
+    decoder: Mlp,
+    #[module(skip)]
+    input: usize,
+    #[module(skip)]
+    latent: usize,
+    #[module(skip)]
+    likelihood: Likelihood,
+}
+
+impl Ae {
+    /// A model with PyTorch's initial weights, drawn from `seed`.
+    pub fn init(
+        input: usize,
+        latent: usize,
+        network: &MlpConfig,
+        likelihood: Likelihood,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
+        let activation = Activation::from(network.activation);
+        let down: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
+        let up: Vec<usize> = [latent].into_iter().chain(down.iter().rev().copied()).collect();
+        Self {
+            encoder: Mlp::init(&down, activation, activation, draws, device),
+            code: Linear::init(down[down.len() - 1], latent, draws, device),
+            decoder: Mlp::init(&up, activation, Activation::None, draws, device),
+            input,
+            latent,
+            likelihood,
+        }
+    }
+}
+
+impl Model for Ae {
+    fn latent(&self) -> usize {
+        self.latent
+    }
+
+    fn input(&self) -> usize {
+        self.input
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    fn noise_dims(&self) -> usize {
+        0
+    }
+
+    fn encode(&self, x: Tensor<2>) -> Code {
+        let mean = self.code.forward(self.encoder.forward(x), Activation::None);
+        Code { mean, log_var: None }
+    }
+
+    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+        self.decoder.forward(z)
+    }
+
+    fn terms(&self, x: Tensor<2>, _noise: Tensor<2>) -> Terms {
+        let logits = self.decode(self.encode(x.clone()).mean);
+        Terms { recon: self.likelihood.nll(logits, x), kl: None }
+    }
+}

@@ -1,0 +1,201 @@
+//! Which model: the `[model]` table of a recipe and the model it builds.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Ae, Code, Model, Terms, Vae};
+use crate::distributions::Likelihood;
+use crate::error::{Error, Result};
+use crate::networks::MlpConfig;
+
+/// Names of the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelKind {
+    /// [`Ae`].
+    Ae,
+    /// [`Vae`].
+    Vae,
+}
+
+/// Names of the likelihoods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LikelihoodName {
+    /// [`Likelihood::Bernoulli`].
+    Bernoulli,
+    /// [`Likelihood::Gaussian`], with `sigma`.
+    Gaussian,
+    /// [`Likelihood::Sse`].
+    Sse,
+}
+
+/// The `[model]` table of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Which model.
+    pub kind: ModelKind,
+    /// Dimensions of the code.
+    pub latent: usize,
+    /// What the decoder's output means.
+    pub likelihood: LikelihoodName,
+    /// Standard deviation of the Gaussian likelihood; belongs to no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { kind: ModelKind::Vae, latent: 20, likelihood: LikelihoodName::Bernoulli, sigma: None }
+    }
+}
+
+/// Largest code accepted.
+pub const MAX_LATENT: usize = 1 << 16;
+/// Most parameters accepted: 4 GiB of float32 weights, before moments and gradients.
+pub const MAX_PARAMETERS: u128 = 1 << 30;
+
+impl ModelConfig {
+    /// The likelihood these keys describe.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if `sigma` is missing, superfluous or not positive.
+    pub fn likelihood(&self) -> Result<Likelihood> {
+        let likelihood = match (self.likelihood, self.sigma) {
+            (LikelihoodName::Bernoulli, None) => Likelihood::Bernoulli,
+            (LikelihoodName::Sse, None) => Likelihood::Sse,
+            (LikelihoodName::Gaussian, Some(sigma)) => Likelihood::Gaussian { sigma },
+            (LikelihoodName::Gaussian, None) => {
+                let help = "add `sigma = 0.1` (in units of the pixel range 0..1) to [model]";
+                return Err(Error::config("model.sigma", "a standard deviation for the Gaussian", "nothing", help));
+            }
+            (_, Some(sigma)) => {
+                let help = "remove it, or set `model.likelihood = \"gaussian\"`";
+                return Err(Error::config("model.sigma", "nothing: only the Gaussian has one", sigma.to_string(), help));
+            }
+        };
+        likelihood.check().map(|()| likelihood)
+    }
+
+    /// Checks sizes before anything is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a latent size of 0 or beyond [`MAX_LATENT`], a bad network, or more than [`MAX_PARAMETERS`].
+    pub fn check(&self, network: &MlpConfig, input: usize) -> Result<()> {
+        self.likelihood()?;
+        network.check()?;
+        if self.latent == 0 || self.latent > MAX_LATENT {
+            let found = self.latent.to_string();
+            let help = "2 is good to look at, 10 to 64 reconstruct better: `--set model.latent=20`";
+            return Err(Error::config("model.latent", format!("a size from 1 to {MAX_LATENT}"), found, help));
+        }
+        let parameters = self.parameters(network, input);
+        if parameters > MAX_PARAMETERS {
+            let found = format!("{parameters} parameters ({} GiB in training)", (parameters * 16) >> 30);
+            let expected = format!("at most {MAX_PARAMETERS} parameters");
+            return Err(Error::config("network.hidden", expected, found, "choose smaller widths"));
+        }
+        Ok(())
+    }
+
+    /// Number of weights and biases for examples of `input` values.
+    pub fn parameters(&self, network: &MlpConfig, input: usize) -> u128 {
+        let layer = |inputs: usize, outputs: usize| (inputs as u128 + 1) * outputs as u128;
+        let widths: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
+        let features = widths[widths.len() - 1];
+        let body: u128 = widths.windows(2).map(|w| layer(w[0], w[1]) + layer(w[1], w[0])).sum();
+        let heads = if self.kind == ModelKind::Vae { 2 } else { 1 };
+        body + heads * layer(features, self.latent) + layer(self.latent, features)
+    }
+
+    /// Builds the model with initial weights from `seed`. Call [`ModelConfig::check`] first.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::likelihood`].
+    pub fn init(&self, network: &MlpConfig, input: usize, seed: u64, device: &Device) -> Result<AnyModel> {
+        let likelihood = self.likelihood()?;
+        Ok(match self.kind {
+            ModelKind::Ae => AnyModel::Ae(Ae::init(input, self.latent, network, likelihood, seed, device)),
+            ModelKind::Vae => AnyModel::Vae(Vae::init(input, self.latent, network, likelihood, seed, device)),
+        })
+    }
+}
+
+/// Any of the models, chosen at run time.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one value per run; Burn's derive takes no boxes")]
+pub enum AnyModel {
+    /// An autoencoder.
+    Ae(Ae),
+    /// A variational autoencoder.
+    Vae(Vae),
+}
+
+impl AnyModel {
+    fn inner(&self) -> &dyn Model {
+        match self {
+            Self::Ae(model) => model,
+            Self::Vae(model) => model,
+        }
+    }
+}
+
+impl Model for AnyModel {
+    fn latent(&self) -> usize {
+        self.inner().latent()
+    }
+
+    fn input(&self) -> usize {
+        self.inner().input()
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        self.inner().likelihood()
+    }
+
+    fn noise_dims(&self) -> usize {
+        self.inner().noise_dims()
+    }
+
+    fn encode(&self, x: Tensor<2>) -> Code {
+        self.inner().encode(x)
+    }
+
+    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+        self.inner().decode(z)
+    }
+
+    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+        self.inner().terms(x, noise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_count_is_the_modules() {
+        for kind in [ModelKind::Ae, ModelKind::Vae] {
+            let config = ModelConfig { kind, latent: 3, ..Default::default() };
+            for hidden in [vec![], vec![7], vec![9, 5]] {
+                let network = MlpConfig { hidden, ..Default::default() };
+                let model = config.init(&network, 13, 0, &Device::default()).unwrap();
+                assert_eq!(model.num_params() as u128, config.parameters(&network, 13));
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_allocation() {
+        let network = MlpConfig { hidden: vec![1 << 20, 1 << 20], ..Default::default() };
+        let error = ModelConfig::default().check(&network, 784).unwrap_err().to_string();
+        assert!(error.contains("network.hidden") && error.contains("parameters"), "{error}");
+        for latent in [0, usize::MAX] {
+            let config = ModelConfig { latent, ..Default::default() };
+            assert!(config.check(&MlpConfig::default(), 784).unwrap_err().to_string().contains("model.latent"));
+        }
+    }
+}

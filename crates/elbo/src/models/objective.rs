@@ -1,0 +1,206 @@
+//! What the optimiser minimises: `recon` plus a weighted KL term.
+//!
+//! | option | KL term | source |
+//! |---|---|---|
+//! | `beta` | `beta * sum_j KL_j` | Higgins et al. 2017 (beta-VAE) |
+//! | `warmup_epochs` | beta rises linearly from 0 | Bowman et al. 2016, arXiv:1511.06349 |
+//! | `cycle_epochs` | beta rises over the first half of each cycle, then stays | Fu et al. 2019, arXiv:1903.10145 |
+//! | `free_bits` | `beta * sum_j max(free_bits, mean over the batch of KL_j)` | Kingma et al. 2016, arXiv:1606.04934, eq. 15 |
+//! | `capacity` | `gamma * \|KL - C\|`, C rising linearly | Burgess et al. 2018, arXiv:1804.03599, eq. 8 |
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Terms;
+use crate::error::{Error, Result};
+
+/// The `[loss]` table of a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectiveConfig {
+    /// Weight of the KL term.
+    pub beta: f64,
+    /// Epochs over which beta rises linearly from 0; 0 for none.
+    pub warmup_epochs: f64,
+    /// Length of one cycle of cyclical annealing, in epochs; 0 for none.
+    pub cycle_epochs: f64,
+    /// Least KL, in nats, charged for each latent dimension; 0 for none.
+    pub free_bits: f64,
+    /// Capacity target instead of beta.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+}
+
+/// A KL that is pulled towards a rising target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capacity {
+    /// Weight of `|KL - C|`.
+    pub gamma: f64,
+    /// Final target C, in nats.
+    pub target: f64,
+    /// Epochs over which C rises from 0 to `target`; 0 for at once.
+    #[serde(default)]
+    pub epochs: f64,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self { beta: 1.0, warmup_epochs: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None }
+    }
+}
+
+impl ObjectiveConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key for a negative or non-finite value, or for two schedules at once.
+    pub fn check(&self) -> Result<()> {
+        let capacity = self.capacity.unwrap_or(Capacity { gamma: 0.0, target: 0.0, epochs: 0.0 });
+        let numbers = [
+            ("loss.beta", self.beta),
+            ("loss.warmup_epochs", self.warmup_epochs),
+            ("loss.cycle_epochs", self.cycle_epochs),
+            ("loss.free_bits", self.free_bits),
+            ("loss.capacity.gamma", capacity.gamma),
+            ("loss.capacity.target", capacity.target),
+            ("loss.capacity.epochs", capacity.epochs),
+        ];
+        if let Some((key, value)) = numbers.iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
+            return Err(Error::config(*key, "a number of at least 0", value.to_string(), "set it to 0 to turn it off"));
+        }
+        if self.warmup_epochs > 0.0 && self.cycle_epochs > 0.0 {
+            return Err(Error::config(
+                "loss.cycle_epochs",
+                "either warm-up or cycles",
+                "both",
+                "set `loss.warmup_epochs` or `loss.cycle_epochs` to 0",
+            ));
+        }
+        if self.capacity.is_some() && (self.free_bits > 0.0 || self.warmup_epochs > 0.0 || self.cycle_epochs > 0.0) {
+            return Err(Error::config(
+                "loss.capacity",
+                "a capacity target alone",
+                "a capacity target beside free bits or annealing",
+                "the target has a schedule of its own, `loss.capacity.epochs`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The weights after `epochs` epochs of training (a fraction inside an epoch).
+    pub fn at(&self, epochs: f64) -> Objective {
+        let ramp = |length: f64| if length > 0.0 { (epochs / length).min(1.0) } else { 1.0 };
+        let share = if self.cycle_epochs > 0.0 {
+            (2.0 * (epochs / self.cycle_epochs).fract()).min(1.0)
+        } else {
+            ramp(self.warmup_epochs)
+        };
+        Objective {
+            beta: self.beta * share,
+            free_bits: self.free_bits,
+            capacity: self.capacity.map(|c| (c.gamma, c.target * ramp(c.epochs))),
+        }
+    }
+
+    /// The weights once every schedule has run out. Validation uses these, so that epochs compare with each other.
+    pub fn target(&self) -> Objective {
+        Objective {
+            beta: self.beta,
+            free_bits: self.free_bits,
+            capacity: self.capacity.map(|c| (c.gamma, c.target)),
+        }
+    }
+}
+
+/// The weights of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// Weight of the KL term.
+    pub beta: f64,
+    /// Least KL of each dimension, in nats.
+    pub free_bits: f64,
+    /// gamma and the present target C.
+    pub capacity: Option<(f64, f64)>,
+}
+
+/// Means over a batch, as scalars that gradients pass through.
+#[derive(Debug, Clone)]
+pub struct Weighted {
+    /// What the optimiser minimises. `[1]`.
+    pub loss: Tensor<1>,
+    /// Mean of `recon` over the batch. `[1]`.
+    pub recon: Tensor<1>,
+    /// Mean of the unweighted KL over the batch; none for an autoencoder. `[1]`.
+    pub kl: Option<Tensor<1>>,
+}
+
+impl Objective {
+    /// Weights the terms of a batch and averages over its examples.
+    pub fn apply(&self, terms: Terms) -> Weighted {
+        let recon = terms.recon.mean();
+        let Some(kl) = terms.kl else {
+            return Weighted { loss: recon.clone(), recon, kl: None };
+        };
+        let by_dimension = kl.mean_dim(0);
+        let total = by_dimension.clone().sum();
+        let weighted = match self.capacity {
+            Some((gamma, target)) => (total.clone() - target).abs() * gamma,
+            None if self.free_bits > 0.0 => by_dimension.clamp_min(self.free_bits).sum() * self.beta,
+            None => total.clone() * self.beta,
+        };
+        Weighted { loss: recon.clone() + weighted, recon, kl: Some(total) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ObjectiveConfig {
+        ObjectiveConfig { beta: 4.0, ..Default::default() }
+    }
+
+    #[test]
+    fn warm_up_rises_to_beta_and_stays() {
+        let config = ObjectiveConfig { warmup_epochs: 10.0, ..config() };
+        assert_eq!([0.0, 2.5, 10.0, 50.0].map(|e| config.at(e).beta), [0.0, 1.0, 4.0, 4.0]);
+        assert_eq!(config.target().beta, 4.0);
+    }
+
+    #[test]
+    fn cycles_start_again_from_zero() {
+        let config = ObjectiveConfig { cycle_epochs: 4.0, ..config() };
+        assert_eq!([0.0, 1.0, 2.0, 3.9, 4.0, 5.0].map(|e| config.at(e).beta), [0.0, 2.0, 4.0, 4.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn capacity_rises_to_its_target() {
+        let capacity = Some(Capacity { gamma: 100.0, target: 25.0, epochs: 10.0 });
+        let config = ObjectiveConfig { capacity, ..Default::default() };
+        assert_eq!(config.at(4.0).capacity, Some((100.0, 10.0)));
+        assert_eq!(config.at(40.0).capacity, Some((100.0, 25.0)));
+    }
+
+    #[test]
+    fn contradictions_and_bad_numbers_name_their_key() {
+        let cases = [
+            (ObjectiveConfig { beta: -1.0, ..config() }, "loss.beta"),
+            (ObjectiveConfig { free_bits: f64::NAN, ..config() }, "loss.free_bits"),
+            (ObjectiveConfig { warmup_epochs: 1.0, cycle_epochs: 1.0, ..config() }, "loss.cycle_epochs"),
+            (
+                ObjectiveConfig {
+                    capacity: Some(Capacity { gamma: 1.0, target: 1.0, epochs: 0.0 }),
+                    free_bits: 1.0,
+                    ..config()
+                },
+                "loss.capacity",
+            ),
+        ];
+        for (config, expected) in cases {
+            let Err(Error::Config { key, .. }) = config.check() else { panic!("{config:?} accepted") };
+            assert_eq!(key, expected);
+        }
+        assert!(config().check().is_ok());
+    }
+}

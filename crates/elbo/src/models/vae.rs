@@ -1,0 +1,118 @@
+//! Variational autoencoder (Kingma & Welling 2013, arXiv:1312.6114; Rezende, Mohamed & Wierstra 2014, arXiv:1401.4082).
+//!
+//! | paper | here |
+//! |---|---|
+//! | q(z\|x) = N(mu, sigma^2 I), section 3 | [`Vae::encode`]: `mean`, `log_var = log sigma^2` |
+//! | z = mu + sigma * eps, eq. 4 | [`DiagonalGaussian::sample`] |
+//! | -log p(x\|z), appendix C | [`Vae::decode`] gives logits, [`Likelihood::nll`] the value: `recon` |
+//! | KL(q \|\| p), appendix B | [`DiagonalGaussian::kl_to_standard_normal`]: `kl` |
+//! | -L, eq. 10 with L = 1 sample | `recon + kl` |
+//!
+//! Departures: the weighting of `kl` (beta, free bits, capacity) is [`super::Objective`]'s; the encoder predicts log sigma^2 with no clamp.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Code, Model, Terms};
+use crate::distributions::{DiagonalGaussian, Likelihood};
+use crate::networks::{Activation, Linear, Mlp, MlpConfig};
+use crate::random::{Draws, Purpose};
+
+/// The model. In PyTorch: `encoder.layers`, `mean`, `log_var`, `decoder.layers`.
+#[derive(Module, Debug)]
+pub struct Vae {
+    encoder: Mlp,
+    mean: Linear,
+    log_var: Linear,
+    decoder: Mlp,
+    #[module(skip)]
+    input: usize,
+    #[module(skip)]
+    latent: usize,
+    #[module(skip)]
+    likelihood: Likelihood,
+}
+
+impl Vae {
+    /// A model with PyTorch's initial weights, drawn from `seed`.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use elbo::distributions::Likelihood;
+    /// use elbo::models::{Model, Vae};
+    /// use elbo::networks::MlpConfig;
+    ///
+    /// let device = Device::default();
+    /// let vae = Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+    /// let x = Tensor::<2>::zeros([8, 784], &device);
+    /// let noise = Tensor::<2>::zeros([8, 20], &device);
+    /// let terms = vae.terms(x, noise);
+    /// assert_eq!(terms.recon.dims(), [8]);
+    /// assert_eq!(terms.kl.unwrap().dims(), [8, 20]);
+    /// ```
+    pub fn init(
+        input: usize,
+        latent: usize,
+        network: &MlpConfig,
+        likelihood: Likelihood,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
+        let activation = Activation::from(network.activation);
+        let down: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
+        let up: Vec<usize> = [latent].into_iter().chain(down.iter().rev().copied()).collect();
+        let features = down[down.len() - 1];
+        Self {
+            encoder: Mlp::init(&down, activation, activation, draws, device),
+            mean: Linear::init(features, latent, draws, device),
+            log_var: Linear::init(features, latent, draws, device),
+            decoder: Mlp::init(&up, activation, Activation::None, draws, device),
+            input,
+            latent,
+            likelihood,
+        }
+    }
+
+    /// q(z|x) = N(mean, diag(e^log_var)).
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    pub fn posterior(&self, x: Tensor<2>) -> DiagonalGaussian {
+        let features = self.encoder.forward(x);
+        DiagonalGaussian {
+            mean: self.mean.forward(features.clone(), Activation::None),
+            log_var: self.log_var.forward(features, Activation::None),
+        }
+    }
+}
+
+impl Model for Vae {
+    fn latent(&self) -> usize {
+        self.latent
+    }
+
+    fn input(&self) -> usize {
+        self.input
+    }
+
+    fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    fn encode(&self, x: Tensor<2>) -> Code {
+        let DiagonalGaussian { mean, log_var } = self.posterior(x);
+        Code { mean, log_var: Some(log_var) }
+    }
+
+    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+        self.decoder.forward(z)
+    }
+
+    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+        let posterior = self.posterior(x.clone()); // q(z|x)
+        let z = posterior.sample(noise); // z ~ q(z|x)
+        let logits = self.decode(z); // p(x|z)
+        Terms { recon: self.likelihood.nll(logits, x), kl: Some(posterior.kl_to_standard_normal()) }
+    }
+}

@@ -1,0 +1,113 @@
+//! A stack of fully connected layers.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Linear;
+use crate::error::{Error, Result};
+use crate::random::Draws;
+
+pub use elbo_kernels::Activation;
+
+/// The nonlinearity between layers, as recipes name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nonlinearity {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `tanh x`.
+    Tanh,
+    /// `x Phi(x)`, exact.
+    Gelu,
+    /// `x sigmoid(x)`.
+    Silu,
+    /// `x` above zero, `0.01 x` below.
+    LeakyRelu,
+}
+
+impl From<Nonlinearity> for Activation {
+    fn from(value: Nonlinearity) -> Self {
+        match value {
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Tanh => Self::Tanh,
+            Nonlinearity::Gelu => Self::Gelu,
+            Nonlinearity::Silu => Self::Silu,
+            Nonlinearity::LeakyRelu => Self::LeakyRelu,
+        }
+    }
+}
+
+/// The `[network]` table of a recipe: widths between the data and the code, encoder order; the decoder mirrors them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MlpConfig {
+    /// Widths of the hidden layers, from the data towards the code. May be empty: a linear model.
+    pub hidden: Vec<usize>,
+    /// What follows each hidden layer.
+    pub activation: Nonlinearity,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self { hidden: vec![400], activation: Nonlinearity::Relu }
+    }
+}
+
+/// Widest layer accepted.
+pub const MAX_WIDTH: usize = 1 << 20;
+
+impl MlpConfig {
+    /// Checks the widths.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key for a width of 0 or beyond [`MAX_WIDTH`], or more than 64 layers.
+    pub fn check(&self) -> Result<()> {
+        if self.hidden.len() > 64 {
+            let found = format!("{} layers", self.hidden.len());
+            return Err(Error::config("network.hidden", "at most 64 layers", found, "drop some widths"));
+        }
+        match self.hidden.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
+            Some(width) => Err(Error::config(
+                "network.hidden",
+                format!("widths from 1 to {MAX_WIDTH}"),
+                width.to_string(),
+                "change the width, for example `--set network.hidden=[400]`",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Layers applied one after another.
+///
+/// Parameter names are those of PyTorch's `self.layers = nn.ModuleList([...])`: `layers.0.weight`, `layers.0.bias`, ...
+#[derive(Module, Debug)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    last: Activation,
+}
+
+impl Mlp {
+    /// Layers of widths `widths[0] -> widths[1] -> ...`; `activation` between them, `last` after the last.
+    pub fn init(widths: &[usize], activation: Activation, last: Activation, draws: &mut Draws, device: &Device) -> Self {
+        let layers = widths.windows(2).map(|pair| Linear::init(pair[0], pair[1], draws, device)).collect();
+        Self { layers, activation, last }
+    }
+
+    /// Applies all layers.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, widths[0]]`
+    /// - returns: `[batch, last width]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let count = self.layers.len();
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
+            layer.forward(x, if i + 1 == count { self.last } else { self.activation })
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Explicit, counter-based randomness: every draw is a function of (seed, purpose, epoch, step).
+//!
+//! There is no global generator and no generator state to save. A resumed run asks for the draws of epoch 7, step 120 and
+//! gets the ones an uninterrupted run got; the order in which threads ask does not matter. The stream is ChaCha8 with the
+//! four numbers as its 256-bit key, so two purposes never share a stream.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What the draws are for. The numbers are part of the file formats: never renumber, only add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Initial weights; the step is the parameter's place in the model.
+    Weights = 1,
+    /// The order of the training examples in an epoch.
+    Shuffle = 2,
+    /// Posterior noise of a training step.
+    TrainingNoise = 3,
+    /// Posterior noise of an evaluation batch.
+    EvaluationNoise = 4,
+    /// Samples from the prior.
+    Prior = 5,
+    /// Choosing examples to show.
+    Choice = 6,
+    /// Draws from a likelihood, such as binary pixels.
+    Likelihood = 7,
+}
+
+/// A stream of draws.
+///
+/// ```
+/// use elbo::random::{Draws, Purpose};
+///
+/// let a = Draws::new(1, Purpose::TrainingNoise, 3, 10).normals(4);
+/// let b = Draws::new(1, Purpose::TrainingNoise, 3, 10).normals(4);
+/// let c = Draws::new(1, Purpose::TrainingNoise, 3, 11).normals(4);
+/// assert_eq!(a, b);
+/// assert_ne!(a, c);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Draws(ChaCha8Rng);
+
+impl Draws {
+    /// The stream of (`seed`, `purpose`, `epoch`, `step`).
+    pub fn new(seed: u64, purpose: Purpose, epoch: u64, step: u64) -> Self {
+        let mut key = [0u8; 32];
+        for (bytes, part) in key.chunks_exact_mut(8).zip([seed, purpose as u64, epoch, step]) {
+            bytes.copy_from_slice(&part.to_le_bytes());
+        }
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// Uniform in [0, 1), 53 bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// `count` values uniform in [-bound, bound).
+    pub fn uniforms(&mut self, count: usize, bound: f64) -> Vec<f32> {
+        (0..count).map(|_| ((2.0 * self.uniform() - 1.0) * bound) as f32).collect()
+    }
+
+    /// Uniform in 0..`bound`, without bias (Lemire 2019, arXiv:1805.10941).
+    ///
+    /// # Panics
+    /// If `bound` is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        assert!(bound > 0, "an empty range has no element");
+        let threshold = bound.wrapping_neg() % bound;
+        loop {
+            let product = u64::from(self.0.next_u32()) * u64::from(bound);
+            if product as u32 >= threshold {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// `count` independent draws from N(0, 1), by Box & Muller's transform: two uniforms in, two normals out.
+    pub fn normals(&mut self, count: usize) -> Vec<f32> {
+        let mut values = Vec::with_capacity(count + 1);
+        while values.len() < count {
+            // 1 - u lies in (0, 1]: its logarithm is finite.
+            let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+            let (sin, cos) = (std::f64::consts::TAU * self.uniform()).sin_cos();
+            values.extend([(radius * cos) as f32, (radius * sin) as f32]);
+        }
+        values.truncate(count);
+        values
+    }
+
+    /// A random order of 0..`count` (Fisher & Yates).
+    pub fn permutation(&mut self, count: u32) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..count).collect();
+        self.shuffle(&mut order);
+        order
+    }
+
+    /// Shuffles in place.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u32 + 1) as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normals_have_the_moments_of_the_normal_distribution() {
+        let n = 400_000;
+        let draws = Draws::new(7, Purpose::Prior, 0, 0).normals(n);
+        let moment = |k: i32| draws.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / n as f64;
+        // Bounds are five standard errors: sqrt(Var(x^k) / n).
+        for (k, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            let bound = 5.0 * f64::sqrt(variance / n as f64);
+            assert!((moment(k) - expected).abs() < bound, "moment {k}: {} against {expected}", moment(k));
+        }
+        let beyond_two = draws.iter().filter(|v| v.abs() > 2.0).count() as f64 / n as f64;
+        assert!((beyond_two - 0.0455).abs() < 0.002, "{beyond_two}");
+    }
+
+    #[test]
+    fn neighbouring_streams_are_uncorrelated() {
+        let n = 100_000;
+        let a = Draws::new(7, Purpose::Prior, 0, 0).normals(n);
+        for other in [(8, 0, 0), (7, 1, 0), (7, 0, 1)] {
+            let b = Draws::new(other.0, Purpose::Prior, other.1, other.2).normals(n);
+            let correlation = a.iter().zip(&b).map(|(x, y)| f64::from(x * y)).sum::<f64>() / n as f64;
+            assert!(correlation.abs() < 5.0 / (n as f64).sqrt(), "{other:?}: {correlation}");
+        }
+    }
+
+    #[test]
+    fn permutations_are_uniform() {
+        let mut counts = std::collections::HashMap::new();
+        for i in 0..24_000 {
+            *counts.entry(Draws::new(i, Purpose::Shuffle, 0, 0).permutation(4)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        assert!(counts.values().all(|&c| (850..1150).contains(&c)), "{counts:?}");
+    }
+
+    #[test]
+    fn below_reaches_both_ends() {
+        let mut draws = Draws::new(1, Purpose::Choice, 0, 0);
+        let seen: std::collections::BTreeSet<u32> = (0..200).map(|_| draws.below(5)).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(draws.below(1), 0);
+    }
+}

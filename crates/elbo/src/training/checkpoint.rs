@@ -1,0 +1,159 @@
+//! Checkpoints of a training run: weights, moments and state in one directory, there whole or not at all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::optimizer::{Moments, Optimizer};
+use super::state::{STATE_FORMAT, TrainState};
+use super::config::OptimizerConfig;
+use crate::error::{Error, Result};
+use crate::run::weights::{self, NamedTensor};
+use crate::run::{atomic, parameters};
+
+const WEIGHTS: &str = "model.safetensors";
+const MOMENTS: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.toml";
+
+/// The checkpoint folder of a run: `last`, to resume from, and `best`, by the monitored number.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    config: String,
+}
+
+/// A training run taken up again.
+#[derive(Debug)]
+pub struct Resumed<M> {
+    /// The model with the checkpoint's weights.
+    pub model: M,
+    /// The optimiser with its moments.
+    pub optimizer: Optimizer,
+    /// Where training stood.
+    pub state: TrainState,
+    /// Newer checkpoints that were damaged and passed over.
+    pub passed_over: Vec<Error>,
+}
+
+impl Checkpoints {
+    /// Checkpoints in `folder`, each with the text of the run's configuration inside.
+    pub fn new(folder: impl Into<PathBuf>, config: impl Into<String>) -> Self {
+        Self { folder: folder.into(), config: config.into() }
+    }
+
+    /// Saves `last`: everything needed to continue.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the previous checkpoint stays.
+    pub fn save_last<M: Module>(&self, model: &M, optimizer: &Optimizer, state: &TrainState) -> Result<()> {
+        let tensors = parameters::export(model);
+        let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+        let moments = weights::to_bytes(&export_moments(&names, optimizer.moments()), &BTreeMap::new());
+        let json = serde_json::to_vec_pretty(state).expect("numbers always become JSON");
+        let weights = weights::to_bytes(&tensors, &BTreeMap::new());
+        atomic::write_dir(
+            self.folder.join("last"),
+            state.step as u64,
+            &[(WEIGHTS, &weights), (MOMENTS, &moments), (STATE, &json), (CONFIG, self.config.as_bytes())],
+        )
+    }
+
+    /// Saves `best`: weights and configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the previous checkpoint stays.
+    pub fn save_best<M: Module>(&self, model: &M, state: &TrainState) -> Result<()> {
+        let weights = weights::to_bytes(&parameters::export(model), &BTreeMap::new());
+        let files: [(&str, &[u8]); 2] = [(WEIGHTS, &weights), (CONFIG, self.config.as_bytes())];
+        atomic::write_dir(self.folder.join("best"), state.step as u64, &files)
+    }
+
+    /// Takes up the newest valid `last`. `model` gives structure and device; its weights are replaced.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no valid checkpoint or it is one of another model.
+    pub fn resume<M: Module>(&self, model: M, config: &OptimizerConfig, device: &Device) -> Result<Resumed<M>> {
+        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
+        let dir = &checkpoint.dir;
+        let state = read_state(checkpoint.file(STATE)?, &dir.join(STATE))?;
+        let expected = parameters::shapes(&model);
+        let moments = read_moments(checkpoint.file(MOMENTS)?, &dir.join(MOMENTS), &expected, device)?;
+        let model = load_weights(model, checkpoint.file(WEIGHTS)?, &dir.join(WEIGHTS))?;
+        let optimizer = Optimizer::restore(config.clone(), state.step as u64, moments);
+        Ok(Resumed { model, optimizer, state, passed_over: checkpoint.passed_over })
+    }
+
+    /// Loads the weights of `last` or `best` into `model`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no such valid checkpoint or it is one of another model.
+    pub fn load<M: Module>(&self, which: &str, model: M) -> Result<M> {
+        let checkpoint = atomic::open_dir(self.folder.join(which))?;
+        load_weights(model, checkpoint.file(WEIGHTS)?, &checkpoint.dir.join(WEIGHTS))
+    }
+
+    /// Whether `which` (`last` or `best`) has ever been saved.
+    pub fn has(&self, which: &str) -> bool {
+        atomic::open_dir(self.folder.join(which)).is_ok()
+    }
+}
+
+fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
+    let file = weights::from_bytes(bytes, path)?;
+    let tensors = weights::check(file, &parameters::shapes(&model), path)?;
+    Ok(parameters::import(model, tensors))
+}
+
+fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
+    let help = "resume from another checkpoint of the run, or train again";
+    let version: serde_json::Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
+    let format = version.get("format").and_then(serde_json::Value::as_u64);
+    if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
+        let found = format.map_or("none".into(), |f| f.to_string());
+        return Err(Error::model(path, "format", format!("version {STATE_FORMAT}"), found, "use a newer elbo"));
+    }
+    serde_json::from_value(version).map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
+}
+
+/// `m.NAME` and `v.NAME`, flattened, for each parameter that has moments.
+fn export_moments(names: &[&str], moments: &[Moments]) -> Vec<NamedTensor> {
+    let tensor = |kind: &str, name: &str, values: &Tensor<1>| NamedTensor {
+        name: format!("{kind}.{name}"),
+        shape: vec![values.dims()[0]],
+        values: parameters::values_of(values.clone()),
+    };
+    let pairs = names.iter().zip(moments).filter_map(|(name, pair)| pair.as_ref().map(|pair| (name, pair)));
+    pairs.flat_map(|(name, (m, v))| [tensor("m", name, m), tensor("v", name, v)]).collect()
+}
+
+fn read_moments(
+    bytes: &[u8],
+    path: &Path,
+    parameters: &[(String, Vec<usize>)],
+    device: &Device,
+) -> Result<Vec<Moments>> {
+    let file = weights::from_bytes(bytes, path)?;
+    let has: Vec<bool> = parameters
+        .iter()
+        .map(|(name, _)| file.tensors.iter().any(|t| t.name == format!("m.{name}")))
+        .collect();
+    let expected: Vec<(String, Vec<usize>)> = parameters
+        .iter()
+        .zip(&has)
+        .filter(|(_, has)| **has)
+        .flat_map(|((name, shape), _)| {
+            let count = vec![shape.iter().product()];
+            [(format!("m.{name}"), count.clone()), (format!("v.{name}"), count)]
+        })
+        .collect();
+    let mut tensors = weights::check(file, &expected, path)?.into_iter().map(|t| {
+        let count = t.values.len();
+        Tensor::<1>::from_data(TensorData::new(t.values, [count]), &device.clone().without_autodiff())
+    });
+    let mut pair = || tensors.next().zip(tensors.next());
+    Ok(has.into_iter().map(|has| if has { pair() } else { None }).collect())
+}

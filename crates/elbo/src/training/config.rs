@@ -1,0 +1,189 @@
+//! The `[training]`, `[optimizer]` and `[early_stopping]` tables of a recipe.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::run::history::EpochRecord;
+
+/// The `[training]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Examples in one optimiser step; the last step of an epoch takes what is left.
+    pub batch_size: usize,
+    /// The one seed: initial weights, order, noise, splits and samples all follow from it.
+    pub seed: u64,
+    /// Whether the optimiser steps on the mean or on the sum over the batch. Reports are always means.
+    pub reduction: Reduction,
+    /// Seconds between checkpoints inside an epoch; one is written after every epoch in any case. 0 for none.
+    pub checkpoint_seconds: f64,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self { epochs: 10, batch_size: 128, seed: 0, reduction: Reduction::Mean, checkpoint_seconds: 60.0 }
+    }
+}
+
+/// How a batch's losses become the number the optimiser sees.
+///
+/// With Adam the difference is small but real: the sum makes `eps` and a coupled `weight_decay` count less, by the batch size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduction {
+    /// Mean over the batch.
+    Mean,
+    /// Sum over the batch, as PyTorch's own VAE example does.
+    Sum,
+}
+
+/// The `[optimizer]` table. Names and meanings are PyTorch's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// `adam` or `adamw`.
+    pub kind: OptimizerKind,
+    /// Learning rate, before any schedule.
+    pub lr: f64,
+    /// Decay of the first and second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Coupled L2 for `adam`, decoupled decay for `adamw`.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient; 0 for no clipping.
+    pub clip_norm: f64,
+}
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam with coupled weight decay (Kingma & Ba 2014).
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2017).
+    AdamW,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Adam,
+            lr: 1e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+        }
+    }
+}
+
+/// The `[early_stopping]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStopping {
+    /// Which number to watch. The `best` checkpoint follows it too.
+    pub monitor: Monitor,
+    /// Epochs without improvement before training stops; 0 never stops.
+    pub patience: usize,
+    /// Smallest change that counts as improvement, in the unit of the number watched.
+    pub min_delta: f64,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { monitor: Monitor::ValidationLoss, patience: 0, min_delta: 0.0 }
+    }
+}
+
+/// What early stopping may watch. Lower is better for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Monitor {
+    /// Loss on the validation split (with the final KL weight; the training loss where there is no validation split).
+    #[serde(rename = "validation.loss")]
+    ValidationLoss,
+    /// Reconstruction term on the validation split.
+    #[serde(rename = "validation.recon")]
+    ValidationRecon,
+    /// Negative ELBO, `recon + kl`, on the validation split, whatever beta is.
+    #[serde(rename = "validation.negative_elbo")]
+    ValidationNegativeElbo,
+    /// Loss on the training split.
+    #[serde(rename = "train.loss")]
+    TrainLoss,
+}
+
+impl Monitor {
+    /// The number watched, from an epoch's record.
+    pub fn value(self, record: &EpochRecord) -> f64 {
+        let validation = record.validation.unwrap_or(record.train);
+        match self {
+            Self::ValidationLoss => validation.loss,
+            Self::ValidationRecon => validation.recon,
+            Self::ValidationNegativeElbo => -validation.elbo(),
+            Self::TrainLoss => record.train.loss,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        at_least_one("training.epochs", self.epochs, 1_000_000)?;
+        at_least_one("training.batch_size", self.batch_size, 1 << 20)?;
+        not_negative("training.checkpoint_seconds", self.checkpoint_seconds)
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        for (key, value) in [
+            ("optimizer.lr", self.lr),
+            ("optimizer.eps", self.eps),
+            ("optimizer.weight_decay", self.weight_decay),
+            ("optimizer.clip_norm", self.clip_norm),
+        ] {
+            not_negative(key, value)?;
+        }
+        match self.betas.iter().find(|b| !(0.0..1.0).contains(*b)) {
+            Some(beta) => {
+                let help = "PyTorch's default is `[0.9, 0.999]`";
+                Err(Error::config("optimizer.betas", "two numbers in [0, 1)", beta.to_string(), help))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl EarlyStopping {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        not_negative("early_stopping.min_delta", self.min_delta)
+    }
+}
+
+fn at_least_one(key: &str, value: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("a number from 1 to {most}"), value.to_string(), "choose another number"))
+}
+
+pub(super) fn not_negative(key: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(key, "a finite number of at least 0", value.to_string(), "choose another number"))
+}

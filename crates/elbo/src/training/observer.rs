@@ -1,0 +1,63 @@
+//! Who is told what happens during training.
+
+use crate::error::Result;
+use crate::models::Model;
+use crate::run::history::{EpochRecord, LossTerms};
+
+/// One optimiser step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepReport {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Epochs of the run.
+    pub epochs: usize,
+    /// Step within the epoch, from 1.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Examples seen in this epoch so far, this step included.
+    pub examples: usize,
+    /// Means over this epoch so far.
+    pub mean: LossTerms,
+}
+
+/// The end of an epoch.
+pub struct EpochEnd<'a> {
+    /// Its numbers.
+    pub record: &'a EpochRecord,
+    /// All epochs so far, this one included.
+    pub history: &'a [EpochRecord],
+    /// Whether it is the best so far.
+    pub is_best: bool,
+    /// Seconds it took, validation included.
+    pub seconds: f64,
+    /// Training examples a second, validation excluded.
+    pub images_per_s: f64,
+    /// The model as it now is, without gradients.
+    pub model: &'a dyn Model,
+}
+
+/// Told of every step and epoch. An error stops training.
+pub trait Observer {
+    /// After each optimiser step.
+    ///
+    /// # Errors
+    /// Any error stops the training and is returned from it.
+    fn step(&mut self, _report: &StepReport) -> Result<()> {
+        Ok(())
+    }
+
+    /// After each epoch, once its checkpoint is safe.
+    ///
+    /// # Errors
+    /// Any error stops the training and is returned from it.
+    fn epoch(&mut self, _end: &EpochEnd<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// An observer that does nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {}

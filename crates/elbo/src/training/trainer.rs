@@ -1,0 +1,310 @@
+//! The loop.
+
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::checkpoint::Checkpoints;
+use super::config::{EarlyStopping, OptimizerConfig, Reduction, TrainingConfig};
+use super::observer::{EpochEnd, Observer, StepReport};
+use super::optimizer::Optimizer;
+use super::schedule::Schedule;
+use super::state::{RunningTerms, TrainState};
+use crate::data::batch::batch;
+use crate::data::split::{Splits, Subset};
+use crate::error::{Error, Result};
+use crate::models::{Model, Objective, ObjectiveConfig, Weighted};
+use crate::random::{Draws, Purpose};
+use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::parameters;
+
+/// A request to stop, set from a signal handler or another thread: the step under way is finished and a checkpoint saved.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicU8);
+
+impl Stop {
+    /// No request yet.
+    pub const fn new() -> Self {
+        Self(AtomicU8::new(0))
+    }
+
+    /// Asks training to stop after the step under way.
+    pub fn request(&self) {
+        self.0.store(1, SeqCst);
+    }
+
+    /// Whether somebody asked.
+    pub fn requested(&self) -> bool {
+        self.0.load(SeqCst) != 0
+    }
+}
+
+/// How training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs are done.
+    Finished,
+    /// Early stopping's patience ran out.
+    StoppedEarly,
+    /// [`Stop`] was requested; `last` holds the state.
+    Interrupted,
+}
+
+/// A model in training. Most fields are public so that you can set them, or let a loop of your own take over.
+pub struct Trainer<'a, M> {
+    /// The model on an autodiff device; absent only while the optimiser holds it. It is moved there and back because a
+    /// second handle on the weights would turn every update in place into a copy.
+    model: Option<M>,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Where training stands.
+    pub state: TrainState,
+    /// The data.
+    pub data: &'a Splits,
+    /// `[training]`.
+    pub config: TrainingConfig,
+    /// `[loss]`.
+    pub objective: ObjectiveConfig,
+    /// `[schedule]`.
+    pub schedule: Schedule,
+    /// `[early_stopping]`.
+    pub early_stopping: EarlyStopping,
+    /// Where to save; none keeps everything in memory.
+    pub checkpoints: Option<Checkpoints>,
+    /// Where to compute, with autodiff.
+    pub device: Device,
+}
+
+impl<'a, M: Model + Module> Trainer<'a, M> {
+    /// A trainer at its first step with default settings and no checkpoints; set the fields you want otherwise.
+    pub fn new(model: M, data: &'a Splits, optimizer: OptimizerConfig, device: &Device) -> Self {
+        Self {
+            model: Some(model.train()),
+            optimizer: Optimizer::new(optimizer),
+            state: TrainState::default(),
+            data,
+            config: TrainingConfig::default(),
+            objective: ObjectiveConfig::default(),
+            schedule: Schedule::default(),
+            early_stopping: EarlyStopping::default(),
+            checkpoints: None,
+            device: device.clone().autodiff(),
+        }
+    }
+
+    /// The model as it now is, on the autodiff device.
+    ///
+    /// # Panics
+    /// Inside the optimiser, where nobody can ask.
+    pub fn model(&self) -> &M {
+        self.model.as_ref().expect("the optimiser has given it back")
+    }
+
+    /// The trained model, without gradients.
+    pub fn into_model(self) -> M {
+        self.model().valid()
+    }
+
+    /// Trains until the epochs are done, patience runs out or `stop` is requested.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when a loss term or gradient is not finite (nothing of it reaches a checkpoint), [`Error::Io`] when a
+    /// checkpoint cannot be written, and whatever `observer` returns.
+    pub fn run(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        while self.state.epoch <= self.config.epochs && !self.state.stopped_early {
+            let started = Instant::now();
+            let examples_before = self.state.running.examples;
+            if !self.epoch(observer, stop)? {
+                self.save_last()?;
+                return Ok(Ending::Interrupted);
+            }
+            let trained = started.elapsed().as_secs_f64();
+            let examples = self.state.running.examples - examples_before;
+            let is_best = self.close_epoch()?;
+            let model = self.model().valid();
+            let history = &self.state.history;
+            observer.epoch(&EpochEnd {
+                record: &history[history.len() - 1],
+                history,
+                is_best,
+                seconds: started.elapsed().as_secs_f64(),
+                images_per_s: examples as f64 / trained.max(1e-9),
+                model: &model,
+            })?;
+        }
+        Ok(if self.state.stopped_early { Ending::StoppedEarly } else { Ending::Finished })
+    }
+
+    /// The rest of the epoch under way; false when interrupted.
+    fn epoch(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<bool> {
+        let train = &self.data.train;
+        let order = Draws::new(self.config.seed, Purpose::Shuffle, self.state.epoch as u64, 0)
+            .permutation(train.len() as u32);
+        let mut saved = Instant::now();
+        for chosen in order.chunks(self.config.batch_size).skip(self.state.step_in_epoch) {
+            let terms = self.step(train, chosen)?;
+            self.state.running.add(chosen.len(), terms);
+            observer.step(&self.progress())?;
+            if stop.requested() {
+                return Ok(false);
+            }
+            let pause = self.config.checkpoint_seconds;
+            if pause > 0.0 && saved.elapsed() > Duration::from_secs_f64(pause) {
+                self.save_last()?;
+                saved = Instant::now();
+            }
+        }
+        Ok(true)
+    }
+
+    /// One optimiser step on the examples `chosen`; returns the batch's means.
+    fn step(&mut self, train: &Subset, chosen: &[u32]) -> Result<LossTerms> {
+        let (epoch, step) = (self.state.epoch as u64, self.state.step_in_epoch as u64);
+        let x = batch(train, chosen, &self.device);
+        let noise = self.noise(Purpose::TrainingNoise, epoch, step, chosen.len());
+        let weighted = self.objective.at(self.epochs_done()).apply(self.model().terms(x, noise));
+        let terms = read(&weighted);
+        self.state.step_in_epoch += 1;
+        self.state.step += 1;
+        self.check_terms(terms)?;
+        let loss = match self.config.reduction {
+            Reduction::Mean => weighted.loss,
+            Reduction::Sum => weighted.loss * chosen.len() as f64,
+        };
+        let mut gradients = loss.backward();
+        let gradients = GradientsParams::from_module(&mut gradients, self.model());
+        self.update(gradients)?;
+        Ok(terms)
+    }
+
+    fn update(&mut self, gradients: GradientsParams) -> Result<()> {
+        let lr = self.learning_rate();
+        let model = self.model.take().expect("the optimiser has given it back");
+        let (model, stepped) = self.optimizer.step(model, gradients, lr);
+        self.model = Some(model);
+        match stepped.not_finite {
+            None => Ok(()),
+            Some(place) => {
+                let name = parameters::shapes(self.model()).swap_remove(place).0;
+                Err(self.diverged("gradient", f32::NAN, Some(name)))
+            }
+        }
+    }
+
+    fn noise(&self, purpose: Purpose, epoch: u64, step: u64, examples: usize) -> Tensor<2> {
+        let dims = [examples, self.model().noise_dims()];
+        let draws = Draws::new(self.config.seed, purpose, epoch, step).normals(dims[0] * dims[1]);
+        Tensor::from_data(TensorData::new(draws, dims), &self.device)
+    }
+
+    /// Validates, records the epoch, judges it, and saves; returns whether it is the best so far.
+    fn close_epoch(&mut self) -> Result<bool> {
+        let last_step = self.state.step_in_epoch.saturating_sub(1);
+        let done = self.epochs_at(last_step);
+        let record = EpochRecord {
+            epoch: self.state.epoch,
+            step: self.state.step,
+            learning_rate: self.schedule.rate(self.optimizer.lr(), done, self.config.epochs as f64),
+            beta: self.objective.at(done).beta,
+            train: self.state.running.mean(),
+            validation: self.data.validation.as_ref().map(|split| self.validate(split)),
+        };
+        if let Some(terms) = record.validation {
+            self.check_terms(terms)?;
+        }
+        let verdict = self.state.stopper.judge(&self.early_stopping, &record);
+        self.state.history.push(record);
+        self.state.stopped_early = verdict.stop;
+        self.state.epoch += 1;
+        self.state.step_in_epoch = 0;
+        self.state.running = RunningTerms::default();
+        // `best` first: a run killed between the two repeats nothing that `last` does not know of.
+        if let (true, Some(checkpoints)) = (verdict.is_best, &self.checkpoints) {
+            checkpoints.save_best(self.model(), &self.state)?;
+        }
+        self.save_last()?;
+        Ok(verdict.is_best)
+    }
+
+    /// Means over a split with the final KL weight, so that epochs compare with each other.
+    fn validate(&self, split: &Subset) -> LossTerms {
+        let model = self.model().valid();
+        let device = self.device.clone().without_autodiff();
+        let objective: Objective = self.objective.target();
+        let mut sums = RunningTerms::default();
+        let indices: Vec<u32> = (0..split.len() as u32).collect();
+        for (i, chosen) in indices.chunks(512).enumerate() {
+            let noise = self.noise(Purpose::EvaluationNoise, self.state.epoch as u64, i as u64, chosen.len());
+            let terms = model.terms(batch(split, chosen, &device), noise.without_autodiff());
+            sums.add(chosen.len(), read(&objective.apply(terms)));
+        }
+        sums.mean()
+    }
+
+    fn save_last(&self) -> Result<()> {
+        match &self.checkpoints {
+            Some(checkpoints) => checkpoints.save_last(self.model(), &self.optimizer, &self.state),
+            None => Ok(()),
+        }
+    }
+
+    fn steps_per_epoch(&self) -> usize {
+        self.data.train.len().div_ceil(self.config.batch_size)
+    }
+
+    /// Epochs done after `step` steps of the epoch under way.
+    fn epochs_at(&self, step: usize) -> f64 {
+        (self.state.epoch - 1) as f64 + step as f64 / self.steps_per_epoch() as f64
+    }
+
+    fn epochs_done(&self) -> f64 {
+        self.epochs_at(self.state.step_in_epoch)
+    }
+
+    /// The rate of the step just counted.
+    fn learning_rate(&self) -> f64 {
+        let done = self.epochs_at(self.state.step_in_epoch - 1);
+        self.schedule.rate(self.optimizer.lr(), done, self.config.epochs as f64)
+    }
+
+    fn progress(&self) -> StepReport {
+        StepReport {
+            epoch: self.state.epoch,
+            epochs: self.config.epochs,
+            step: self.state.step_in_epoch,
+            steps: self.steps_per_epoch(),
+            examples: self.state.running.examples,
+            mean: self.state.running.mean(),
+        }
+    }
+
+    fn check_terms(&self, terms: LossTerms) -> Result<()> {
+        let named = [("recon", terms.recon), ("kl", terms.kl), ("loss", terms.loss)];
+        match named.iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((term, value)) => Err(self.diverged(term, *value as f32, self.first_non_finite_weight())),
+        }
+    }
+
+    fn diverged(&self, term: &str, value: f32, tensor: Option<String>) -> Error {
+        Error::Diverged { epoch: self.state.epoch, step: self.state.step, term: term.into(), value, tensor }
+    }
+
+    fn first_non_finite_weight(&self) -> Option<String> {
+        let bad = |t: &crate::run::weights::NamedTensor| t.values.iter().any(|v| !v.is_finite());
+        parameters::export(self.model()).into_iter().find(bad).map(|t| t.name)
+    }
+}
+
+/// The batch's means on the host.
+fn read(weighted: &Weighted) -> LossTerms {
+    let scalar = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
+    LossTerms {
+        recon: scalar(&weighted.recon),
+        kl: weighted.kl.as_ref().map_or(0.0, scalar),
+        loss: scalar(&weighted.loss),
+    }
+}

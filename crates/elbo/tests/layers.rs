@@ -1,0 +1,601 @@
+//! Imports go downward only. This test reads every path in the workspace's sources and fails on one that points up.
+//!
+//! The table below is the rule. It holds more than the compiler asks for: a model that borrows from a sibling, or a
+//! run directory that knows of evaluation, compiles well and ends as a knot. Comments, strings and test modules are not
+//! read. A name that reaches a file through a `use` in between, such as a re-export in `lib.rs`, counts as the place it
+//! comes from; only what a glob (`use x::*`) brings in is not followed further than the module named before the star.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+/// Each module of `elbo` (a folder or file directly in its `src`), and each other crate, with what it may import.
+/// `lib` is `lib.rs` itself, and `elbo` all of its modules; `models` stands for what the models share, and a model's own
+/// file may import that.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("kernels", &[]),
+    ("error", &[]),
+    ("random", &["error"]),
+    ("data", &["error", "random"]),
+    ("distributions", &["error", "random", "kernels"]),
+    ("networks", &["error", "random", "kernels"]),
+    ("models", &["networks", "distributions", "error", "random", "kernels"]),
+    ("run", &["models", "networks", "distributions", "data", "error", "random"]),
+    ("training", &["data", "models", "distributions", "networks", "run", "error", "random", "kernels"]),
+    ("evaluation", &["data", "models", "distributions", "run", "error", "random"]),
+    ("generation", &["models", "data", "run", "error", "random"]),
+    ("report", &["run", "evaluation", "generation", "data", "models", "error", "random"]),
+    ("lib", &["elbo"]),
+    ("explorer", &["elbo"]),
+    ("cli", &["elbo", "explorer"]),
+];
+
+/// Files of `models/` that belong to no single model.
+const SHARED_BY_MODELS: &[&str] = &["objective"];
+
+/// The workspace's crates: folder, and name in a path.
+const CRATES: &[(&str, &str)] =
+    &[("kernels", "elbo_kernels"), ("elbo", "elbo"), ("explorer", "elbo_explorer"), ("cli", "elbo_cli")];
+
+#[test]
+fn imports_go_downward() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/elbo lies in crates");
+    let mut files = Vec::new();
+    for (folder, _) in CRATES {
+        collect(&crates.join(folder).join("src"), &format!("{folder}/src"), &mut files);
+    }
+    assert!(files.len() >= CRATES.len(), "found only {} source files", files.len());
+    let violations = violations(&files);
+    assert!(violations.is_empty(), "{} forbidden imports:\n{}", violations.len(), violations.join("\n"));
+}
+
+/// All Rust files below `folder` with their text, under names that start with `name`.
+fn collect(folder: &Path, name: &str, files: &mut Vec<(String, String)>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut entries: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = format!("{name}/{}", path.file_name().expect("an entry has a name").to_string_lossy());
+        if path.is_dir() {
+            collect(&path, &name, files);
+        } else if name.ends_with(".rs") {
+            files.push((name, fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))));
+        }
+    }
+}
+
+/// A place in the workspace: the crate's folder, then the modules.
+type Place = Vec<String>;
+
+struct Source {
+    file: String,
+    place: Place,
+    references: Vec<Reference>,
+}
+
+/// A path as it is written: `crate::data::Split` in a `use` or anywhere else.
+#[derive(Clone)]
+struct Reference {
+    line: usize,
+    /// Inline modules around it, `mod a { ... }`.
+    inside: Vec<String>,
+    segments: Vec<String>,
+    in_use: bool,
+    /// The name a `use` gives it.
+    binds: Option<String>,
+}
+
+/// Every import that the table forbids, as `file:line: reason`.
+fn violations(files: &[(String, String)]) -> Vec<String> {
+    let mut sources = Vec::new();
+    let mut test_modules = HashSet::new();
+    for (file, text) in files {
+        let place = place_of(file);
+        let (tokens, tests) = without_tests(tokens_of(text));
+        test_modules.extend(tests.into_iter().map(|name| joined(&place, &[name])));
+        sources.push(Source { file: file.clone(), place, references: references_in(&tokens) });
+    }
+    sources.retain(|source| !(1..=source.place.len()).any(|end| test_modules.contains(&source.place[..end])));
+
+    let known = Known::new(&sources);
+    let mut found = Vec::new();
+    for source in &sources {
+        let from = Area::of(&source.place);
+        if !MAY_IMPORT.iter().any(|(name, _)| *name == from.module) {
+            found.push(format!("{}: `{}` has no row in the table of this test", source.file, from.module));
+            continue;
+        }
+        let mut imported = HashSet::new();
+        let (uses, bodies): (Vec<_>, Vec<_>) = source.references.iter().partition(|reference| reference.in_use);
+        for reference in uses.into_iter().chain(bodies) {
+            let Some(target) = known.resolve(&source.place, reference) else { continue };
+            let to = Area::of(&target);
+            // What a forbidden `use` brings in is not told again at each place it is used.
+            if !allowed(&source.file, &from, &to) && (reference.in_use || !imported.contains(&to.to_string())) {
+                let (line, path) = (reference.line, reference.segments.join("::"));
+                found.push(format!("{}:{line}: `{from}` must not import `{to}` (`{path}`)", source.file));
+                imported.extend(reference.in_use.then(|| to.to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// A row of the table, and the model where there is one.
+#[derive(PartialEq)]
+struct Area {
+    module: String,
+    model: Option<String>,
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let model = self.model.iter().map(|model| format!("/{model}"));
+        write!(f, "{}{}", self.module, model.collect::<String>())
+    }
+}
+
+impl Area {
+    fn of(place: &[String]) -> Self {
+        let module = match place {
+            [krate] if krate == "elbo" => "lib",
+            [krate, module, ..] if krate == "elbo" => module,
+            [krate, ..] => krate,
+            [] => unreachable!("a place starts with its crate"),
+        };
+        let file = place.get(2).filter(|file| module == "models" && !SHARED_BY_MODELS.contains(&file.as_str()));
+        Self { module: module.to_owned(), model: file.cloned() }
+    }
+}
+
+fn allowed(file: &str, from: &Area, to: &Area) -> bool {
+    if from.module == "models" && to.module == "models" {
+        // `mod.rs` lists the models; what they share knows none of them, and they do not know each other.
+        return from == to || to.model.is_none() || file.ends_with("models/mod.rs");
+    }
+    let sees_all_of_elbo = ["lib", "explorer", "cli"].contains(&from.module.as_str());
+    let is_elbo = CRATES.iter().all(|(folder, _)| *folder != to.module);
+    let to = if sees_all_of_elbo && is_elbo { "elbo" } else { &to.module };
+    from.module == to || MAY_IMPORT.iter().any(|(name, targets)| *name == from.module && targets.contains(&to))
+}
+
+/// The modules there are, and what names stand for in them.
+struct Known {
+    modules: HashSet<Place>,
+    uses: HashMap<Place, Place>,
+}
+
+impl Known {
+    fn new(sources: &[Source]) -> Self {
+        let modules =
+            sources.iter().flat_map(|source| (1..=source.place.len()).map(|end| source.place[..end].to_vec()));
+        let mut known = Self { modules: modules.collect(), uses: HashMap::new() };
+        for source in sources {
+            for reference in &source.references {
+                let Some(name) = &reference.binds else { continue };
+                if let Some(target) = known.absolute(&source.place, reference) {
+                    known.uses.insert(joined(&source.place, &[name]), target);
+                }
+            }
+        }
+        known
+    }
+
+    /// Where a path leads: the module that holds what it names, after all re-exports.
+    fn resolve(&self, from: &Place, reference: &Reference) -> Option<Place> {
+        let mut path = self.absolute(from, reference)?;
+        // More steps than this are a circle.
+        for _ in 0..20 {
+            let Some((end, target)) = (1..=path.len()).find_map(|end| Some((end, self.uses.get(&path[..end])?))) else {
+                break;
+            };
+            path = joined(target, &path[end..]);
+        }
+        let depth = (1..=path.len()).rev().find(|&end| self.modules.contains(&path[..end]))?;
+        // An item of `lib.rs` itself, a macro for one, belongs to no layer.
+        let root_item = depth == 1 && path[0] == "elbo" && from[0] == "elbo";
+        (!root_item).then(|| path[..depth].to_vec())
+    }
+
+    /// The path from the crate's root, if it starts in this workspace.
+    fn absolute(&self, from: &Place, reference: &Reference) -> Option<Place> {
+        let here = joined(from, &reference.inside);
+        let [first, rest @ ..] = &reference.segments[..] else { return None };
+        match first.as_str() {
+            "crate" => Some(joined(&from[..1], rest)),
+            "self" => Some(joined(&here, rest)),
+            "super" => {
+                let up = reference.segments.iter().take_while(|segment| *segment == "super").count();
+                Some(joined(here.get(..here.len().saturating_sub(up).max(1))?, &reference.segments[up..]))
+            }
+            name => match CRATES.iter().find(|(_, krate)| *krate == name) {
+                Some((folder, _)) if *folder != from[0] => Some(joined(&[folder.to_string()], rest)),
+                // A crate can call itself by name; so can a variable or function, which no module of the crate follows.
+                Some((folder, _)) => Some(joined(&[folder.to_string()], rest))
+                    .filter(|path| self.modules.contains(&path[..path.len().min(2)]) && path.len() > 1),
+                None => Some(joined(&here, &reference.segments)).filter(|path| {
+                    let first = &path[..here.len() + 1];
+                    self.modules.contains(first) || self.uses.contains_key(first)
+                }),
+            },
+        }
+    }
+}
+
+fn joined<S: AsRef<str>>(start: &[String], rest: &[S]) -> Place {
+    start.iter().cloned().chain(rest.iter().map(|segment| segment.as_ref().to_owned())).collect()
+}
+
+/// `elbo/src/models/vae.rs` is `elbo`, `models`, `vae`.
+fn place_of(file: &str) -> Place {
+    let parts = file.trim_end_matches(".rs").split('/').filter(|part| !["src", "mod", "lib", "main"].contains(part));
+    parts.map(str::to_owned).collect()
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Token {
+    Word(String),
+    /// `::`
+    Separator,
+    Mark(char),
+}
+
+type Tokens = Vec<(usize, Token)>;
+
+/// The tokens of a Rust source with their lines, without comments, strings, characters and lifetimes.
+fn tokens_of(text: &str) -> Tokens {
+    let chars: Vec<char> = text.chars().collect();
+    let (mut i, mut line, mut tokens) = (0, 1, Vec::new());
+    while i < chars.len() {
+        let start = i;
+        let at = |offset: usize| chars.get(i + offset).copied().unwrap_or('\0');
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        if chars[i..].starts_with(&['/', '/']) {
+            i = end_of(&chars, i, |rest| rest[0] == '\n');
+        } else if chars[i..].starts_with(&['/', '*']) {
+            i = end_of_block_comment(&chars, i);
+        } else if let Some(hashes) = raw_string(&chars[i..]) {
+            let close: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+            let open = i + chars[i..].iter().position(|&c| c == '"').expect("a raw string has a quote") + 1;
+            i = end_of(&chars, open, |rest| rest.starts_with(&close)) + close.len();
+        } else if at(0) == '"' || (at(0) == '\'' && (at(1) == '\\' || at(2) == '\'')) {
+            i = end_of_quoted(&chars, i);
+        } else if at(0) == '\'' {
+            i = end_of(&chars, i + 1, |rest| !is_word(rest[0]));
+        } else if is_word(at(0)) {
+            i = end_of(&chars, i, |rest| !is_word(rest[0]));
+            tokens.push((line, Token::Word(chars[start..i].iter().collect())));
+        } else if chars[i..].starts_with(&[':', ':']) {
+            tokens.push((line, Token::Separator));
+            i += 2;
+        } else {
+            if !at(0).is_whitespace() {
+                tokens.push((line, Token::Mark(at(0))));
+            }
+            i += 1;
+        }
+        i = i.min(chars.len());
+        line += chars[start..i].iter().filter(|&&c| c == '\n').count();
+    }
+    tokens
+}
+
+fn end_of(chars: &[char], start: usize, stop: impl Fn(&[char]) -> bool) -> usize {
+    (start..chars.len()).find(|&i| stop(&chars[i..])).unwrap_or(chars.len())
+}
+
+fn end_of_block_comment(chars: &[char], start: usize) -> usize {
+    let (mut i, mut depth) = (start + 2, 1);
+    while i < chars.len() && depth > 0 {
+        match chars[i..] {
+            ['/', '*', ..] => (i, depth) = (i + 2, depth + 1),
+            ['*', '/', ..] => (i, depth) = (i + 2, depth - 1),
+            _ => i += 1,
+        }
+    }
+    i
+}
+
+fn end_of_quoted(chars: &[char], start: usize) -> usize {
+    let mut i = start + 1;
+    while i < chars.len() && chars[i] != chars[start] {
+        i += if chars[i] == '\\' { 2 } else { 1 };
+    }
+    i + 1
+}
+
+/// The number of `#` of the raw string that starts here, if one does.
+fn raw_string(chars: &[char]) -> Option<usize> {
+    let prefixes = [&['r'][..], &['b', 'r'], &['c', 'r']];
+    let after = prefixes.iter().find_map(|prefix| chars.strip_prefix(*prefix))?;
+    let hashes = after.iter().take_while(|&&c| c == '#').count();
+    (after.get(hashes) == Some(&'"')).then_some(hashes)
+}
+
+/// The tokens outside `#[cfg(test)]` items, and the names of test modules kept in files of their own.
+fn without_tests(tokens: Tokens) -> (Tokens, Vec<String>) {
+    let (mut kept, mut modules, mut i) = (Tokens::new(), Vec::new(), 0);
+    while i < tokens.len() {
+        let Some(end) = end_of_test_attribute(&tokens[i..]) else {
+            kept.push(tokens[i].clone());
+            i += 1;
+            continue;
+        };
+        if tokens[i + 1].1 == Token::Mark('!') {
+            return (Tokens::new(), modules);
+        }
+        let length = length_of_item(&tokens[i + end..]);
+        if let [.., (_, Token::Word(keyword)), (_, Token::Word(name)), (_, Token::Mark(';'))] =
+            &tokens[..i + end + length]
+            && keyword == "mod"
+        {
+            modules.push(name.clone());
+        }
+        i += end + length;
+    }
+    (kept, modules)
+}
+
+/// The number of tokens of `#[cfg(test)]`, or of another condition that only tests meet, if it starts here.
+fn end_of_test_attribute(tokens: &[(usize, Token)]) -> Option<usize> {
+    let token = |i: usize| tokens.get(i).map(|(_, token)| token);
+    let bracket = if token(1) == Some(&Token::Mark('!')) { 2 } else { 1 };
+    if token(0) != Some(&Token::Mark('#')) || token(bracket) != Some(&Token::Mark('[')) {
+        return None;
+    }
+    let end = tokens.iter().position(|(_, token)| *token == Token::Mark(']'))?;
+    let word = |name: &str| tokens[..end].iter().any(|(_, token)| *token == Token::Word(name.into()));
+    (token(bracket + 1) == Some(&Token::Word("cfg".into())) && word("test") && !word("not") && !word("any"))
+        .then_some(end + 1)
+}
+
+/// The number of tokens up to the `;` or the closed braces that end an item.
+fn length_of_item(tokens: &[(usize, Token)]) -> usize {
+    let mut depth = 0;
+    for (i, (_, token)) in tokens.iter().enumerate() {
+        match token {
+            Token::Mark('(' | '[' | '{') => depth += 1,
+            Token::Mark(')' | ']') => depth -= 1,
+            Token::Mark('}') => {
+                depth -= 1;
+                if depth <= 0 {
+                    return i + 1;
+                }
+            }
+            Token::Mark(';') if depth == 0 => return i + 1,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// Every path of at least two segments, and everything in a `use`.
+fn references_in(tokens: &[(usize, Token)]) -> Vec<Reference> {
+    let (mut found, mut inline, mut depth, mut i) = (Vec::new(), Vec::<(String, usize)>::new(), 0, 0);
+    while i < tokens.len() {
+        let inside = inline.iter().map(|(name, _)| name.clone()).collect();
+        let mut reference = Reference { line: tokens[i].0, inside, segments: Vec::new(), in_use: false, binds: None };
+        match &tokens[i].1 {
+            Token::Mark('{') => depth += 1,
+            Token::Mark('}') => {
+                depth = depth.saturating_sub(1);
+                inline.retain(|(_, level)| *level < depth);
+            }
+            Token::Word(word) if word == "mod" && is_mark(tokens, i + 2, '{') => {
+                if let Some((_, Token::Word(name))) = tokens.get(i + 1) {
+                    inline.push((name.clone(), depth));
+                }
+                i += 1;
+            }
+            // `impl Trait + use<'a>` is another thing.
+            Token::Word(word) if word == "use" && !is_mark(tokens, i + 1, '<') => {
+                reference.in_use = true;
+                i = read_use(tokens, i + 1, &reference, &mut found);
+                continue;
+            }
+            Token::Word(_) if starts_path(tokens, i) => {
+                (reference.segments, i) = read_path(tokens, i);
+                found.extend((reference.segments.len() > 1).then_some(reference));
+                continue;
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    found
+}
+
+fn is(tokens: &[(usize, Token)], i: usize, expected: &Token) -> bool {
+    tokens.get(i).is_some_and(|(_, token)| token == expected)
+}
+
+fn is_mark(tokens: &[(usize, Token)], i: usize, mark: char) -> bool {
+    is(tokens, i, &Token::Mark(mark))
+}
+
+/// Whether the word here is the first of its path, not a field, a method or the end of `<T as Trait>::path`.
+fn starts_path(tokens: &[(usize, Token)], i: usize) -> bool {
+    let before = |back: usize| i.checked_sub(back).map(|i| &tokens[i].1);
+    match before(1) {
+        Some(Token::Mark('.')) => is_mark(tokens, i.saturating_sub(2), '.'),
+        Some(Token::Separator) => !matches!(before(2), Some(Token::Word(_) | Token::Mark('>'))),
+        _ => true,
+    }
+}
+
+fn read_path(tokens: &[(usize, Token)], start: usize) -> (Vec<String>, usize) {
+    let (mut segments, mut i) = (Vec::new(), start);
+    while let Some((_, Token::Word(word))) = tokens.get(i) {
+        segments.push(word.clone());
+        i += 1;
+        match tokens.get(i..i + 2) {
+            Some([(_, Token::Separator), (_, Token::Word(_))]) => i += 1,
+            _ => break,
+        }
+    }
+    (segments, i)
+}
+
+/// Reads one tree of a `use` declaration, `a::{b, c as d}`, where `outer` tells what is around it; returns its end.
+fn read_use(tokens: &[(usize, Token)], start: usize, outer: &Reference, found: &mut Vec<Reference>) -> usize {
+    let start = start + usize::from(is(tokens, start, &Token::Separator));
+    let (own, mut i) = read_path(tokens, start);
+    let line = tokens.get(start).map_or(outer.line, |(line, _)| *line);
+    let mut tree = Reference { line, segments: joined(&outer.segments, &own), ..outer.clone() };
+    i += usize::from(is(tokens, i, &Token::Separator));
+    if is_mark(tokens, i, '{') {
+        i += 1;
+        while i < tokens.len() && !is_mark(tokens, i, '}') {
+            let end = read_use(tokens, i, &tree, found);
+            // Past the comma, and past anything that is no `use` at all.
+            i = if end > i && !is_mark(tokens, end, ',') { end } else { end + 1 };
+        }
+        return i + 1;
+    }
+    if tree.segments.len() > 1 && tree.segments.last().is_some_and(|last| last == "self") {
+        tree.segments.pop();
+    }
+    tree.binds = match tokens.get(i..i + 2) {
+        _ if is_mark(tokens, i, '*') => None,
+        Some([(_, Token::Word(keyword)), (_, Token::Word(alias))]) if keyword == "as" => Some(alias.clone()),
+        _ => tree.segments.last().cloned(),
+    };
+    found.push(tree);
+    end_of_tree(tokens, i)
+}
+
+fn end_of_tree(tokens: &[(usize, Token)], start: usize) -> usize {
+    (start..tokens.len())
+        .find(|&i| [',', '}', ';'].iter().any(|&mark| is_mark(tokens, i, mark)))
+        .unwrap_or(tokens.len())
+}
+
+// The checker itself, on sources made up to break each rule and to look like it.
+
+fn check(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<_> = files.iter().map(|(file, text)| (file.to_string(), text.to_string())).collect();
+    violations(&files)
+}
+
+/// Empty modules, so that paths lead somewhere.
+const MODULES: &[(&str, &str)] = &[
+    ("kernels/src/lib.rs", ""),
+    (
+        "elbo/src/lib.rs",
+        "pub use error::{Error, Result as ElboResult}; pub use models::vae::Vae; pub const SIZE: usize = 1;",
+    ),
+    ("elbo/src/error.rs", ""),
+    ("elbo/src/data/mod.rs", ""),
+    ("elbo/src/data/split.rs", ""),
+    ("elbo/src/models/objective.rs", ""),
+    ("elbo/src/models/vae.rs", ""),
+    ("elbo/src/run/mod.rs", "#[cfg(test)] mod tests;"),
+    ("elbo/src/training/mod.rs", ""),
+    ("elbo/src/evaluation/mod.rs", ""),
+    ("explorer/src/lib.rs", ""),
+];
+
+/// What the checker says of one more file beside those.
+fn check_one(file: &str, text: &str) -> Vec<String> {
+    check(&[MODULES, &[("elbo/src/models/mod.rs", "pub use vae::Vae; pub struct Plan;"), (file, text)]].concat())
+}
+
+#[test]
+fn flags_every_forbidden_direction() {
+    let cases = [
+        ("elbo/src/error.rs", "use crate::data::Split;", "`error` must not import `data` (`crate::data::Split`)"),
+        (
+            "elbo/src/data/x.rs",
+            "use crate::{error, run::atomic};",
+            "`data` must not import `run` (`crate::run::atomic`)",
+        ),
+        ("elbo/src/data/x.rs", "use super::super::training as t;", "must not import `training`"),
+        ("elbo/src/data/x.rs", "fn f() { crate::models::vae::f(); }", "`data` must not import `models/vae`"),
+        ("elbo/src/data/x.rs", "fn f() -> Vec<crate::run::X> {}", "`data` must not import `run`"),
+        ("elbo/src/data/x.rs", "mod a { use super::super::super::run::b; }", "`data` must not import `run`"),
+        ("elbo/src/data/x.rs", "mod a { fn f() {} } use super::super::run::b;", "`data` must not import `run`"),
+        ("elbo/src/data/x.rs", "use elbo_kernels::linear;", "`data` must not import `kernels`"),
+        ("elbo/src/data/x.rs", "use ::elbo::run::atomic;", "`data` must not import `run`"),
+        ("elbo/src/data/x.rs", "use crate::run::*;", "`data` must not import `run`"),
+        ("elbo/src/data/x.rs", "use crate::Vae;", "`data` must not import `models/vae` (`crate::Vae`)"),
+        ("elbo/src/run/x.rs", "use elbo_kernels;", "`run` must not import `kernels`"),
+        ("elbo/src/run/x.rs", "use crate::training::config::Config;", "`run` must not import `training`"),
+        ("elbo/src/training/x.rs", "use crate::evaluation::elbo;", "`training` must not import `evaluation`"),
+        (
+            "elbo/src/models/ae.rs",
+            "use super::vae::Vae;",
+            "`models/ae` must not import `models/vae` (`super::vae::Vae`)",
+        ),
+        ("elbo/src/models/ae.rs", "use crate::models::Vae;", "`models/ae` must not import `models/vae`"),
+        ("elbo/src/models/ae.rs", "use super::{Plan, Vae as Other};", "must not import `models/vae`"),
+        ("elbo/src/models/ae.rs", "use crate::models as m; fn f() { m::vae::f(); }", "(`m::vae::f`)"),
+        ("elbo/src/models/ae/layers.rs", "use super::super::vae;", "`models/ae` must not import `models/vae`"),
+        ("elbo/src/models/objective.rs", "use super::vae;", "`models` must not import `models/vae`"),
+        ("elbo/src/models/ae.rs", "use crate::data::Split;", "`models/ae` must not import `data`"),
+        ("elbo/src/error.rs", "#[cfg(not(test))] use crate::data::X;", "must not import `data`"),
+        ("elbo/src/error.rs", "#[cfg(test)] mod t { } use crate::data::X;", "must not import `data`"),
+        ("elbo/src/error.rs", "fn f<'a>(x: &'a str) { crate::data::g('\\'', '\"'); }", "must not import `data`"),
+        ("elbo/src/lib.rs", "use elbo_explorer::serve;", "`lib` must not import `explorer`"),
+        ("elbo/src/novelty.rs", "", "`novelty` has no row"),
+        ("kernels/src/linear.rs", "use elbo::Error;", "`kernels` must not import `error`"),
+        ("kernels/src/linear.rs", "use elbo::SIZE;", "`kernels` must not import `lib`"),
+        ("explorer/src/page.rs", "use elbo_kernels::linear;", "`explorer` must not import `kernels`"),
+        ("cli/src/main.rs", "fn main() { elbo_kernels::linear(); }", "`cli` must not import `kernels`"),
+    ];
+    let missed = cases.iter().filter_map(|(file, text, words)| {
+        let found = check_one(file, text);
+        (found.len() != 1 || !found[0].contains(words)).then(|| format!("{file}: {text}: {words}: {found:?}"))
+    });
+    let missed: Vec<_> = missed.collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn accepts_what_the_table_allows_and_what_only_looks_forbidden() {
+    let cases = [
+        ("elbo/src/data/x.rs", "use crate::error::{self, Error}; use super::split::Split; use std::run::x;"),
+        (
+            "elbo/src/data/x.rs",
+            "use crate::{Error, ElboResult, SIZE}; fn f() { crate::mac!(); elbo::f(); t.elbo::<u8>(); }",
+        ),
+        (
+            "elbo/src/error.rs",
+            "// use crate::data::X;\n/* /* */ use crate::run::X; */ //! crate::data::y\n/// [`crate::run`]",
+        ),
+        (
+            "elbo/src/error.rs",
+            r###"const A: &str = "crate::run"; const B: &str = r#"" crate::run "#; const C: &[u8] = b"\" crate::run";"###,
+        ),
+        (
+            "elbo/src/error.rs",
+            "#[cfg(test)]\n#[allow(x)]\nmod tests { use crate::run::x; fn f() { { crate::data::y() } } }",
+        ),
+        (
+            "elbo/src/error.rs",
+            "#[cfg(all(test, unix))] use crate::run::x; #[cfg(test)] fn f(a: [u8; 3]) { crate::run::x(a) }",
+        ),
+        ("elbo/src/error.rs", "#![cfg(test)] use crate::run::x;"),
+        ("elbo/src/run/tests.rs", "use crate::training::x;"),
+        (
+            "elbo/src/models/ae.rs",
+            "use super::{Plan, objective::kl}; use crate::models::objective; use elbo_kernels::linear;",
+        ),
+        (
+            "elbo/src/training/x.rs",
+            "use crate::models::vae::Vae; use crate::{Vae as V, run}; use elbo_kernels::linear;",
+        ),
+        ("elbo/src/lib.rs", "pub mod data; pub use data::split::Split; pub use crate::training::x;"),
+        ("explorer/src/page.rs", "use elbo::run::x; use elbo::Vae; use crate::y; fn f() { elbo::data::z() }"),
+        ("cli/src/main.rs", "use elbo::evaluation; use elbo_explorer::serve; use crate::plan;"),
+    ];
+    let wrong: Vec<_> = cases.iter().flat_map(|(file, text)| check_one(file, text)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn reports_all_of_them_with_their_lines() {
+    let text = "use crate::{\n    data::{a,\n b},\n    run,\n};\n\nfn f() { a(); crate::training::x() }\n";
+    let expected = [(2, "data", "data::a"), (3, "data", "data::b"), (4, "run", "run"), (7, "training", "training::x")];
+    let told = |(line, to, path)| format!("elbo/src/error.rs:{line}: `error` must not import `{to}` (`crate::{path}`)");
+    assert_eq!(check_one("elbo/src/error.rs", text), expected.map(told));
+}

@@ -1,0 +1,110 @@
+//! Activations, fused into the layer before them.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::simd;
+
+/// The nonlinearity applied to a layer's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// `y = x`.
+    #[default]
+    None,
+    /// `y = max(x, 0)`; NaN stays NaN.
+    Relu,
+    /// `y = tanh x`.
+    Tanh,
+    /// `y = x Phi(x)`, the exact form with the normal distribution's Phi (Hendrycks & Gimpel 2016), PyTorch's default.
+    Gelu,
+    /// `y = x sigmoid(x)`.
+    Silu,
+    /// `y = x` above zero, `0.01 x` below, PyTorch's default slope.
+    LeakyRelu,
+}
+
+/// Slope of [`Activation::LeakyRelu`] below zero.
+pub const LEAKY_SLOPE: f32 = 0.01;
+
+impl Activation {
+    /// Whether the derivative must be taken from the input `x`; for the others the output `y` tells it.
+    pub(crate) fn derivative_needs_input(self) -> bool {
+        matches!(self, Self::Gelu | Self::Silu)
+    }
+
+    /// The plain Burn form: reference in tests, and what runs on devices without fused operations.
+    pub fn reference<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::None => x,
+            Self::Relu => activation::relu(x),
+            Self::Tanh => activation::tanh(x),
+            Self::Gelu => activation::gelu(x),
+            Self::Silu => activation::silu(x),
+            Self::LeakyRelu => activation::leaky_relu(x, f64::from(LEAKY_SLOPE)),
+        }
+    }
+}
+
+simd::multiversion! {
+    /// `row = activation(row + bias)`, one output row of a layer.
+    pub(crate) fn add_bias_activate(row: &mut [f32], bias: &[f32], activation: Activation) {
+        // One loop per activation: a match inside the loop would keep it from vectorising.
+        match activation {
+            Activation::None => apply(row, bias, |x| x),
+            // A comparison instead of `max`, which would turn NaN into 0 and hide a divergence.
+            Activation::Relu => apply(row, bias, |x| if x < 0.0 { 0.0 } else { x }),
+            Activation::Tanh => apply(row, bias, simd::tanh),
+            Activation::Gelu => apply(row, bias, |x| x * simd::normal_cdf(x)),
+            Activation::Silu => apply(row, bias, |x| x * simd::sigmoid(x)),
+            Activation::LeakyRelu => apply(row, bias, |x| if x < 0.0 { LEAKY_SLOPE * x } else { x }),
+        }
+    }
+}
+
+#[inline(always)]
+fn apply(row: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32) {
+    for (y, b) in row.iter_mut().zip(bias) {
+        *y = f(*y + *b);
+    }
+}
+
+simd::multiversion! {
+    /// `y = activation(x)` from one slice into another.
+    pub(crate) fn activate(x: &[f32], y: &mut [f32], activation: Activation) {
+        y.copy_from_slice(x);
+        match activation {
+            Activation::None => {}
+            Activation::Relu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
+            Activation::Tanh => y.iter_mut().for_each(|v| *v = simd::tanh(*v)),
+            Activation::Gelu => y.iter_mut().for_each(|v| *v *= simd::normal_cdf(*v)),
+            Activation::Silu => y.iter_mut().for_each(|v| *v *= simd::sigmoid(*v)),
+            Activation::LeakyRelu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { LEAKY_SLOPE * *v } else { *v }),
+        }
+    }
+}
+
+simd::multiversion! {
+    /// `dx = dy * activation'`, where `saved` is the output `y` or, for GELU and SiLU, the input `x`; adds `dx` to `sum`.
+    pub(crate) fn activation_gradient(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], activation: Activation) {
+        match activation {
+            Activation::None => chain(dy, saved, dx, sum, |_| 1.0),
+            // NaN in `y` has no sign: let it through, as the reference does for NaN gradients.
+            Activation::Relu => chain(dy, saved, dx, sum, |y| if y <= 0.0 { 0.0 } else { 1.0 }),
+            Activation::Tanh => chain(dy, saved, dx, sum, |y| 1.0 - y * y),
+            Activation::Gelu => chain(dy, saved, dx, sum, |x| simd::normal_cdf(x) + x * simd::normal_pdf(x)),
+            Activation::Silu => chain(dy, saved, dx, sum, |x| {
+                let s = simd::sigmoid(x);
+                s * (1.0 + x * (1.0 - s))
+            }),
+            Activation::LeakyRelu => chain(dy, saved, dx, sum, |y| if y < 0.0 { LEAKY_SLOPE } else { 1.0 }),
+        }
+    }
+}
+
+#[inline(always)]
+fn chain(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], derivative: impl Fn(f32) -> f32) {
+    for (((dy, saved), dx), sum) in dy.iter().zip(saved).zip(dx).zip(sum) {
+        let d = dy * derivative(*saved);
+        *dx = d;
+        *sum += d;
+    }
+}

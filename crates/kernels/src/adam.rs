@@ -1,0 +1,180 @@
+//! Adam and AdamW (Kingma & Ba 2014, arXiv:1412.6980; Loshchilov & Hutter 2017, arXiv:1711.05101), in place.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use burn::tensor::Tensor;
+
+use crate::extension::{flex_mut, flex_slice, from_flex, into_flex, is_fused};
+use crate::pool::{self, SharedMut};
+use crate::simd;
+
+/// The numbers of one optimiser step, PyTorch's names and meaning.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the corrected second moment.
+    pub eps: f64,
+    /// Coupled weight decay (PyTorch's `Adam(weight_decay)`): `g += l2 * w` before the moments.
+    pub l2: f64,
+    /// Decoupled weight decay (AdamW): `w *= 1 - lr * decay` before the step.
+    pub decay: f64,
+    /// Multiplies the gradient first: 1, or less when gradients are clipped.
+    pub gradient_scale: f64,
+    /// Number of this step, from 1.
+    pub time: u64,
+}
+
+/// The same in float32, as the inner loop wants it.
+#[derive(Clone, Copy)]
+struct Constants {
+    scale: f32,
+    beta1: f32,
+    one_minus_beta1: f32,
+    beta2: f32,
+    one_minus_beta2: f32,
+    l2: f32,
+    keep: f32,
+    step_size: f32,
+    root_scale: f32,
+    eps: f32,
+}
+
+impl AdamStep {
+    fn constants(&self) -> Constants {
+        let time = i32::try_from(self.time).unwrap_or(i32::MAX);
+        Constants {
+            scale: self.gradient_scale as f32,
+            beta1: self.beta1 as f32,
+            one_minus_beta1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            one_minus_beta2: (1.0 - self.beta2) as f32,
+            l2: self.l2 as f32,
+            keep: (1.0 - self.lr * self.decay) as f32,
+            step_size: (self.lr / (1.0 - self.beta1.powi(time))) as f32,
+            root_scale: (1.0 / (1.0 - self.beta2.powi(time)).sqrt()) as f32,
+            eps: self.eps as f32,
+        }
+    }
+}
+
+/// A parameter after one step.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// The new weight. `[n]`.
+    pub weight: Tensor<1>,
+    /// The new first moment. `[n]`.
+    pub m: Tensor<1>,
+    /// The new second moment. `[n]`.
+    pub v: Tensor<1>,
+    /// False if the gradient held a NaN or an infinity; the other fields are then of no use.
+    pub finite: bool,
+}
+
+/// One Adam step on one flattened parameter.
+///
+/// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
+/// `w = w - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)`.
+///
+/// On Flex, storage that nobody else holds is updated in place.
+///
+/// # Shapes
+/// - `weight`, `gradient`, `m`, `v`: `[n]`
+///
+/// # Panics
+/// If the lengths differ.
+pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
+    let dims = weight.dims();
+    assert!(dims == gradient.dims() && dims == m.dims() && dims == v.dims(), "weight, gradient and moments of one length");
+    if !is_fused(&weight) {
+        return adam_reference(weight, gradient, m, v, step);
+    }
+    let (mut weight, gradient) = (into_flex(weight), into_flex(gradient));
+    let (mut m, mut v) = (into_flex(m), into_flex(v));
+    let finite = update(flex_mut(&mut weight), flex_slice(&gradient), flex_mut(&mut m), flex_mut(&mut v), step);
+    Updated { weight: from_flex(weight), m: from_flex(m), v: from_flex(v), finite }
+}
+
+/// Plain Burn twin of [`adam`], same arguments and results.
+pub fn adam_reference(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
+    let finite = (gradient.clone() * 0.0).sum().into_scalar::<f32>() == 0.0;
+    let c = step.constants();
+    let gradient = gradient * c.scale + weight.clone() * c.l2;
+    let m = m * c.beta1 + gradient.clone() * c.one_minus_beta1;
+    let v = v * c.beta2 + gradient.square() * c.one_minus_beta2;
+    let weight = weight * c.keep - m.clone() * c.step_size / (v.clone().sqrt() * c.root_scale + c.eps);
+    Updated { weight, m, v, finite }
+}
+
+fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) -> bool {
+    let all_finite = AtomicBool::new(true);
+    let (count, constants) = (g.len(), step.constants());
+    let parts = pool::parts_for(count, 1, 32_768, 16);
+    let (w, m, v) = (SharedMut::new(w), SharedMut::new(m), SharedMut::new(v));
+    pool::run(parts, |part| {
+        let range = pool::part_range(count, parts, part, 16);
+        // SAFETY: parts own disjoint ranges of the three buffers, which outlive the region.
+        let finite = unsafe {
+            update_slice(w.slice(range.clone()), &g[range.clone()], m.slice(range.clone()), v.slice(range), constants)
+        };
+        all_finite.fetch_and(finite, Relaxed);
+    });
+    all_finite.into_inner()
+}
+
+simd::multiversion! {
+    /// Returns whether all of `g` is finite: 0 * g is 0 for any finite number and NaN for the others.
+    fn update_slice(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], c: Constants) -> bool {
+        let mut zero = [0f32; 16];
+        for (i, g) in g.iter().enumerate() {
+            zero[i % 16] += 0.0 * g;
+        }
+        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * c.scale + *w * c.l2;
+            *m = *m * c.beta1 + g * c.one_minus_beta1;
+            *v = *v * c.beta2 + g * g * c.one_minus_beta2;
+            *w = *w * c.keep - *m * c.step_size / (v.sqrt() * c.root_scale + c.eps);
+        }
+        zero.iter().all(|z| *z == 0.0)
+    }
+}
+
+/// Sum of squares of a flattened gradient, in float64 and in an order fixed by its length: global-norm clipping and the check that it is finite.
+///
+/// # Shapes
+/// - `gradient`: `[n]`
+pub fn sum_of_squares(gradient: Tensor<1>) -> f64 {
+    if !is_fused(&gradient) {
+        return f64::from(gradient.square().sum().into_scalar::<f32>());
+    }
+    let gradient = into_flex(gradient);
+    let values = flex_slice(&gradient);
+    let parts = pool::parts_for(values.len(), 1, 32_768, 16);
+    let mut partial = vec![0f64; parts];
+    let slots = SharedMut::new(&mut partial);
+    pool::run(parts, |part| {
+        // SAFETY: each part owns its slot, and the buffer outlives the region.
+        unsafe { slots.slice(part..part + 1)[0] = squares(&values[pool::part_range(values.len(), parts, part, 16)]) };
+    });
+    partial.iter().sum()
+}
+
+simd::multiversion! {
+    fn squares(values: &[f32]) -> f64 {
+        let mut lanes = [0f64; 16];
+        let mut chunks = values.chunks_exact(16);
+        for chunk in &mut chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(*value) * f64::from(*value);
+            }
+        }
+        for (lane, value) in lanes.iter_mut().zip(chunks.remainder()) {
+            *lane += f64::from(*value) * f64::from(*value);
+        }
+        lanes.iter().sum()
+    }
+}

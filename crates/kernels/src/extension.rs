@@ -1,0 +1,410 @@
+//! How the kernels enter Burn: one extension trait, its Flex implementation and its place in the autodiff graph.
+//!
+//! [`Kernels`] holds the raw operations, forward and backward, for plain tensors. [`FusedOps`] is what Burn dispatches: on a
+//! plain backend it calls the forward kernel, on `Autodiff` it also registers the backward kernel. Only Flex implements
+//! them; the public functions in [`crate::ops`] ask [`is_fused`] first and run the plain twin anywhere else.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, DispatchTensorKind, Flex, backend_extension};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_flex::FlexTensor;
+
+use crate::activation::Activation;
+use crate::likelihood::Term;
+use crate::linear::{self, LinearShape};
+use crate::{latent, likelihood};
+
+/// Whether `tensor` is one the kernels take: float32 on the Flex CPU backend.
+pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32
+        && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// The Flex tensor inside a plain (not autodiff) tensor, contiguous.
+pub(crate) fn into_flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match tensor.into_dispatch().kind {
+        DispatchTensorKind::Flex(inner) => contiguous(inner.float()),
+        #[allow(unreachable_patterns, reason = "other backends exist when their features are on")]
+        _ => unreachable!("`is_fused` is asked before"),
+    }
+}
+
+/// Wraps a Flex tensor again.
+pub(crate) fn from_flex<const D: usize>(tensor: FlexTensor) -> Tensor<D> {
+    Tensor::from_dispatch(burn::backend::DispatchTensor {
+        kind: DispatchTensorKind::Flex(burn::backend::BackendTensor::Float(tensor)),
+        autodiff: burn::backend::DispatchAutodiffContext::Disabled,
+    })
+}
+
+/// A contiguous tensor whose buffer holds exactly its elements.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    let exact = tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    if exact && tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// The elements of a contiguous tensor.
+pub(crate) fn flex_slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("made contiguous, float32 by `is_fused`")
+}
+
+/// The elements of a contiguous tensor for writing; copies first if the storage is shared.
+pub(crate) fn flex_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    tensor.storage_mut()
+}
+
+fn new_like(shape: &[usize]) -> FlexTensor {
+    FlexTensor::empty(Shape::from(shape.to_vec()), DType::F32)
+}
+
+fn dims2(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.layout().shape();
+    [shape[0], shape[1]]
+}
+
+/// The raw operations on one backend's plain tensors.
+pub trait Kernels: Backend {
+    /// Returns `y` and what the backward pass wants saved (`y` itself, or the value before the activation).
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Returns `dx` (when asked), `dweight`, `dbias`.
+    fn linear_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        saved: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        activation: Activation,
+        need_dx: bool,
+    ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Returns the term of each row and, when asked, its gradient by the logits.
+    fn likelihood_rows(
+        logits: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bernoulli: bool,
+        need_gradient: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
+
+    /// Multiplies row `i` of `values` by `factors[i]`.
+    fn scale_rows(values: FloatTensor<Self>, factors: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The KL terms, element by element.
+    fn kl_forward(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Returns `dmean`, `dlog_var`.
+    fn kl_backward(
+        mean: FloatTensor<Self>,
+        log_var: FloatTensor<Self>,
+        dkl: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `mean + exp(log_var / 2) * noise`.
+    fn sample_forward(mean: FloatTensor<Self>, log_var: FloatTensor<Self>, noise: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Returns `dlog_var`; `dmean` is `dz`.
+    fn sample_backward(log_var: FloatTensor<Self>, noise: FloatTensor<Self>, dz: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl Kernels for Flex {
+    fn linear_forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation) -> (FlexTensor, FlexTensor) {
+        let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
+        let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
+        let shape = LinearShape { batch, inputs, outputs };
+        let mut y = new_like(&[batch, outputs]);
+        let mut pre = activation.derivative_needs_input().then(|| new_like(&[batch, outputs]));
+        linear::forward(
+            shape,
+            flex_slice(&x),
+            flex_slice(&weight),
+            flex_slice(&bias),
+            activation,
+            flex_mut(&mut y),
+            pre.as_mut().map(flex_mut),
+        );
+        let saved = pre.unwrap_or_else(|| y.clone());
+        (y, saved)
+    }
+
+    fn linear_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        saved: FlexTensor,
+        dy: FlexTensor,
+        activation: Activation,
+        need_dx: bool,
+    ) -> (Option<FlexTensor>, FlexTensor, FlexTensor) {
+        let (x, weight, saved, dy) = (contiguous(x), contiguous(weight), contiguous(saved), contiguous(dy));
+        let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
+        let mut dpre = vec![0f32; batch * outputs];
+        let (mut dweight, mut dbias) = (new_like(&[outputs, inputs]), new_like(&[outputs]));
+        let mut dx = need_dx.then(|| new_like(&[batch, inputs]));
+        linear::backward(
+            LinearShape { batch, inputs, outputs },
+            flex_slice(&x),
+            flex_slice(&weight),
+            flex_slice(&saved),
+            flex_slice(&dy),
+            activation,
+            &mut dpre,
+            linear::Gradients {
+                dx: dx.as_mut().map(flex_mut),
+                dweight: flex_mut(&mut dweight),
+                dbias: flex_mut(&mut dbias),
+            },
+        );
+        (dx, dweight, dbias)
+    }
+
+    fn likelihood_rows(
+        logits: FlexTensor,
+        x: FlexTensor,
+        bernoulli: bool,
+        need_gradient: bool,
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let (logits, x) = (contiguous(logits), contiguous(x));
+        let [batch, width] = dims2(&logits);
+        let mut sums = new_like(&[batch]);
+        let mut gradient = need_gradient.then(|| new_like(&[batch, width]));
+        let term = if bernoulli { Term::Bernoulli } else { Term::SquaredError };
+        likelihood::rows(
+            term,
+            width,
+            flex_slice(&logits),
+            flex_slice(&x),
+            flex_mut(&mut sums),
+            gradient.as_mut().map(flex_mut),
+        );
+        (sums, gradient)
+    }
+
+    fn scale_rows(values: FlexTensor, factors: FlexTensor) -> FlexTensor {
+        let (mut values, factors) = (contiguous(values), contiguous(factors));
+        let [_, width] = dims2(&values);
+        likelihood::scale_rows(flex_mut(&mut values), width, flex_slice(&factors));
+        values
+    }
+
+    fn kl_forward(mean: FlexTensor, log_var: FlexTensor) -> FlexTensor {
+        let (mean, log_var) = (contiguous(mean), contiguous(log_var));
+        let mut out = new_like(&dims2(&mean));
+        latent::kl(flex_slice(&mean), flex_slice(&log_var), flex_mut(&mut out));
+        out
+    }
+
+    fn kl_backward(mean: FlexTensor, log_var: FlexTensor, dkl: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let (mean, log_var, dkl) = (contiguous(mean), contiguous(log_var), contiguous(dkl));
+        let (mut dmean, mut dlog_var) = (new_like(&dims2(&mean)), new_like(&dims2(&mean)));
+        latent::kl_gradient(
+            flex_slice(&mean),
+            flex_slice(&log_var),
+            flex_slice(&dkl),
+            flex_mut(&mut dmean),
+            flex_mut(&mut dlog_var),
+        );
+        (dmean, dlog_var)
+    }
+
+    fn sample_forward(mean: FlexTensor, log_var: FlexTensor, noise: FlexTensor) -> FlexTensor {
+        let (mean, log_var, noise) = (contiguous(mean), contiguous(log_var), contiguous(noise));
+        let mut z = new_like(&dims2(&mean));
+        latent::sample(flex_slice(&mean), flex_slice(&log_var), flex_slice(&noise), flex_mut(&mut z));
+        z
+    }
+
+    fn sample_backward(log_var: FlexTensor, noise: FlexTensor, dz: FlexTensor) -> FlexTensor {
+        let (log_var, noise, dz) = (contiguous(log_var), contiguous(noise), contiguous(dz));
+        let mut dlog_var = new_like(&dims2(&log_var));
+        latent::sample_gradient(flex_slice(&log_var), flex_slice(&noise), flex_slice(&dz), flex_mut(&mut dlog_var));
+        dlog_var
+    }
+}
+
+/// The operations Burn dispatches; the names are prefixed because they must differ from every `Backend` method.
+#[backend_extension(Autodiff, Flex)]
+pub trait FusedOps: Backend {
+    /// See [`crate::linear`](crate::linear()).
+    fn elbo_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::bernoulli_nll`] and [`crate::squared_error`].
+    fn elbo_likelihood(logits: FloatTensor<Self>, x: FloatTensor<Self>, bernoulli: bool) -> FloatTensor<Self>;
+
+    /// See [`crate::gaussian_kl`].
+    fn elbo_gaussian_kl(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::reparameterize`].
+    fn elbo_reparameterize(
+        mean: FloatTensor<Self>,
+        log_var: FloatTensor<Self>,
+        noise: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+impl FusedOps for Flex {
+    fn elbo_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
+        Self::linear_forward(x, weight, bias, activation).0
+    }
+
+    fn elbo_likelihood(logits: FlexTensor, x: FlexTensor, bernoulli: bool) -> FlexTensor {
+        Self::likelihood_rows(logits, x, bernoulli, false).0
+    }
+
+    fn elbo_gaussian_kl(mean: FlexTensor, log_var: FlexTensor) -> FlexTensor {
+        Self::kl_forward(mean, log_var)
+    }
+
+    fn elbo_reparameterize(mean: FlexTensor, log_var: FlexTensor, noise: FlexTensor) -> FlexTensor {
+        Self::sample_forward(mean, log_var, noise)
+    }
+}
+
+#[derive(Debug)]
+struct LinearNode;
+
+impl<B: Kernels> Backward<B, 3> for LinearNode {
+    /// x, weight, saved, activation.
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents;
+        let dy = gradients.consume::<B>(&ops.node);
+        let (x, weight, saved, activation) = ops.state;
+        let (dx, dweight, dbias) = B::linear_backward(x, weight, saved, dy, activation, x_node.is_some());
+        if let (Some(node), Some(dx)) = (x_node, dx) {
+            gradients.register::<B>(node.id, dx);
+        }
+        if let Some(node) = weight_node {
+            gradients.register::<B>(node.id, dweight);
+        }
+        if let Some(node) = bias_node {
+            gradients.register::<B>(node.id, dbias);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LikelihoodNode;
+
+impl<B: Kernels> Backward<B, 1> for LikelihoodNode {
+    /// d term / d logits, one row per example.
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let upstream = gradients.consume::<B>(&ops.node);
+        if let Some(node) = node {
+            gradients.register::<B>(node.id, B::scale_rows(ops.state, upstream));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct KlNode;
+
+impl<B: Kernels> Backward<B, 2> for KlNode {
+    /// mean, log_var.
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [mean_node, log_var_node] = ops.parents;
+        let upstream = gradients.consume::<B>(&ops.node);
+        let (dmean, dlog_var) = B::kl_backward(ops.state.0, ops.state.1, upstream);
+        if let Some(node) = mean_node {
+            gradients.register::<B>(node.id, dmean);
+        }
+        if let Some(node) = log_var_node {
+            gradients.register::<B>(node.id, dlog_var);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SampleNode;
+
+impl<B: Kernels> Backward<B, 2> for SampleNode {
+    /// log_var, noise.
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [mean_node, log_var_node] = ops.parents;
+        let dz = gradients.consume::<B>(&ops.node);
+        if let Some(node) = log_var_node {
+            gradients.register::<B>(node.id, B::sample_backward(ops.state.0, ops.state.1, dz.clone()));
+        }
+        if let Some(node) = mean_node {
+            gradients.register::<B>(node.id, dz);
+        }
+    }
+}
+
+impl<B: FusedOps + Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn elbo_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let node = LinearNode.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+        let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match node {
+            OpsKind::Tracked(prep) => {
+                let (y, saved) = B::linear_forward(x.clone(), weight.clone(), bias, activation);
+                prep.finish((x, weight, saved, activation), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::elbo_linear(x, weight, bias, activation)),
+        }
+    }
+
+    /// `x` is data: no gradient flows into it.
+    fn elbo_likelihood(logits: FloatTensor<Self>, x: FloatTensor<Self>, bernoulli: bool) -> FloatTensor<Self> {
+        let node = LikelihoodNode.prepare::<C>([logits.node()]).compute_bound().stateful();
+        let (logits, x) = (logits.into_primitive(), x.into_primitive());
+        match node {
+            OpsKind::Tracked(prep) => {
+                let (sums, gradient) = B::likelihood_rows(logits, x, bernoulli, true);
+                prep.finish(gradient.expect("asked for"), sums)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::elbo_likelihood(logits, x, bernoulli)),
+        }
+    }
+
+    fn elbo_gaussian_kl(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self> {
+        let node = KlNode.prepare::<C>([mean.node(), log_var.node()]).compute_bound().stateful();
+        let (mean, log_var) = (mean.into_primitive(), log_var.into_primitive());
+        let kl = B::elbo_gaussian_kl(mean.clone(), log_var.clone());
+        match node {
+            OpsKind::Tracked(prep) => prep.finish((mean, log_var), kl),
+            OpsKind::UnTracked(prep) => prep.finish(kl),
+        }
+    }
+
+    /// `noise` is a constant: no gradient flows into it.
+    fn elbo_reparameterize(
+        mean: FloatTensor<Self>,
+        log_var: FloatTensor<Self>,
+        noise: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let node = SampleNode.prepare::<C>([mean.node(), log_var.node()]).compute_bound().stateful();
+        let (mean, log_var, noise) = (mean.into_primitive(), log_var.into_primitive(), noise.into_primitive());
+        let z = B::elbo_reparameterize(mean, log_var.clone(), noise.clone());
+        match node {
+            OpsKind::Tracked(prep) => prep.finish((log_var, noise), z),
+            OpsKind::UnTracked(prep) => prep.finish(z),
+        }
+    }
+}
+
+/// What Burn routes calls through.
+pub(crate) type Router = Dispatch;

@@ -1,0 +1,192 @@
+//! `y = activation(x W^T + b)` and its gradients, each in one parallel region per matrix product.
+//!
+//! Weights keep PyTorch's orientation `[out, in]`, so files need no transposing; measured on the development machine the forward product is 5 % slower
+//! and the data gradient 6 % faster than with `[in, out]`. Work is cut by shape alone (see [`crate::pool`]) into calls of the `gemm` crate that
+//! each run on one thread: cutting along output columns costs 3 to 6 % in repeated packing at four parts and needs no reduction, so results do
+//! not depend on the thread count.
+
+use std::ops::Range;
+
+use crate::activation::{self, Activation};
+use crate::pool::{self, SharedMut};
+
+/// Multiply-adds that justify one more part: about 40 microseconds on one core.
+const PART_WORK: usize = 4_000_000;
+
+/// A matrix in memory: pointer, row stride and column stride.
+#[derive(Clone, Copy)]
+struct Matrix<'a> {
+    data: &'a [f32],
+    row: usize,
+    col: usize,
+}
+
+impl<'a> Matrix<'a> {
+    fn rows(data: &'a [f32], width: usize) -> Self {
+        Self { data, row: width, col: 1 }
+    }
+
+    fn transposed(self) -> Self {
+        Self { data: self.data, row: self.col, col: self.row }
+    }
+}
+
+/// `out[rows, cols] = a[rows, :] b[:, cols]` on this thread, `out` of width `width`, `inner` terms each.
+fn multiply(out: &SharedMut<f32>, width: usize, a: Matrix<'_>, b: Matrix<'_>, inner: usize, rows: Range<usize>, cols: Range<usize>) {
+    if rows.is_empty() || cols.is_empty() {
+        return;
+    }
+    let last = |m: Matrix<'_>, r: usize, c: usize| (r * m.row + c * m.col) < m.data.len();
+    assert!(inner > 0 && last(a, rows.end - 1, inner - 1) && last(b, inner - 1, cols.end - 1), "operands fit the product");
+    // SAFETY: the assertion bounds every read. Writes stay within rows x cols of `out`, which the callers below size as
+    // (all rows) x width and hand to one part each. Strides fit isize because slices do.
+    unsafe {
+        gemm::gemm(
+            rows.len(),
+            cols.len(),
+            inner,
+            out.as_mut_ptr().add(rows.start * width + cols.start),
+            1,
+            width as isize,
+            false,
+            a.data.as_ptr().add(rows.start * a.row),
+            a.col as isize,
+            a.row as isize,
+            b.data.as_ptr().add(cols.start * b.col),
+            b.col as isize,
+            b.row as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// How one product `[rows, cols]` is cut: into stripes of columns or, where those would be thin, of rows.
+#[derive(Clone, Copy)]
+struct Cut {
+    rows: usize,
+    cols: usize,
+    parts: usize,
+    by_columns: bool,
+}
+
+impl Cut {
+    fn of(rows: usize, cols: usize, inner: usize) -> Self {
+        let by_columns = cols >= rows || cols >= 256;
+        let (length, across) = if by_columns { (cols, rows) } else { (rows, cols) };
+        Self { rows, cols, parts: pool::parts_for(length, across * inner, PART_WORK, 64), by_columns }
+    }
+
+    fn part(&self, index: usize) -> (Range<usize>, Range<usize>) {
+        if self.by_columns {
+            (0..self.rows, pool::part_range(self.cols, self.parts, index, 16))
+        } else {
+            (pool::part_range(self.rows, self.parts, index, 16), 0..self.cols)
+        }
+    }
+}
+
+/// Sizes of a layer: `batch` examples, `inputs` to `outputs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinearShape {
+    pub batch: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// The forward pass. Writes `y`, and the value before the activation into `pre` when given (GELU and SiLU need it later).
+pub(crate) fn forward(
+    shape: LinearShape,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    activation: Activation,
+    y: &mut [f32],
+    pre: Option<&mut [f32]>,
+) {
+    let LinearShape { batch, inputs, outputs } = shape;
+    let cut = Cut::of(batch, outputs, inputs);
+    let (y, pre) = (SharedMut::new(y), pre.map(SharedMut::new));
+    pool::run(cut.parts, |part| {
+        let (rows, cols) = cut.part(part);
+        let target = pre.as_ref().unwrap_or(&y);
+        multiply(target, outputs, Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), inputs, rows.clone(), cols.clone());
+        for r in rows {
+            let span = r * outputs + cols.start..r * outputs + cols.end;
+            // SAFETY: parts own disjoint rows x cols of both buffers, which outlive the region.
+            unsafe {
+                match &pre {
+                    None => activation::add_bias_activate(y.slice(span), &bias[cols.clone()], activation),
+                    Some(pre) => {
+                        activation::add_bias_activate(pre.slice(span.clone()), &bias[cols.clone()], Activation::None);
+                        activation::activate(pre.slice(span.clone()), y.slice(span), activation);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// The gradients of a layer.
+pub(crate) struct Gradients<'a> {
+    pub dx: Option<&'a mut [f32]>,
+    pub dweight: &'a mut [f32],
+    pub dbias: &'a mut [f32],
+}
+
+/// The backward pass from `dy`. `saved` is `y`, or the value before the activation for GELU and SiLU; `dpre` is scratch of the shape of `dy`.
+pub(crate) fn backward(
+    shape: LinearShape,
+    x: &[f32],
+    weight: &[f32],
+    saved: &[f32],
+    dy: &[f32],
+    activation: Activation,
+    dpre: &mut [f32],
+    gradients: Gradients<'_>,
+) {
+    let LinearShape { batch, inputs, outputs } = shape;
+    let Gradients { dx, dweight, dbias } = gradients;
+    through_activation(shape, saved, dy, activation, dpre, dbias);
+
+    let dpre = Matrix::rows(dpre, outputs);
+    let weight_cut = Cut::of(outputs, inputs, batch);
+    let data_cut = Cut::of(batch, inputs, outputs);
+    let dweight = SharedMut::new(dweight);
+    let dx = dx.map(SharedMut::new);
+    let data_parts = if dx.is_some() { data_cut.parts } else { 0 };
+    // Both products in one region: their parts fill each other's gaps.
+    pool::run(weight_cut.parts + data_parts, |part| match (&dx, part.checked_sub(weight_cut.parts)) {
+        (Some(dx), Some(part)) => {
+            let (rows, cols) = data_cut.part(part);
+            multiply(dx, inputs, dpre, Matrix::rows(weight, inputs), outputs, rows, cols);
+        }
+        _ => {
+            let (rows, cols) = weight_cut.part(part);
+            multiply(&dweight, inputs, dpre.transposed(), Matrix::rows(x, inputs), batch, rows, cols);
+        }
+    });
+}
+
+/// `dpre = dy * activation'` and `dbias = sum over the batch of dpre`, in stripes of columns so that each sum has one owner and one order.
+fn through_activation(shape: LinearShape, saved: &[f32], dy: &[f32], activation: Activation, dpre: &mut [f32], dbias: &mut [f32]) {
+    let LinearShape { batch, outputs, .. } = shape;
+    dbias.fill(0.0);
+    let parts = pool::parts_for(outputs, batch, 16_384, 64);
+    let (dpre, dbias) = (SharedMut::new(dpre), SharedMut::new(dbias));
+    pool::run(parts, |part| {
+        let cols = pool::part_range(outputs, parts, part, 16);
+        for r in 0..batch {
+            let span = r * outputs + cols.start..r * outputs + cols.end;
+            // SAFETY: parts own disjoint columns of both buffers, which outlive the region.
+            unsafe {
+                let (dx, sum) = (dpre.slice(span.clone()), dbias.slice(cols.clone()));
+                activation::activation_gradient(&dy[span.clone()], &saved[span], dx, sum, activation);
+            }
+        }
+    });
+}

@@ -1,0 +1,116 @@
+//! The public operations: fused on Flex, the plain twin in [`crate::reference`] anywhere else.
+
+use burn::tensor::Tensor;
+
+use crate::activation::Activation;
+use crate::extension::{FusedOps, Router, is_fused};
+use crate::reference;
+
+/// A fully connected layer with its activation: `y = activation(x W^T + b)`.
+///
+/// # Shapes
+/// - `x`: `[batch, in]`, `weight`: `[out, in]` (PyTorch's orientation), `bias`: `[out]`
+/// - returns: `[batch, out]`
+///
+/// # Panics
+/// If the shapes do not fit.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{Activation, linear};
+///
+/// let device = Device::default();
+/// let x = Tensor::<2>::from_data([[1.0, -2.0]], &device);
+/// let weight = Tensor::<2>::from_data([[3.0, 1.0], [0.5, 1.0]], &device);
+/// let bias = Tensor::<1>::from_data([0.5, 0.5], &device);
+/// let y = linear(x, weight, bias, Activation::Relu);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.5, 0.0]);
+/// ```
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
+    let ([_, inputs], [outputs, width]) = (x.dims(), weight.dims());
+    assert!(inputs == width && bias.dims() == [outputs], "x [batch, {inputs}] against weight [{outputs}, {width}]");
+    if !is_fused(&x) {
+        return reference::linear(x, weight, bias, activation);
+    }
+    Tensor::from_dispatch(Router::elbo_linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        activation,
+    ))
+}
+
+/// Negative log-likelihood of `x` under independent Bernoulli variables given by their logits, one value per example.
+///
+/// `-log p(x|l) = sum_d max(l_d, 0) - l_d x_d + ln(1 + e^-|l_d|)`, exact for any finite logit. `x` may lie anywhere in [0, 1]; between 0 and 1
+/// this is the cross-entropy every VAE tutorial uses, not a normalised likelihood.
+///
+/// # Shapes
+/// - `logits`, `x`: `[batch, dims]`; no gradient flows into `x`
+/// - returns: `[batch]`, in nats
+///
+/// # Panics
+/// If the shapes differ.
+pub fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    assert_eq!(logits.dims(), x.dims(), "one logit for each value");
+    if !is_fused(&logits) {
+        return reference::bernoulli_nll(logits, x);
+    }
+    Tensor::from_dispatch(Router::elbo_likelihood(logits.into_dispatch(), x.into_dispatch(), true))
+}
+
+/// Sum of squared errors between `x` and `sigmoid(logits)`, one value per example: `sum_d (x_d - sigmoid(l_d))^2`.
+///
+/// # Shapes
+/// - `logits`, `x`: `[batch, dims]`; no gradient flows into `x`
+/// - returns: `[batch]`
+///
+/// # Panics
+/// If the shapes differ.
+pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    assert_eq!(logits.dims(), x.dims(), "one logit for each value");
+    if !is_fused(&logits) {
+        return reference::squared_error(logits, x);
+    }
+    Tensor::from_dispatch(Router::elbo_likelihood(logits.into_dispatch(), x.into_dispatch(), false))
+}
+
+/// KL divergence from a diagonal Gaussian to N(0, I), one value per example and dimension.
+///
+/// `KL_j = (mean_j^2 + e^log_var_j - log_var_j - 1) / 2` (Kingma & Welling 2013, arXiv:1312.6114, appendix B); sum over `j` for an
+/// example's KL.
+///
+/// # Shapes
+/// - `mean`, `log_var`: `[batch, latent]`
+/// - returns: `[batch, latent]`, in nats
+///
+/// # Panics
+/// If the shapes differ.
+pub fn gaussian_kl(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
+    assert_eq!(mean.dims(), log_var.dims(), "one log variance for each mean");
+    if !is_fused(&mean) {
+        return reference::gaussian_kl(mean, log_var);
+    }
+    Tensor::from_dispatch(Router::elbo_gaussian_kl(mean.into_dispatch(), log_var.into_dispatch()))
+}
+
+/// The reparameterization trick: `z = mean + e^(log_var / 2) * noise`, a sample of q(z|x) that gradients pass through
+/// (Kingma & Welling 2013, arXiv:1312.6114, section 2.4).
+///
+/// # Shapes
+/// - `mean`, `log_var`, `noise`: `[batch, latent]`, `noise` drawn from N(0, 1); no gradient flows into it
+/// - returns: `[batch, latent]`
+///
+/// # Panics
+/// If the shapes differ.
+pub fn reparameterize(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+    assert!(mean.dims() == log_var.dims() && mean.dims() == noise.dims(), "mean, log_var and noise of one shape");
+    if !is_fused(&mean) {
+        return reference::reparameterize(mean, log_var, noise);
+    }
+    Tensor::from_dispatch(Router::elbo_reparameterize(
+        mean.into_dispatch(),
+        log_var.into_dispatch(),
+        noise.into_dispatch(),
+    ))
+}

@@ -1,0 +1,31 @@
+//! Plain Burn twins of the fused operations: the reference in tests, and what runs on every device but Flex.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::activation::Activation;
+
+/// Twin of [`crate::linear`](crate::linear()).
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
+    activation.reference(x.matmul(weight.transpose()) + bias.unsqueeze::<2>())
+}
+
+/// Twin of [`crate::bernoulli_nll`].
+pub fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    let softplus = (-logits.clone().abs()).exp().log1p();
+    (activation::relu(logits.clone()) - logits * x + softplus).sum_dim(1).squeeze_dim(1)
+}
+
+/// Twin of [`crate::squared_error`].
+pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    (activation::sigmoid(logits) - x).square().sum_dim(1).squeeze_dim(1)
+}
+
+/// Twin of [`crate::gaussian_kl`].
+pub fn gaussian_kl(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
+    (mean.square() + log_var.clone().exp() - log_var - 1.0) * 0.5
+}
+
+/// Twin of [`crate::reparameterize`].
+pub fn reparameterize(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
+    mean + (log_var * 0.5).exp() * noise
+}

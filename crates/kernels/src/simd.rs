@@ -1,0 +1,256 @@
+//! Elementwise mathematics that compilers turn into vector code, and the run-time choice of instruction set.
+//!
+//! Functions here are branch-free on purpose: every `if` is a select, so that a plain loop over a slice becomes AVX-512,
+//! AVX2 or baseline code, whichever [`multiversion`] instantiates. Accuracy is part of the contract: each
+//! function states its largest error and the tests assert that same constant.
+
+/// Defines a function once and compiles it three times: for AVX-512, for AVX2 and for the baseline.
+///
+/// The body must consist of plain loops over slices. Which copy runs is decided at run time, once per call, so one
+/// binary is right for every machine and users pass no compiler flags.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments, reason = "kernels take their slices and scalars one by one")]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "as above")]
+            fn generic($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            {
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "as above")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? { generic($($arg),*) }
+
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "as above")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? { generic($($arg),*) }
+
+                match $crate::simd::level() {
+                    // SAFETY: `level` reports AVX-512 only after the processor confirmed every feature named above.
+                    $crate::simd::Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: likewise for AVX2 and FMA.
+                    $crate::simd::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::Level::Baseline => {}
+                }
+            }
+            generic($($arg),*)
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// The instruction sets that [`multiversion`] chooses between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// AVX-512 F, DQ, VL and BW.
+    Avx512,
+    /// AVX2 and FMA.
+    Avx2,
+    /// Whatever the build target guarantees: SSE2 on x86-64, NEON on AArch64.
+    Baseline,
+}
+
+/// The best [`Level`] of this processor; `ELBO_SIMD=baseline|avx2` lowers it, for tests and for comparing.
+pub fn level() -> Level {
+    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let best = detect();
+        match std::env::var("ELBO_SIMD").as_deref() {
+            Ok("baseline") => Level::Baseline,
+            Ok("avx2") if best == Level::Avx512 => Level::Avx2,
+            _ => best,
+        }
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw");
+    match (avx512, avx2) {
+        (true, true) => Level::Avx512,
+        (false, true) => Level::Avx2,
+        _ => Level::Baseline,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Baseline
+}
+
+/// Largest relative error of [`exp`] on [-87, 88].
+pub const EXP_MAX_RELATIVE_ERROR: f32 = 3e-7;
+
+/// `e^x`. Below -87.3 the result is about 1e-38 instead of 0 (callers add it to 1), above 88.3 it is about 2e38; NaN stays NaN.
+///
+/// `x = n ln 2 + r`, `|r| <= ln 2 / 2`; `e^r` is a degree-6 Taylor polynomial and `2^n` is written into the exponent bits.
+/// Rounding to `n` adds 1.5 * 2^23, whose mantissa then holds `n`: no float-to-integer cast, which would not vectorise.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    const LN_2_HIGH: f32 = 0.693_359_4; // the first 12 bits of ln 2, so that n * LN_2_HIGH is exact
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // `clamp` keeps NaN, where `max` and `min` would drop it.
+    let x = x.clamp(-87.3, 88.3);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    let poly = 1.0 / 720.0;
+    let poly = poly * r + 1.0 / 120.0;
+    let poly = poly * r + 1.0 / 24.0;
+    let poly = poly * r + 1.0 / 6.0;
+    let poly = poly * r + 0.5;
+    let poly = poly * r + 1.0;
+    let poly = poly * r + 1.0;
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    poly * power
+}
+
+/// [`exp`] that overflows to infinity as `f32::exp` does, for terms whose explosion must be seen.
+#[inline(always)]
+pub fn exp_or_infinity(x: f32) -> f32 {
+    if x > 88.3 { f32::INFINITY } else { exp(x) }
+}
+
+/// Largest absolute error of [`ln_1p_unit`].
+pub const LN_1P_MAX_ERROR: f32 = 2e-7;
+
+/// `ln(1 + y)` for `y` in [0, 1], by `2 artanh(y / (2 + y))`; NaN stays NaN.
+#[inline(always)]
+pub fn ln_1p_unit(y: f32) -> f32 {
+    let t = y / (2.0 + y);
+    let t2 = t * t;
+    let series = 1.0 / 13.0;
+    let series = series * t2 + 1.0 / 11.0;
+    let series = series * t2 + 1.0 / 9.0;
+    let series = series * t2 + 1.0 / 7.0;
+    let series = series * t2 + 0.2;
+    let series = series * t2 + 1.0 / 3.0;
+    2.0 * t * (series * t2 + 1.0)
+}
+
+/// Largest absolute error of [`sigmoid`].
+pub const SIGMOID_MAX_ERROR: f32 = 2e-7;
+
+/// `1 / (1 + e^-x)`, without overflow on either side; NaN stays NaN.
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    let inverse = 1.0 / (1.0 + e);
+    if x >= 0.0 { inverse } else { e * inverse }
+}
+
+/// Largest absolute error of [`tanh`]; below 0.625 the error is also relative.
+pub const TANH_MAX_ERROR: f32 = 4e-7;
+
+/// `tanh x`; NaN stays NaN.
+///
+/// Near zero, where `(1 - e)/(1 + e)` would cancel, the odd polynomial of the Cephes library (tanhf) is used.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let a = x.abs();
+    let e = exp(-2.0 * a);
+    let far = ((1.0 - e) / (1.0 + e)).copysign(x);
+    let s = x * x;
+    let poly = -5.704_988_7e-3;
+    let poly = poly * s + 2.063_908_9e-2;
+    let poly = poly * s - 5.373_971_5e-2;
+    let poly = poly * s + 1.333_144_2e-1;
+    let poly = poly * s - 3.333_328_2e-1;
+    let near = poly * s * x + x;
+    if a < 0.625 { near } else { far }
+}
+
+/// Largest absolute error of [`normal_cdf`].
+pub const NORMAL_CDF_MAX_ERROR: f32 = 5e-7;
+
+/// The cumulative distribution of N(0, 1), `Phi(x) = (1 + erf(x / sqrt 2)) / 2`; NaN stays NaN.
+///
+/// erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7 in exact arithmetic).
+#[inline(always)]
+pub fn normal_cdf(x: f32) -> f32 {
+    let a = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let poly = 1.061_405_4;
+    let poly = poly * t - 1.453_152;
+    let poly = poly * t + 1.421_413_8;
+    let poly = poly * t - 0.284_496_74;
+    let poly = poly * t + 0.254_829_6;
+    let upper_tail = 0.5 * poly * t * exp(-a * a);
+    if x >= 0.0 { 1.0 - upper_tail } else { upper_tail }
+}
+
+/// The density of N(0, 1) at `x`.
+#[inline(always)]
+pub fn normal_pdf(x: f32) -> f32 {
+    const INV_SQRT_2PI: f32 = 0.398_942_3;
+    INV_SQRT_2PI * exp(-0.5 * x * x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(low: f64, high: f64) -> impl Iterator<Item = f32> {
+        (0..=40_000).map(move |i| (low + (high - low) * f64::from(i) / 40_000.0) as f32)
+    }
+
+    /// The largest absolute error over a grid against a float64 oracle.
+    fn max_error(low: f64, high: f64, ours: impl Fn(f32) -> f32, truth: impl Fn(f64) -> f64) -> f32 {
+        grid(low, high).map(|x| (f64::from(ours(x)) - truth(f64::from(x))).abs() as f32).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn exp_stays_within_its_stated_error() {
+        let worst = grid(-87.0, 88.0)
+            .map(|x| ((f64::from(exp(x)) / f64::from(x).exp()) - 1.0).abs() as f32)
+            .fold(0.0, f32::max);
+        assert!(worst <= EXP_MAX_RELATIVE_ERROR, "{worst}");
+    }
+
+    #[test]
+    fn bounded_functions_stay_within_their_stated_errors() {
+        let checks = [
+            ("ln_1p", max_error(0.0, 1.0, ln_1p_unit, f64::ln_1p), LN_1P_MAX_ERROR),
+            ("sigmoid", max_error(-100.0, 100.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())), SIGMOID_MAX_ERROR),
+            ("tanh", max_error(-20.0, 20.0, tanh, f64::tanh), TANH_MAX_ERROR),
+            ("normal_cdf", max_error(-9.0, 9.0, normal_cdf, cdf_by_integration), NORMAL_CDF_MAX_ERROR),
+        ];
+        let failures: Vec<_> = checks.iter().filter(|(_, worst, bound)| worst > bound).collect();
+        assert!(failures.is_empty(), "{failures:?}");
+    }
+
+    /// Phi by Taylor series near zero and continued fraction in the tail: nothing shared with the code under test.
+    fn cdf_by_integration(x: f64) -> f64 {
+        let pdf = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        if x.abs() < 4.0 {
+            let (mut term, mut sum, mut k) = (x, x, 1.0);
+            while term.abs() > 1e-18 {
+                k += 2.0;
+                term *= x * x / k;
+                sum += term;
+            }
+            return 0.5 + pdf * sum;
+        }
+        let fraction = (1..60).rev().fold(x.abs(), |tail, k| x.abs() + f64::from(k) / tail);
+        let upper = pdf / fraction;
+        if x > 0.0 { 1.0 - upper } else { upper }
+    }
+
+    #[test]
+    fn nan_travels_and_infinities_saturate() {
+        for f in [exp, sigmoid, tanh, normal_cdf, ln_1p_unit] {
+            assert!(f(f32::NAN).is_nan());
+        }
+        assert_eq!(sigmoid(f32::INFINITY), 1.0);
+        assert!(sigmoid(f32::NEG_INFINITY) < 1e-37);
+        assert_eq!(tanh(f32::NEG_INFINITY), -1.0);
+        assert_eq!(normal_cdf(f32::INFINITY), 1.0);
+    }
+}
