@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 
 /// Each module of `elbo` (a folder or file directly in its `src`), and each other crate, with what it may import.
-/// `lib` is `lib.rs` itself, and `elbo` all of its modules; `models` stands for what the models share, and a model's own
-/// file may import that.
+/// `lib` is `lib.rs` itself, `elbo` all of its modules; `models` stands for what the models share, and their own files
+/// may import that.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("error", &[]),
@@ -371,7 +371,7 @@ fn length_of_item(tokens: &[(usize, Token)]) -> usize {
 
 /// Every path of at least two segments, and everything in a `use`.
 fn references_in(tokens: &[(usize, Token)]) -> Vec<Reference> {
-    let (mut found, mut inline, mut depth, mut i) = (Vec::new(), Vec::<(String, usize)>::new(), 0, 0);
+    let (mut found, mut inline, mut depth, mut i) = (Vec::new(), Vec::<(String, usize)>::new(), 0_usize, 0);
     while i < tokens.len() {
         let inside = inline.iter().map(|(name, _)| name.clone()).collect();
         let mut reference = Reference { line: tokens[i].0, inside, segments: Vec::new(), in_use: false, binds: None };
@@ -562,10 +562,8 @@ fn accepts_what_the_table_allows_and_what_only_looks_forbidden() {
             "elbo/src/error.rs",
             "// use crate::data::X;\n/* /* */ use crate::run::X; */ //! crate::data::y\n/// [`crate::run`]",
         ),
-        (
-            "elbo/src/error.rs",
-            r###"const A: &str = "crate::run"; const B: &str = r#"" crate::run "#; const C: &[u8] = b"\" crate::run";"###,
-        ),
+        ("elbo/src/error.rs", r###"const A: &str = "crate::run"; const B: &str = r#"" crate::run "#;"###),
+        ("elbo/src/error.rs", r###"const A: &[u8] = b"\" crate::run"; const B: &str = r"\"; const C: char = '"';"###),
         (
             "elbo/src/error.rs",
             "#[cfg(test)]\n#[allow(x)]\nmod tests { use crate::run::x; fn f() { { crate::data::y() } } }",

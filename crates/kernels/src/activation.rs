@@ -53,11 +53,21 @@ simd::multiversion! {
             // A comparison instead of `max`, which would turn NaN into 0 and hide a divergence.
             Activation::Relu => apply(row, bias, |x| if x < 0.0 { 0.0 } else { x }),
             Activation::Tanh => apply(row, bias, simd::tanh),
-            Activation::Gelu => apply(row, bias, |x| x * simd::normal_cdf(x)),
-            Activation::Silu => apply(row, bias, |x| x * simd::sigmoid(x)),
+            Activation::Gelu => apply(row, bias, |x| gated(x, simd::normal_cdf(x))),
+            Activation::Silu => apply(row, bias, |x| gated(x, simd::sigmoid(x))),
             Activation::LeakyRelu => apply(row, bias, |x| if x < 0.0 { LEAKY_SLOPE * x } else { x }),
         }
     }
+}
+
+/// Where the tails of GELU and SiLU have long been below float32's rounding. Held at it, `x` times a tail of 1e-38 (which
+/// [`simd::exp`] gives instead of 0) stays nothing for any `x`, infinities included.
+const FLAT: f32 = 100.0;
+
+/// `x * gate`, for a gate that vanishes far below zero.
+#[inline(always)]
+fn gated(x: f32, gate: f32) -> f32 {
+    x.clamp(-FLAT, f32::INFINITY) * gate
 }
 
 #[inline(always)]
@@ -75,8 +85,8 @@ simd::multiversion! {
             Activation::None => {}
             Activation::Relu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
             Activation::Tanh => y.iter_mut().for_each(|v| *v = simd::tanh(*v)),
-            Activation::Gelu => y.iter_mut().for_each(|v| *v *= simd::normal_cdf(*v)),
-            Activation::Silu => y.iter_mut().for_each(|v| *v *= simd::sigmoid(*v)),
+            Activation::Gelu => y.iter_mut().for_each(|v| *v = gated(*v, simd::normal_cdf(*v))),
+            Activation::Silu => y.iter_mut().for_each(|v| *v = gated(*v, simd::sigmoid(*v))),
             Activation::LeakyRelu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { LEAKY_SLOPE * *v } else { *v }),
         }
     }
@@ -90,12 +100,13 @@ simd::multiversion! {
             // NaN in `y` has no sign: let it through, as the reference does for NaN gradients.
             Activation::Relu => chain(dy, saved, dx, sum, |y| if y <= 0.0 { 0.0 } else { 1.0 }),
             Activation::Tanh => chain(dy, saved, dx, sum, |y| 1.0 - y * y),
-            Activation::Gelu => chain(dy, saved, dx, sum, |x| simd::normal_cdf(x) + x * simd::normal_pdf(x)),
+            Activation::Gelu => chain(dy, saved, dx, sum, |x| simd::normal_cdf(x) + x.clamp(-FLAT, FLAT) * simd::normal_pdf(x)),
             Activation::Silu => chain(dy, saved, dx, sum, |x| {
                 let s = simd::sigmoid(x);
-                s * (1.0 + x * (1.0 - s))
+                s * (1.0 + x.clamp(-FLAT, FLAT) * (1.0 - s))
             }),
-            Activation::LeakyRelu => chain(dy, saved, dx, sum, |y| if y < 0.0 { LEAKY_SLOPE } else { 1.0 }),
+            // At 0 the slope is that of the negative side, as in PyTorch.
+            Activation::LeakyRelu => chain(dy, saved, dx, sum, |y| if y > 0.0 { 1.0 } else { LEAKY_SLOPE }),
         }
     }
 }

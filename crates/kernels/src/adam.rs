@@ -71,7 +71,8 @@ pub struct Updated {
     pub m: Tensor<1>,
     /// The new second moment. `[n]`.
     pub v: Tensor<1>,
-    /// False if the gradient held a NaN or an infinity; the other fields are then of no use.
+    /// False if the gradient held a NaN or an infinity or the update overflowed float32 (the second moment does so for gradients
+    /// beyond 1e19); the other fields are then of no use.
     pub finite: bool,
 }
 
@@ -101,12 +102,12 @@ pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, 
 
 /// Plain Burn twin of [`adam`], same arguments and results.
 pub fn adam_reference(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
-    let finite = (gradient.clone() * 0.0).sum().into_scalar::<f32>() == 0.0;
     let c = step.constants();
     let gradient = gradient * c.scale + weight.clone() * c.l2;
     let m = m * c.beta1 + gradient.clone() * c.one_minus_beta1;
     let v = v * c.beta2 + gradient.square() * c.one_minus_beta2;
     let weight = weight * c.keep - m.clone() * c.step_size / (v.clone().sqrt() * c.root_scale + c.eps);
+    let finite = (weight.clone() * 0.0 + v.clone() * 0.0).sum().into_scalar::<f32>() == 0.0;
     Updated { weight, m, v, finite }
 }
 
@@ -127,17 +128,18 @@ fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamSte
 }
 
 simd::multiversion! {
-    /// Returns whether all of `g` is finite: 0 * g is 0 for any finite number and NaN for the others.
+    /// Returns whether all of `w` and `v` is still finite: 0 * w is 0 for any finite number and NaN for the others. A gradient that
+    /// is not finite, or whose square is not, leaves its mark in `v`.
     fn update_slice(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], c: Constants) -> bool {
-        let mut zero = [0f32; 16];
-        for (i, g) in g.iter().enumerate() {
-            zero[i % 16] += 0.0 * g;
-        }
-        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v.iter_mut()) {
             let g = g * c.scale + *w * c.l2;
             *m = *m * c.beta1 + g * c.one_minus_beta1;
             *v = *v * c.beta2 + g * g * c.one_minus_beta2;
             *w = *w * c.keep - *m * c.step_size / (v.sqrt() * c.root_scale + c.eps);
+        }
+        let mut zero = [0f32; 16];
+        for (i, (w, v)) in w.iter().zip(v).enumerate() {
+            zero[i % 16] += 0.0 * *w + 0.0 * *v;
         }
         zero.iter().all(|z| *z == 0.0)
     }

@@ -12,7 +12,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::thread::{self, Thread};
 
 /// Rounds of `spin_loop` a worker waits for the next region before it starts to yield.
@@ -94,9 +94,15 @@ pub fn run(parts: usize, part: impl Fn(usize) + Sync) {
     if parts <= 1 || pool.threads.load(Relaxed) == 1 {
         return (0..parts).for_each(part);
     }
-    match pool.region.try_lock() {
+    let region = match pool.region.try_lock() {
+        Ok(region) => Some(region),
+        // The lock guards no data: a region that ended in a panic leaves nothing behind.
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    };
+    match region {
         // 65,535 parts at most fit the ticket; nothing here cuts work that fine.
-        Ok(_region) if parts < 1 << 16 => pool.run(parts, &part),
+        Some(_region) if parts < 1 << 16 => pool.run(parts, &part),
         _ => (0..parts).for_each(part),
     }
 }

@@ -11,8 +11,11 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Acti
 
 /// Twin of [`crate::bernoulli_nll`].
 pub fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
-    let softplus = (-logits.clone().abs()).exp().log1p();
-    (activation::relu(logits.clone()) - logits * x + softplus).sum_dim(1).squeeze_dim(1)
+    let magnitude = logits.clone().abs();
+    // max(l, 0), written so that its slope at 0 is 1/2, as the loss has it there: autodiff takes 0 for |l| (and for ReLU).
+    let positive = (logits.clone() + magnitude.clone()) * 0.5;
+    let softplus = (-magnitude).exp().log1p();
+    (positive - logits * x + softplus).sum_dim(1).squeeze_dim(1)
 }
 
 /// Twin of [`crate::squared_error`].

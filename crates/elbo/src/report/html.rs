@@ -152,7 +152,8 @@ impl Report {
             let Some(estimate) = estimate else { continue };
             let _ = write!(
                 tiles,
-                "<div class=\"tile\"><dt>{name}</dt><dd><b>{}</b></dd><dd>{} {}</dd><dd class=\"note\">{note}</dd></div>",
+                "<div class=\"tile\"><dt>{name}</dt><dd><b>{}</b></dd><dd>{} {}</dd>\
+                 <dd class=\"note\">{note}</dd></div>",
                 number(estimate.value),
                 estimate.error_html(),
                 escape(unit),
@@ -172,8 +173,8 @@ impl Report {
             pictures += &Picture::drawing(&figure, "Weight of the KL term over the epochs").html();
         }
         let note = if self.history.iter().any(|record| record.validation.is_some()) {
-            "Train is the mean over an epoch while the weights still move, validation is measured after the epoch: early \
-             on validation may lie below train."
+            "Train is the mean over an epoch while the weights still move, validation is measured after the epoch: \
+             early on validation may lie below train."
         } else {
             "Train is the mean over an epoch while the weights still move. The run had no validation split."
         };
@@ -212,8 +213,8 @@ impl Report {
             format!("<p class=\"quiet\">Every {every}th epoch and the last one; metrics.csv has all.</p>")
         };
         format!(
-            "{thinned}<div class=\"scroll\"><table><thead><tr><th>epoch</th><th>step</th><th>rate</th>{}{}{}</tr></thead>\
-             <tbody>{rows}</tbody></table></div>",
+            "{thinned}<div class=\"scroll\"><table><thead><tr><th>epoch</th><th>step</th><th>rate</th>{}{}{}</tr>\
+             </thead><tbody>{rows}</tbody></table></div>",
             if self.variational { "<th>beta</th>" } else { "" },
             names("train"),
             names("val."),

@@ -33,8 +33,8 @@ const MOST_BARS: usize = 120;
 
 /// Two-dimensional codes as points, coloured by label.
 ///
-/// `labels[i]` belongs to `codes[i]`; codes without a label share one colour. `names[label]` is used in the legend where
-/// it exists, else the number.
+/// `labels[i]` belongs to `codes[i]`; codes without a label share one colour. `names[label]` is used in the legend
+/// where it exists, else the number.
 pub fn scatter(codes: &[[f32; 2]], labels: &[usize], names: &[String]) -> Figure {
     let points: Vec<(f64, f64)> = codes.iter().map(|code| (f64::from(code[0]), f64::from(code[1]))).collect();
     let x = crowd(points.iter().map(|point| point.0));
@@ -163,7 +163,7 @@ fn histogram(title: &str, x_label: &str, values: impl Iterator<Item = f32>, span
 /// KL of each latent dimension, a mean over examples, largest first; inactive dimensions in grey. `unit` labels the
 /// vertical axis, usually `nats per image`.
 ///
-/// `kl[j]` belongs to dimension `j`, and the bars keep these numbers as names (`z0`, `z1`, ...) where they fit.
+/// `kl[j]` belongs to dimension `j`, and the bars keep these numbers as names where they fit.
 pub fn kl_per_dimension(kl: &[f64], unit: &str) -> Figure {
     let mut ranked: Vec<(usize, f64)> = kl.iter().copied().enumerate().filter(|(_, nats)| drawable(*nats)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -172,18 +172,18 @@ pub fn kl_per_dimension(kl: &[f64], unit: &str) -> Figure {
     let named = ranked.len() <= NAMED_DIMENSIONS;
     let mut figure = Figure {
         title: format!("{active} of {} dimensions active, {total:.2} nats in all", kl.len()),
-        x_label: if named { "latent dimension" } else { "latent dimensions, by rank" }.into(),
+        x_label: if named { "latent dimension z" } else { "latent dimensions, by rank" }.into(),
         y_label: unit.to_owned(),
         x: Span { low: 0.4, high: ranked.len().max(1) as f64 + 0.6 },
         y: Span::of(ranked.iter().map(|(_, nats)| *nats), 0.08).including_zero().above_zero(),
         ticks: Ticks::Auto,
         marks: Vec::new(),
         keys: kl_keys(active, ranked.len()),
-        size: (640.0, 320.0),
+        size: (460.0, 300.0),
         equal_aspect: false,
     };
     if named && !ranked.is_empty() {
-        figure.ticks = Ticks::Names(ranked.iter().map(|(dimension, _)| format!("z{dimension}")).collect());
+        figure.ticks = Ticks::Names(ranked.iter().map(|(dimension, _)| dimension.to_string()).collect());
         figure.marks = vec![Mark::Bars {
             heights: ranked.iter().map(|(_, nats)| (*nats, activity_ink(*nats >= INACTIVE_NATS))).collect(),
         }];
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn kl_bars_are_sorted_named_and_counted() {
         let figure = kl_per_dimension(&[0.5, 0.001, 3.0, f64::NAN], "nats per image");
-        assert_eq!(figure.ticks, Ticks::Names(vec!["z2".into(), "z0".into(), "z1".into()]));
+        assert_eq!(figure.ticks, Ticks::Names(vec!["2".into(), "0".into(), "1".into()]));
         assert_eq!(figure.title(), "2 of 4 dimensions active, 3.50 nats in all");
         let Mark::Bars { heights } = &figure.marks[0] else { panic!("expected bars") };
         assert_eq!(heights.as_slice(), [(3.0, Ink::Fill), (0.5, Ink::Fill), (0.001, Ink::Muted)]);

@@ -115,11 +115,13 @@ fn judged(record: &EpochRecord) -> LossTerms {
 /// KL rising through the four phases, reconstruction falling. Colours come from the style sheet.
 const SKETCH: &str = "<svg viewBox=\"0 0 320 190\" role=\"img\" aria-label=\"Sketch: reconstruction falls steeply and \
     then slowly; KL starts near zero, rises quickly, flattens and settles\">\
-    <g class=\"zones\"><rect x=\"10\" y=\"14\" width=\"44\" height=\"150\"/><rect x=\"116\" y=\"14\" width=\"100\" height=\"150\"/></g>\
-    <g class=\"marks\"><text x=\"32\" y=\"30\">1</text><text x=\"85\" y=\"30\">2</text><text x=\"166\" y=\"30\">3</text>\
-    <text x=\"263\" y=\"30\">4</text></g>\
+    <g class=\"zones\"><rect x=\"10\" y=\"14\" width=\"44\" height=\"150\"/>\
+    <rect x=\"116\" y=\"14\" width=\"100\" height=\"150\"/></g>\
+    <g class=\"marks\"><text x=\"32\" y=\"30\">1</text><text x=\"85\" y=\"30\">2</text>\
+    <text x=\"166\" y=\"30\">3</text><text x=\"263\" y=\"30\">4</text></g>\
     <path class=\"recon\" d=\"M10 44 C40 52 52 66 66 92 C84 126 110 136 150 142 C200 148 250 150 310 150\"/>\
-    <path class=\"kl\" d=\"M10 160 C36 160 48 158 60 144 C76 124 88 88 116 76 C140 66 170 66 216 72 C250 76 280 76 310 76\"/>\
+    <path class=\"kl\" d=\"M10 160 C36 160 48 158 60 144 C76 124 88 88 116 76 C140 66 170 66 216 72 \
+    C250 76 280 76 310 76\"/>\
     <text class=\"recon-name\" x=\"224\" y=\"142\">recon</text><text class=\"kl-name\" x=\"224\" y=\"64\">KL</text>\
     <path class=\"axis\" d=\"M10 14 V164 H310\"/><text class=\"axis-name\" x=\"310\" y=\"182\">training</text></svg>";
 

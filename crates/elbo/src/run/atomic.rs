@@ -130,7 +130,8 @@ fn perform(step: Step) -> io::Result<()> {
 /// between leaves a file `NAME.writing-PID-N`, which nothing reads.
 ///
 /// # Errors
-/// [`Error::Io`]; what was at `path` is untouched, and nothing else is left behind.
+/// [`Error::Io`]; what was at `path` is untouched, unless all that failed was to store the rename for good, and nothing
+/// else is left behind.
 pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
@@ -357,7 +358,7 @@ fn load(dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
         }
         let found = sha256_of(&bytes);
         if found != record.sha256 {
-            return wrong(format!("SHA-256 {}", record.sha256), found);
+            return wrong(format!("SHA-256 {}", shown(&record.sha256)), found);
         }
         files.insert(name, bytes);
     }
@@ -388,13 +389,13 @@ fn read_manifest(dir: &Path) -> Result<Manifest> {
     let bytes = read_plain(&path, MAX_MANIFEST_BYTES)?;
     let wrong = |expected: &str, found: String| Error::model(&path, "content", expected, found, ANOTHER);
     let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|error| wrong("a checkpoint's manifest", error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| wrong("a checkpoint's manifest", shown(&error.to_string())))?;
     if manifest.format_version != FORMAT_VERSION {
         let found = format!("version {}", manifest.format_version);
         return Err(wrong(&format!("format version {FORMAT_VERSION}"), found));
     }
     match manifest.files.keys().find(|name| !is_plain_name(name)) {
-        Some(name) => Err(wrong("plain file names", format!("{name:?}"))),
+        Some(name) => Err(wrong("plain file names", format!("`{}`", shown(name)))),
         None => Ok(manifest),
     }
 }
@@ -430,6 +431,11 @@ fn manifest_of(step: u64, files: &[(&str, &[u8])]) -> Manifest {
 fn is_plain_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     (1..=255).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.') && name != MANIFEST
+}
+
+/// The start of a text from a file, its control characters spelt out.
+fn shown(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 fn sha256_of(bytes: &[u8]) -> String {

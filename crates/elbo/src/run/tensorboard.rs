@@ -2,8 +2,8 @@
 //!
 //! An event file is a row of records: the length of a protocol buffer, a checksum of that length, the buffer, a
 //! checksum of it. The messages below hold the fields that are written and no others, numbered as in TensorFlow's
-//! `event.proto` and `summary.proto`; TensorBoard fills in the rest. They are written out by hand because they are short,
-//! and because generating them would need a protobuf compiler on every machine that builds this.
+//! `event.proto` and `summary.proto`; TensorBoard fills in the rest. They are written out by hand because they are
+//! short, and because generating them would need a protobuf compiler on every machine that builds this.
 //!
 //! A resumed run writes a new file that starts by telling TensorBoard from which step on the earlier files no longer
 //! count. A record cut short by a crash does no harm: TensorBoard stops reading that file there.
@@ -63,7 +63,7 @@ impl EventWriter {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn image_png(&mut self, step: i64, tag: &str, width: u32, height: u32, png: &[u8]) -> Result<()> {
-        let (width, height) = (width as i32, height as i32);
+        let [width, height] = [width, height].map(|pixels| i32::try_from(pixels).unwrap_or(i32::MAX));
         let image = Image { height, width, colorspace: channels_of(png), encoded_image_string: png.into() };
         self.summary(step, tag, Content::Image(image))
     }
@@ -218,11 +218,8 @@ mod tests {
     use std::process::Command;
 
     /// A grey PNG of 2 x 1 pixels.
-    const PNG: &[u8] = &[
-        0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0, 2, 0, 0, 0, 1,
-        8, 0, 0, 0, 0, 0xd1, 0x4d, 0x1d, 0x6a, 0, 0, 0, 11, b'I', b'D', b'A', b'T', 0x78, 0x9c, 0x63, 0x60, 0xf8, 0x0f,
-        0, 0x01, 0x02, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
-    ];
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x01\x08\0\0\0\0\xd1I V\
+        \0\0\0\x0bIDATx\xdac`\xf8\x0f\0\x01\x02\x01\0\xd1\x1a\xcb\x8f\0\0\0\0IEND\xaeB`\x82";
 
     /// Takes an event file apart, checking every checksum.
     fn events_in(path: &Path) -> Vec<Event> {
@@ -257,16 +254,16 @@ mod tests {
         writer.path().to_owned()
     }
 
-    /// The published check value of CRC-32C, and the bytes TensorFlow itself starts an event file with.
+    /// The check value of CRC-32C, and the first record of the files that TensorFlow writes, but for the time.
     #[test]
     fn checksums_are_the_published_ones() {
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(masked_crc(&24_u64.to_le_bytes()).to_le_bytes(), *b"\xa3\x7f\x4b\x22");
+        let event = Event { wall_time: 1.0, step: 0, what: Some(What::FileVersion(FILE_VERSION.into())) };
         let mut record = Vec::new();
-        let event = Event { wall_time: 0.0, step: 0, what: Some(What::FileVersion(FILE_VERSION.into())) };
         write_record(&mut record, &event.encode_to_vec()).unwrap();
-        assert_eq!(record[12..record.len() - 4], *b"\x1a\x0dbrain.Event:2");
-        let twenty_four = 24_u64.to_le_bytes();
-        assert_eq!(masked_crc(&twenty_four), 0x0b7f_2fa3_u32.swap_bytes().swap_bytes());
+        assert_eq!(record[..20], *b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09\0\0\0\0\0\0\xf0");
+        assert_eq!(record[20..36], *b"\x3f\x1a\x0dbrain.Event:2");
     }
 
     #[test]

@@ -95,9 +95,22 @@ impl Checkpoints {
         load_weights(model, checkpoint.file(WEIGHTS)?, &checkpoint.dir.join(WEIGHTS))
     }
 
-    /// Whether `which` (`last` or `best`) has ever been saved.
-    pub fn has(&self, which: &str) -> bool {
-        atomic::open_dir(self.folder.join(which)).is_ok()
+    /// Where training stood at the newest valid `last`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is none.
+    pub fn state(&self) -> Result<TrainState> {
+        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
+        read_state(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
+    }
+
+    /// The configuration saved with the newest valid `last`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is none.
+    pub fn config(&self) -> Result<String> {
+        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
+        Ok(String::from_utf8_lossy(checkpoint.file(CONFIG)?).into_owned())
     }
 }
 

@@ -224,7 +224,9 @@ fn refuses_newer_versions_and_names_that_lead_elsewhere() {
     let manifest = fs::read_to_string(target.join(MANIFEST)).unwrap();
     let edit = |from, to| fs::write(target.join(MANIFEST), manifest.replace(from, to)).unwrap();
     edit("state.json", "../secret");
-    assert!(open_dir(&target).unwrap_err().to_string().contains("found \"../secret\""));
+    assert!(open_dir(&target).unwrap_err().to_string().contains("found `../secret`"));
+    edit("\"bytes\"", "\"\\u001b[31m\"");
+    assert!(open_dir(&target).unwrap_err().to_string().contains("unknown field `\\u{1b}[31m`"));
     edit("\"format_version\": 1", "\"format_version\": 2, \"new\": 3");
     let error = open_dir(&target).unwrap_err();
     assert!(error.to_string().ends_with("format_version: expected at most 1, found 2"), "{error}");

@@ -1,0 +1,334 @@
+//! The flags, as typed. Nothing is checked here beyond their form; the library checks meaning.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  elbo train                                  a VAE on the built-in digits, about a minute
+  elbo train mnist-bce                        a tutorial's model on MNIST
+  elbo train mnist-2d --set network.hidden=[512] --epochs 20
+  elbo sample runs/digits-001 --out new.png   new images from a trained run
+  elbo compare runs/a runs/b                  two runs side by side";
+
+/// Variational autoencoders: train, judge, explore.
+#[derive(Debug, Parser)]
+#[command(name = "elbo", version, before_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print one JSON object on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only errors on standard error.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Where to compute: auto, cpu, or in builds with the feature wgpu, vulkan, cuda[:N].
+    #[arg(long, global = true, default_value = "auto", env = "ELBO_DEVICE")]
+    pub device: String,
+    /// Threads to use [default: all]. Changes speed, never a result.
+    #[arg(long, global = true, env = "ELBO_THREADS", value_parser = thread_count)]
+    pub threads: Option<usize>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn thread_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err("expected a number from 1 to 1024".into()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model from a recipe.
+    Train(Train),
+    /// Continue an interrupted run, or train a finished one for more epochs.
+    Resume(Resume),
+    /// Loss terms and other numbers on a split.
+    Eval(Eval),
+    /// New images from the prior.
+    Sample(Sample),
+    /// Images beside what the model makes of them.
+    Reconstruct(Reconstruct),
+    /// Walk along single latent dimensions.
+    Traverse(Traverse),
+    /// Walk from one image to another.
+    Interpolate(Interpolate),
+    /// The manifold of a two-dimensional code.
+    Grid(Grid),
+    /// Codes of images, as .npy or .csv.
+    Encode(Encode),
+    /// Draw a run's pictures and report again.
+    Report(RunOnly),
+    /// Several runs side by side, as a page and a table.
+    Compare(Compare),
+    /// The built-in recipes, or the text of one.
+    Recipes(Recipes),
+    /// Look at a data set: counts, range, labels, findings.
+    Data(Data),
+    /// The effective configuration of a recipe with changes.
+    Config(Config),
+    /// Shell completions.
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// A built-in recipe (see `elbo recipes`) or a TOML file.
+    #[arg(default_value = "digits")]
+    pub recipe: String,
+    /// Data: digits, sprites, mnist, fashion-mnist, or a path to IDX files.
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Passes over the training data.
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Examples in one step.
+    #[arg(long)]
+    pub batch_size: Option<u64>,
+    /// The seed everything random follows from.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Change any other setting, e.g. `--set optimizer.lr=3e-4`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The run directory to create [default: runs/RECIPE-NNN].
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The run directory.
+    pub run: PathBuf,
+    /// Train up to this many epochs instead of the number in its configuration.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+}
+
+/// Which run, which weights, which images.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The run directory.
+    pub run: PathBuf,
+    /// Weights: last or best [default: best when the run stops early, else last].
+    #[arg(long)]
+    pub checkpoint: Option<String>,
+    /// Other data than the run's own.
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Which part of the data [default: test; all with --data].
+    #[arg(long)]
+    pub split: Option<SplitName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    Train,
+    Validation,
+    Test,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub struct Eval {
+    #[command(flatten)]
+    pub source: Source,
+    /// Only these metrics, comma-separated.
+    #[arg(long, value_delimiter = ',')]
+    pub metrics: Vec<String>,
+    /// Seed of the posterior noise [default: the run's].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Where pictures go.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// A .png grid, or .npy with float32 [n, channels, height, width].
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Images in a row of the grid [default: fits the command].
+    #[arg(long)]
+    pub columns: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// The run directory.
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
+    /// How many.
+    #[arg(short, long, default_value_t = 64)]
+    pub n: usize,
+    /// Seed of the codes.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Standard deviation of the codes: below 1 safer, above 1 more varied.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f64,
+    /// Weights: last or best.
+    #[arg(long)]
+    pub checkpoint: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Reconstruct {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub target: Target,
+    /// How many images.
+    #[arg(short, long, default_value_t = 32)]
+    pub n: usize,
+    /// Which images: chosen at random from this seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Traverse {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub target: Target,
+    /// Latent dimensions, comma-separated [default: all, at most 32].
+    #[arg(long, value_delimiter = ',')]
+    pub dims: Vec<usize>,
+    /// Images in a row.
+    #[arg(long, default_value_t = 11)]
+    pub steps: usize,
+    /// How far to go either way, in units of the code.
+    #[arg(long, default_value_t = 3.0)]
+    pub reach: f32,
+    /// Start from the code of this image of the split instead of 0.
+    #[arg(long)]
+    pub image: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct Interpolate {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub target: Target,
+    /// First image, by its place in the split; without it and --to, eight random pairs.
+    #[arg(long, requires = "to")]
+    pub from: Option<usize>,
+    /// Last image.
+    #[arg(long, requires = "from")]
+    pub to: Option<usize>,
+    /// Images on the way, both ends included.
+    #[arg(long, default_value_t = 12)]
+    pub steps: usize,
+    /// Straight line or great circle.
+    #[arg(long, value_enum, default_value_t = PathName::Linear)]
+    pub path: PathName,
+    /// Which pairs: chosen at random from this seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PathName {
+    Linear,
+    Spherical,
+}
+
+#[derive(Debug, Args)]
+pub struct Grid {
+    /// The run directory.
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
+    /// Equal steps of the code, or of probability under N(0, 1).
+    #[arg(long, value_enum, default_value_t = GridName::Linear)]
+    pub spacing: GridName,
+    /// Images along each side [default: 20 linear, 15 quantiles].
+    #[arg(long)]
+    pub size: Option<usize>,
+    /// End of the linear grid.
+    #[arg(long, default_value_t = 2.0)]
+    pub reach: f32,
+    /// First quantile.
+    #[arg(long, default_value_t = 0.05)]
+    pub tail: f64,
+    /// Weights: last or best.
+    #[arg(long)]
+    pub checkpoint: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GridName {
+    Linear,
+    Quantiles,
+}
+
+#[derive(Debug, Args)]
+pub struct Encode {
+    #[command(flatten)]
+    pub source: Source,
+    /// .npy: float32 [n, latent] posterior means; .csv: index, label, means and log variances.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RunOnly {
+    /// The run directory.
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Run directories.
+    #[arg(required = true, num_args = 1..)]
+    pub runs: Vec<PathBuf>,
+    /// The page to write.
+    #[arg(long, default_value = "compare.html")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Recipes {
+    /// Print this recipe's TOML.
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Data {
+    /// digits, sprites, mnist, fashion-mnist, or a path to IDX files.
+    pub data: String,
+    /// Write a grid of images.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Images in the grid.
+    #[arg(short, long, default_value_t = 200)]
+    pub n: usize,
+    /// Seed of generators and splits.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Change a setting of [data], e.g. `--set data.count=1000`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Config {
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell.
+    pub shell: clap_complete::Shell,
+}

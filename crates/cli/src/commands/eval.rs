@@ -1,0 +1,49 @@
+//! `elbo eval`.
+
+use elbo::evaluation::{self, Metric};
+use serde_json::{Map, json};
+
+use super::source;
+use crate::args::Eval;
+use crate::output::Context;
+
+pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
+    let opened = source::open(&args.source, device)?;
+    let (run, split) = (&opened.run, opened.first());
+    let seed = args.seed.unwrap_or(run.config.training.seed);
+    let evaluation = evaluation::evaluate(&run.model, split, run.config.loss.target(), seed, &run.device);
+    let mut metrics = evaluation.metrics();
+    let codes = evaluation::encode(&run.model, split, &run.device);
+    let definition = format!(
+        "latent dimensions whose mean code varies by more than {} (variance) over {} images",
+        evaluation::ACTIVE_THRESHOLD,
+        codes.n()
+    );
+    let active = Metric { value: codes.active_units() as f64, stderr: None, unit: "dimensions".into(), definition };
+    metrics.push(("active_units", active));
+    let chosen = select(metrics, &args.metrics)?;
+    let object: Map<_, _> = chosen.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
+    let value = json!({
+        "run": args.source.run,
+        "checkpoint": run.checkpoint,
+        "split": opened.name,
+        "n": evaluation.n(),
+        "metrics": object,
+    });
+    context.result(value, || {
+        let line = |(name, m): &(&str, Metric)| {
+            let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {e:.3}"));
+            format!("{name:<13} {:>10.3}{stderr:<9}  {}\n{:14}{}\n", m.value, m.unit, "", m.definition)
+        };
+        format!("{} split, {} images\n{}", opened.name, evaluation.n(), chosen.iter().map(line).collect::<String>())
+    })
+}
+
+fn select(metrics: Vec<(&'static str, Metric)>, wanted: &[String]) -> elbo::Result<Vec<(&'static str, Metric)>> {
+    if let Some(unknown) = wanted.iter().find(|name| metrics.iter().all(|(known, _)| known != name)) {
+        let names = metrics.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let help = "bits_per_dim exists only for likelihoods that are one";
+        return Err(elbo::Error::config("--metrics", format!("some of {names}"), format!("`{unknown}`"), help));
+    }
+    Ok(metrics.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)).collect())
+}

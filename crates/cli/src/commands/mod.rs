@@ -1,0 +1,40 @@
+//! One file a group of commands; each takes its flags, calls the library and says what came of it.
+
+mod compare;
+mod data;
+mod encode;
+mod eval;
+mod pictures;
+mod recipes;
+mod source;
+mod train;
+
+use crate::args::{Cli, Command};
+use crate::output::Context;
+
+/// Runs a command; returns its exit code.
+pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u8> {
+    match command {
+        Command::Train(args) => return train::train(args, device, context),
+        Command::Resume(args) => return train::resume(args, device, context),
+        Command::Eval(args) => eval::eval(&args, device, context)?,
+        Command::Sample(args) => pictures::sample(&args, device, context)?,
+        Command::Reconstruct(args) => pictures::reconstruct(&args, device, context)?,
+        Command::Traverse(args) => pictures::traverse(&args, device, context)?,
+        Command::Interpolate(args) => pictures::interpolate(&args, device, context)?,
+        Command::Grid(args) => pictures::grid(&args, device, context)?,
+        Command::Encode(args) => encode::encode(&args, device, context)?,
+        Command::Report(args) => compare::report(&args, device, context)?,
+        Command::Compare(args) => compare::compare(&args, device, context)?,
+        Command::Recipes(args) => recipes::recipes(&args, context)?,
+        Command::Data(args) => data::data(&args, context)?,
+        Command::Config(args) => recipes::config(args, context)?,
+        Command::Completions(args) => completions(&args),
+    }
+    Ok(0)
+}
+
+fn completions(args: &crate::args::Completions) {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    clap_complete::generate(args.shell, &mut command, "elbo", &mut std::io::stdout());
+}

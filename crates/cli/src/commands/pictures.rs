@@ -1,0 +1,186 @@
+//! `elbo sample`, `reconstruct`, `traverse`, `interpolate` and `grid`: pictures from saved runs.
+
+use elbo::data::{ImageShape, Subset};
+use elbo::experiment::Trained;
+use elbo::generation::{self, Path, Pictures};
+use elbo::random::{Draws, Purpose};
+use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+use elbo::run::atomic;
+use serde_json::json;
+
+use super::source;
+use crate::args::{Grid, GridName, Interpolate, PathName, Reconstruct, Sample, Target, Traverse};
+use crate::output::Context;
+
+/// Images a command makes at most: a typing mistake must not fill the memory.
+const MAX_IMAGES: usize = 100_000;
+
+pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<()> {
+    check_count("--n", args.n)?;
+    if !(args.temperature.is_finite() && args.temperature >= 0.0) {
+        let found = args.temperature.to_string();
+        return Err(elbo::Error::config("--temperature", "a number of at least 0", found, "1 samples the prior").into());
+    }
+    let run = load(&args.run, args.checkpoint.as_deref(), device)?;
+    let pictures = generation::sample(&run.model, run.shape, args.n, args.temperature, args.seed, &run.device);
+    save(&pictures, &args.target, 0, context)
+}
+
+pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
+    check_count("--n", args.n)?;
+    check_format(&args.target)?;
+    let opened = source::open(&args.source, device)?;
+    let (run, split) = (&opened.run, opened.first());
+    let chosen = random_places(split, args.n, args.seed);
+    let decoded = generation::reconstruct(&run.model, split, &chosen, &run.device);
+    if is_npy(&args.target) {
+        return save(&decoded, &args.target, 0, context);
+    }
+    let originals = generation::originals(split, &chosen, &run.device);
+    let ImageShape { channels, height, width } = run.shape;
+    let batch = |p| ImageBatch::new(p, channels, height, width);
+    let layout = GridLayout { columns: args.target.columns.unwrap_or(16).min(args.n), scale: scale(run.shape), ..Default::default() };
+    let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
+    atomic::write_file(&args.target.out, &image_grid::png(&grid)?)?;
+    said(&args.target, decoded.len(), context)
+}
+
+pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Result<()> {
+    let opened;
+    let (run, base) = match args.image {
+        Some(image) => {
+            opened = source::open(&args.source, device)?;
+            let base = code(&opened.run, opened.first(), image)?;
+            (&opened.run, base)
+        }
+        None => {
+            opened = source::Opened {
+                run: load(&args.source.run, args.source.checkpoint.as_deref(), device)?,
+                name: "none",
+                parts: Vec::new(),
+            };
+            (&opened.run, vec![0.0; opened.run.config.model.latent])
+        }
+    };
+    let latent = base.len();
+    let dims = if args.dims.is_empty() { (0..latent.min(32)).collect() } else { args.dims.clone() };
+    if let Some(dim) = dims.iter().find(|dim| **dim >= latent) {
+        let expected = format!("dimensions from 0 to {}", latent - 1);
+        return Err(elbo::Error::config("--dims", expected, dim.to_string(), "choose others").into());
+    }
+    check_count("--steps", dims.len().saturating_mul(args.steps))?;
+    let reach = vec![args.reach; latent];
+    let pictures = generation::traverse(&run.model, run.shape, &base, &reach, &dims, args.steps, &run.device);
+    save(&pictures, &args.target, args.steps, context)
+}
+
+pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow::Result<()> {
+    check_count("--steps", args.steps.saturating_mul(8))?;
+    let opened = source::open(&args.source, device)?;
+    let (run, split) = (&opened.run, opened.first());
+    let pairs: Vec<(usize, usize)> = match (args.from, args.to) {
+        (Some(from), Some(to)) => vec![(from, to)],
+        _ => {
+            let places = random_places(split, 16, args.seed);
+            places.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect()
+        }
+    };
+    let path = match args.path {
+        PathName::Linear => Path::Linear,
+        PathName::Spherical => Path::Spherical,
+    };
+    let mut all = Pictures { shape: run.shape, pixels: Vec::new() };
+    for (from, to) in pairs {
+        let (a, b) = (code(run, split, from)?, code(run, split, to)?);
+        let walk = generation::interpolate(&run.model, run.shape, &a, &b, args.steps, path, &run.device);
+        all.pixels.extend(walk.pixels);
+    }
+    save(&all, &args.target, args.steps, context)
+}
+
+pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
+    let size = args.size.unwrap_or(if args.spacing == GridName::Linear { 20 } else { 15 });
+    check_count("--size", size.saturating_mul(size))?;
+    if !(args.tail > 0.0 && args.tail < 0.5) {
+        let found = args.tail.to_string();
+        return Err(elbo::Error::config("--tail", "a probability in (0, 0.5)", found, "0.05 is the usual one").into());
+    }
+    let run = load(&args.run, args.checkpoint.as_deref(), device)?;
+    if run.config.model.latent != 2 {
+        let help = "`elbo traverse` walks along single dimensions of any code";
+        let found = format!("{} dimensions", run.config.model.latent);
+        return Err(elbo::Error::config("grid", "a run with a two-dimensional code", found, help).into());
+    }
+    let pictures = match args.spacing {
+        GridName::Linear => generation::manifold_linear(&run.model, run.shape, args.reach, size, &run.device),
+        GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
+    };
+    save(&pictures, &args.target, size, context)
+}
+
+fn load(path: &std::path::Path, checkpoint: Option<&str>, device: &str) -> anyhow::Result<Trained> {
+    Ok(Trained::load(path, checkpoint, &elbo::device::choose(device)?)?)
+}
+
+/// The posterior mean of one image.
+fn code(run: &Trained, split: &Subset, image: usize) -> anyhow::Result<Vec<f32>> {
+    if image >= split.len() {
+        let expected = format!("a place from 0 to {}", split.len() - 1);
+        return Err(elbo::Error::config("image", expected, image.to_string(), "choose another image").into());
+    }
+    let one = Subset::new(std::sync::Arc::clone(split.source()), vec![split.indices()[image]]);
+    Ok(elbo::evaluation::encode(&run.model, &one, &run.device).mean)
+}
+
+/// Distinct places of a split in random order.
+fn random_places(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
+    let mut places = Draws::new(seed, Purpose::Choice, 0, 0).permutation(split.len() as u32);
+    places.truncate(count);
+    places
+}
+
+fn check_count(key: &str, count: usize) -> elbo::Result<()> {
+    if (1..=MAX_IMAGES).contains(&count) {
+        return Ok(());
+    }
+    let expected = format!("1 to {MAX_IMAGES} images in all");
+    Err(elbo::Error::config(key, expected, count.to_string(), "choose another number"))
+}
+
+fn is_npy(target: &Target) -> bool {
+    target.out.extension().is_some_and(|extension| extension == "npy")
+}
+
+fn check_format(target: &Target) -> elbo::Result<()> {
+    if is_npy(target) || target.out.extension().is_some_and(|extension| extension == "png") {
+        return Ok(());
+    }
+    let found = target.out.display().to_string();
+    Err(elbo::Error::config("--out", "a name that ends in .png or .npy", found, "for example `--out samples.png`"))
+}
+
+/// Small images are enlarged on disk, so that a viewer shows more than a stamp.
+fn scale(shape: ImageShape) -> usize {
+    (56 / shape.height.max(shape.width).max(1)).clamp(1, 4)
+}
+
+/// Writes pictures as a grid or an array; `columns` of 0 means about square.
+fn save(pictures: &Pictures, target: &Target, columns: usize, context: Context) -> anyhow::Result<()> {
+    check_format(target)?;
+    let ImageShape { channels, height, width } = pictures.shape;
+    if is_npy(target) {
+        let shape = [pictures.len(), channels, height, width].map(|n| n as u64);
+        atomic::write_file(&target.out, &super::encode::npy(&shape, &pictures.pixels)?)?;
+    } else {
+        let columns = target.columns.unwrap_or(columns);
+        let layout = GridLayout { columns, scale: scale(pictures.shape), ..Default::default() };
+        let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, channels, height, width)?, layout)?;
+        atomic::write_file(&target.out, &image_grid::png(&grid)?)?;
+    }
+    said(target, pictures.len(), context)
+}
+
+fn said(target: &Target, count: usize, context: Context) -> anyhow::Result<()> {
+    let out = target.out.display().to_string();
+    context.result(json!({ "out": out, "n": count }), || format!("{count} images in {out}"))
+}

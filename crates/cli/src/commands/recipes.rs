@@ -1,0 +1,59 @@
+//! `elbo recipes` and `elbo config`, and how settings become a configuration.
+
+use elbo::recipe::{Layers, RunConfig, builtin, find};
+use serde_json::json;
+use std::path::Path;
+
+use crate::args::{Config, Recipes, Settings};
+use crate::output::Context;
+
+/// Recipe, then `--set`, then the named flags.
+pub fn layers(settings: Settings) -> elbo::Result<Layers> {
+    let mut layers = Layers::from_recipe(&settings.recipe)?;
+    if let Some(data) = &settings.data {
+        layers.put("data.source", absolute(data).into())?;
+    }
+    for assignment in &settings.set {
+        layers.set(assignment)?;
+    }
+    let numbers = [
+        ("training.epochs", settings.epochs),
+        ("training.batch_size", settings.batch_size),
+        ("training.seed", settings.seed),
+    ];
+    for (key, value) in numbers {
+        if let Some(value) = value {
+            let value = i64::try_from(value).map_err(|_| {
+                let expected = format!("a number up to {}", i64::MAX);
+                elbo::Error::config(key, expected, value.to_string(), "choose a smaller number")
+            })?;
+            layers.put(key, value.into())?;
+        }
+    }
+    Ok(layers)
+}
+
+/// A path as the run must remember it: `elbo resume` may be called from another folder. Names stay as they are.
+fn absolute(data: &str) -> String {
+    let name = ["digits", "sprites"].contains(&data) || elbo::data::known::known_names().any(|known| known == data);
+    let path = Path::new(data).canonicalize().ok().filter(|_| !name);
+    path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| data.to_owned())
+}
+
+pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
+    if let Some(name) = &args.name {
+        let recipe = find(name)?;
+        return context.result(json!({ "name": recipe.name, "toml": recipe.text }), || recipe.text.to_owned());
+    }
+    let configs: Vec<RunConfig> =
+        builtin().iter().map(|r| Layers::from_text(r.name, r.text)?.build()).collect::<elbo::Result<_>>()?;
+    let list: Vec<_> = configs.iter().map(|c| json!({ "name": c.name, "about": c.about, "data": c.data.source })).collect();
+    context.result(json!({ "recipes": list }), || {
+        configs.iter().map(|c| format!("{:<14} {}\n", c.name, c.about)).collect()
+    })
+}
+
+pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
+    let config = layers(args.settings)?.build()?;
+    context.result(json!({ "config": config }), || config.to_toml())
+}

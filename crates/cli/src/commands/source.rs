@@ -1,0 +1,60 @@
+//! Runs and images as commands name them.
+
+use elbo::data::{Splits, Subset};
+use elbo::experiment::Trained;
+
+use crate::args::{Source, SplitName};
+
+/// A loaded run and the images it is shown.
+pub struct Opened {
+    pub run: Trained,
+    /// Name of the split, as reports tell it.
+    pub name: &'static str,
+    /// Its parts; more than one only for `all`.
+    pub parts: Vec<Subset>,
+}
+
+impl Opened {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Subset::len).sum()
+    }
+
+    /// The one split most commands work on: the first part that is not empty.
+    pub fn first(&self) -> &Subset {
+        self.parts.iter().find(|part| !part.is_empty()).unwrap_or(&self.parts[0])
+    }
+}
+
+/// Loads the run and opens the images.
+pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
+    let run = Trained::load(&source.run, source.checkpoint.as_deref(), &elbo::device::choose(device)?)?;
+    let splits = run.open_data(source.data.as_deref())?;
+    let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
+    let (name, parts) = choose(splits, source.split.unwrap_or(default));
+    if parts.iter().all(Subset::is_empty) {
+        let help = "the run held no such images back; choose another `--split`";
+        return Err(elbo::Error::config("--split", "a split with images", format!("an empty `{name}`"), help).into());
+    }
+    Ok(Opened { run, name, parts })
+}
+
+fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {
+    match split {
+        SplitName::Train => ("train", vec![splits.train]),
+        SplitName::Validation => ("validation", splits.validation.into_iter().collect()),
+        SplitName::Test => ("test", vec![splits.test]),
+        SplitName::All => ("all", all(splits)),
+    }
+}
+
+/// Every image once, in the data set's order: the training file's, then the test file's where that is another.
+fn all(splits: Splits) -> Vec<Subset> {
+    let train = splits.train.source();
+    let one_source = std::sync::Arc::ptr_eq(train, splits.test.source());
+    let mut parts = vec![Subset::all(std::sync::Arc::clone(train))];
+    if !one_source {
+        parts.push(splits.test);
+    }
+    parts
+}

@@ -1,0 +1,101 @@
+//! `elbo train` and `elbo resume`.
+
+use std::path::Path;
+
+use elbo::data::known::Progress as Download;
+use elbo::experiment::{Experiment, Finished};
+use elbo::run::directory::RunDir;
+use elbo::training::Ending;
+use serde_json::json;
+
+use super::recipes::layers;
+use crate::args::{Resume, Train};
+use crate::output::Context;
+use crate::progress::Progress;
+use crate::signals::Interruption;
+
+pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> {
+    let interruption = Interruption::listen()?;
+    let config = layers(args.settings)?.build()?;
+    let out = args.out.unwrap_or_else(|| RunDir::next_free(Path::new("runs"), &config.name));
+    let chosen = elbo::device::choose(device)?;
+    let experiment = Experiment::create(config, out, &chosen, device, &mut |p| download(context, p))?;
+    announce(&experiment, context);
+    run(experiment, &interruption, context)
+}
+
+pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8> {
+    let interruption = Interruption::listen()?;
+    let chosen = elbo::device::choose(device)?;
+    let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| download(context, p))?;
+    announce(&experiment, context);
+    run(experiment, &interruption, context)
+}
+
+fn run(experiment: Experiment, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
+    let mut progress = Progress::new(context, experiment.config().training.epochs);
+    interruption.training_begins();
+    let finished = experiment.train(&mut progress, &interruption.stop)?;
+    drop(progress);
+    report(&finished, context)?;
+    Ok(if finished.ending == Ending::Interrupted { interruption.exit_code() } else { 0 })
+}
+
+/// What is about to be trained, and what its numbers will mean.
+fn announce(experiment: &Experiment, context: Context) {
+    let (config, splits) = (experiment.config(), experiment.splits());
+    let source = splits.train.source();
+    let pixels = source.shape().numel();
+    let validation = match &splits.validation {
+        _ if splits.validation_is_test => "validation on the test split".into(),
+        Some(split) => format!("{} for validation", split.len()),
+        None => "no validation".to_owned(),
+    };
+    let parameters = config.model.parameters(&config.network, pixels);
+    context.note(format!("run    {}", experiment.dir().path().display()));
+    context.note(format!(
+        "data   {}: {} images of {} to train on, {validation}, {} to test",
+        source.name(),
+        splits.train.len(),
+        source.shape(),
+        splits.test.len()
+    ));
+    context.note(format!("model  {}, {parameters} parameters", config.describe(pixels)));
+    let kl = match config.model.kind {
+        elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
+        elbo::models::ModelKind::Ae => String::new(),
+    };
+    let unit = if config.model.likelihood == elbo::models::LikelihoodName::Sse { "squared errors (kl: nats)" } else { "nats" };
+    context.note(format!("losses in {unit}, mean over images; recon summed over {pixels} pixels{kl}"));
+}
+
+fn report(finished: &Finished, context: Context) -> anyhow::Result<()> {
+    let info = &finished.info;
+    let path = finished.path.display().to_string();
+    let test = info.test.map(|t| json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss, "elbo": t.elbo() }));
+    let value = json!({
+        "run": path,
+        "status": info.status,
+        "epochs": info.epochs,
+        "seconds": info.seconds,
+        "images_per_s": info.images_per_s,
+        "peak_memory_mb": info.peak_memory_mb,
+        "test": test,
+    });
+    context.result(value, || match info.test {
+        Some(test) => format!(
+            "{}: {} epochs in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}), elbo {:.2}\nreport {path}/report.html\n\n\
+             try    elbo sample {path} --out samples.png\n       elbo interpolate {path} --out walk.png\n       elbo eval {path}",
+            info.status, info.epochs, info.seconds, test.loss, test.recon, test.kl, test.elbo()
+        ),
+        None => format!("{} after {} epochs\ncontinue with: elbo resume {path}", info.status, info.epochs),
+    })
+}
+
+/// Says once, at its start, that a file is being fetched.
+fn download(context: Context, progress: Download<'_>) {
+    if progress.done == 0 {
+        let size = progress.total.map_or(String::new(), |bytes| format!(" ({:.1} MB)", bytes as f64 / 1e6));
+        context.note(format!("fetch  {}{size}", progress.target.display()));
+    }
+}

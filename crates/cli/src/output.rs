@@ -1,0 +1,101 @@
+//! What the user reads: results on standard output, errors on standard error, and both as JSON when asked.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use elbo::ErrorKind;
+use serde_json::{Value, json};
+
+/// How to talk.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// One JSON object on standard output.
+    pub json: bool,
+    /// Nothing but errors on standard error.
+    pub quiet: bool,
+}
+
+impl Context {
+    /// Prints a result: `value` as JSON, or `text`.
+    pub fn result(self, value: Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        match self.json {
+            true => print(&with_version(value).to_string()),
+            false => print(&text()),
+        }
+    }
+
+    /// Prints a line on standard error, unless quiet.
+    pub fn note(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            // A closed standard error is no reason to stop training.
+            let _ = writeln!(io::stderr(), "{}", text.as_ref());
+        }
+    }
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn with_version(value: Value) -> Value {
+    let mut object = serde_json::Map::from_iter([("schema_version".to_owned(), json!(1))]);
+    if let Value::Object(fields) = value {
+        object.extend(fields);
+    }
+    Value::Object(object)
+}
+
+/// Reports a failed command; returns its exit code.
+pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
+    let known = error.downcast_ref::<elbo::Error>();
+    let (kind, code) = known.map_or(("other", 1), |error| code_of(error.kind()));
+    let help = known.map(|error| error.help().to_owned()).unwrap_or_default();
+    let path = known.and_then(|error| error.path()).map(|path| path.display().to_string());
+    let message = error.to_string();
+    if context.json {
+        let object = json!({ "error": { "kind": kind, "message": message, "path": path, "help": help } });
+        let _ = print(&with_version(object).to_string());
+    }
+    let _ = writeln!(io::stderr(), "error: {message}");
+    for cause in error.chain().skip(1) {
+        // Our own messages already tell their cause.
+        let cause = cause.to_string();
+        if !message.contains(&cause) {
+            let _ = writeln!(io::stderr(), "caused by: {cause}");
+        }
+    }
+    if !help.is_empty() {
+        let _ = writeln!(io::stderr(), "help: {help}");
+    }
+    ExitCode::from(code)
+}
+
+fn code_of(kind: ErrorKind) -> (&'static str, u8) {
+    match kind {
+        ErrorKind::Usage => ("usage", 2),
+        ErrorKind::Data => ("data", 3),
+        ErrorKind::Model => ("model", 4),
+        ErrorKind::Io => ("io", 5),
+        ErrorKind::Diverged => ("diverged", 6),
+        _ => ("other", 1),
+    }
+}
+
+/// Reports flags that do not parse; help and version are no errors.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Kind;
+    let shown = matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion);
+    if !shown && std::env::args().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let object =
+            json!({ "error": { "kind": "usage", "message": message, "path": null, "help": "see `elbo --help`" } });
+        let _ = print(&with_version(object).to_string());
+    }
+    let _ = error.print();
+    ExitCode::from(if shown { 0 } else { 2 })
+}

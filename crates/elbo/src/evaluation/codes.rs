@@ -1,0 +1,89 @@
+//! The codes of a split: what the encoder makes of data.
+
+use burn::tensor::Device;
+
+use crate::data::batch::batch;
+use crate::data::split::Subset;
+use crate::models::Model;
+use crate::run::parameters::values_of;
+
+/// Variance of the posterior mean over data above which a dimension counts as active (Burda et al. 2015, arXiv:1509.00519, section 4).
+pub const ACTIVE_THRESHOLD: f64 = 0.01;
+
+/// Posterior means and log variances of a split, in its order.
+#[derive(Debug, Clone)]
+pub struct Codes {
+    /// Dimensions of the code.
+    pub latent: usize,
+    /// `[n, latent]`, row after row.
+    pub mean: Vec<f32>,
+    /// `[n, latent]`; none for an autoencoder.
+    pub log_var: Option<Vec<f32>>,
+    /// Class of each example, where known.
+    pub labels: Option<Vec<u32>>,
+}
+
+/// Encodes a split.
+pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Codes {
+    let (mut mean, mut log_var) = (Vec::new(), Vec::new());
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    for chosen in places.chunks(512) {
+        let code = model.encode(batch(split, chosen, device));
+        mean.extend(values_of(code.mean));
+        log_var.extend(code.log_var.map(values_of).unwrap_or_default());
+    }
+    Codes {
+        latent: model.latent(),
+        log_var: (log_var.len() == mean.len()).then_some(log_var),
+        mean,
+        labels: (0..split.len()).map(|i| split.label(i)).collect(),
+    }
+}
+
+impl Codes {
+    /// Number of examples.
+    pub fn n(&self) -> usize {
+        self.mean.len() / self.latent
+    }
+
+    /// Mean over the data of each dimension of the code.
+    pub fn centre(&self) -> Vec<f64> {
+        self.moments().into_iter().map(|(mean, _)| mean).collect()
+    }
+
+    /// Standard deviation over the data of each dimension of the code.
+    pub fn spread(&self) -> Vec<f64> {
+        self.moments().into_iter().map(|(_, variance)| variance.sqrt()).collect()
+    }
+
+    /// Dimensions whose posterior mean varies by more than [`ACTIVE_THRESHOLD`] over the data.
+    pub fn active_units(&self) -> usize {
+        self.moments().into_iter().filter(|(_, variance)| *variance > ACTIVE_THRESHOLD).count()
+    }
+
+    /// Mean and variance (over n, as a population's) of each dimension.
+    fn moments(&self) -> Vec<(f64, f64)> {
+        let n = self.n().max(1) as f64;
+        let mut sums = vec![(0f64, 0f64); self.latent];
+        for row in self.mean.chunks_exact(self.latent) {
+            for ((sum, squares), &value) in sums.iter_mut().zip(row) {
+                *sum += f64::from(value);
+                *squares += f64::from(value).powi(2);
+            }
+        }
+        sums.into_iter().map(|(sum, squares)| (sum / n, (squares / n - (sum / n).powi(2)).max(0.0))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn active_units_are_those_that_move() {
+        let codes = Codes { latent: 2, mean: vec![1.0, 0.05, -1.0, -0.05], log_var: None, labels: None };
+        assert_eq!(codes.active_units(), 1);
+        assert_eq!(codes.centre(), [0.0, 0.0]);
+        assert!((codes.spread()[0] - 1.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,215 @@
+//! The evidence lower bound of a split, term by term, with standard errors.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::data::batch::batch;
+use crate::data::split::Subset;
+use crate::distributions::Likelihood;
+use crate::models::{Model, Objective};
+use crate::random::{Draws, Purpose};
+use crate::run::history::LossTerms;
+use crate::run::parameters::values_of;
+
+/// Examples in one evaluation batch.
+const BATCH: usize = 512;
+
+/// One number with what it means.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metric {
+    /// The value.
+    pub value: f64,
+    /// Its standard error over examples, where it is a mean over examples.
+    pub stderr: Option<f64>,
+    /// Its unit.
+    pub unit: String,
+    /// How it is computed, and which dimensions were summed.
+    pub definition: String,
+}
+
+/// The terms of every example of a split.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// `recon` of each example.
+    pub recon: Vec<f32>,
+    /// `kl` of each example; zeros for an autoencoder.
+    pub kl: Vec<f32>,
+    /// Mean KL of each latent dimension, in nats; empty for an autoencoder.
+    pub kl_per_dim: Vec<f64>,
+    objective: Objective,
+    likelihood: Likelihood,
+    dims: usize,
+}
+
+/// Evaluates `model` on `split` with one posterior sample an example, drawn from `seed`. The data's order does not matter to the
+/// draws of other seeds, and equal seeds give equal numbers.
+///
+/// # Panics
+/// If the split is empty or its images do not fit the model.
+pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u64, device: &Device) -> Evaluation {
+    assert!(!split.is_empty(), "an empty split has no mean");
+    let mut evaluation = Evaluation {
+        recon: Vec::with_capacity(split.len()),
+        kl: Vec::with_capacity(split.len()),
+        kl_per_dim: Vec::new(),
+        objective,
+        likelihood: model.likelihood(),
+        dims: model.input(),
+    };
+    let mut kl_sums = vec![0f64; model.latent()];
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    for (i, chosen) in places.chunks(BATCH).enumerate() {
+        let noise_dims = [chosen.len(), model.noise_dims()];
+        let noise = Draws::new(seed, Purpose::EvaluationNoise, 0, i as u64).normals(noise_dims[0] * noise_dims[1]);
+        let noise = Tensor::from_data(TensorData::new(noise, noise_dims), device);
+        let terms = model.terms(batch(split, chosen, device), noise);
+        evaluation.recon.extend(values_of(terms.recon));
+        let Some(kl) = terms.kl else {
+            evaluation.kl.extend(vec![0.0; chosen.len()]);
+            continue;
+        };
+        for row in values_of(kl).chunks_exact(model.latent()) {
+            evaluation.kl.push(row.iter().sum());
+            kl_sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        evaluation.kl_per_dim.resize(model.latent(), 0.0);
+    }
+    for (mean, sum) in evaluation.kl_per_dim.iter_mut().zip(&kl_sums) {
+        *mean = sum / split.len() as f64;
+    }
+    evaluation
+}
+
+impl Evaluation {
+    /// Number of examples.
+    pub fn n(&self) -> usize {
+        self.recon.len()
+    }
+
+    /// Means over the split. `loss` weights the KL as training's final step would.
+    pub fn terms(&self) -> LossTerms {
+        let (recon, kl) = (mean(&self.recon), mean(&self.kl));
+        let Objective { beta, free_bits, capacity } = self.objective;
+        let weighted = match capacity {
+            _ if self.kl_per_dim.is_empty() => 0.0,
+            Some((gamma, target)) => gamma * (kl - target).abs(),
+            None if free_bits > 0.0 => beta * self.kl_per_dim.iter().map(|k| k.max(free_bits)).sum::<f64>(),
+            None => beta * kl,
+        };
+        LossTerms { recon, kl, loss: recon + weighted }
+    }
+
+    /// Named metrics: `recon`, `kl`, `loss`, `elbo` and, where the likelihood has one, `bits_per_dim`.
+    pub fn metrics(&self) -> Vec<(&'static str, Metric)> {
+        let terms = self.terms();
+        let (dims, latent) = (self.dims, self.kl_per_dim.len());
+        let unit = self.likelihood.unit();
+        let over = format!("summed over {dims} values, mean over {} examples", self.n());
+        let sum: Vec<f32> = self.recon.iter().zip(&self.kl).map(|(r, k)| r + k).collect();
+        let metric = |value, stderr, unit: &str, definition| Metric { value, stderr, unit: unit.into(), definition };
+        let recon = format!("{}, {over}", self.likelihood.definition());
+        let kl = match latent {
+            0 => "0: an autoencoder has no KL term".into(),
+            _ => format!("KL(q(z|x) || N(0, I)), summed over {latent} latent dimensions, mean over {} examples", self.n()),
+        };
+        let mut metrics = vec![
+            ("recon", metric(terms.recon, Some(stderr(&self.recon)), unit, recon)),
+            ("kl", metric(terms.kl, Some(stderr(&self.kl)), "nats per example", kl)),
+            ("loss", metric(terms.loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
+            ("elbo", metric(terms.elbo(), Some(stderr(&sum)), unit, format!("-(recon + kl), higher is better, {over}"))),
+        ];
+        if let Some((offset, definition)) = self.bits_definition() {
+            let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
+            let value = -terms.elbo() * per_nat + offset;
+            let definition = format!("{definition}, mean over {} examples", self.n());
+            metrics.push(("bits_per_dim", metric(value, Some(stderr(&sum) * per_nat), "bits per dimension", definition)));
+        }
+        metrics
+    }
+
+    fn loss_definition(&self) -> String {
+        match (self.objective.capacity, self.objective.free_bits > 0.0) {
+            _ if self.kl_per_dim.is_empty() => "recon".into(),
+            (Some((gamma, target)), _) => format!("recon + {gamma} |kl - {target}|"),
+            (None, true) => {
+                format!("recon + {} sum_j max({}, KL_j)", self.objective.beta, self.objective.free_bits)
+            }
+            (None, false) => format!("recon + {} kl", self.objective.beta),
+        }
+    }
+
+    /// Known only where the loss is a mean over examples.
+    fn loss_stderr(&self, sum: &[f32]) -> Option<f64> {
+        let Objective { beta, free_bits, capacity } = self.objective;
+        let plain = capacity.is_none() && free_bits == 0.0;
+        let weighted: Vec<f32> = sum.iter().zip(&self.kl).map(|(s, k)| s + (beta as f32 - 1.0) * k).collect();
+        (plain || self.kl_per_dim.is_empty()).then(|| stderr(&weighted))
+    }
+
+    fn bits_definition(&self) -> Option<(f64, &'static str)> {
+        match self.likelihood {
+            Likelihood::Bernoulli => {
+                Some((0.0, "-elbo / (dims ln 2); a code length for binary pixels, a cross-entropy for grey ones"))
+            }
+            Likelihood::Gaussian { .. } => Some((8.0, "-elbo / (dims ln 2) + 8: the density on 0..1 read off at 256 levels")),
+            Likelihood::Sse => None,
+        }
+    }
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
+}
+
+/// Standard error of the mean; 0 for one example.
+fn stderr(values: &[f32]) -> f64 {
+    let (n, mean) = (values.len() as f64, mean(values));
+    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
+    (squares / (n - 1.0).max(1.0) / n).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(objective: Objective, likelihood: Likelihood) -> Evaluation {
+        Evaluation {
+            recon: vec![1.0, 3.0],
+            kl: vec![2.0, 4.0],
+            kl_per_dim: vec![0.5, 2.5],
+            objective,
+            likelihood,
+            dims: 4,
+        }
+    }
+
+    fn value(evaluation: &Evaluation, name: &str) -> Option<f64> {
+        evaluation.metrics().into_iter().find(|(n, _)| *n == name).map(|(_, m)| m.value)
+    }
+
+    #[test]
+    fn losses_follow_their_objective() {
+        let plain = Objective { beta: 2.0, free_bits: 0.0, capacity: None };
+        let free = Objective { free_bits: 1.0, ..plain };
+        let capacity = Objective { capacity: Some((10.0, 5.0)), ..plain };
+        for (objective, loss) in [(plain, 2.0 + 6.0), (free, 2.0 + 2.0 * 3.5), (capacity, 2.0 + 20.0)] {
+            let evaluation = evaluation(objective, Likelihood::Bernoulli);
+            assert_eq!(value(&evaluation, "loss"), Some(loss));
+            assert_eq!(value(&evaluation, "elbo"), Some(-5.0));
+        }
+    }
+
+    #[test]
+    fn bits_are_nats_over_ln_2_and_absent_for_squared_errors() {
+        let plain = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
+        let bits = |likelihood| value(&evaluation(plain, likelihood), "bits_per_dim");
+        assert!((bits(Likelihood::Bernoulli).unwrap() - 5.0 / 4.0 / std::f64::consts::LN_2).abs() < 1e-12);
+        assert_eq!(bits(Likelihood::Sse), None);
+    }
+
+    #[test]
+    fn standard_error_of_two_values() {
+        assert!((stderr(&[1.0, 3.0]) - 1.0).abs() < 1e-12);
+        assert_eq!(stderr(&[1.0]), 0.0);
+    }
+}

@@ -1,0 +1,350 @@
+//! The pictures and the report of a finished run, and the page that compares several.
+
+use super::recorder::{Png, grid_png};
+use super::trained::{Trained, held_out};
+use crate::data::{Splits, Subset};
+use crate::error::Result;
+use crate::evaluation::{self, Codes, Evaluation};
+use crate::generation::{self, Pictures};
+use crate::models::{Model, ModelKind};
+use crate::random::{Draws, Purpose};
+use crate::report::figures::{Term, curve};
+use crate::report::image_grid::{self, GridLayout, ImageBatch};
+use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
+use crate::report::latent_figures as latent;
+
+/// Images reconstructed, and samples drawn, for the report.
+const SHOWN: usize = 64;
+/// Codes looked at, at most.
+const CODES: usize = 10_000;
+/// Latent dimensions traversed, at most: those with the largest KL.
+const TRAVERSED: usize = 16;
+
+/// Draws every picture of a run into `plots/` and writes `report.html`; returns the page's path.
+///
+/// # Errors
+/// [`crate::Error::Io`] if something cannot be written, [`crate::Error::Model`] if the run has no checkpoint.
+pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf> {
+    let material = Material::gather(run, splits)?;
+    let history = run.state()?.history;
+    let page = Report {
+        title: run.name(),
+        status: run.info.status.clone(),
+        model: run.config.describe(run.shape.numel()),
+        facts: facts(run),
+        variational: material.variational(),
+        unit: unit(run),
+        summary: Some(material.summary()),
+        config_toml: run.config.to_toml(),
+        sections: material.sections(run)?,
+        commands: commands(run),
+        history,
+    };
+    for term in [Term::Loss, Term::Recon, Term::Kl] {
+        save_figure(run, term.key(), &curve(&page.history, term, &page.unit))?;
+    }
+    run.dir.write("report.html", page.html())?;
+    Ok(run.dir.join("report.html"))
+}
+
+/// A page that lays runs side by side.
+///
+/// # Errors
+/// As [`write_report`].
+pub fn compare(runs: &[(Trained, Splits)]) -> Result<String> {
+    let compared = runs.iter().map(|(run, splits)| compared_run(run, splits)).collect::<Result<_>>()?;
+    Ok(Comparison { title: "Comparison".into(), runs: compared }.html())
+}
+
+fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
+    let material = Material::gather(run, splits)?;
+    let mut pictures = vec![
+        ("Reconstructions".to_owned(), art(material.reconstructions(run)?, "originals above reconstructions")),
+        ("Samples from N(0, I)".to_owned(), art(material.samples(run)?, "samples")),
+    ];
+    if run.model.latent() == 2 {
+        pictures.push(("Latent space".to_owned(), Picture::rendering(&material.scatter(), "codes coloured by class")));
+    }
+    Ok(ComparedRun {
+        name: run.name(),
+        status: run.info.status.clone(),
+        model: run.config.describe(run.shape.numel()),
+        variational: material.variational(),
+        unit: unit(run),
+        summary: Some(material.summary()),
+        history: run.state()?.history,
+        pictures,
+    })
+}
+
+/// Everything the pages are drawn from.
+struct Material<'a> {
+    split_name: &'static str,
+    split: &'a Subset,
+    evaluation: Evaluation,
+    codes: Codes,
+    kind: ModelKind,
+    dimensions: usize,
+}
+
+impl<'a> Material<'a> {
+    fn gather(run: &Trained, splits: &'a Splits) -> Result<Self> {
+        let (split_name, split) = held_out(splits);
+        let objective = run.config.loss.target();
+        let seed = run.config.training.seed;
+        Ok(Self {
+            split_name,
+            split,
+            evaluation: evaluation::evaluate(&run.model, split, objective, seed, &run.device),
+            codes: evaluation::encode(&run.model, &split.take(CODES), &run.device),
+            kind: run.config.model.kind,
+            dimensions: run.shape.numel(),
+        })
+    }
+
+    fn variational(&self) -> bool {
+        self.kind == ModelKind::Vae
+    }
+
+    fn summary(&self) -> Summary {
+        let metrics = self.evaluation.metrics();
+        let estimate = |name: &str| {
+            let found = metrics.iter().find(|(n, _)| *n == name);
+            found.map(|(_, metric)| Estimate { value: metric.value, stderr: metric.stderr })
+        };
+        let terms = self.evaluation.terms();
+        Summary {
+            split: self.split_name.into(),
+            examples: self.evaluation.n(),
+            example_name: "image".into(),
+            dimensions: self.dimensions,
+            dimension_name: "pixels".into(),
+            recon: estimate("recon").unwrap_or(terms.recon.into()),
+            kl: estimate("kl").filter(|_| self.variational()),
+            loss: estimate("loss").unwrap_or(terms.loss.into()),
+            elbo: estimate("elbo").filter(|_| self.variational()),
+            bits_per_dim: estimate("bits_per_dim").filter(|_| self.variational()),
+        }
+    }
+
+    fn sections(&self, run: &Trained) -> Result<Vec<Section>> {
+        let mut sections = vec![
+            Section {
+                title: "Reconstructions".into(),
+                explanation: format!(
+                    "Images of the {} split above, what the decoder makes of their codes (posterior means) below.",
+                    self.split_name
+                ),
+                pictures: vec![art(self.saved(run, "reconstructions", self.reconstructions(run)?)?, "reconstructions")],
+            },
+            Section {
+                title: "Samples from N(0, I)".into(),
+                explanation: match self.kind {
+                    ModelKind::Vae => "Codes drawn from the prior, decoded. Nothing of the data goes in.".into(),
+                    ModelKind::Ae => "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
+                                      there: expect few good images, and compare with a VAE."
+                        .into(),
+                },
+                pictures: vec![art(self.saved(run, "samples", self.samples(run)?)?, "samples")],
+            },
+        ];
+        if run.model.latent() == 2 {
+            sections.extend(self.plane(run)?);
+        }
+        sections.push(self.traversal(run)?);
+        sections.push(self.histograms(run)?);
+        if self.variational() {
+            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
+            save_figure(run, "kl_per_dimension", &figure)?;
+            let (active, all) = (self.codes.active_units(), self.codes.latent);
+            sections.push(Section {
+                title: "KL per dimension".into(),
+                explanation: format!(
+                    "How many nats each latent dimension carries, on average over the {} split. {active} of {all} are active: \
+                     their posterior mean varies over the data by more than {} (variance).",
+                    self.split_name,
+                    evaluation::ACTIVE_THRESHOLD
+                ),
+                pictures: vec![Picture::drawing(&figure, "bar chart of KL by latent dimension")],
+            });
+        }
+        Ok(sections)
+    }
+
+    fn reconstructions(&self, run: &Trained) -> Result<Png> {
+        let count = (self.split.len()).min(SHOWN / 2) as u32;
+        let chosen = choose(self.split.len(), count as usize, run.config.training.seed);
+        let originals = generation::originals(self.split, &chosen, &run.device);
+        let decoded = generation::reconstruct(&run.model, self.split, &chosen, &run.device);
+        pairs_png(&originals, &decoded)
+    }
+
+    fn samples(&self, run: &Trained) -> Result<Png> {
+        let seed = run.config.training.seed;
+        grid_png(&generation::sample(&run.model, run.shape, SHOWN, 1.0, seed, &run.device), 8)
+    }
+
+    /// Scatter and manifolds of a two-dimensional code.
+    fn plane(&self, run: &Trained) -> Result<Vec<Section>> {
+        let scatter = self.scatter();
+        save_figure(run, "latent", &scatter)?;
+        let reach = match self.kind {
+            ModelKind::Vae => 2.0,
+            // An autoencoder's codes lie where they like: two standard deviations around zero reach most of them.
+            ModelKind::Ae => (2.0 * self.codes.spread().into_iter().fold(0.0, f64::max)) as f32,
+        };
+        let linear = generation::manifold_linear(&run.model, run.shape, reach, 20, &run.device);
+        let mut pictures = vec![
+            art(self.saved(run, "manifold", grid_png(&linear, 20)?)?, "decoded codes on a linear grid")
+                .with_caption(format!("Linear grid, 20 x 20, from -{reach:.1} to {reach:.1} in both dimensions.")),
+        ];
+        if self.variational() {
+            let quantiles = generation::manifold_quantiles(&run.model, run.shape, 0.05, 15, &run.device);
+            pictures.push(
+                art(self.saved(run, "manifold_quantiles", grid_png(&quantiles, 15)?)?, "decoded codes at normal quantiles")
+                    .with_caption("Normal quantiles, 15 x 15, from 0.05 to 0.95: equal steps of probability."),
+            );
+        }
+        Ok(vec![
+            Section {
+                title: "Latent space".into(),
+                explanation: format!("Where the encoder puts the images of the {} split (posterior means).", self.split_name),
+                pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],
+            },
+            Section {
+                title: "Manifold".into(),
+                explanation: "What the decoder makes of each place of the plane.".into(),
+                pictures,
+            },
+        ])
+    }
+
+    fn scatter(&self) -> Figure {
+        let points: Vec<[f32; 2]> = self.codes.mean.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
+        let labels: Vec<usize> = self.codes.labels.iter().flatten().map(|&l| l as usize).collect();
+        latent::scatter(&points, &labels, self.split.source().label_names())
+    }
+
+    fn traversal(&self, run: &Trained) -> Result<Section> {
+        let dims = self.by_importance();
+        let centre: Vec<f32> = match self.kind {
+            ModelKind::Vae => vec![0.0; self.codes.latent],
+            ModelKind::Ae => self.codes.centre().into_iter().map(|v| v as f32).collect(),
+        };
+        let reach: Vec<f32> = match self.kind {
+            ModelKind::Vae => vec![3.0; self.codes.latent],
+            ModelKind::Ae => self.codes.spread().into_iter().map(|v| 2.0 * v as f32).collect(),
+        };
+        let pictures = generation::traverse(&run.model, run.shape, &centre, &reach, &dims, 11, &run.device);
+        let order = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let explanation = match self.kind {
+            ModelKind::Vae => "One latent dimension a row, from -3 to 3, all others at 0; largest KL first.",
+            ModelKind::Ae => "One dimension of the code a row, two standard deviations either way around the mean code.",
+        };
+        Ok(Section {
+            title: "Traversal".into(),
+            explanation: explanation.into(),
+            pictures: vec![
+                art(self.saved(run, "traversal", grid_png(&pictures, 11)?)?, "latent traversals")
+                    .with_caption(format!("Dimensions from top to bottom: {order}.")),
+            ],
+        })
+    }
+
+    /// Latent dimensions, the most informative first.
+    fn by_importance(&self) -> Vec<usize> {
+        let weight = if self.variational() { self.evaluation.kl_per_dim.clone() } else { self.codes.spread() };
+        let mut dims: Vec<usize> = (0..self.codes.latent).collect();
+        dims.sort_by(|&a, &b| weight[b].total_cmp(&weight[a]).then(a.cmp(&b)));
+        dims.truncate(TRAVERSED);
+        dims
+    }
+
+    fn histograms(&self, run: &Trained) -> Result<Section> {
+        let Some(log_var) = &self.codes.log_var else {
+            let figure = latent::code_histogram(&self.codes.mean);
+            save_figure(run, "codes", &figure)?;
+            return Ok(Section {
+                title: "The codes".into(),
+                explanation: "All values of all codes. Nothing pulls them towards N(0, 1).".into(),
+                pictures: vec![Picture::drawing(&figure, "histogram of the codes")],
+            });
+        };
+        let (means, sigmas) = (latent::mean_histogram(&self.codes.mean), latent::sigma_histogram(log_var));
+        save_figure(run, "means", &means)?;
+        save_figure(run, "sigmas", &sigmas)?;
+        Ok(Section {
+            title: "What the encoder says".into(),
+            explanation: "Posterior means and standard deviations over all dimensions and images. A dimension that carries nothing has mean 0 and \
+                          sigma 1; one that carries much has means spread like N(0, 1) and small sigmas."
+                .into(),
+            pictures: vec![
+                Picture::drawing(&means, "histogram of encoder means against N(0, 1)"),
+                Picture::drawing(&sigmas, "histogram of encoder sigmas"),
+            ],
+        })
+    }
+
+    /// Writes a picture to `plots/` and hands it on.
+    fn saved(&self, run: &Trained, name: &str, png: Png) -> Result<Png> {
+        run.dir.write(&format!("plots/{name}.png"), &png.bytes)?;
+        Ok(png)
+    }
+}
+
+/// Distinct places in a split, in increasing order, the same for the same seed.
+pub(super) fn choose(len: usize, count: usize, seed: u64) -> Vec<u32> {
+    let mut places = Draws::new(seed, Purpose::Choice, 0, 0).permutation(len as u32);
+    places.truncate(count);
+    places.sort_unstable();
+    places
+}
+
+fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
+    let crate::data::ImageShape { channels, height, width } = originals.shape;
+    let batch = |p| ImageBatch::new(p, channels, height, width);
+    let layout = GridLayout { columns: 16, ..Default::default() };
+    let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
+    Ok(Png { width: grid.width(), height: grid.height(), bytes: image_grid::png(&grid)? })
+}
+
+fn art(png: Png, alt: &str) -> Picture {
+    Picture::pixels(png.bytes, alt)
+}
+
+fn save_figure(run: &Trained, name: &str, figure: &Figure) -> Result<()> {
+    run.dir.write(&format!("plots/{name}.png"), figure.png(Theme::Light))
+}
+
+fn unit(run: &Trained) -> String {
+    run.model.likelihood().unit().replace("example", "image")
+}
+
+fn facts(run: &Trained) -> Vec<(String, String)> {
+    let info = &run.info;
+    let data = &info.data;
+    let validation = match data.validation_is_test {
+        true => "validation on the test split".into(),
+        false => format!("{} for validation", data.validation),
+    };
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        fact("data", format!("{}: {} images to train on, {validation}, {} to test", data.name, data.train, data.test)),
+        fact("epochs", info.epochs.to_string()),
+        fact("time", format!("{:.0} s, {:.0} images/s on {} threads", info.seconds, info.images_per_s, info.threads)),
+        fact("device", info.device.clone()),
+        fact("seed", run.config.training.seed.to_string()),
+        fact("weights", format!("checkpoint `{}`", run.checkpoint)),
+    ]
+}
+
+fn commands(run: &Trained) -> Vec<NextCommand> {
+    let path = run.dir.path().display();
+    let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
+    vec![
+        command(format!("elbo sample {path} --out samples.png"), "new images"),
+        command(format!("elbo interpolate {path} --out walk.png"), "a walk between two images"),
+        command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"),
+        command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"),
+    ]
+}

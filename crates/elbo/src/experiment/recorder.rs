@@ -1,0 +1,112 @@
+//! Writes down what happens: metrics, TensorBoard events, sample pictures.
+
+use std::time::Instant;
+
+use burn::tensor::Device;
+
+use super::memory::peak_memory_mb;
+use crate::data::source::ImageShape;
+use crate::data::Subset;
+use crate::error::Result;
+use crate::generation::{self, Pictures};
+use crate::models::{Model, ModelKind};
+use crate::report::image_grid::{self, GridLayout, ImageBatch};
+use crate::run::directory::{RunDir, RunInfo};
+use crate::run::history::EpochRecord;
+use crate::run::tensorboard::EventWriter;
+use crate::training::{EpochEnd, Observer, StepReport};
+
+/// Images in the picture of an epoch.
+const SHOWN: usize = 64;
+
+/// An observer that keeps the run directory up to date and passes everything on.
+pub(super) struct Recorder<'a> {
+    pub dir: &'a RunDir,
+    pub info: RunInfo,
+    pub kind: ModelKind,
+    pub shape: ImageShape,
+    pub seed: u64,
+    /// What an autoencoder's pictures reconstruct.
+    pub shown: Subset,
+    pub device: Device,
+    pub events: EventWriter,
+    pub next: &'a mut dyn Observer,
+    /// Seconds of earlier sessions and the start of this one.
+    pub seconds_before: f64,
+    pub started: Instant,
+    pub examples: usize,
+}
+
+impl Observer for Recorder<'_> {
+    fn step(&mut self, report: &StepReport) -> Result<()> {
+        self.next.step(report)
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
+        self.dir.write_metrics(end.history)?;
+        let picture = grid_png(&self.pictures(end.model), 8)?;
+        self.dir.write(&format!("samples/epoch-{:04}.png", end.record.epoch), &picture.bytes)?;
+        self.write_events(end, &picture)?;
+        self.examples += (end.images_per_s * end.seconds) as usize;
+        self.info.epochs = end.record.epoch;
+        self.update_times();
+        self.info.images_per_s = end.images_per_s;
+        self.dir.write_info(&self.info)?;
+        self.next.epoch(end)
+    }
+}
+
+impl Recorder<'_> {
+    /// Brings seconds and memory up to now.
+    pub fn update_times(&mut self) {
+        self.info.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.info.peak_memory_mb = peak_memory_mb();
+    }
+
+    /// Samples from N(0, I), always from the same codes; for an autoencoder reconstructions, since its codes are not N(0, I).
+    fn pictures(&self, model: &dyn Model) -> Pictures {
+        match self.kind {
+            ModelKind::Vae => generation::sample(model, self.shape, SHOWN, 1.0, self.seed, &self.device),
+            ModelKind::Ae => {
+                let chosen: Vec<u32> = (0..self.shown.len().min(SHOWN) as u32).collect();
+                generation::reconstruct(model, &self.shown, &chosen, &self.device)
+            }
+        }
+    }
+
+    fn write_events(&mut self, end: &EpochEnd<'_>, picture: &Png) -> Result<()> {
+        let EpochRecord { step, learning_rate, beta, train, validation, .. } = *end.record;
+        let step = step as i64;
+        let mut scalars = vec![
+            ("train/recon", train.recon),
+            ("train/kl", train.kl),
+            ("train/loss", train.loss),
+            ("schedule/learning_rate", learning_rate),
+            ("schedule/beta", beta),
+            ("speed/images_per_s", end.images_per_s),
+        ];
+        if let Some(v) = validation {
+            scalars.extend([("validation/recon", v.recon), ("validation/kl", v.kl), ("validation/loss", v.loss)]);
+        }
+        for (tag, value) in scalars {
+            self.events.scalar(step, tag, value as f32)?;
+        }
+        self.events.image_png(step, "samples", picture.width, picture.height, &picture.bytes)?;
+        self.events.flush()
+    }
+}
+
+/// A finished picture.
+pub(super) struct Png {
+    pub bytes: Vec<u8>,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Tiles pictures.
+pub(super) fn grid_png(pictures: &Pictures, columns: usize) -> Result<Png> {
+    let ImageShape { channels, height, width } = pictures.shape;
+    let layout = GridLayout { columns, ..Default::default() };
+    let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, channels, height, width)?, layout)?;
+    Ok(Png { width: grid.width(), height: grid.height(), bytes: image_grid::png(&grid)? })
+}

@@ -1,0 +1,259 @@
+//! Training in a run directory, from the start or taken up again.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::Device;
+
+use super::memory::peak_memory_mb;
+use super::pages;
+use super::recorder::Recorder;
+use super::trained::{Trained, check_fingerprint, held_out, read_config};
+use crate::data::known::Progress;
+use crate::data::{self, Splits};
+use crate::error::{Error, Result};
+use crate::evaluation;
+use crate::models::AnyModel;
+use crate::recipe::RunConfig;
+use crate::run::directory::{DataInfo, RUN_FORMAT, RunDir, RunInfo};
+use crate::run::lock::RunLock;
+use crate::run::tensorboard::EventWriter;
+use crate::training::{Checkpoints, Ending, Observer, Stop, Trainer};
+
+/// A run about to train: data open, directory locked, model built.
+pub struct Experiment {
+    dir: RunDir,
+    config: RunConfig,
+    splits: Splits,
+    device: Device,
+    info: RunInfo,
+    /// Whether there is a checkpoint to continue from.
+    resumes: bool,
+    _lock: RunLock,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub ending: Ending,
+    /// Its facts, with the test numbers if it was not interrupted.
+    pub info: RunInfo,
+    /// Its directory.
+    pub path: PathBuf,
+}
+
+impl Experiment {
+    /// Opens the data, checks that everything fits, and creates the run directory `out`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for what cannot be, [`Error::Data`] for bad data, [`Error::Io`]. Nothing is written before the data is open and
+    /// the configuration checked against it.
+    pub fn create(
+        config: RunConfig,
+        out: impl Into<PathBuf>,
+        device: &Device,
+        device_name: &str,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        config.check()?;
+        let splits = data::open(&config.data, config.training.seed, progress)?;
+        config.model.check(&config.network, splits.train.source().shape().numel())?;
+        let dir = RunDir::create(out)?;
+        let lock = RunLock::acquire(dir.path())?;
+        let info = RunInfo {
+            format: RUN_FORMAT,
+            elbo_version: env!("CARGO_PKG_VERSION").into(),
+            status: "running".into(),
+            data: describe(&splits),
+            device: device_name.into(),
+            threads: elbo_kernels::threads(),
+            epochs: 0,
+            seconds: 0.0,
+            images_per_s: 0.0,
+            peak_memory_mb: None,
+            test: None,
+        };
+        dir.write("config.toml", config.to_toml())?;
+        dir.write_info(&info)?;
+        Ok(Self { dir, config, splits, device: device.clone(), info, resumes: false, _lock: lock })
+    }
+
+    /// Takes a run up again, with more `epochs` if given.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no run, another process trains it, or its files contradict each other; [`Error::Data`] if its data changed.
+    pub fn resume(
+        path: impl Into<PathBuf>,
+        epochs: Option<usize>,
+        device: &Device,
+        device_name: &str,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        let dir = RunDir::open(path)?;
+        let lock = RunLock::acquire(dir.path())?;
+        let (mut config, mut info) = (read_config(&dir)?, dir.info()?);
+        let checkpoints = Checkpoints::new(dir.checkpoints(), "");
+        // A run killed before its first checkpoint starts over: nothing was lost.
+        let resumes = dir.checkpoints().exists();
+        if resumes {
+            check_config(&dir, &config, &checkpoints.config()?)?;
+        }
+        if let Some(epochs) = epochs {
+            config.training.epochs = epochs;
+            config.check()?;
+        }
+        let splits = data::open(&config.data, config.training.seed, progress)?;
+        check_fingerprint(&info, &splits, &config.data.source)?;
+        info.status = "running".into();
+        info.device = device_name.into();
+        info.threads = elbo_kernels::threads();
+        dir.write("config.toml", config.to_toml())?;
+        dir.write_info(&info)?;
+        Ok(Self { dir, config, splits, device: device.clone(), info, resumes, _lock: lock })
+    }
+
+    /// The run directory.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The data.
+    pub fn splits(&self) -> &Splits {
+        &self.splits
+    }
+
+    /// Trains to the end, evaluates on the test split, draws the pictures and writes the report.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`]; `run.json` then has the status `diverged` or `failed`, and the last good checkpoint stays.
+    pub fn train(mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Finished> {
+        let outcome = self.train_model(observer, stop);
+        let ending = match outcome {
+            Ok(ending) => ending,
+            Err(error) => {
+                self.info.status = if matches!(error, Error::Diverged { .. }) { "diverged" } else { "failed" }.into();
+                // The first error is the one to tell; a full disk may refuse this one too.
+                let _ = self.dir.write_info(&self.info);
+                return Err(error);
+            }
+        };
+        self.info.status = match ending {
+            Ending::Finished => "finished",
+            Ending::StoppedEarly => "stopped early",
+            Ending::Interrupted => "interrupted",
+        }
+        .into();
+        self.dir.write_info(&self.info)?;
+        if ending != Ending::Interrupted {
+            self.conclude()?;
+        }
+        Ok(Finished { ending, info: self.info, path: self.dir.path().to_owned() })
+    }
+
+    fn train_model(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        let device = self.device.clone().autodiff();
+        let seed = self.config.training.seed;
+        let shape = self.splits.train.source().shape();
+        let model = self.config.model.init(&self.config.network, shape.numel(), seed, &device)?;
+        let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
+        let mut trainer = self.trainer(model, checkpoints.clone(), &device)?;
+        let purge = self.resumes.then_some(trainer.state.step as i64 + 1);
+        let mut recorder = Recorder {
+            dir: &self.dir,
+            info: self.info.clone(),
+            kind: self.config.model.kind,
+            shape,
+            seed,
+            shown: held_out(&self.splits).1.take(64),
+            device: self.device.clone(),
+            events: EventWriter::create(self.dir.path(), purge)?,
+            next: observer,
+            seconds_before: self.info.seconds,
+            started: Instant::now(),
+            examples: 0,
+        };
+        let ending = trainer.run(&mut recorder, stop);
+        recorder.update_times();
+        self.info = recorder.info;
+        ending
+    }
+
+    /// A trainer at the first step or where the checkpoint stands.
+    fn trainer<'a>(
+        &'a self,
+        model: AnyModel,
+        checkpoints: Checkpoints,
+        device: &Device,
+    ) -> Result<Trainer<'a, AnyModel>> {
+        let config = &self.config;
+        let (model, resumed) = if self.resumes {
+            let resumed = checkpoints.resume(model, &config.optimizer, device)?;
+            (resumed.model, Some((resumed.optimizer, resumed.state)))
+        } else {
+            (model, None)
+        };
+        let mut trainer = Trainer::new(model, &self.splits, config.optimizer.clone(), device);
+        if let Some((optimizer, state)) = resumed {
+            (trainer.optimizer, trainer.state) = (optimizer, state);
+            // Metrics of epochs after the checkpoint are written again as they are trained again.
+            self.dir.write_metrics(&trainer.state.history)?;
+        }
+        trainer.config = config.training.clone();
+        trainer.objective = config.loss;
+        trainer.schedule = config.schedule;
+        trainer.early_stopping = config.early_stopping.clone();
+        trainer.checkpoints = Some(checkpoints);
+        Ok(trainer)
+    }
+
+    /// Test numbers, pictures, report.
+    fn conclude(&mut self) -> Result<()> {
+        let trained = Trained::load(self.dir.path(), None, &self.device)?;
+        let (_, split) = held_out(&self.splits);
+        let objective = self.config.loss.target();
+        let evaluation =
+            evaluation::evaluate(&trained.model, split, objective, self.config.training.seed, &trained.device);
+        self.info.test = Some(evaluation.terms());
+        self.info.peak_memory_mb = peak_memory_mb();
+        self.dir.write_info(&self.info)?;
+        let trained = Trained { info: self.info.clone(), ..trained };
+        pages::write_report(&trained, &self.splits)?;
+        Ok(())
+    }
+}
+
+/// Splits as `run.json` records them.
+fn describe(splits: &Splits) -> DataInfo {
+    let source = splits.train.source();
+    let shape = source.shape();
+    DataInfo {
+        name: source.name().into(),
+        fingerprint: source.fingerprint().into(),
+        train: splits.train.len(),
+        validation: splits.validation.as_ref().map_or(0, |split| split.len()),
+        test: splits.test.len(),
+        validation_is_test: splits.validation_is_test,
+        shape: [shape.channels, shape.height, shape.width],
+    }
+}
+
+/// Refuses to continue when `config.toml` was edited: the lines that differ are named. Only the number of epochs may.
+fn check_config(dir: &RunDir, config: &RunConfig, saved: &str) -> Result<()> {
+    let mut saved = crate::recipe::Layers::from_text("checkpoint", saved)?.build()?;
+    saved.training.epochs = config.training.epochs;
+    if saved == *config {
+        return Ok(());
+    }
+    let (old, new) = (saved.to_toml(), config.to_toml());
+    let only = |a: &str, b: &str| {
+        a.lines().filter(|line| !b.lines().any(|other| other == *line)).collect::<Vec<_>>().join("; ")
+    };
+    let help = "undo the change to continue this run, or start a new one with `elbo train config.toml`";
+    Err(Error::model(dir.join("config.toml"), "settings", only(&old, &new), only(&new, &old), help))
+}

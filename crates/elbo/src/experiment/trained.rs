@@ -1,0 +1,130 @@
+//! A saved run, loaded.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+
+use crate::data::source::ImageShape;
+use crate::data::{self, DataConfig, Splits, Subset};
+use crate::error::{Error, Result};
+use crate::models::AnyModel;
+use crate::recipe::{Layers, RunConfig};
+use crate::run::directory::{RunDir, RunInfo};
+use crate::training::{Checkpoints, TrainState};
+
+/// A trained model with the configuration and facts of its run.
+///
+/// ```no_run
+/// use elbo::experiment::Trained;
+/// use elbo::generation;
+///
+/// let run = Trained::load("runs/digits-001", None, &elbo::device::choose("cpu")?)?;
+/// let codes = vec![0.0; run.config.model.latent];
+/// let pictures = generation::decode(&run.model, run.shape, &codes, &run.device);
+/// assert_eq!(pictures.len(), 1);
+/// # Ok::<(), elbo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trained {
+    /// Its directory.
+    pub dir: RunDir,
+    /// Its configuration.
+    pub config: RunConfig,
+    /// Its facts.
+    pub info: RunInfo,
+    /// The model, without gradients.
+    pub model: AnyModel,
+    /// Shape of its images.
+    pub shape: ImageShape,
+    /// Which checkpoint the weights are from: `last` or `best`.
+    pub checkpoint: &'static str,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Trained {
+    /// Loads a run. Without a choice of checkpoint: `best` when the run stops early, `last` otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no run, no valid checkpoint, or one that does not fit the configuration.
+    pub fn load(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
+        let dir = RunDir::open(path)?;
+        let (config, info) = (read_config(&dir)?, dir.info()?);
+        let checkpoint = match checkpoint {
+            None => config.preferred_checkpoint(),
+            Some("last") => "last",
+            Some("best") => "best",
+            Some(other) => {
+                let help = "`last` is the newest, `best` the one with the lowest monitored loss";
+                return Err(Error::config("--checkpoint", "last or best", format!("`{other}`"), help));
+            }
+        };
+        let [channels, height, width] = info.data.shape;
+        let shape = ImageShape { channels, height, width };
+        config.model.check(&config.network, shape.numel())?;
+        let device = device.clone().without_autodiff();
+        let model = config.model.init(&config.network, shape.numel(), 0, &device)?;
+        let model = Checkpoints::new(dir.checkpoints(), "").load(checkpoint, model)?;
+        Ok(Self { dir, config, info, model, shape, checkpoint, device })
+    }
+
+    /// The run's name: the last part of its path.
+    pub fn name(&self) -> String {
+        self.dir.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Opens the run's own data, or other data of the same image shape, split with the run's seed.
+    ///
+    /// # Errors
+    /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
+    pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
+        let config = match source {
+            None => self.config.data.clone(),
+            Some(source) => DataConfig { source: source.into(), limit: 0, ..self.config.data.clone() },
+        };
+        let splits = data::open(&config, self.config.training.seed, &mut |_| {})?;
+        let found = splits.train.source();
+        if found.shape() != self.shape {
+            let help = "give images of the size the model was trained on";
+            let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
+            return Err(Error::data(&config.source, "image shape", expected, shape, help));
+        }
+        if source.is_none() {
+            check_fingerprint(&self.info, &splits, &config.source)?;
+        }
+        Ok(splits)
+    }
+
+    /// Where training stood at the loaded run's `last` checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no valid checkpoint.
+    pub fn state(&self) -> Result<TrainState> {
+        Checkpoints::new(self.dir.checkpoints(), "").state()
+    }
+}
+
+/// Reads and checks the configuration of a run.
+pub(super) fn read_config(dir: &RunDir) -> Result<RunConfig> {
+    let path = dir.join("config.toml");
+    Layers::from_text(&path.to_string_lossy(), &dir.config_text()?)?.build()
+}
+
+/// A split by name; the test split where there is one, else validation, else train.
+pub(super) fn held_out(splits: &Splits) -> (&'static str, &Subset) {
+    match &splits.validation {
+        _ if !splits.test.is_empty() => ("test", &splits.test),
+        Some(validation) if !validation.is_empty() => ("validation", validation),
+        _ => ("train", &splits.train),
+    }
+}
+
+/// Refuses data whose content changed since the run began.
+pub(super) fn check_fingerprint(info: &RunInfo, splits: &Splits, source: &str) -> Result<()> {
+    let found = splits.train.source().fingerprint();
+    if found == info.data.fingerprint {
+        return Ok(());
+    }
+    let help = "the content is another than the run was trained on; restore it, or start a new run";
+    Err(Error::data(source, "content sha256", info.data.fingerprint.clone(), found, help))
+}

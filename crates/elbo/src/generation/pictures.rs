@@ -1,0 +1,84 @@
+//! Decoded images, originals beside reconstructions, and samples.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::data::batch::batch;
+use crate::data::source::ImageShape;
+use crate::data::split::Subset;
+use crate::models::Model;
+use crate::random::{Draws, Purpose};
+use crate::run::parameters::values_of;
+
+/// Images of one shape with values in [0, 1], `[n, channels, height, width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pictures {
+    /// The shape all share.
+    pub shape: ImageShape,
+    /// Image after image, channel first.
+    pub pixels: Vec<f32>,
+}
+
+impl Pictures {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.pixels.len() / self.shape.numel()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+}
+
+/// Decodes codes to E[x|z].
+///
+/// # Shapes
+/// - `codes`: `[n, latent]`, row after row
+///
+/// # Panics
+/// If `codes` is not a whole number of codes, or `shape` is not the model's.
+pub fn decode(model: &dyn Model, shape: ImageShape, codes: &[f32], device: &Device) -> Pictures {
+    let latent = model.latent();
+    assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
+    assert_eq!(shape.numel(), model.input(), "the model decodes to {} values", model.input());
+    let mut pixels = Vec::with_capacity(codes.len() / latent * shape.numel());
+    for rows in codes.chunks(512 * latent) {
+        let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [rows.len() / latent, latent]), device);
+        pixels.extend(values_of(model.decode_mean(z)));
+    }
+    Pictures { shape, pixels }
+}
+
+/// `count` codes from N(0, `temperature`^2 I), drawn from `seed`. `[count, latent]`.
+pub fn sample_codes(latent: usize, count: usize, temperature: f64, seed: u64) -> Vec<f32> {
+    let mut codes = Draws::new(seed, Purpose::Prior, 0, 0).normals(count * latent);
+    codes.iter_mut().for_each(|z| *z *= temperature as f32);
+    codes
+}
+
+/// `count` images decoded from [`sample_codes`].
+pub fn sample(
+    model: &dyn Model,
+    shape: ImageShape,
+    count: usize,
+    temperature: f64,
+    seed: u64,
+    device: &Device,
+) -> Pictures {
+    decode(model, shape, &sample_codes(model.latent(), count, temperature, seed), device)
+}
+
+/// The images at places `chosen` of a split.
+pub fn originals(split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
+    Pictures { shape: split.source().shape(), pixels: values_of(batch(split, chosen, device)) }
+}
+
+/// Decodes the posterior means of the images at places `chosen`.
+pub fn reconstruct(model: &dyn Model, split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
+    let shape = split.source().shape();
+    let mut pixels = Vec::with_capacity(chosen.len() * shape.numel());
+    for rows in chosen.chunks(512) {
+        pixels.extend(values_of(model.decode_mean(model.encode(batch(split, rows, device)).mean)));
+    }
+    Pictures { shape, pixels }
+}

@@ -1,0 +1,68 @@
+//! The recipes that come with the program: the files of `recipes/`, compiled in.
+
+use crate::data::known::did_you_mean;
+use crate::error::{Error, Result};
+
+/// A built-in recipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The commented TOML.
+    pub text: &'static str,
+}
+
+macro_rules! recipes {
+    ($($name:literal),* $(,)?) => {
+        &[$(Recipe { name: $name, text: include_str!(concat!("../../../../recipes/", $name, ".toml")) }),*]
+    };
+}
+
+/// All built-in recipes; the first is the default.
+pub fn builtin() -> &'static [Recipe] {
+    recipes![
+        "digits",
+        "mnist-bce",
+        "mnist-2d",
+        "mnist-sse-2d",
+        "mnist-sse-16",
+        "mnist-ae-2d",
+        "mnist-beta4",
+        "mnist-beta05",
+    ]
+}
+
+/// The built-in recipe of this name.
+///
+/// # Errors
+/// [`Error::Config`] listing the names, with a guess at what was meant.
+pub fn find(name: &str) -> Result<&'static Recipe> {
+    builtin().iter().find(|recipe| recipe.name == name).ok_or_else(|| {
+        let names: Vec<_> = builtin().iter().map(|recipe| recipe.name).collect();
+        let help = match did_you_mean(name, names.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "`elbo recipes` lists them; a path to a TOML file works too".into(),
+        };
+        Error::config("recipe", format!("a TOML file or one of {}", names.join(", ")), format!("`{name}`"), help)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Layers;
+
+    #[test]
+    fn every_recipe_is_valid_and_named_as_its_file() {
+        for recipe in builtin() {
+            let config = Layers::from_text(recipe.name, recipe.text).and_then(Layers::build).unwrap();
+            assert_eq!(config.name, recipe.name);
+            assert!(!config.about.is_empty(), "{} says what it is", recipe.name);
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_guessed() {
+        assert_eq!(find("mnist-bc").unwrap_err().help(), "did you mean `mnist-bce`?");
+    }
+}

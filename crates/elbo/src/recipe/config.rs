@@ -1,0 +1,130 @@
+//! The complete configuration of a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataConfig;
+use crate::error::{Error, Result};
+use crate::models::{ModelConfig, ModelKind, ObjectiveConfig};
+use crate::networks::MlpConfig;
+use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
+
+/// Version of the configuration's layout; newer ones are refused.
+pub const CONFIG_FORMAT: u32 = 1;
+
+/// What to train and how: composed of each module's own table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Version of this layout.
+    pub format: u32,
+    /// Name of the recipe.
+    pub name: String,
+    /// One line about it.
+    pub about: String,
+    /// `[data]`.
+    pub data: DataConfig,
+    /// `[model]`.
+    pub model: ModelConfig,
+    /// `[network]`.
+    pub network: MlpConfig,
+    /// `[loss]`.
+    pub loss: ObjectiveConfig,
+    /// `[optimizer]`.
+    pub optimizer: OptimizerConfig,
+    /// `[schedule]`.
+    pub schedule: Schedule,
+    /// `[early_stopping]`.
+    pub early_stopping: EarlyStopping,
+    /// `[training]`.
+    pub training: TrainingConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            format: CONFIG_FORMAT,
+            name: "unnamed".into(),
+            about: String::new(),
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            network: MlpConfig::default(),
+            loss: ObjectiveConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: Schedule::default(),
+            early_stopping: EarlyStopping::default(),
+            training: TrainingConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Checks every table; sizes that depend on the data are checked by [`ModelConfig::check`] once the data is open.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first bad key.
+    pub fn check(&self) -> Result<()> {
+        if self.format != CONFIG_FORMAT {
+            let found = format!("version {}", self.format);
+            let help = "a newer elbo wrote this; update, or remove the line `format`";
+            return Err(Error::config("format", format!("version {CONFIG_FORMAT}"), found, help));
+        }
+        self.data.check()?;
+        self.model.check(&self.network, 1)?;
+        self.loss.check()?;
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        self.early_stopping.check()?;
+        self.training.check()
+    }
+
+    /// The configuration as TOML, complete, in the order of the fields.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field has a TOML form")
+    }
+
+    /// The weights to evaluate: those of the `best` epoch when early stopping is on, of the `last` otherwise.
+    pub fn preferred_checkpoint(&self) -> &'static str {
+        if self.early_stopping.patience > 0 { "best" } else { "last" }
+    }
+
+    /// One line about the network, for reports: `VAE 784-400-20, relu, bernoulli`.
+    pub fn describe(&self, input: usize) -> String {
+        let widths: Vec<String> = [&[input], self.network.hidden.as_slice(), &[self.model.latent]]
+            .concat()
+            .iter()
+            .map(usize::to_string)
+            .collect();
+        let kind = match self.model.kind {
+            ModelKind::Ae => "autoencoder",
+            ModelKind::Vae => "VAE",
+        };
+        let likelihood = match (self.model.likelihood().map(|l| l.unit()), self.model.sigma) {
+            (Ok("nats per example"), None) => "Bernoulli likelihood".into(),
+            (_, Some(sigma)) => format!("Gaussian likelihood (sigma {sigma})"),
+            _ => "squared errors".to_owned(),
+        };
+        let activation = serde_json::to_value(self.network.activation).unwrap_or_default();
+        format!("{kind} {}, {}, {likelihood}", widths.join("-"), activation.as_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_configuration_reads_back_as_itself() {
+        let mut config = RunConfig { name: "x".into(), ..Default::default() };
+        config.schedule = Schedule::Cosine { min_lr: 1e-5 };
+        config.loss.capacity = Some(crate::models::Capacity { gamma: 2.0, target: 3.0, epochs: 1.0 });
+        config.training.seed = u64::MAX >> 1;
+        let text = config.to_toml();
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config, "{text}");
+    }
+
+    #[test]
+    fn another_format_version_is_refused_by_number() {
+        let error = RunConfig { format: 7, ..Default::default() }.check().unwrap_err();
+        assert!(error.to_string().contains("version 7"), "{error}");
+    }
+}

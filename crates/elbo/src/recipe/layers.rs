@@ -1,0 +1,228 @@
+//! Defaults, recipe and settings, merged key by key.
+
+use std::path::Path;
+
+use serde::de::Error as _;
+use toml::{Table, Value};
+
+use super::builtin;
+use super::config::RunConfig;
+use crate::data::known::did_you_mean;
+use crate::error::{Error, Result};
+
+/// A configuration in the making.
+#[derive(Debug, Clone)]
+pub struct Layers {
+    table: Table,
+}
+
+/// Longest recipe file accepted.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl Layers {
+    /// Starts from a built-in recipe's name or a path to a TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown name or a bad file (with line and column), [`Error::Io`] for an unreadable one.
+    pub fn from_recipe(name: &str) -> Result<Self> {
+        if let Ok(recipe) = builtin::find(name) {
+            return Self::from_text(recipe.name, recipe.text);
+        }
+        let path = Path::new(name);
+        if !path.is_file() {
+            return Err(builtin::find(name).expect_err("found above otherwise"));
+        }
+        if matches!(path.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ckpt" | "pkl")) {
+            let help = "a `.pt` file is a pickle and can run code: it is not loaded; give a recipe in TOML";
+            return Err(Error::config("recipe", "a TOML file", format!("`{name}`"), help));
+        }
+        let size = std::fs::metadata(path).map_err(Error::io(path, "read"))?.len();
+        if size > MAX_BYTES {
+            let (expected, found) = (format!("at most {MAX_BYTES} bytes"), format!("{size} bytes"));
+            return Err(Error::config("recipe", expected, found, "this is no recipe"));
+        }
+        let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::config("recipe", "TOML text in UTF-8", format!("`{name}`, which is not"), "give a TOML file")
+        })?;
+        Self::from_text(name, &text)
+    }
+
+    /// Starts from TOML text; `origin` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and column for bad syntax, unknown keys and wrong types.
+    pub fn from_text(origin: &str, text: &str) -> Result<Self> {
+        // Read as a whole configuration first: only here do errors know their line.
+        let _: RunConfig = toml::from_str(text).map_err(|error| explain_text(origin, text, &error))?;
+        let table = text.parse().map_err(|error| explain_text(origin, text, &error))?;
+        Ok(Self { table })
+    }
+
+    /// Sets `a.b=value`, value in TOML; what is not TOML is taken as a string, so `--set model.kind=ae` needs no quotes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no `=` or the key is unknown or of another type.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            let help = "for example `--set optimizer.lr=3e-4`";
+            return Err(Error::config("--set", "key=value", format!("`{assignment}`"), help));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+        self.put(key, parsed.unwrap_or_else(|| Value::String(value.to_owned())))
+    }
+
+    /// Sets a dotted key.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the key is unknown or of another type.
+    pub fn put(&mut self, key: &str, value: Value) -> Result<()> {
+        let mut table = &mut self.table;
+        let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+        for part in path.split('.').filter(|part| !part.is_empty()) {
+            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            table = match entry {
+                Value::Table(inner) => inner,
+                _ => return Err(Error::config(key, format!("`{part}` to be a table"), "a value", known_keys(key))),
+            };
+        }
+        table.insert(last.to_owned(), value);
+        self.parse().map(|_| ())
+    }
+
+    /// The complete, checked configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first bad key.
+    pub fn build(self) -> Result<RunConfig> {
+        let config = self.parse()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(&self) -> Result<RunConfig> {
+        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+            let path = error.path().to_string();
+            explain(&path, error.inner().message())
+        })
+    }
+}
+
+/// `message` in our words: serde says "unknown field `x`, expected one of `a`, `b`" or "invalid type: string "x", expected u64".
+fn explain(path: &str, message: &str) -> Error {
+    let message = message.lines().next().unwrap_or_default();
+    let (found, expected) = message.split_once(", expected ").unwrap_or((message, "a valid value"));
+    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+    let unknown = found.starts_with("unknown field").then(|| quoted(found)).flatten();
+    let key = match &unknown {
+        // The path of an unknown field may or may not name the field itself.
+        Some(field) if path == "." || path.is_empty() => field.clone(),
+        Some(field) if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+        Some(field) => format!("{path}.{field}"),
+        None => path.to_owned(),
+    };
+    let help = unknown.map_or_else(|| "see `elbo config` for every key with its value".into(), |_| known_keys(&key));
+    Error::config(key, expected, found, help)
+}
+
+fn explain_text(origin: &str, text: &str, error: &toml::de::Error) -> Error {
+    let message = error.message();
+    let plain = explain("", message);
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
+    let (expected, found) = match &plain {
+        Error::Config { expected, found, .. } => (expected.clone(), found.clone()),
+        _ => (toml::de::Error::custom("").message().to_owned(), message.to_owned()),
+    };
+    Error::config(format!("{origin}:{line}"), expected, format!("{found} in `{shown}`"), plain.help())
+}
+
+/// Every key of a configuration, dotted.
+fn all_keys() -> Vec<String> {
+    fn walk(prefix: &str, table: &Table, keys: &mut Vec<String>) {
+        for (key, value) in table {
+            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(inner) => walk(&name, inner, keys),
+                _ => keys.push(name),
+            }
+        }
+    }
+    let table: Table = RunConfig::default().to_toml().parse().unwrap_or_default();
+    let mut keys = Vec::new();
+    walk("", &table, &mut keys);
+    let optional = ["model.sigma", "loss.capacity", "schedule.min_lr", "schedule.epochs", "schedule.factor"];
+    keys.extend(optional.map(str::to_owned));
+    keys
+}
+
+fn known_keys(key: &str) -> String {
+    let keys = all_keys();
+    let last = |k: &str| k.rsplit('.').next().unwrap_or_default().to_owned();
+    let same_name = keys.iter().find(|known| last(known) == last(key));
+    match same_name.map(String::as_str).or_else(|| did_you_mean(key, keys.iter().map(String::as_str))) {
+        Some(meant) if meant != key => format!("did you mean `{meant}`? `elbo config` shows every key"),
+        _ => "`elbo config` shows every key with its value".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers() -> Layers {
+        Layers::from_text("test", "").unwrap()
+    }
+
+    #[test]
+    fn later_layers_win_key_by_key() {
+        let mut layers = Layers::from_text("test", "[training]\nepochs = 3\nseed = 9").unwrap();
+        layers.set("training.epochs=5").unwrap();
+        layers.set("model.kind=ae").unwrap();
+        layers.set("network.hidden=[64, 32]").unwrap();
+        let config = layers.build().unwrap();
+        assert_eq!((config.training.epochs, config.training.seed), (5, 9));
+        assert_eq!(config.network.hidden, [64, 32]);
+        assert_eq!(config.model.kind, crate::models::ModelKind::Ae);
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_the_cure() {
+        let cases = [
+            ("training.epcohs=3", "training.epcohs", "training.epochs"),
+            ("epochs=3", "epochs", "training.epochs"),
+            ("training.epochs=-3", "training.epochs", ""),
+            ("training.epochs=many", "training.epochs", ""),
+            ("network.hidden=[9223372036854775807]", "network.hidden", ""),
+            ("model.kind=gan", "model.kind", ""),
+            ("training", "--set", "--set"),
+            ("../../etc=1", "", ""),
+        ];
+        for (assignment, key, help) in cases {
+            let mut layers = layers();
+            let error = layers.set(assignment).and_then(|()| layers.build().map(|_| ())).unwrap_err();
+            assert!(error.to_string().contains(key), "{assignment}: {error}");
+            assert!(error.help().contains(help), "{assignment}: {}", error.help());
+        }
+    }
+
+    #[test]
+    fn mistakes_in_a_file_name_their_line() {
+        let text = "name = \"x\"\n[training]\nepochs = 3\nbatchsize = 4\n";
+        let error = Layers::from_text("mine.toml", text).unwrap_err();
+        assert!(error.to_string().starts_with("`mine.toml:4`"), "{error}");
+        assert!(error.to_string().contains("batchsize = 4"), "{error}");
+        let error = Layers::from_text("mine.toml", "a = [").unwrap_err();
+        assert!(error.to_string().contains("mine.toml:1"), "{error}");
+    }
+
+    #[test]
+    fn a_pickle_is_never_taken_for_a_recipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.pt");
+        std::fs::write(&path, b"\x80\x02").unwrap();
+        let error = Layers::from_recipe(path.to_str().unwrap()).unwrap_err();
+        assert!(error.help().contains("pickle"), "{error}");
+    }
+}

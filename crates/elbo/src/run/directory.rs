@@ -1,0 +1,247 @@
+//! The run directory: one folder with everything a run leaves behind.
+//!
+//! | name | what |
+//! |---|---|
+//! | `config.toml` | the effective, complete configuration |
+//! | `run.json` | [`RunInfo`]: version, data, device, status, timings, test numbers |
+//! | `metrics.csv`, `metrics.jsonl` | one line an epoch |
+//! | `events.out.tfevents.*` | the same for TensorBoard, with sample images |
+//! | `checkpoints/last`, `checkpoints/best` | weights as safetensors, and what resuming needs |
+//! | `samples/` | samples (for an autoencoder: reconstructions) after each epoch |
+//! | `plots/`, `report.html` | pictures of the finished run |
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::atomic;
+use super::history::{EpochRecord, LossTerms};
+use crate::error::{Error, Result};
+
+/// Version of [`RunInfo`] written here; newer ones are refused.
+pub const RUN_FORMAT: u32 = 1;
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of this layout.
+    pub format: u32,
+    /// Version of elbo that wrote it.
+    pub elbo_version: String,
+    /// `running`, `finished`, `stopped early`, `interrupted`, `diverged` or `failed`.
+    pub status: String,
+    /// What it was trained on.
+    pub data: DataInfo,
+    /// Where it was computed.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+    /// Finished epochs.
+    pub epochs: usize,
+    /// Seconds of training, all sessions together.
+    pub seconds: f64,
+    /// Training examples a second over the run.
+    pub images_per_s: f64,
+    /// Peak resident memory of the last session in MiB, where the system tells.
+    pub peak_memory_mb: Option<f64>,
+    /// Test numbers, once the run is finished.
+    pub test: Option<LossTerms>,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataInfo {
+    /// Name of the source.
+    pub name: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Images in the training split.
+    pub train: usize,
+    /// Images in the validation split.
+    pub validation: usize,
+    /// Images in the test split.
+    pub test: usize,
+    /// True when validation is the test split.
+    pub validation_is_test: bool,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+}
+
+/// A run directory that exists.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Creates a run directory. An existing folder must be empty: a run is never written over.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if something is there already, [`Error::Io`] if it cannot be created.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let occupied = match fs::read_dir(&path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) => path.exists(),
+        };
+        if occupied {
+            let shown = path.display();
+            let help = match path.join("run.json").is_file() {
+                true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
+                false => "choose another `--out`".into(),
+            };
+            return Err(Error::config("--out", "a new or empty folder", format!("{shown}, which is not empty"), help));
+        }
+        fs::create_dir_all(&path).map_err(Error::io(&path, "create"))?;
+        Ok(Self { path })
+    }
+
+    /// Opens an existing run.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no run at `path`.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        for name in ["run.json", "config.toml"] {
+            if !path.join(name).is_file() {
+                let found = if path.is_dir() { format!("a folder without {name}") } else { "no such folder".into() };
+                let help = "give the folder that `elbo train` printed, for example runs/digits-001";
+                return Err(Error::model(&path, "run", "a run directory", found, help));
+            }
+        }
+        Ok(Self { path })
+    }
+
+    /// `base/NAME-001`, or the first number that is free.
+    pub fn next_free(base: &Path, name: &str) -> PathBuf {
+        (1..).map(|i| base.join(format!("{name}-{i:03}"))).find(|path| !path.exists()).expect("some number is free")
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A name inside it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The checkpoint folder.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.join("checkpoints")
+    }
+
+    /// Writes a file, whole or not at all, creating the folder it is in.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let path = self.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+        }
+        atomic::write_file(path, bytes.as_ref())
+    }
+
+    /// The text of `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn config_text(&self) -> Result<String> {
+        let path = self.join("config.toml");
+        fs::read_to_string(&path).map_err(Error::io(&path, "read"))
+    }
+
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Model`] if it is damaged or of a newer version.
+    pub fn info(&self) -> Result<RunInfo> {
+        let path = self.join("run.json");
+        let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
+        let help = "`elbo train` writes this file; a damaged one cannot be used";
+        let value: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::model(&path, "content", "JSON", e.to_string(), help))?;
+        let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if format != u64::from(RUN_FORMAT) {
+            let (expected, found) = (format!("version {RUN_FORMAT}"), format!("version {format}"));
+            return Err(Error::model(&path, "format", expected, found, "a newer elbo wrote this run; update"));
+        }
+        serde_json::from_value(value).map_err(|e| Error::model(&path, "content", "run facts", e.to_string(), help))
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_info(&self, info: &RunInfo) -> Result<()> {
+        let json = serde_json::to_vec_pretty(info).expect("numbers and strings always become JSON");
+        self.write("run.json", json)
+    }
+
+    /// Writes `metrics.csv` and `metrics.jsonl`, whole: the files always agree with the checkpoint they belong to.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_metrics(&self, history: &[EpochRecord]) -> Result<()> {
+        self.write("metrics.csv", csv(history))?;
+        let lines: String = history
+            .iter()
+            .map(|record| serde_json::to_string(record).expect("numbers always become JSON") + "\n")
+            .collect();
+        self.write("metrics.jsonl", lines)
+    }
+}
+
+fn csv(history: &[EpochRecord]) -> String {
+    let mut text = String::from(
+        "epoch,step,learning_rate,beta,train_recon,train_kl,train_loss,validation_recon,validation_kl,validation_loss\n",
+    );
+    for record in history {
+        let EpochRecord { epoch, step, learning_rate, beta, train, validation } = record;
+        let held_out = validation.map_or(",,".into(), |v| format!("{},{},{}", v.recon, v.kl, v.loss));
+        let LossTerms { recon, kl, loss } = train;
+        text += &format!("{epoch},{step},{learning_rate},{beta},{recon},{kl},{loss},{held_out}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("a/b")).unwrap();
+        assert!(RunDir::create(run.path()).is_ok(), "an empty folder is fine");
+        run.write("run.json", "{}").unwrap();
+        let error = RunDir::create(run.path()).unwrap_err();
+        assert!(error.help().contains("elbo resume"), "{}", error.help());
+    }
+
+    #[test]
+    fn names_count_up() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(RunDir::next_free(dir.path(), "x"), dir.path().join("x-001"));
+        fs::create_dir(dir.path().join("x-001")).unwrap();
+        assert_eq!(RunDir::next_free(dir.path(), "x"), dir.path().join("x-002"));
+    }
+
+    #[test]
+    fn what_is_no_run_is_said_to_be_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(RunDir::open(dir.path()).unwrap_err().to_string().contains("without run.json"));
+        assert!(RunDir::open(dir.path().join("no")).unwrap_err().to_string().contains("no such folder"));
+    }
+
+    #[test]
+    fn a_newer_run_is_refused_by_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("r")).unwrap();
+        run.write("run.json", r#"{"format": 9}"#).unwrap();
+        assert!(run.info().unwrap_err().to_string().contains("version 9"));
+    }
+}
