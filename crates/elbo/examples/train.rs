@@ -14,7 +14,10 @@ struct Print;
 impl Observer for Print {
     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
         let train = end.record.train;
-        println!("epoch {}: recon {:.2} + kl {:.2} nats, {:.0} images/s", end.record.epoch, train.recon, train.kl, end.images_per_s);
+        println!(
+            "epoch {}: recon {:.2} + kl {:.2} nats, {:.0} images/s",
+            end.record.epoch, train.recon, train.kl, end.images_per_s
+        );
         Ok(())
     }
 }

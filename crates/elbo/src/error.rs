@@ -193,7 +193,9 @@ impl Error {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path for a typing mistake",
                 io::ErrorKind::PermissionDenied => "check the permissions of the file and of its folder",
-                io::ErrorKind::StorageFull => "free some disk space, then `elbo resume` continues from the last checkpoint",
+                io::ErrorKind::StorageFull => {
+                    "free some disk space, then `elbo resume` continues from the last checkpoint"
+                }
                 _ => "see the system's message above",
             },
             Self::Diverged { .. } => {

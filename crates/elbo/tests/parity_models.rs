@@ -177,7 +177,8 @@ fn parameters_have_the_names_and_shapes_of_pytorch() {
 fn a_model_chosen_at_run_time_computes_the_same() {
     let device = Device::default();
     for (file, kind) in [(VAE, ModelKind::Vae), (AE, ModelKind::Ae)] {
-        let case = &list(&read(file)["cases"])[0];
+        let fixture = read(file);
+        let case = &fixture["cases"][0];
         let model = with_weights(chosen(kind, case), case);
         let code = model.encode(matrix(&case["x"], &device));
         let stored = if kind == ModelKind::Vae { &case["mean"] } else { &case["code"] };

@@ -90,7 +90,10 @@ pub struct Updated {
 /// If the lengths differ.
 pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
     let dims = weight.dims();
-    assert!(dims == gradient.dims() && dims == m.dims() && dims == v.dims(), "weight, gradient and moments of one length");
+    assert!(
+        dims == gradient.dims() && dims == m.dims() && dims == v.dims(),
+        "weight, gradient and moments of one length"
+    );
     if !is_fused(&weight) {
         return adam_reference(weight, gradient, m, v, step);
     }

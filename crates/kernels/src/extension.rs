@@ -19,8 +19,7 @@ use crate::{latent, likelihood};
 
 /// Whether `tensor` is one the kernels take: float32 on the Flex CPU backend.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32
-        && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+    tensor.dtype() == DType::F32 && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// The Flex tensor inside a plain (not autodiff) tensor, contiguous.
@@ -107,14 +106,27 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// `mean + exp(log_var / 2) * noise`.
-    fn sample_forward(mean: FloatTensor<Self>, log_var: FloatTensor<Self>, noise: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn sample_forward(
+        mean: FloatTensor<Self>,
+        log_var: FloatTensor<Self>,
+        noise: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// Returns `dlog_var`; `dmean` is `dz`.
-    fn sample_backward(log_var: FloatTensor<Self>, noise: FloatTensor<Self>, dz: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn sample_backward(
+        log_var: FloatTensor<Self>,
+        noise: FloatTensor<Self>,
+        dz: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 impl Kernels for Flex {
-    fn linear_forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation) -> (FlexTensor, FlexTensor) {
+    fn linear_forward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor) {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
         let shape = LinearShape { batch, inputs, outputs };

@@ -24,4 +24,3 @@ pub use adam::{AdamStep, Updated, adam, adam_reference, sum_of_squares};
 pub use gather::{gather_bytes, unit_from_bytes};
 pub use ops::{bernoulli_nll, gaussian_kl, linear, reparameterize, squared_error};
 pub use pool::{run as parallel, set_threads, threads};
-

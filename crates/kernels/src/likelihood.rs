@@ -16,7 +16,14 @@ pub(crate) enum Term {
 }
 
 /// Sums `term` over each row of `width`; writes `d term / d logit` into `gradient` when given.
-pub(crate) fn rows(term: Term, width: usize, logits: &[f32], x: &[f32], sums: &mut [f32], gradient: Option<&mut [f32]>) {
+pub(crate) fn rows(
+    term: Term,
+    width: usize,
+    logits: &[f32],
+    x: &[f32],
+    sums: &mut [f32],
+    gradient: Option<&mut [f32]>,
+) {
     let parts = pool::parts_for(sums.len(), width, PART_ELEMENTS, 1);
     let count = sums.len();
     let (sums, gradient) = (SharedMut::new(sums), gradient.map(SharedMut::new));

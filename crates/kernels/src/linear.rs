@@ -32,12 +32,23 @@ impl<'a> Matrix<'a> {
 }
 
 /// `out[rows, cols] = a[rows, :] b[:, cols]` on this thread, `out` of width `width`, `inner` terms each.
-fn multiply(out: &SharedMut<f32>, width: usize, a: Matrix<'_>, b: Matrix<'_>, inner: usize, rows: Range<usize>, cols: Range<usize>) {
+fn multiply(
+    out: &SharedMut<f32>,
+    width: usize,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    inner: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
+) {
     if rows.is_empty() || cols.is_empty() {
         return;
     }
     let last = |m: Matrix<'_>, r: usize, c: usize| (r * m.row + c * m.col) < m.data.len();
-    assert!(inner > 0 && last(a, rows.end - 1, inner - 1) && last(b, inner - 1, cols.end - 1), "operands fit the product");
+    assert!(
+        inner > 0 && last(a, rows.end - 1, inner - 1) && last(b, inner - 1, cols.end - 1),
+        "operands fit the product"
+    );
     // SAFETY: the assertion bounds every read. Writes stay within rows x cols of `out`, which the callers below size as
     // (all rows) x width and hand to one part each. Strides fit isize because slices do.
     unsafe {
@@ -114,7 +125,15 @@ pub(crate) fn forward(
     pool::run(cut.parts, |part| {
         let (rows, cols) = cut.part(part);
         let target = pre.as_ref().unwrap_or(&y);
-        multiply(target, outputs, Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), inputs, rows.clone(), cols.clone());
+        multiply(
+            target,
+            outputs,
+            Matrix::rows(x, inputs),
+            Matrix::rows(weight, inputs).transposed(),
+            inputs,
+            rows.clone(),
+            cols.clone(),
+        );
         for r in rows {
             let span = r * outputs + cols.start..r * outputs + cols.end;
             // SAFETY: parts own disjoint rows x cols of both buffers, which outlive the region.
@@ -173,7 +192,14 @@ pub(crate) fn backward(
 }
 
 /// `dpre = dy * activation'` and `dbias = sum over the batch of dpre`, in stripes of columns so that each sum has one owner and one order.
-fn through_activation(shape: LinearShape, saved: &[f32], dy: &[f32], activation: Activation, dpre: &mut [f32], dbias: &mut [f32]) {
+fn through_activation(
+    shape: LinearShape,
+    saved: &[f32],
+    dy: &[f32],
+    activation: Activation,
+    dpre: &mut [f32],
+    dbias: &mut [f32],
+) {
     let LinearShape { batch, outputs, .. } = shape;
     dbias.fill(0.0);
     let parts = pool::parts_for(outputs, batch, 16_384, 64);

@@ -144,7 +144,8 @@ impl Pool {
             let number = workers.len();
             let (shared, parked) = (Arc::clone(&self.shared), Arc::new(AtomicBool::new(false)));
             let flag = Arc::clone(&parked);
-            let spawned = thread::Builder::new().name(format!("elbo-{number}")).spawn(move || serve(&shared, number, &flag));
+            let spawned =
+                thread::Builder::new().name(format!("elbo-{number}")).spawn(move || serve(&shared, number, &flag));
             // A system that refuses threads costs speed, not the run.
             let Ok(handle) = spawned else { break };
             workers.push(Worker { thread: handle.thread().clone(), parked });

@@ -37,7 +37,8 @@ fn picture(splits: &Splits, n: usize) -> elbo::Result<Vec<u8>> {
     for (i, image) in pixels.chunks_exact_mut(shape.numel()).enumerate() {
         split.read(i * stride, image);
     }
-    let layout = GridLayout { columns: 20.min(count), scale: (56 / shape.width.max(1)).clamp(1, 4), ..Default::default() };
+    let layout =
+        GridLayout { columns: 20.min(count), scale: (56 / shape.width.max(1)).clamp(1, 4), ..Default::default() };
     let batch = ImageBatch::new(&pixels, shape.channels, shape.height, shape.width)?;
     image_grid::png(&image_grid::image_grid(batch, layout)?)
 }

@@ -13,7 +13,13 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
     let extension = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
     if !["npy", "csv"].contains(&extension) {
         let found = args.out.display().to_string();
-        return Err(elbo::Error::config("--out", "a name that ends in .npy or .csv", found, "for example `--out z.npy`").into());
+        return Err(elbo::Error::config(
+            "--out",
+            "a name that ends in .npy or .csv",
+            found,
+            "for example `--out z.npy`",
+        )
+        .into());
     }
     let opened = source::open(&args.source, device)?;
     let codes: Vec<Codes> =
@@ -46,7 +52,8 @@ fn csv(opened: &Opened, codes: &[Codes]) -> String {
     let latent = opened.run.config.model.latent;
     let has_log_var = codes.iter().all(|c| c.log_var.is_some());
     let names = |prefix: &str| (0..latent).map(|j| format!(",{prefix}_{j}")).collect::<String>();
-    let mut text = format!("index,label{}{}\n", names("mean"), if has_log_var { names("log_var") } else { String::new() });
+    let mut text =
+        format!("index,label{}{}\n", names("mean"), if has_log_var { names("log_var") } else { String::new() });
     for (part, codes) in opened.parts.iter().zip(codes) {
         for i in 0..part.len() {
             let label = part.label(i).map_or(String::new(), |l| part.source().label_names()[l as usize].clone());

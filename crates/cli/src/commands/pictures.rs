@@ -39,7 +39,11 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let originals = generation::originals(split, &chosen, &run.device);
     let ImageShape { channels, height, width } = run.shape;
     let batch = |p| ImageBatch::new(p, channels, height, width);
-    let layout = GridLayout { columns: args.target.columns.unwrap_or(16).min(args.n), scale: scale(run.shape), ..Default::default() };
+    let layout = GridLayout {
+        columns: args.target.columns.unwrap_or(16).min(args.n),
+        scale: scale(run.shape),
+        ..Default::default()
+    };
     let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
     atomic::write_file(&args.target.out, &image_grid::png(&grid)?)?;
     said(&args.target, decoded.len(), context)

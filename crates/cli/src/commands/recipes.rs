@@ -47,7 +47,8 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
     }
     let configs: Vec<RunConfig> =
         builtin().iter().map(|r| Layers::from_text(r.name, r.text)?.build()).collect::<elbo::Result<_>>()?;
-    let list: Vec<_> = configs.iter().map(|c| json!({ "name": c.name, "about": c.about, "data": c.data.source })).collect();
+    let list: Vec<_> =
+        configs.iter().map(|c| json!({ "name": c.name, "about": c.about, "data": c.data.source })).collect();
     context.result(json!({ "recipes": list }), || {
         configs.iter().map(|c| format!("{:<14} {}\n", c.name, c.about)).collect()
     })

@@ -65,7 +65,8 @@ fn announce(experiment: &Experiment, context: Context) {
         elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
         elbo::models::ModelKind::Ae => String::new(),
     };
-    let unit = if config.model.likelihood == elbo::models::LikelihoodName::Sse { "squared errors (kl: nats)" } else { "nats" };
+    let unit =
+        if config.model.likelihood == elbo::models::LikelihoodName::Sse { "squared errors (kl: nats)" } else { "nats" };
     context.note(format!("losses in {unit}, mean over images; recon summed over {pixels} pixels{kl}"));
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::digits;
 use super::known::{self, Network, Progress};
 use super::source::{InMemory, Source};
 use super::split::{self, Splits, Validation};
 use super::sprites::Sprites;
-use super::digits;
 use crate::error::{Error, Result};
 
 /// The `[data]` table of a recipe.

@@ -110,19 +110,26 @@ impl Evaluation {
         let recon = format!("{}, {over}", self.likelihood.definition());
         let kl = match latent {
             0 => "0: an autoencoder has no KL term".into(),
-            _ => format!("KL(q(z|x) || N(0, I)), summed over {latent} latent dimensions, mean over {} examples", self.n()),
+            _ => format!(
+                "KL(q(z|x) || N(0, I)), summed over {latent} latent dimensions, mean over {} examples",
+                self.n()
+            ),
         };
         let mut metrics = vec![
             ("recon", metric(terms.recon, Some(stderr(&self.recon)), unit, recon)),
             ("kl", metric(terms.kl, Some(stderr(&self.kl)), "nats per example", kl)),
             ("loss", metric(terms.loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
-            ("elbo", metric(terms.elbo(), Some(stderr(&sum)), unit, format!("-(recon + kl), higher is better, {over}"))),
+            (
+                "elbo",
+                metric(terms.elbo(), Some(stderr(&sum)), unit, format!("-(recon + kl), higher is better, {over}")),
+            ),
         ];
         if let Some((offset, definition)) = self.bits_definition() {
             let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
             let value = -terms.elbo() * per_nat + offset;
             let definition = format!("{definition}, mean over {} examples", self.n());
-            metrics.push(("bits_per_dim", metric(value, Some(stderr(&sum) * per_nat), "bits per dimension", definition)));
+            metrics
+                .push(("bits_per_dim", metric(value, Some(stderr(&sum) * per_nat), "bits per dimension", definition)));
         }
         metrics
     }
@@ -151,7 +158,9 @@ impl Evaluation {
             Likelihood::Bernoulli => {
                 Some((0.0, "-elbo / (dims ln 2); a code length for binary pixels, a cross-entropy for grey ones"))
             }
-            Likelihood::Gaussian { .. } => Some((8.0, "-elbo / (dims ln 2) + 8: the density on 0..1 read off at 256 levels")),
+            Likelihood::Gaussian { .. } => {
+                Some((8.0, "-elbo / (dims ln 2) + 8: the density on 0..1 read off at 256 levels"))
+            }
             Likelihood::Sse => None,
         }
     }

@@ -10,8 +10,8 @@ use crate::models::{Model, ModelKind};
 use crate::random::{Draws, Purpose};
 use crate::report::figures::{Term, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
-use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
 use crate::report::latent_figures as latent;
+use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -141,9 +141,11 @@ impl<'a> Material<'a> {
                 title: "Samples from N(0, I)".into(),
                 explanation: match self.kind {
                     ModelKind::Vae => "Codes drawn from the prior, decoded. Nothing of the data goes in.".into(),
-                    ModelKind::Ae => "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
+                    ModelKind::Ae => {
+                        "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
                                       there: expect few good images, and compare with a VAE."
-                        .into(),
+                            .into()
+                    }
                 },
                 pictures: vec![art(self.saved(run, "samples", self.samples(run)?)?, "samples")],
             },
@@ -201,14 +203,20 @@ impl<'a> Material<'a> {
         if self.variational() {
             let quantiles = generation::manifold_quantiles(&run.model, run.shape, 0.05, 15, &run.device);
             pictures.push(
-                art(self.saved(run, "manifold_quantiles", grid_png(&quantiles, 15)?)?, "decoded codes at normal quantiles")
-                    .with_caption("Normal quantiles, 15 x 15, from 0.05 to 0.95: equal steps of probability."),
+                art(
+                    self.saved(run, "manifold_quantiles", grid_png(&quantiles, 15)?)?,
+                    "decoded codes at normal quantiles",
+                )
+                .with_caption("Normal quantiles, 15 x 15, from 0.05 to 0.95: equal steps of probability."),
             );
         }
         Ok(vec![
             Section {
                 title: "Latent space".into(),
-                explanation: format!("Where the encoder puts the images of the {} split (posterior means).", self.split_name),
+                explanation: format!(
+                    "Where the encoder puts the images of the {} split (posterior means).",
+                    self.split_name
+                ),
                 pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],
             },
             Section {
@@ -239,7 +247,9 @@ impl<'a> Material<'a> {
         let order = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let explanation = match self.kind {
             ModelKind::Vae => "One latent dimension a row, from -3 to 3, all others at 0; largest KL first.",
-            ModelKind::Ae => "One dimension of the code a row, two standard deviations either way around the mean code.",
+            ModelKind::Ae => {
+                "One dimension of the code a row, two standard deviations either way around the mean code."
+            }
         };
         Ok(Section {
             title: "Traversal".into(),

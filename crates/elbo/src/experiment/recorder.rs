@@ -5,8 +5,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 
 use super::memory::peak_memory_mb;
-use crate::data::source::ImageShape;
 use crate::data::Subset;
+use crate::data::source::ImageShape;
 use crate::error::Result;
 use crate::generation::{self, Pictures};
 use crate::models::{Model, ModelKind};

@@ -73,7 +73,12 @@ impl ModelConfig {
             }
             (_, Some(sigma)) => {
                 let help = "remove it, or set `model.likelihood = \"gaussian\"`";
-                return Err(Error::config("model.sigma", "nothing: only the Gaussian has one", sigma.to_string(), help));
+                return Err(Error::config(
+                    "model.sigma",
+                    "nothing: only the Gaussian has one",
+                    sigma.to_string(),
+                    help,
+                ));
             }
         };
         likelihood.check().map(|()| likelihood)

@@ -105,11 +105,7 @@ impl ObjectiveConfig {
 
     /// The weights once every schedule has run out. Validation uses these, so that epochs compare with each other.
     pub fn target(&self) -> Objective {
-        Objective {
-            beta: self.beta,
-            free_bits: self.free_bits,
-            capacity: self.capacity.map(|c| (c.gamma, c.target)),
-        }
+        Objective { beta: self.beta, free_bits: self.free_bits, capacity: self.capacity.map(|c| (c.gamma, c.target)) }
     }
 }
 

@@ -94,7 +94,13 @@ pub struct Mlp {
 
 impl Mlp {
     /// Layers of widths `widths[0] -> widths[1] -> ...`; `activation` between them, `last` after the last.
-    pub fn init(widths: &[usize], activation: Activation, last: Activation, draws: &mut Draws, device: &Device) -> Self {
+    pub fn init(
+        widths: &[usize],
+        activation: Activation,
+        last: Activation,
+        draws: &mut Draws,
+        device: &Device,
+    ) -> Self {
         let layers = widths.windows(2).map(|pair| Linear::init(pair[0], pair[1], draws, device)).collect();
         Self { layers, activation, last }
     }
@@ -106,8 +112,9 @@ impl Mlp {
     /// - returns: `[batch, last width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let count = self.layers.len();
-        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            layer.forward(x, if i + 1 == count { self.last } else { self.activation })
-        })
+        self.layers
+            .iter()
+            .enumerate()
+            .fold(x, |x, (i, layer)| layer.forward(x, if i + 1 == count { self.last } else { self.activation }))
     }
 }

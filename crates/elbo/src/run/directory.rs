@@ -162,8 +162,8 @@ impl RunDir {
         let path = self.join("run.json");
         let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
         let help = "`elbo train` writes this file; a damaged one cannot be used";
-        let value: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::model(&path, "content", "JSON", e.to_string(), help))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|e| Error::model(&path, "content", "JSON", e.to_string(), help))?;
         let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if format != u64::from(RUN_FORMAT) {
             let (expected, found) = (format!("version {RUN_FORMAT}"), format!("version {format}"));

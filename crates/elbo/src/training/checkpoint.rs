@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::config::OptimizerConfig;
 use super::optimizer::{Moments, Optimizer};
 use super::state::{STATE_FORMAT, TrainState};
-use super::config::OptimizerConfig;
 use crate::error::{Error, Result};
 use crate::run::weights::{self, NamedTensor};
 use crate::run::{atomic, parameters};
@@ -122,8 +122,8 @@ fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
 
 fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
     let help = "resume from another checkpoint of the run, or train again";
-    let version: serde_json::Value = serde_json::from_slice(bytes)
-        .map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
+    let version: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
     let format = version.get("format").and_then(serde_json::Value::as_u64);
     if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
         let found = format.map_or("none".into(), |f| f.to_string());
@@ -150,10 +150,8 @@ fn read_moments(
     device: &Device,
 ) -> Result<Vec<Moments>> {
     let file = weights::from_bytes(bytes, path)?;
-    let has: Vec<bool> = parameters
-        .iter()
-        .map(|(name, _)| file.tensors.iter().any(|t| t.name == format!("m.{name}")))
-        .collect();
+    let has: Vec<bool> =
+        parameters.iter().map(|(name, _)| file.tensors.iter().any(|t| t.name == format!("m.{name}"))).collect();
     let expected: Vec<(String, Vec<usize>)> = parameters
         .iter()
         .zip(&has)

@@ -69,14 +69,7 @@ pub enum OptimizerKind {
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self {
-            kind: OptimizerKind::Adam,
-            lr: 1e-3,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            clip_norm: 0.0,
-        }
+        Self { kind: OptimizerKind::Adam, lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, clip_norm: 0.0 }
     }
 }
 

@@ -52,8 +52,14 @@ mod tests {
             .enumerate()
             .map(|(i, &loss)| {
                 let terms = LossTerms { recon: loss, kl: 0.0, loss };
-                let record =
-                    EpochRecord { epoch: i + 1, step: i, learning_rate: 0.1, beta: 1.0, train: terms, validation: None };
+                let record = EpochRecord {
+                    epoch: i + 1,
+                    step: i,
+                    learning_rate: 0.1,
+                    beta: 1.0,
+                    train: terms,
+                    validation: None,
+                };
                 stopper.judge(config, &record)
             })
             .collect();

@@ -107,8 +107,7 @@ impl ModuleMapper for Pass<'_> {
         let count = dims.iter().product::<usize>();
         let zeros = || Tensor::<1>::zeros([count], &weight.device());
         let (m, v) = self.moments[place].take().unwrap_or_else(|| (zeros(), zeros()));
-        let updated =
-            elbo_kernels::adam(weight.reshape([count]), gradient.reshape([count]), m, v, &self.step);
+        let updated = elbo_kernels::adam(weight.reshape([count]), gradient.reshape([count]), m, v, &self.step);
         if !updated.finite {
             self.not_finite.get_or_insert(place);
         }

@@ -141,8 +141,8 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     /// The rest of the epoch under way; false when interrupted.
     fn epoch(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<bool> {
         let train = &self.data.train;
-        let order = Draws::new(self.config.seed, Purpose::Shuffle, self.state.epoch as u64, 0)
-            .permutation(train.len() as u32);
+        let order =
+            Draws::new(self.config.seed, Purpose::Shuffle, self.state.epoch as u64, 0).permutation(train.len() as u32);
         let mut saved = Instant::now();
         for chosen in order.chunks(self.config.batch_size).skip(self.state.step_in_epoch) {
             let terms = self.step(train, chosen)?;
