@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     if let Some(threads) = cli.threads {
-        elbo::set_threads(threads);
+        elbo::device::set_threads(threads);
     }
     let context = output::Context { json: cli.json, quiet: cli.quiet };
     match commands::run(cli.command, &cli.device, context) {

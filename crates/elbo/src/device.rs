@@ -45,6 +45,16 @@ pub fn choose(name: &str) -> Result<Device> {
     }
 }
 
+/// Sets how many threads computations on the CPU use, at least 1. It changes speed, never a result.
+pub fn set_threads(threads: usize) {
+    elbo_kernels::set_threads(threads);
+}
+
+/// How many threads computations on the CPU use: all the system offers unless set otherwise.
+pub fn threads() -> usize {
+    elbo_kernels::threads()
+}
+
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
 fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
     index.map_or(burn::tensor::DeviceKind::DefaultDevice, burn::tensor::DeviceKind::DiscreteGpu)

@@ -16,5 +16,4 @@ pub mod report;
 pub mod run;
 pub mod training;
 
-pub use elbo_kernels::{set_threads, threads};
 pub use error::{Error, ErrorKind, Result};

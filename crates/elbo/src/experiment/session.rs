@@ -11,6 +11,7 @@ use super::recorder::Recorder;
 use super::trained::{Trained, check_fingerprint, held_out, read_config};
 use crate::data::known::Progress;
 use crate::data::{self, Splits};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::evaluation;
 use crate::models::AnyModel;
@@ -67,7 +68,7 @@ impl Experiment {
             status: "running".into(),
             data: describe(&splits),
             device: device_name.into(),
-            threads: elbo_kernels::threads(),
+            threads: device::threads(),
             epochs: 0,
             seconds: 0.0,
             images_per_s: 0.0,
@@ -107,7 +108,7 @@ impl Experiment {
         check_fingerprint(&info, &splits, &config.data.source)?;
         info.status = "running".into();
         info.device = device_name.into();
-        info.threads = elbo_kernels::threads();
+        info.threads = device::threads();
         dir.write("config.toml", config.to_toml())?;
         dir.write_info(&info)?;
         Ok(Self { dir, config, splits, device: device.clone(), info, resumes, _lock: lock })
