@@ -43,27 +43,25 @@ pub(crate) fn rows(
     });
 }
 
-/// Lanes of a partial sum: wide enough for one AVX-512 register, fixed so that every machine adds in the same order.
+/// Values computed before they are added: the loop that makes them has no sum in it and so vectorises.
+const TILE: usize = 256;
+
+/// Lanes of a partial sum: one AVX-512 register, fixed so that every machine adds in the same order.
 const LANES: usize = 16;
 
-/// Sums `f` over zipped elements in [`LANES`] partial sums, then in float64.
-macro_rules! lane_sum {
-    ($len:expr, |$i:ident| $value:expr) => {{
-        let mut lanes = [0f32; LANES];
-        let whole = $len / LANES * LANES;
-        let mut start = 0;
-        while start < whole {
-            for lane in 0..LANES {
-                let $i = start + lane;
-                lanes[lane] += $value;
-            }
-            start += LANES;
+/// Adds a tile to the partial sums; what lies beyond its first `size` values is left out.
+#[inline(always)]
+fn add_tile(lanes: &mut [f32; LANES], tile: &mut [f32; TILE], size: usize) {
+    tile[size..].fill(0.0);
+    for chunk in tile.chunks_exact(LANES) {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
         }
-        for $i in whole..$len {
-            lanes[$i - whole] += $value;
-        }
-        lanes.iter().map(|&v| f64::from(v)).sum::<f64>() as f32
-    }};
+    }
+}
+
+fn total(lanes: [f32; LANES]) -> f32 {
+    lanes.iter().map(|&v| f64::from(v)).sum::<f64>() as f32
 }
 
 /// `max(l, 0) - l x + ln(1 + e^-|l|)` and `sigmoid(l) - x`: no overflow for any finite logit.
@@ -82,43 +80,54 @@ fn squared_error_element(l: f32, x: f32) -> (f32, f32) {
     (difference * difference, 2.0 * difference * s * (1.0 - s))
 }
 
+// `element` must be the name of an `inline(always)` function: a closure would be compiled on its own, without the instruction
+// set of the function around it.
+
+#[inline(always)]
+fn sum(l: &[f32], x: &[f32], element: impl Fn(f32, f32) -> (f32, f32)) -> f32 {
+    let (mut tile, mut lanes) = ([0f32; TILE], [0f32; LANES]);
+    for (l, x) in l.chunks(TILE).zip(x.chunks(TILE)) {
+        for ((value, l), x) in tile.iter_mut().zip(l).zip(x) {
+            *value = element(*l, *x).0;
+        }
+        add_tile(&mut lanes, &mut tile, l.len());
+    }
+    total(lanes)
+}
+
+#[inline(always)]
+fn sum_with_gradient(l: &[f32], x: &[f32], gradient: &mut [f32], element: impl Fn(f32, f32) -> (f32, f32)) -> f32 {
+    let (mut tile, mut lanes) = ([0f32; TILE], [0f32; LANES]);
+    for ((l, x), gradient) in l.chunks(TILE).zip(x.chunks(TILE)).zip(gradient.chunks_mut(TILE)) {
+        for (((value, slope), l), x) in tile.iter_mut().zip(gradient).zip(l).zip(x) {
+            (*value, *slope) = element(*l, *x);
+        }
+        add_tile(&mut lanes, &mut tile, l.len());
+    }
+    total(lanes)
+}
+
 simd::multiversion! {
     fn bernoulli(l: &[f32], x: &[f32]) -> f32 {
-        let n = l.len();
-        let x = &x[..n];
-        lane_sum!(n, |i| bernoulli_element(l[i], x[i]).0)
+        sum(l, x, bernoulli_element)
     }
 }
 
 simd::multiversion! {
     fn bernoulli_with_gradient(l: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
-        let n = l.len();
-        let (x, gradient) = (&x[..n], &mut gradient[..n]);
-        lane_sum!(n, |i| {
-            let (value, slope) = bernoulli_element(l[i], x[i]);
-            gradient[i] = slope;
-            value
-        })
+        sum_with_gradient(l, x, gradient, bernoulli_element)
     }
 }
 
 simd::multiversion! {
     fn squared_error(l: &[f32], x: &[f32]) -> f32 {
-        let n = l.len();
-        let x = &x[..n];
-        lane_sum!(n, |i| squared_error_element(l[i], x[i]).0)
+        sum(l, x, squared_error_element)
     }
 }
 
 simd::multiversion! {
     fn squared_error_with_gradient(l: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
-        let n = l.len();
-        let (x, gradient) = (&x[..n], &mut gradient[..n]);
-        lane_sum!(n, |i| {
-            let (value, slope) = squared_error_element(l[i], x[i]);
-            gradient[i] = slope;
-            value
-        })
+        sum_with_gradient(l, x, gradient, squared_error_element)
     }
 }
 

@@ -1,0 +1,367 @@
+//! Training is a function of its configuration: equal seeds give equal bytes, thread counts and interruptions change nothing,
+//! and what diverges is reported and never saved.
+//!
+//! Every test holds [`alone`]: the thread count is global, and kernels of two trainers at once would each run on one thread.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use burn::tensor::Device;
+use elbo::data::digits;
+use elbo::data::split::{Splits, Subset};
+use elbo::error::{Error, Result};
+use elbo::models::{AnyModel, LikelihoodName, ModelConfig, ModelKind, ObjectiveConfig};
+use elbo::networks::MlpConfig;
+use elbo::run::{atomic, parameters};
+use elbo::training::{
+    Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Quiet, Reduction, Schedule,
+    StepReport, Stop, Trainer, TrainingConfig,
+};
+use sha2::{Digest, Sha256};
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// All that steers a run.
+#[derive(Clone, Default)]
+struct Setting {
+    model: ModelConfig,
+    network: MlpConfig,
+    training: TrainingConfig,
+    objective: ObjectiveConfig,
+    optimizer: OptimizerConfig,
+    schedule: Schedule,
+    early_stopping: EarlyStopping,
+}
+
+const EPOCHS: usize = 4;
+/// Seven steps: six whole batches and one of eight.
+const TRAIN: u32 = 200;
+const BATCH: usize = 32;
+const STEPS_PER_EPOCH: usize = 7;
+
+/// `train` digits to learn from and 30 to validate on.
+fn data(train: u32) -> Splits {
+    let source = Arc::new(digits::generate(5, train as usize + 30));
+    let part = |range: std::ops::Range<u32>| Subset::new(source.clone(), range.collect::<Vec<_>>());
+    let validation = Some(part(train..train + 30));
+    Splits { train: part(0..train), validation, test: part(0..0), validation_is_test: false }
+}
+
+fn small(kind: ModelKind) -> Setting {
+    Setting {
+        model: ModelConfig { kind, latent: 3, ..Default::default() },
+        network: MlpConfig { hidden: vec![24], ..Default::default() },
+        training: TrainingConfig { epochs: EPOCHS, batch_size: BATCH, ..Default::default() },
+        ..Default::default()
+    }
+}
+
+/// Settings that together use everything a checkpoint must remember.
+fn settings() -> Vec<(&'static str, Setting)> {
+    let vae = small(ModelKind::Vae);
+    let clipped_adamw = OptimizerConfig {
+        kind: OptimizerKind::AdamW,
+        lr: 3e-3,
+        eps: 1e-5,
+        weight_decay: 0.01,
+        clip_norm: 5.0,
+        ..Default::default()
+    };
+    let waiting = EarlyStopping { patience: 2, min_delta: 1e4, ..Default::default() };
+    vec![
+        (
+            "vae with warm-up, stairs, AdamW, clipping and patience",
+            Setting {
+                objective: ObjectiveConfig { warmup_epochs: 2.5, beta: 2.0, ..Default::default() },
+                schedule: Schedule::Step { epochs: 1.5, factor: 0.5 },
+                optimizer: clipped_adamw.clone(),
+                early_stopping: EarlyStopping { patience: 9, ..waiting },
+                ..vae.clone()
+            },
+        ),
+        (
+            "vae with cycles, free bits, half a cosine and the sum",
+            Setting {
+                objective: ObjectiveConfig { cycle_epochs: 1.7, free_bits: 0.1, ..Default::default() },
+                schedule: Schedule::Cosine { min_lr: 1e-5 },
+                training: TrainingConfig { reduction: Reduction::Sum, seed: 3, ..vae.training.clone() },
+                ..vae.clone()
+            },
+        ),
+        ("vae that stops early", Setting { early_stopping: waiting, ..vae }),
+        (
+            "ae with coupled decay",
+            Setting {
+                optimizer: OptimizerConfig { weight_decay: 1e-4, ..Default::default() },
+                model: ModelConfig { likelihood: LikelihoodName::Sse, ..small(ModelKind::Ae).model },
+                ..small(ModelKind::Ae)
+            },
+        ),
+    ]
+}
+
+impl Setting {
+    fn init(&self, seed: u64) -> AnyModel {
+        self.model.init(&self.network, 784, seed, &Device::default()).expect("a valid model")
+    }
+
+    /// A run at its first step that saves into `folder`.
+    fn start<'a>(&self, data: &'a Splits, folder: &Path) -> Trainer<'a, AnyModel> {
+        let model = self.init(self.training.seed);
+        self.steer(Trainer::new(model, data, self.optimizer.clone(), &Device::default()), folder)
+    }
+
+    /// A run taken up from `folder` as another process would: nothing is shared with the trainer that saved.
+    fn resume<'a>(&self, data: &'a Splits, folder: &Path) -> Trainer<'a, AnyModel> {
+        let (saved, device) = (Checkpoints::new(folder, ""), Device::default());
+        let resumed = saved.resume(self.init(999), &self.optimizer, &device).expect("a checkpoint to resume");
+        assert!(resumed.passed_over.is_empty());
+        let mut trainer = self.steer(Trainer::new(resumed.model, data, self.optimizer.clone(), &device), folder);
+        trainer.optimizer = resumed.optimizer;
+        trainer.state = resumed.state;
+        trainer
+    }
+
+    fn steer<'a>(&self, mut trainer: Trainer<'a, AnyModel>, folder: &Path) -> Trainer<'a, AnyModel> {
+        trainer.config = self.training.clone();
+        trainer.objective = self.objective;
+        trainer.schedule = self.schedule;
+        trainer.early_stopping = self.early_stopping.clone();
+        trainer.checkpoints = Some(Checkpoints::new(folder, "the configuration"));
+        trainer
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// SHA-256 of every file of both checkpoints.
+fn checksums(folder: &Path) -> Vec<(String, String)> {
+    let files = [
+        ("last", ["model.safetensors", "optimizer.safetensors", "state.json", "config.toml"].as_slice()),
+        ("best", ["model.safetensors", "config.toml"].as_slice()),
+    ];
+    let sum = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let of = |(which, names): (&str, &[&str])| {
+        let checkpoint = atomic::open_dir(folder.join(which)).expect("a valid checkpoint");
+        let sums = names.iter().map(|name| (format!("{which}/{name}"), sum(checkpoint.file(name).expect("saved"))));
+        sums.collect::<Vec<_>>()
+    };
+    files.into_iter().flat_map(of).collect()
+}
+
+/// Runs to the end and returns the checksums of what is saved.
+fn finish(mut trainer: Trainer<'_, AnyModel>, folder: &Path) -> (Ending, Vec<(String, String)>) {
+    let ending = trainer.run(&mut Quiet, &Stop::new()).expect("training works");
+    (ending, checksums(folder))
+}
+
+/// Asks training to stop once this many steps are done.
+struct StopAfter<'a>(usize, &'a Stop);
+
+impl Observer for StopAfter<'_> {
+    fn step(&mut self, _: &StepReport) -> Result<()> {
+        self.0 -= 1;
+        if self.0 == 0 {
+            self.1.request();
+        }
+        Ok(())
+    }
+}
+
+fn interrupt(mut trainer: Trainer<'_, AnyModel>, steps: usize) {
+    let stop = Stop::new();
+    let ending = trainer.run(&mut StopAfter(steps, &stop), &stop).expect("training works");
+    assert_eq!(ending, Ending::Interrupted, "after {steps} steps");
+}
+
+#[test]
+fn equal_seeds_give_equal_files_and_other_seeds_do_not() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    for (name, setting) in settings() {
+        let run = |setting: &Setting| {
+            let folder = folder();
+            finish(setting.start(&data, folder.path()), folder.path())
+        };
+        let first = run(&setting);
+        assert_eq!(first, run(&setting), "{name}");
+        let mut other = setting.clone();
+        other.training.seed += 1;
+        let other = run(&other);
+        for (a, b) in first.1.iter().zip(&other.1).filter(|(a, _)| !a.0.ends_with("config.toml")) {
+            assert_ne!(a, b, "{name}: another seed");
+        }
+    }
+}
+
+#[test]
+fn thread_counts_change_no_bit_of_a_checkpoint() {
+    let _alone = alone();
+    // Layers wide enough to be cut into parts.
+    let data = data(448);
+    let mut setting =
+        Setting { optimizer: OptimizerConfig { clip_norm: 30.0, ..Default::default() }, ..Default::default() };
+    setting.training.epochs = 2;
+    let before = elbo_kernels::threads();
+    let runs = [1, 2, 3].map(|threads| {
+        elbo_kernels::set_threads(threads);
+        let folder = folder();
+        finish(setting.start(&data, folder.path()), folder.path())
+    });
+    elbo_kernels::set_threads(before);
+    assert_eq!(runs[0], runs[1], "one thread and two");
+    assert_eq!(runs[0], runs[2], "one thread and three");
+}
+
+#[test]
+fn interrupted_runs_end_like_uninterrupted_ones() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    for (name, setting) in settings() {
+        let whole = folder();
+        let expected = finish(setting.start(&data, whole.path()), whole.path());
+        // The first step, the middle and the last step of an epoch, the first of the next, and the last of those that all settings take.
+        for steps in [1, 4, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 1, 3 * STEPS_PER_EPOCH - 1] {
+            let parts = folder();
+            interrupt(setting.start(&data, parts.path()), steps);
+            let found = finish(setting.resume(&data, parts.path()), parts.path());
+            assert_eq!(found, expected, "{name}, interrupted after {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn a_run_interrupted_again_and_again_ends_the_same() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    for (name, setting) in settings() {
+        let (whole, parts) = (folder(), folder());
+        let expected = finish(setting.start(&data, whole.path()), whole.path());
+        interrupt(setting.start(&data, parts.path()), 3);
+        for steps in [1, 5, 2, 7] {
+            interrupt(setting.resume(&data, parts.path()), steps);
+        }
+        assert_eq!(finish(setting.resume(&data, parts.path()), parts.path()), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_finished_run_with_more_epochs_continues_as_if_it_had_not_ended() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    // Half a cosine is left out: with other epochs it is another curve.
+    for (name, setting) in settings().into_iter().filter(|(_, s)| !matches!(s.schedule, Schedule::Cosine { .. })) {
+        let (whole, parts) = (folder(), folder());
+        let (ending, expected) = finish(setting.start(&data, whole.path()), whole.path());
+        let mut half = setting.clone();
+        half.training.epochs = EPOCHS / 2;
+        assert_eq!(finish(half.start(&data, parts.path()), parts.path()).0, Ending::Finished, "{name}");
+        assert_eq!(finish(setting.resume(&data, parts.path()), parts.path()), (ending, expected.clone()), "{name}");
+        // Resuming what has ended changes nothing.
+        assert_eq!(finish(setting.resume(&data, parts.path()), parts.path()), (ending, expected), "{name}");
+    }
+}
+
+#[test]
+fn settings_use_what_their_names_say() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    for (name, setting) in settings() {
+        let folder = folder();
+        let mut trainer = setting.start(&data, folder.path());
+        let ending = trainer.run(&mut Quiet, &Stop::new()).expect("training works");
+        let state = &trainer.state;
+        let early = name.contains("stops early");
+        assert_eq!(ending, if early { Ending::StoppedEarly } else { Ending::Finished }, "{name}");
+        // The first epoch improves on nothing; two more without improvement use up the patience.
+        let epochs = if early { 3 } else { EPOCHS };
+        assert_eq!((state.history.len(), state.stopped_early), (epochs, early), "{name}");
+        assert_eq!(state.step, epochs * STEPS_PER_EPOCH, "{name}");
+        assert!(state.history.iter().all(|epoch| epoch.validation.is_some()), "{name}");
+        let losses: Vec<f64> = state.history.iter().map(|epoch| epoch.train.recon).collect();
+        assert!(losses.is_sorted_by(|earlier, later| later < earlier), "{name} learns: {losses:?}");
+    }
+}
+
+/// What a run that must diverge reports: epoch, step, term and tensor.
+fn divergence(trainer: &mut Trainer<'_, AnyModel>) -> (usize, usize, String, Option<String>) {
+    match trainer.run(&mut Quiet, &Stop::new()) {
+        Err(Error::Diverged { epoch, step, term, value, tensor }) => {
+            assert!(!value.is_finite());
+            (epoch, step, term, tensor)
+        }
+        other => panic!("not a divergence: {other:?}"),
+    }
+}
+
+#[test]
+fn divergence_is_reported_and_leaves_the_checkpoints_of_before() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    let sane = small(ModelKind::Vae);
+    // From the second epoch on, the rate is a million.
+    let wild = Setting { schedule: Schedule::Step { epochs: 1.0, factor: 1e9 }, ..sane.clone() };
+    let one_epoch = Setting { training: TrainingConfig { epochs: 1, ..sane.training.clone() }, ..sane.clone() };
+    let (good, folder) = (folder(), folder());
+    let (_, expected) = finish(one_epoch.start(&data, good.path()), good.path());
+
+    let (epoch, step, term, _) = divergence(&mut wild.start(&data, folder.path()));
+    // The step at that rate ruins the weights, the one after it shows.
+    assert_eq!((epoch, step), (2, STEPS_PER_EPOCH + 2));
+    assert!(["recon", "kl", "loss", "gradient"].contains(&term.as_str()), "{term}");
+    assert_eq!(checksums(folder.path()), expected, "`last` and `best` are those of the first epoch");
+
+    let resumed = sane.resume(&data, folder.path());
+    assert_eq!((resumed.state.epoch, resumed.state.step), (2, STEPS_PER_EPOCH));
+    assert!(parameters::export(resumed.model()).iter().all(|t| t.values.iter().all(|v| v.is_finite())));
+    let best = Checkpoints::new(folder.path(), "").load("best", sane.init(1)).expect("`best` loads");
+    assert!(parameters::export(&best).iter().all(|t| t.values.iter().all(|v| v.is_finite())));
+    assert_eq!(finish(resumed, folder.path()).0, Ending::Finished, "a saner rate goes on from there");
+}
+
+#[test]
+fn a_rate_of_a_million_diverges_in_its_second_step_and_saves_nothing() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    let mut setting = small(ModelKind::Vae);
+    setting.optimizer.lr = 1e6;
+    let folder = folder();
+    let (epoch, step, ..) = divergence(&mut setting.start(&data, folder.path()));
+    assert_eq!((epoch, step), (1, 2));
+    assert!(atomic::open_dir(folder.path().join("last")).is_err());
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_named() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    for (kind, name) in [(ModelKind::Vae, "log_var.weight"), (ModelKind::Ae, "decoder.layers.1.bias")] {
+        let (setting, folder) = (small(kind), folder());
+        let mut weights = parameters::export(&setting.init(0));
+        weights.iter_mut().find(|tensor| tensor.name == name).expect("a parameter of the model").values[5] = f32::NAN;
+        let model = parameters::import(setting.init(0), weights);
+        let trainer = Trainer::new(model, &data, setting.optimizer.clone(), &Device::default());
+        let (epoch, step, term, tensor) = divergence(&mut setting.steer(trainer, folder.path()));
+        assert_eq!((epoch, step, tensor.as_deref()), (1, 1, Some(name)), "{term}");
+        assert!(atomic::open_dir(folder.path().join("last")).is_err());
+    }
+}
+
+/// Loss and gradient are finite, but float32 cannot hold the gradient's square: saved, the moments could not be read again.
+#[test]
+fn moments_that_overflow_are_a_divergence_too() {
+    let _alone = alone();
+    let data = data(TRAIN);
+    let mut setting = small(ModelKind::Vae);
+    setting.model = ModelConfig { likelihood: LikelihoodName::Gaussian, sigma: Some(1e-12), ..setting.model };
+    let folder = folder();
+    let (epoch, step, term, tensor) = divergence(&mut setting.start(&data, folder.path()));
+    assert_eq!((epoch, step, term.as_str()), (1, 1, "gradient"));
+    assert!(tensor.is_some());
+    assert!(atomic::open_dir(folder.path().join("last")).is_err());
+}
