@@ -9,7 +9,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, DispatchTensorKind, Flex, backend_extension};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::activation::Activation;
@@ -55,8 +55,9 @@ pub(crate) fn flex_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     tensor.storage_mut()
 }
 
+/// A tensor of zeros. From a `Vec<f32>`: `FlexTensor::empty` starts from bytes and copies them once more for alignment.
 fn new_like(shape: &[usize]) -> FlexTensor {
-    FlexTensor::empty(Shape::from(shape.to_vec()), DType::F32)
+    FlexTensor::from_data(TensorData::new(vec![0f32; shape.iter().product()], shape.to_vec()))
 }
 
 fn dims2(tensor: &FlexTensor) -> [usize; 2] {
