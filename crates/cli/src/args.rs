@@ -69,6 +69,8 @@ pub enum Command {
     Data(Data),
     /// The effective configuration of a recipe with changes.
     Config(Config),
+    /// Measure the speed of training steps.
+    Bench(Bench),
     /// Shell completions.
     Completions(Completions),
 }
@@ -325,6 +327,22 @@ pub struct Data {
 pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// mlp, mlp512, encode or decode.
+    #[arg(default_value = "mlp")]
+    pub workload: String,
+    /// About how long to measure.
+    #[arg(long, default_value_t = 8.0)]
+    pub seconds: f64,
+    /// 28 x 28 images: mnist, digits, or a path.
+    #[arg(long, default_value = "digits")]
+    pub data: String,
+    /// Also print the time of each part of a step.
+    #[arg(long)]
+    pub profile: bool,
 }
 
 #[derive(Debug, Args)]

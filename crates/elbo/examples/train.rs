@@ -1,21 +1,24 @@
-//! Trains a variational autoencoder on the built-in digits and prints the loss of each epoch.
+//! Trains a variational autoencoder in memory, prints the loss of each epoch and writes a picture of samples.
 //!
-//! `cargo run --release --example train [mnist]`
+//! `cargo run --release --example train [digits|mnist|fashion-mnist] [EPOCHS]`
 
-use burn::tensor::Device;
 use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
+use elbo::generation;
 use elbo::models::Vae;
 use elbo::networks::MlpConfig;
+use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+use elbo::run::atomic;
 use elbo::training::{EpochEnd, Observer, OptimizerConfig, Stop, Trainer};
 
+/// Told of every step and epoch; the library itself prints nothing.
 struct Print;
 
 impl Observer for Print {
     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
         let train = end.record.train;
         println!(
-            "epoch {}: recon {:.2} + kl {:.2} nats, {:.0} images/s",
+            "epoch {}: recon {:.2} + kl {:.2} nats per image, {:.0} images/s",
             end.record.epoch, train.recon, train.kl, end.images_per_s
         );
         Ok(())
@@ -23,14 +26,24 @@ impl Observer for Print {
 }
 
 fn main() -> elbo::Result<()> {
-    let source = std::env::args().nth(1).unwrap_or_else(|| "digits".into());
+    let mut arguments = std::env::args().skip(1);
+    let source = arguments.next().unwrap_or_else(|| "digits".into());
+    let epochs = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(3);
+
     let config = DataConfig { source, validation: Validation::Test, ..Default::default() };
     let data = data::open(&config, 0, &mut |_| {})?;
-    let device = Device::default();
-    let vae = Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+    let shape = data.train.source().shape();
+    let device = elbo::device::choose("cpu")?;
+    let vae = Vae::init(shape.numel(), 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
-    trainer.config.epochs = 3;
+    trainer.config.epochs = epochs;
     trainer.run(&mut Print, &Stop::new())?;
-    println!("{:#?}", trainer.state.history.last());
+
+    let samples = generation::sample(&trainer.into_model(), shape, 64, 1.0, 0, &device);
+    let images = ImageBatch::new(&samples.pixels, shape.channels, shape.height, shape.width)?;
+    let picture = image_grid::image_grid(images, GridLayout::default())?;
+    atomic::write_file("samples.png", &image_grid::png(&picture)?)?;
+    println!("64 samples in samples.png");
     Ok(())
 }

@@ -23,6 +23,13 @@ pub fn names() -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`Error::Config`] for a name this build does not have, saying which feature brings it.
+///
+/// ```
+/// let device = elbo::device::choose("cpu")?;
+/// let error = elbo::device::choose("tpu").unwrap_err();
+/// assert!(error.to_string().contains("found `tpu`"));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn choose(name: &str) -> Result<Device> {
     let (kind, index) = name.split_once(':').map_or((name, None), |(kind, index)| (kind, Some(index)));
     let index: Option<usize> = match index.map(str::parse) {
@@ -46,6 +53,11 @@ pub fn choose(name: &str) -> Result<Device> {
 }
 
 /// Sets how many threads computations on the CPU use, at least 1. It changes speed, never a result.
+///
+/// ```
+/// elbo::device::set_threads(1);
+/// assert_eq!(elbo::device::threads(), 1);
+/// ```
 pub fn set_threads(threads: usize) {
     elbo_kernels::set_threads(threads);
 }

@@ -3,6 +3,15 @@
 //! Every variant carries the place (file, key, tensor, byte), what was expected, what was found and what to do about
 //! it, as named fields: callers match on them and never parse text. Nothing here is printed by the library; the
 //! command turns [`Error::kind`] into its exit code and the fields into its message.
+//!
+//! ```
+//! use elbo::ErrorKind;
+//! use elbo::recipe::Layers;
+//!
+//! let error = Layers::from_recipe("mnist-bc").unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::Usage);
+//! assert_eq!(error.help(), "did you mean `mnist-bce`?");
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};

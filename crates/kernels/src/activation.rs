@@ -32,6 +32,15 @@ impl Activation {
     }
 
     /// The plain Burn form: reference in tests, and what runs on devices without fused operations.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use elbo_kernels::Activation;
+    ///
+    /// let x = Tensor::<1>::from_data([-2.0, 3.0], &Device::default());
+    /// let y = Activation::Relu.reference(x);
+    /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [0.0, 3.0]);
+    /// ```
     pub fn reference<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::None => x,

@@ -88,6 +88,20 @@ pub struct Updated {
 ///
 /// # Panics
 /// If the lengths differ.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{AdamStep, adam};
+///
+/// let device = Device::default();
+/// let tensor = |value: f32| Tensor::<1>::from_data([value], &device);
+/// let step = AdamStep {
+///     lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, l2: 0.0, decay: 0.0, gradient_scale: 1.0, time: 1,
+/// };
+/// let updated = adam(tensor(1.0), tensor(-25.0), tensor(0.0), tensor(0.0), &step);
+/// // Adam's first step has the length of the learning rate, whatever the gradient's.
+/// assert!((updated.weight.into_scalar::<f32>() - 1.1).abs() < 1e-6 && updated.finite);
+/// ```
 pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
     let dims = weight.dims();
     assert!(
@@ -153,6 +167,13 @@ simd::multiversion! {
 ///
 /// # Shapes
 /// - `gradient`: `[n]`
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+///
+/// let gradient = Tensor::<1>::from_data([3.0, 4.0], &Device::default());
+/// assert_eq!(elbo_kernels::sum_of_squares(gradient), 25.0);
+/// ```
 pub fn sum_of_squares(gradient: Tensor<1>) -> f64 {
     if !is_fused(&gradient) {
         return f64::from(gradient.square().sum().into_scalar::<f32>());

@@ -6,6 +6,19 @@
 //!
 //! This crate knows no model. It decides one thing for all of them: work is cut by shape alone, never by the number of threads, so a result is the same
 //! to the last bit on one thread and on sixteen.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use elbo_kernels::{Activation, linear, reference};
+//!
+//! let device = Device::default();
+//! let x = Tensor::<2>::from_data([[1.0, -2.0]], &device);
+//! let weight = Tensor::<2>::from_data([[3.0, 1.0]], &device);
+//! let bias = Tensor::<1>::from_data([0.5], &device);
+//! let fused = linear(x.clone(), weight.clone(), bias.clone(), Activation::Tanh);
+//! let plain = reference::linear(x, weight, bias, Activation::Tanh);
+//! assert!((fused - plain).abs().into_scalar::<f32>() < 1e-6);
+//! ```
 
 mod activation;
 mod adam;

@@ -94,7 +94,7 @@ impl Cut {
 
     fn part(&self, index: usize) -> (Range<usize>, Range<usize>) {
         if self.by_columns {
-            (0..self.rows, pool::part_range(self.cols, self.parts, index, 16))
+            (0..self.rows, pool::part_range(self.cols, self.parts, index, 64))
         } else {
             (pool::part_range(self.rows, self.parts, index, 16), 0..self.cols)
         }

@@ -76,6 +76,11 @@ fn pool() -> &'static Pool {
 }
 
 /// Sets how many threads parallel regions use, the caller included; at least 1. It changes speed, never a result.
+///
+/// ```
+/// elbo_kernels::set_threads(1);
+/// assert_eq!(elbo_kernels::threads(), 1);
+/// ```
 pub fn set_threads(threads: usize) {
     pool().threads.store(threads.max(1), Relaxed);
 }
@@ -89,6 +94,16 @@ pub fn threads() -> usize {
 ///
 /// # Panics
 /// With a part's own message if a part panics, after the other parts have finished.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+///
+/// let sum = AtomicUsize::new(0);
+/// elbo_kernels::parallel(10, |part| {
+///     sum.fetch_add(part, Relaxed);
+/// });
+/// assert_eq!(sum.into_inner(), 45);
+/// ```
 pub fn run(parts: usize, part: impl Fn(usize) + Sync) {
     let pool = pool();
     if parts <= 1 || pool.threads.load(Relaxed) == 1 {

@@ -1,4 +1,14 @@
 //! Plain Burn twins of the fused operations: the reference in tests, and what runs on every device but Flex.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use elbo_kernels::{gaussian_kl, reference};
+//!
+//! let device = Device::default();
+//! let (mean, log_var) = (Tensor::<2>::from_data([[0.3]], &device), Tensor::<2>::from_data([[-1.0]], &device));
+//! let difference = gaussian_kl(mean.clone(), log_var.clone()) - reference::gaussian_kl(mean, log_var);
+//! assert!(difference.into_scalar::<f32>().abs() < 1e-6);
+//! ```
 
 use burn::tensor::{Tensor, activation};
 

@@ -53,6 +53,16 @@ pub enum Level {
 }
 
 /// The best [`Level`] of this processor; `ELBO_SIMD=baseline|avx2` lowers it, for tests and for comparing.
+///
+/// ```
+/// use elbo_kernels::simd::{Level, level};
+///
+/// match level() {
+///     Level::Avx512 => println!("16 numbers at a time"),
+///     Level::Avx2 => println!("8 numbers at a time"),
+///     _ => println!("what the build target guarantees"),
+/// }
+/// ```
 pub fn level() -> Level {
     static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
     *LEVEL.get_or_init(|| {

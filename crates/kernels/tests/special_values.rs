@@ -167,7 +167,7 @@ fn views_give_the_same_bits_as_contiguous_tensors() {
         let view = of(i);
         // A bias cut out of a longer one.
         let bias =
-            i.map_or(bias.clone(), |_| Tensor::cat(vec![bias.clone(), bias.clone()], 0).slice([latent..2 * latent]));
+            i.map_or(bias.clone(), |_| Tensor::cat(vec![bias.clone(), bias.clone()], 0).narrow(0, latent, latent));
         [
             values(linear(view(&x), view(&weight), bias, Activation::Gelu)),
             values(bernoulli_nll(view(&x), view(&target))),
@@ -226,7 +226,7 @@ fn a_step_in_place_leaves_what_others_hold_alone() {
 #[test]
 fn a_step_on_views_takes_their_elements_and_nothing_around_them() {
     let inner = |seed| wave(seed, 40);
-    let cut = |values: Vec<f32>| vector([vec![7.0; 5], values, vec![9.0; 3]].concat()).slice([5..45]);
+    let cut = |values: Vec<f32>| vector([vec![7.0; 5], values, vec![9.0; 3]].concat()).narrow(0, 5, 40);
     let step = |make: &dyn Fn(Vec<f32>) -> Tensor<1>| {
         let v = inner(4).iter().map(|v| v.abs()).collect();
         let updated = adam(make(inner(1)), make(inner(2)), make(inner(3)), make(v), &STEP);

@@ -1,5 +1,6 @@
 //! One file a group of commands; each takes its flags, calls the library and says what came of it.
 
+mod bench;
 mod compare;
 mod data;
 mod encode;
@@ -29,6 +30,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Recipes(args) => recipes::recipes(&args, context)?,
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,
+        Command::Bench(args) => bench::bench(&args, device, context)?,
         Command::Completions(args) => completions(&args),
     }
     Ok(0)

@@ -11,6 +11,19 @@ use super::split::Subset;
 ///
 /// # Panics
 /// If a place is not below the split's length.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::{ImageShape, InMemory, Subset, batch::batch};
+///
+/// let pixels = vec![0, 51, 102, 255]; // two images of two pixels
+/// let source = InMemory::new("tiny", ImageShape::grey(1, 2), pixels, None, vec![], "made by hand");
+/// let split = Subset::all(Arc::new(source));
+/// let x = batch(&split, &[1, 0], &elbo::device::choose("cpu")?);
+/// assert_eq!(x.into_data().to_vec::<f32>().unwrap(), [0.4, 1.0, 0.0, 0.2]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn batch(split: &Subset, chosen: &[u32], device: &Device) -> Tensor<2> {
     let source = split.source();
     let width = source.shape().numel();

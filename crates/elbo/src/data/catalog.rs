@@ -13,6 +13,13 @@ use super::sprites::Sprites;
 use crate::error::{Error, Result};
 
 /// The `[data]` table of a recipe.
+///
+/// ```
+/// use elbo::data::{DataConfig, Validation};
+///
+/// let config: DataConfig = toml::from_str("source = 'mnist'\nvalidation = 'test'").unwrap();
+/// assert_eq!((config.source.as_str(), config.validation), ("mnist", Validation::Test));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {

@@ -60,6 +60,20 @@ pub struct IdxLabels {
 /// # Errors
 /// [`Error::Data`] if the file is not a regular file, is something else than IDX images, or holds fewer or more bytes
 /// than its header declares; [`Error::Io`] if it cannot be opened or read.
+///
+/// ```
+/// use elbo::data::idx;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("images"); // two images of 1 x 3
+/// std::fs::write(&path, [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3][..], &[9; 6]].concat()).unwrap();
+/// let images = idx::read_images(&path)?;
+/// assert_eq!((images.count, images.height, images.width), (2, 1, 3));
+///
+/// std::fs::write(&path, [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 9]).unwrap();
+/// println!("{}", idx::read_images(&path).unwrap_err()); // says how many bytes are missing
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn read_images(path: impl AsRef<Path>) -> Result<IdxImages> {
     let Idx { dims: [count, height, width], bytes, sha256 } = read(path.as_ref(), Kind::Images)?;
     Ok(IdxImages { count, height, width, pixels: bytes, sha256 })
@@ -69,6 +83,16 @@ pub fn read_images(path: impl AsRef<Path>) -> Result<IdxImages> {
 ///
 /// # Errors
 /// As [`read_images`].
+///
+/// ```
+/// use elbo::data::idx;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("labels");
+/// std::fs::write(&path, [0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]).unwrap();
+/// assert_eq!(idx::read_labels(&path)?.labels, [7, 2, 1]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn read_labels(path: impl AsRef<Path>) -> Result<IdxLabels> {
     let Idx { bytes, sha256, .. } = read(path.as_ref(), Kind::Labels)?;
     Ok(IdxLabels { labels: bytes, sha256 })

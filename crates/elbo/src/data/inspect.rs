@@ -101,6 +101,18 @@ impl Finding {
 }
 
 /// Looks at the images and labels of a data set.
+///
+/// ```
+/// use elbo::data::{self, DataConfig};
+///
+/// let splits = data::open(&DataConfig { count: 100, ..Default::default() }, 0, &mut |_| {})?;
+/// let report = data::inspect(&splits);
+/// assert_eq!((report.shape, report.range), ([1, 28, 28], [0.0, 1.0]));
+/// for finding in &report.findings {
+///     println!("{:?}: {}: {}", finding.severity, finding.message, finding.help);
+/// }
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn inspect(splits: &Splits) -> DataReport {
     let source = splits.train.source();
     let shape = source.shape();

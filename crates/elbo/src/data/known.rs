@@ -50,6 +50,13 @@ pub fn known_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The candidate that `name` was probably meant to be, if one is close.
+///
+/// ```
+/// use elbo::data::known::{did_you_mean, known_names};
+///
+/// assert_eq!(did_you_mean("mnsit", known_names()), Some("mnist"));
+/// assert_eq!(did_you_mean("imagenet", known_names()), None);
+/// ```
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate));
@@ -67,6 +74,15 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
 /// # Errors
 /// [`Error::Config`] for a name that is not known, [`Error::Data`] if the files are not found or are not those of the
 /// set, [`Error::Download`] if they cannot be fetched.
+///
+/// ```
+/// use elbo::ErrorKind;
+/// use elbo::data::known::{self, Network};
+///
+/// // Not a known name: the error lists those that are.
+/// let error = known::load("mnsit", None, Network::Offline).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Usage);
+/// ```
 pub fn load(name: &str, folder: Option<&Path>, network: Network) -> Result<(InMemory, InMemory)> {
     load_observed(name, folder, network, &mut |_| {})
 }
@@ -94,6 +110,17 @@ pub fn load_observed(
 ///
 /// # Errors
 /// [`Error::Data`] if a file is missing, damaged, or does not fit the others.
+///
+/// ```
+/// use elbo::data::{Source, known};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("train-images-idx3-ubyte"); // two images of 1 x 3
+/// std::fs::write(&path, [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3][..], &[9; 6]].concat()).unwrap();
+/// let (images, test) = known::open_idx(&path)?;
+/// assert_eq!((images.len(), images.shape().to_string().as_str(), test.is_none()), (2, "1 x 1 x 3", true));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn open_idx(path: &Path) -> Result<(InMemory, Option<InMemory>)> {
     if !path.is_dir() {
         return open_single(path).map(|images| (images, None));

@@ -1,4 +1,16 @@
 //! Data sets: where images come from, how they are split, and how they become batches.
+//!
+//! ```
+//! use elbo::data::{self, DataConfig, Validation};
+//!
+//! let config = DataConfig { count: 120, validation: Validation::Count(20), ..Default::default() };
+//! let splits = data::open(&config, 0, &mut |_| {})?;
+//! assert_eq!((splits.train.len(), splits.test.len()), (100, 20));
+//!
+//! let x = data::batch::batch(&splits.train, &[0, 1, 2], &elbo::device::choose("cpu")?);
+//! assert_eq!(x.dims(), [3, 28 * 28]);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 pub mod batch;
 mod catalog;

@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 /// The shape of one image.
+///
+/// ```
+/// use elbo::data::ImageShape;
+///
+/// let shape = ImageShape { channels: 3, height: 32, width: 32 };
+/// assert_eq!((shape.numel(), shape.to_string().as_str()), (3072, "3 x 32 x 32"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageShape {
     /// Colour channels: 1 for grey, 3 for RGB.
@@ -36,6 +43,33 @@ impl std::fmt::Display for ImageShape {
 /// Pixels are bytes, channel first (`[channels, height, width]`), and stay bytes until they enter a batch; there they
 /// become `byte / 255`. A source is a pure function of its index, so reading in any order or from several threads gives
 /// the same bytes.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::{ImageShape, Source, Subset};
+///
+/// /// Image `i` of eight is a bar `i` pixels long.
+/// struct Bars;
+///
+/// impl Source for Bars {
+///     fn name(&self) -> &str { "bars" }
+///     fn len(&self) -> usize { 8 }
+///     fn shape(&self) -> ImageShape { ImageShape::grey(1, 8) }
+///     fn read(&self, index: usize, pixels: &mut [u8]) {
+///         pixels.fill(0);
+///         pixels[..index].fill(255);
+///     }
+///     fn label(&self, _: usize) -> Option<u32> { None }
+///     fn label_names(&self) -> &[String] { &[] }
+///     fn fingerprint(&self) -> &str { "bars, version 1" }
+/// }
+///
+/// let all = Subset::all(Arc::new(Bars));
+/// let mut pixels = [0; 8];
+/// all.read(3, &mut pixels);
+/// assert_eq!(pixels, [255, 255, 255, 0, 0, 0, 0, 0]);
+/// ```
 pub trait Source: Send + Sync {
     /// Short name for logs and reports, for example `mnist`.
     fn name(&self) -> &str;
@@ -84,6 +118,15 @@ pub trait Source: Send + Sync {
 }
 
 /// A [`Source`] whose pixels lie in memory.
+///
+/// ```
+/// use elbo::data::{ImageShape, InMemory, Source};
+///
+/// let pixels = vec![7; 3 * 4]; // three images of 2 x 2
+/// let names = vec!["cat".to_owned(), "dog".to_owned()];
+/// let source = InMemory::new("pets", ImageShape::grey(2, 2), pixels, Some(vec![0, 1, 1]), names, "2026-11-21");
+/// assert_eq!((source.len(), source.label(2)), (3, Some(1)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct InMemory {
     name: String,

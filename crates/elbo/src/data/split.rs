@@ -17,6 +17,16 @@ use crate::data::source::Source;
 use crate::error::{Error, Result};
 
 /// Some of the images of a [`Source`], in increasing order of their index there.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::{Subset, digits};
+///
+/// let all = Subset::all(Arc::new(digits::generate(0, 30)));
+/// let odd = Subset::new(Arc::clone(all.source()), [1, 3, 5]);
+/// assert_eq!((odd.len(), odd.label(2)), (3, all.label(5)));
+/// ```
 #[derive(Clone)]
 pub struct Subset {
     source: Arc<dyn Source>,
@@ -187,6 +197,18 @@ impl Visitor<'_> for ValidationVisitor {
 ///
 /// # Errors
 /// [`Error::Config`] if `train` is empty, the two differ in shape, or the validation part would take every image.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::split::{Validation, split_with_test};
+/// use elbo::data::digits;
+///
+/// let (train, test) = (digits::generate(0, 50), digits::generate(1, 10));
+/// let splits = split_with_test(Arc::new(train), Arc::new(test), Validation::Fraction(0.1), 0)?;
+/// assert_eq!((splits.train.len(), splits.validation.unwrap().len(), splits.test.len()), (45, 5, 10));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn split_with_test(
     train: Arc<dyn Source>,
     test: Arc<dyn Source>,
@@ -207,6 +229,17 @@ pub fn split_with_test(
 ///
 /// # Errors
 /// [`Error::Config`] if `source` is empty, `test` is not in `[0, 1)`, or nothing would remain to train on.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::split::{Validation, split_single};
+/// use elbo::data::digits;
+///
+/// let splits = split_single(Arc::new(digits::generate(0, 50)), 0.2, Validation::Count(5), 0)?;
+/// assert_eq!((splits.train.len(), splits.validation.unwrap().len(), splits.test.len()), (35, 5, 10));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn split_single(source: Arc<dyn Source>, test: f64, validation: Validation, seed: u64) -> Result<Splits> {
     if !(0.0..1.0).contains(&test) {
         let help = "set the share of images held back for testing, for example `data.test = 0.1`";

@@ -5,6 +5,19 @@ use burn::tensor::Tensor;
 /// `N(mean, diag(e^log_var))`, one for each example of a batch.
 ///
 /// Log *variance*, as in Kingma & Welling's code; some toolkits store log sigma under similar names.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::distributions::DiagonalGaussian;
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let mean = Tensor::<2>::from_data([[0.0, 2.0]], &device);
+/// let q = DiagonalGaussian { mean, log_var: Tensor::zeros([1, 2], &device) };
+/// assert_eq!(q.kl_to_standard_normal().into_data().to_vec::<f32>().unwrap(), [0.0, 2.0]);
+/// let z = q.sample(Tensor::<2>::from_data([[1.0, -1.0]], &device));
+/// assert_eq!(z.into_data().to_vec::<f32>().unwrap(), [1.0, 1.0]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct DiagonalGaussian {
     /// `[batch, latent]`.

@@ -12,6 +12,19 @@ use crate::error::{Error, Result};
 /// | `bernoulli` | `-x log s - (1 - x) log(1 - s)`, `s = sigmoid(logit)` | none for binary x; for grey x in (0, 1) it is the tutorials' cross-entropy, not a normalised density |
 /// | `gaussian` | `(x - s)^2 / (2 sigma^2) + log sigma + log(2 pi) / 2` | included, so values with different sigma compare |
 /// | `sse` | `(x - s)^2` | none: equals `gaussian` with `sigma^2 = 1/2` up to `d log(pi) / 2`; the tutorials' choice, not a log-likelihood |
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::distributions::Likelihood;
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let logits = Tensor::<2>::zeros([1, 784], &device); // a mean of 0.5 everywhere
+/// let x = Tensor::<2>::ones([1, 784], &device);
+/// let nll = |likelihood: Likelihood| likelihood.nll(logits.clone(), x.clone()).into_scalar::<f32>();
+/// assert!((nll(Likelihood::Bernoulli) - 784.0 * 2f32.ln()).abs() < 1e-3);
+/// assert_eq!(nll(Likelihood::Sse), 784.0 * 0.25);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Likelihood {

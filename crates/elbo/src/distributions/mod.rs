@@ -1,4 +1,16 @@
 //! Distributions of the latent code and of the data, everything in nats.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use elbo::distributions::{DiagonalGaussian, Likelihood};
+//!
+//! let device = elbo::device::choose("cpu")?;
+//! let (mean, log_var) = (Tensor::zeros([5, 2], &device), Tensor::zeros([5, 2], &device));
+//! let posterior = DiagonalGaussian { mean, log_var };
+//! assert_eq!(posterior.kl_to_standard_normal().dims(), [5, 2]);
+//! assert_eq!(Likelihood::Bernoulli.unit(), "nats per example");
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod gaussian;
 mod likelihood;

@@ -24,6 +24,24 @@ pub struct Codes {
 }
 
 /// Encodes a split.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// use elbo::evaluation::encode;
+///
+/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let codes = encode(&vae, &data.test, &device);
+/// for (code, label) in codes.mean.chunks(codes.latent).zip(codes.labels.unwrap()).take(3) {
+///     println!("a {label} lies at {code:?}");
+/// }
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Codes {
     let (mut mean, mut log_var) = (Vec::new(), Vec::new());
     let places: Vec<u32> = (0..split.len() as u32).collect();

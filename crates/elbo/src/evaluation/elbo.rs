@@ -46,6 +46,25 @@ pub struct Evaluation {
 ///
 /// # Panics
 /// If the split is empty or its images do not fit the model.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// use elbo::evaluation::evaluate;
+/// use elbo::models::ObjectiveConfig;
+///
+/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let beta4 = ObjectiveConfig { beta: 4.0, ..Default::default() };
+/// let terms = evaluate(&vae, &data.test, beta4.target(), 0, &device).terms();
+/// assert!((terms.loss - (terms.recon + 4.0 * terms.kl)).abs() < 1e-9);
+/// assert_eq!(terms.elbo(), -(terms.recon + terms.kl));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u64, device: &Device) -> Evaluation {
     assert!(!split.is_empty(), "an empty split has no mean");
     let mut evaluation = Evaluation {

@@ -1,13 +1,37 @@
 //! A run from configuration to report: what the `elbo` command does, as a library.
 //!
 //! [`Experiment`] trains in a run directory; [`Trained`] is a saved run, loaded to look at, sample from or measure.
+//!
+//! ```
+//! use elbo::experiment::{Experiment, Trained};
+//! use elbo::generation;
+//! use elbo::recipe::Layers;
+//! use elbo::training::{Quiet, Stop};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! let mut layers = Layers::from_recipe("digits")?;
+//! for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]", "model.latent=2"] {
+//!     layers.set(setting)?;
+//! }
+//! let (path, device) = (folder.path().join("run"), elbo::device::choose("cpu")?);
+//! let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+//! experiment.train(&mut Quiet, &Stop::new())?;
+//! assert!(path.join("report.html").is_file());
+//!
+//! let run = Trained::load(&path, None, &device)?;
+//! let samples = generation::sample(&run.model, run.shape, 16, 1.0, 0, &run.device);
+//! assert_eq!(samples.len(), 16);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
+mod benchmark;
 mod memory;
 mod pages;
 mod recorder;
 mod session;
 mod trained;
 
+pub use benchmark::{Measured, Workload, bench};
 pub use memory::peak_memory_mb;
 pub use pages::{compare, write_report};
 pub use session::{Experiment, Finished};

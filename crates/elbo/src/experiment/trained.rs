@@ -14,14 +14,27 @@ use crate::training::{Checkpoints, TrainState};
 
 /// A trained model with the configuration and facts of its run.
 ///
-/// ```no_run
-/// use elbo::experiment::Trained;
+/// ```
+/// use elbo::experiment::{Experiment, Trained};
 /// use elbo::generation;
+/// # use elbo::recipe::Layers;
+/// # use elbo::training::{Quiet, Stop};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut layers = Layers::from_recipe("digits")?;
+/// # for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]"] {
+/// #     layers.set(setting)?;
+/// # }
+/// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
+/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # experiment.train(&mut Quiet, &Stop::new())?;
 ///
-/// let run = Trained::load("runs/digits-001", None, &elbo::device::choose("cpu")?)?;
+/// let run = Trained::load(&path, None, &device)?; // a folder that `elbo train` made
 /// let codes = vec![0.0; run.config.model.latent];
 /// let pictures = generation::decode(&run.model, run.shape, &codes, &run.device);
 /// assert_eq!(pictures.len(), 1);
+///
+/// let data = run.open_data(None)?; // the very data it was trained on, or an error
+/// assert_eq!(data.test.len(), run.info.data.test);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug)]

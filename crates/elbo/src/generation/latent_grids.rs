@@ -13,6 +13,13 @@ use crate::models::Model;
 /// # Shapes
 /// - `base`, `reach`: `[latent]`
 /// - returns: `[dims.len() * steps, latent]`
+///
+/// ```
+/// use elbo::generation::traversal_codes;
+///
+/// let codes = traversal_codes(&[0.0, 5.0], &[3.0, 3.0], &[0], 3); // along dimension 0
+/// assert_eq!(codes, [-3.0, 5.0, 0.0, 5.0, 3.0, 5.0]);
+/// ```
 pub fn traversal_codes(base: &[f32], reach: &[f32], dims: &[usize], steps: usize) -> Vec<f32> {
     let mut codes = Vec::with_capacity(dims.len() * steps * base.len());
     for &dim in dims {
@@ -26,6 +33,20 @@ pub fn traversal_codes(base: &[f32], reach: &[f32], dims: &[usize], steps: usize
 }
 
 /// Decodes [`traversal_codes`].
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::traverse;
+///
+/// let rows = traverse(&vae, ImageShape::grey(28, 28), &[0.0, 0.0], &[3.0, 3.0], &[0, 1], 11, &device);
+/// assert_eq!(rows.len(), 2 * 11);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn traverse(
     model: &dyn Model,
     shape: ImageShape,
@@ -52,6 +73,15 @@ pub enum Path {
 /// # Shapes
 /// - `a`, `b`: `[latent]`
 /// - returns: `[steps, latent]`
+///
+/// ```
+/// use elbo::generation::{Path, interpolation_codes};
+///
+/// let line = interpolation_codes(&[2.0, 0.0], &[0.0, 2.0], 3, Path::Linear);
+/// assert_eq!(line[2..4], [1.0, 1.0]);
+/// let circle = interpolation_codes(&[2.0, 0.0], &[0.0, 2.0], 3, Path::Spherical);
+/// assert!((circle[2].hypot(circle[3]) - 2.0).abs() < 1e-6);
+/// ```
 pub fn interpolation_codes(a: &[f32], b: &[f32], steps: usize, path: Path) -> Vec<f32> {
     let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
     let (length_a, length_b) = (norm(a), norm(b));
@@ -76,6 +106,20 @@ pub fn interpolation_codes(a: &[f32], b: &[f32], steps: usize, path: Path) -> Ve
 }
 
 /// Decodes [`interpolation_codes`].
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::{Path, interpolate};
+///
+/// let walk = interpolate(&vae, ImageShape::grey(28, 28), &[2.0, 0.0], &[0.0, 2.0], 12, Path::Spherical, &device);
+/// assert_eq!(walk.len(), 12);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn interpolate(
     model: &dyn Model,
     shape: ImageShape,
@@ -93,6 +137,19 @@ pub fn interpolate(
 ///
 /// # Panics
 /// If the code has not two dimensions.
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::manifold_linear;
+///
+/// assert_eq!(manifold_linear(&vae, ImageShape::grey(28, 28), 2.0, 20, &device).len(), 400);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn manifold_linear(model: &dyn Model, shape: ImageShape, reach: f32, size: usize, device: &Device) -> Pictures {
     let ticks: Vec<f32> = (0..size).map(|i| fraction(i, size, -reach, reach)).collect();
     manifold(model, shape, &ticks, device)
@@ -102,6 +159,19 @@ pub fn manifold_linear(model: &dyn Model, shape: ImageShape, reach: f32, size: u
 ///
 /// # Panics
 /// If the code has not two dimensions.
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::manifold_quantiles;
+///
+/// assert_eq!(manifold_quantiles(&vae, ImageShape::grey(28, 28), 0.05, 15, &device).len(), 225);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn manifold_quantiles(model: &dyn Model, shape: ImageShape, tail: f64, size: usize, device: &Device) -> Pictures {
     let tail = tail as f32;
     let ticks: Vec<f32> =

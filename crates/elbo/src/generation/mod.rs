@@ -1,4 +1,21 @@
 //! Pictures from codes: samples, reconstructions, traversals, interpolations, manifolds.
+//!
+//! ```
+//! # use elbo::data::ImageShape;
+//! # use elbo::distributions::Likelihood;
+//! # use elbo::models::Vae;
+//! # use elbo::networks::MlpConfig;
+//! # let device = elbo::device::choose("cpu")?;
+//! # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+//! use elbo::generation;
+//! use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+//!
+//! let pictures = generation::sample(&vae, ImageShape::grey(28, 28), 64, 1.0, 0, &device);
+//! let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, 1, 28, 28)?, GridLayout::default())?;
+//! let png = image_grid::png(&grid)?; // bytes of a file
+//! assert_eq!((pictures.len(), &png[1..4]), (64, b"PNG".as_slice()));
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod latent_grids;
 mod pictures;

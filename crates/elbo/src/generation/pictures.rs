@@ -37,6 +37,22 @@ impl Pictures {
 ///
 /// # Panics
 /// If `codes` is not a whole number of codes, or `shape` is not the model's.
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::decode;
+///
+/// let codes = [0.0, 0.0, 1.5, -0.5]; // two of them
+/// let pictures = decode(&vae, ImageShape::grey(28, 28), &codes, &device);
+/// assert_eq!(pictures.len(), 2);
+/// assert!(pictures.pixels.iter().all(|value| (0.0..=1.0).contains(value)));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn decode(model: &dyn Model, shape: ImageShape, codes: &[f32], device: &Device) -> Pictures {
     let latent = model.latent();
     assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
@@ -50,6 +66,13 @@ pub fn decode(model: &dyn Model, shape: ImageShape, codes: &[f32], device: &Devi
 }
 
 /// `count` codes from N(0, `temperature`^2 I), drawn from `seed`. `[count, latent]`.
+///
+/// ```
+/// use elbo::generation::sample_codes;
+///
+/// assert_eq!(sample_codes(2, 3, 1.0, 0).len(), 6);
+/// assert_eq!(sample_codes(2, 3, 0.0, 0), [0.0; 6]);
+/// ```
 pub fn sample_codes(latent: usize, count: usize, temperature: f64, seed: u64) -> Vec<f32> {
     let mut codes = Draws::new(seed, Purpose::Prior, 0, 0).normals(count * latent);
     codes.iter_mut().for_each(|z| *z *= temperature as f32);
@@ -57,6 +80,20 @@ pub fn sample_codes(latent: usize, count: usize, temperature: f64, seed: u64) ->
 }
 
 /// `count` images decoded from [`sample_codes`].
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::sample;
+///
+/// let shape = ImageShape::grey(28, 28);
+/// assert_eq!(sample(&vae, shape, 16, 0.8, 5, &device), sample(&vae, shape, 16, 0.8, 5, &device));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn sample(
     model: &dyn Model,
     shape: ImageShape,
@@ -74,6 +111,24 @@ pub fn originals(split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
 }
 
 /// Decodes the posterior means of the images at places `chosen`.
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use std::sync::Arc;
+///
+/// use elbo::data::{Subset, digits};
+/// use elbo::generation::{originals, reconstruct};
+///
+/// let split = Subset::all(Arc::new(digits::generate(0, 20)));
+/// let (before, after) = (originals(&split, &[3, 7], &device), reconstruct(&vae, &split, &[3, 7], &device));
+/// assert_eq!((before.len(), after.len()), (2, 2));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn reconstruct(model: &dyn Model, split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
     let shape = split.source().shape();
     let mut pixels = Vec::with_capacity(chosen.len() * shape.numel());

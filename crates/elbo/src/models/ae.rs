@@ -32,6 +32,19 @@ pub struct Ae {
 
 impl Ae {
     /// A model with PyTorch's initial weights, drawn from `seed`.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use elbo::distributions::Likelihood;
+    /// use elbo::models::{Ae, Model};
+    /// use elbo::networks::MlpConfig;
+    ///
+    /// let device = elbo::device::choose("cpu")?;
+    /// let ae = Ae::init(784, 2, &MlpConfig::default(), Likelihood::Sse, 0, &device);
+    /// let code = ae.encode(Tensor::zeros([8, 784], &device));
+    /// assert_eq!((code.mean.dims(), code.log_var.is_none()), ([8, 2], true));
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
     pub fn init(
         input: usize,
         latent: usize,

@@ -32,6 +32,18 @@ pub enum LikelihoodName {
 }
 
 /// The `[model]` table of a recipe.
+///
+/// ```
+/// use elbo::models::{ModelConfig, ModelKind};
+/// use elbo::networks::MlpConfig;
+///
+/// let config: ModelConfig = toml::from_str("kind = 'ae'\nlatent = 2\nlikelihood = 'sse'").unwrap();
+/// assert_eq!(config.kind, ModelKind::Ae);
+/// assert_eq!(config.parameters(&MlpConfig { hidden: vec![256], ..Default::default() }, 784), 403_730);
+///
+/// let error = ModelConfig { latent: 0, ..config }.check(&MlpConfig::default(), 784).unwrap_err();
+/// assert!(error.to_string().contains("model.latent"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {

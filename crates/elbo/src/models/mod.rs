@@ -3,6 +3,20 @@
 //! [`Model`] is all that training, evaluation and generation know of a model, and it is object-safe: those that only look take `&dyn Model`.
 //! Training also needs Burn's `Module` to reach the weights. To write your own model, implement [`Model`] for your module; `examples/own_model.rs`
 //! does it in one page.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use elbo::models::{Model, ModelConfig};
+//! use elbo::networks::MlpConfig;
+//!
+//! let device = elbo::device::choose("cpu")?;
+//! let config = ModelConfig { latent: 2, ..Default::default() };
+//! let vae = config.init(&MlpConfig::default(), 784, 0, &device)?;
+//! let model: &dyn Model = &vae;
+//! let code = model.encode(Tensor::zeros([8, 784], &device));
+//! assert_eq!(model.decode_mean(code.mean).dims(), [8, 784]);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod ae;
 mod choice;
@@ -37,6 +51,46 @@ pub struct Terms {
 }
 
 /// An encoder and a decoder around a latent code.
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::tensor::Tensor;
+/// use elbo::distributions::{DiagonalGaussian, Likelihood};
+/// use elbo::models::{Code, Model, Terms};
+/// use elbo::networks::{Activation::None as Identity, Linear};
+/// use elbo::random::{Draws, Purpose};
+///
+/// /// A VAE without hidden layers: probabilistic PCA, learned.
+/// #[derive(Module, Debug)]
+/// struct LinearVae {
+///     mean: Linear,
+///     log_var: Linear,
+///     decoder: Linear,
+/// }
+///
+/// impl Model for LinearVae {
+///     fn latent(&self) -> usize { self.mean.weight.dims()[0] }
+///     fn input(&self) -> usize { self.mean.weight.dims()[1] }
+///     fn likelihood(&self) -> Likelihood { Likelihood::Gaussian { sigma: 0.1 } }
+///     fn encode(&self, x: Tensor<2>) -> Code {
+///         Code { mean: self.mean.forward(x.clone(), Identity), log_var: Some(self.log_var.forward(x, Identity)) }
+///     }
+///     fn decode(&self, z: Tensor<2>) -> Tensor<2> { self.decoder.forward(z, Identity) }
+///     fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+///         let Code { mean, log_var } = self.encode(x.clone());
+///         let posterior = DiagonalGaussian { mean, log_var: log_var.expect("encoded above") };
+///         let logits = self.decode(posterior.sample(noise));
+///         Terms { recon: self.likelihood().nll(logits, x), kl: Some(posterior.kl_to_standard_normal()) }
+///     }
+/// }
+///
+/// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
+/// let [mean, log_var] = [(); 2].map(|()| Linear::init(16, 2, draws, &device));
+/// let model = LinearVae { mean, log_var, decoder: Linear::init(2, 16, draws, &device) };
+/// let terms = model.terms(Tensor::ones([5, 16], &device), Tensor::zeros([5, 2], &device));
+/// assert_eq!((terms.recon.dims(), terms.kl.unwrap().dims()), ([5], [5, 2]));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub trait Model {
     /// Dimensions of the code.
     fn latent(&self) -> usize;

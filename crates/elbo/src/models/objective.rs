@@ -15,6 +15,14 @@ use super::Terms;
 use crate::error::{Error, Result};
 
 /// The `[loss]` table of a recipe.
+///
+/// ```
+/// use elbo::models::ObjectiveConfig;
+///
+/// let config = ObjectiveConfig { beta: 4.0, warmup_epochs: 10.0, ..Default::default() };
+/// assert_eq!(config.at(2.5).beta, 1.0); // a quarter of the way up
+/// assert_eq!(config.target().beta, 4.0); // what validation uses from the first epoch on
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
@@ -133,6 +141,17 @@ pub struct Weighted {
 
 impl Objective {
     /// Weights the terms of a batch and averages over its examples.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use elbo::models::{ObjectiveConfig, Terms};
+    ///
+    /// let device = elbo::device::choose("cpu")?;
+    /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl: Some(Tensor::ones([4, 2], &device)) };
+    /// let weighted = ObjectiveConfig { beta: 0.5, ..Default::default() }.target().apply(terms);
+    /// assert_eq!(weighted.loss.into_scalar::<f32>(), 80.0 + 0.5 * 2.0);
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
     pub fn apply(&self, terms: Terms) -> Weighted {
         let recon = terms.recon.mean();
         let Some(kl) = terms.kl else {

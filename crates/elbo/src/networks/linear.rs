@@ -7,6 +7,18 @@ use elbo_kernels::Activation;
 use crate::random::Draws;
 
 /// `y = activation(x W^T + b)`, with weights in PyTorch's orientation.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::networks::{Activation, Linear};
+/// use elbo::random::{Draws, Purpose};
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let layer = Linear::init(3, 2, &mut Draws::new(0, Purpose::Weights, 0, 0), &device);
+/// assert_eq!(layer.weight.dims(), [2, 3]);
+/// assert_eq!(layer.forward(Tensor::zeros([5, 3], &device), Activation::Relu).dims(), [5, 2]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`.

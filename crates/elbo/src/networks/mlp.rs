@@ -40,6 +40,14 @@ impl From<Nonlinearity> for Activation {
 }
 
 /// The `[network]` table of a recipe: widths between the data and the code, encoder order; the decoder mirrors them.
+///
+/// ```
+/// use elbo::networks::{MlpConfig, Nonlinearity};
+///
+/// let config: MlpConfig = toml::from_str("hidden = [512, 256]\nactivation = 'leaky-relu'").unwrap();
+/// assert_eq!(config.activation, Nonlinearity::LeakyRelu);
+/// assert!(MlpConfig { hidden: vec![0], ..config }.check().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MlpConfig {
@@ -83,6 +91,19 @@ impl MlpConfig {
 /// Layers applied one after another.
 ///
 /// Parameter names are those of PyTorch's `self.layers = nn.ModuleList([...])`: `layers.0.weight`, `layers.0.bias`, ...
+///
+/// ```
+/// use elbo::networks::{Activation, Mlp};
+/// use elbo::random::{Draws, Purpose};
+/// use elbo::run::parameters;
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let draws = &mut Draws::new(0, Purpose::Weights, 0, 0);
+/// let mlp = Mlp::init(&[4, 3], Activation::Relu, Activation::None, draws, &device);
+/// let shapes = parameters::shapes(&mlp);
+/// assert_eq!(shapes, [("layers.0.weight".to_owned(), vec![3, 4]), ("layers.0.bias".to_owned(), vec![3])]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,

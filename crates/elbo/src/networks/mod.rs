@@ -1,4 +1,16 @@
 //! Bodies of encoders and decoders: layers, no losses.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use elbo::networks::{Activation, Mlp};
+//! use elbo::random::{Draws, Purpose};
+//!
+//! let device = elbo::device::choose("cpu")?;
+//! let draws = &mut Draws::new(0, Purpose::Weights, 0, 0);
+//! let encoder = Mlp::init(&[784, 400, 64], Activation::Relu, Activation::Relu, draws, &device);
+//! assert_eq!(encoder.forward(Tensor::zeros([8, 784], &device)).dims(), [8, 64]);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod linear;
 mod mlp;

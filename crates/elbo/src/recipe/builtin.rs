@@ -19,6 +19,13 @@ macro_rules! recipes {
 }
 
 /// All built-in recipes; the first is the default.
+///
+/// ```
+/// for recipe in elbo::recipe::builtin() {
+///     println!("{}", recipe.name);
+/// }
+/// assert_eq!(elbo::recipe::builtin()[0].name, "digits");
+/// ```
 pub fn builtin() -> &'static [Recipe] {
     recipes![
         "digits",

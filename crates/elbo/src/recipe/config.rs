@@ -12,6 +12,16 @@ use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
 pub const CONFIG_FORMAT: u32 = 1;
 
 /// What to train and how: composed of each module's own table.
+///
+/// ```
+/// use elbo::recipe::RunConfig;
+///
+/// let mut config = RunConfig::default();
+/// config.model.latent = 2;
+/// config.check()?;
+/// assert_eq!(config.describe(784), "VAE 784-400-2, relu, Bernoulli likelihood");
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {

@@ -11,6 +11,15 @@ use crate::data::known::did_you_mean;
 use crate::error::{Error, Result};
 
 /// A configuration in the making.
+///
+/// ```
+/// use elbo::recipe::Layers;
+///
+/// let mut layers = Layers::from_text("mine.toml", "[training]\nepochs = 3")?;
+/// let error = layers.set("training.epcohs=5").unwrap_err();
+/// assert!(error.help().contains("did you mean `training.epochs`?"), "{}", error.help());
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Layers {
     table: Table,

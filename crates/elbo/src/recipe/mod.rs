@@ -2,6 +2,18 @@
 //!
 //! A [`RunConfig`] is made in layers, later ones winning: built-in defaults, a recipe (built in or a file), `--set key=value`, named flags.
 //! Unknown keys are errors at every layer. The effective, complete configuration is saved with the run and reads back as itself.
+//!
+//! ```
+//! use elbo::recipe::Layers;
+//!
+//! let mut layers = Layers::from_recipe("mnist-bce")?; // a built-in name or a path
+//! layers.set("loss.beta=4")?;
+//! layers.set("network.hidden=[512, 256]")?;
+//! let config = layers.build()?;
+//! assert_eq!((config.loss.beta, config.training.epochs), (4.0, 10));
+//! assert!(config.to_toml().contains("hidden = [512, 256]"));
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod builtin;
 mod config;

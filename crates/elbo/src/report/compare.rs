@@ -3,6 +3,14 @@
 //! Runs keep one order and one colour throughout the page. No run is declared the winner: losses of different
 //! likelihoods are not on one scale, and the page says so when units differ; where all runs are variational and share
 //! a unit, the highest ELBO is set in bold.
+//!
+//! ```
+//! use elbo::report::{ComparedRun, Comparison};
+//!
+//! let run = |name: &str| ComparedRun { name: name.into(), variational: true, ..Default::default() };
+//! let page = Comparison { title: "beta".into(), runs: vec![run("beta 1"), run("beta 4")] }.html();
+//! assert!(page.contains("beta 4"));
+//! ```
 
 use std::fmt::Write as _;
 

@@ -2,6 +2,14 @@
 //!
 //! Every term gets a chart of its own, because reconstruction and KL differ by an order of magnitude and share no axis
 //! honestly. Charts are small (readable at telephone width) and are laid out by the page, not glued into one picture.
+//!
+//! ```
+//! use elbo::report::Theme;
+//! use elbo::report::figures::{Term, curve};
+//!
+//! let empty = curve(&[], Term::Kl, "nats per image"); // no epoch yet: empty axes
+//! assert!(empty.svg(Theme::Dark).contains("</svg>"));
+//! ```
 
 pub use super::chart::Figure;
 use super::chart::{Key, KeyShape, Mark, Span, Ticks};

@@ -3,6 +3,14 @@
 //! The report is told, not asked: [`Report`] is plain data that somebody else computed, and [`Report::html`] is a pure
 //! function of it. It refuses nothing; what is missing (no test numbers, no epoch yet) is left out or said in a word,
 //! because a report of a broken run is needed more than one of a good run.
+//!
+//! ```
+//! use elbo::report::{NextCommand, Report};
+//!
+//! let command = NextCommand { command: "elbo eval runs/digits-001".into(), purpose: "numbers".into() };
+//! let report = Report { title: "digits-001".into(), commands: vec![command], ..Default::default() };
+//! assert!(report.html().starts_with("<!doctype html>"));
+//! ```
 
 use std::fmt::Write as _;
 

@@ -4,6 +4,17 @@
 //! `u8`. The picture keeps one pixel per pixel unless asked to enlarge by a whole number, and enlarging repeats pixels,
 //! so a 28x28 digit stays crisp. One channel gives a grey picture, three a coloured one; anything else is refused by
 //! [`ImageBatch::new`], since there is no honest colour for it.
+//!
+//! ```
+//! use elbo::report::image_grid::{GridLayout, ImageBatch, image_grid, png};
+//!
+//! let pixels = vec![128u8; 6 * 28 * 28]; // six grey images
+//! let layout = GridLayout { columns: 3, padding: 2, ..Default::default() };
+//! let picture = image_grid(ImageBatch::new(&pixels, 1, 28, 28)?, layout)?;
+//! assert_eq!((picture.width(), picture.height()), (3 * 30 + 2, 2 * 30 + 2));
+//! assert_eq!(&png(&picture)?[1..4], b"PNG");
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 use std::io::Cursor;
 

@@ -3,6 +3,14 @@
 //! Input is plain slices as the encoder gives them. Values that are not finite are left out of a chart but still count
 //! in what a histogram is normalised by; a few far outliers do not flatten a picture, and where points fall outside the
 //! frame the title says how many.
+//!
+//! ```
+//! use elbo::report::Theme;
+//! use elbo::report::latent_figures::scatter;
+//!
+//! let figure = scatter(&[[0.1, -0.4], [1.2, 0.3]], &[0, 1], &["cat".into(), "dog".into()]);
+//! assert!(figure.svg(Theme::Light).contains("dog"));
+//! ```
 
 use std::f64::consts::PI;
 

@@ -1,4 +1,20 @@
 //! Pictures and pages: pure functions from plain data to PNG, SVG and HTML.
+//!
+//! ```
+//! use elbo::report::{Report, Theme};
+//! use elbo::report::figures::{Term, curve};
+//! use elbo::run::history::{EpochRecord, LossTerms};
+//!
+//! let history: Vec<EpochRecord> = (1..=10).map(|epoch| {
+//!     let train = LossTerms { recon: 80.0 + 90.0 / epoch as f64, kl: 20.0, loss: 100.0 + 90.0 / epoch as f64 };
+//!     EpochRecord { epoch, step: epoch * 469, learning_rate: 1e-3, beta: 1.0, train, validation: None }
+//! }).collect();
+//! let svg = curve(&history, Term::Loss, "nats per image").svg(Theme::Light);
+//! assert!(svg.contains("<svg"));
+//!
+//! let page = Report { title: "my run".into(), variational: true, history, ..Default::default() };
+//! assert!(page.html().contains("my run"));
+//! ```
 
 mod chart;
 mod page;

@@ -132,6 +132,15 @@ fn perform(step: Step) -> io::Result<()> {
 /// # Errors
 /// [`Error::Io`]; what was at `path` is untouched, unless all that failed was to store the rename for good, and nothing
 /// else is left behind.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("notes.txt");
+/// elbo::run::atomic::write_file(&path, b"old")?;
+/// elbo::run::atomic::write_file(&path, b"new")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"new");
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
@@ -190,6 +199,21 @@ impl Places {
 ///
 /// # Panics
 /// If a file's name is not a plain one, is given twice or is [`MANIFEST`].
+///
+/// ```
+/// use elbo::run::atomic::{open_dir, write_dir};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let last = folder.path().join("last");
+/// write_dir(&last, 100, &[("state.json", b"{}")])?;
+/// write_dir(&last, 200, &[("state.json", b"[]")])?;
+/// let checkpoint = open_dir(&last)?;
+/// assert_eq!((checkpoint.step, checkpoint.file("state.json")?), (200, b"[]".as_slice()));
+///
+/// std::fs::write(last.join("state.json"), "{").unwrap(); // damage is noticed
+/// assert!(open_dir(&last).unwrap_err().to_string().contains("state.json"));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn write_dir(target: impl AsRef<Path>, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
     write_dir_on(&mut perform, target.as_ref(), step, files)
 }

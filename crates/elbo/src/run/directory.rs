@@ -69,6 +69,18 @@ pub struct DataInfo {
 }
 
 /// A run directory that exists.
+///
+/// ```
+/// use elbo::run::directory::RunDir;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = RunDir::next_free(folder.path(), "digits");
+/// assert!(path.ends_with("digits-001"));
+/// let run = RunDir::create(path)?;
+/// run.write("plots/notes.txt", "whole or not at all")?;
+/// assert!(RunDir::create(run.path()).is_err(), "a run is never written over");
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,

@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 ///
 /// `loss = recon + beta * kl` is what the optimiser minimises; `elbo = -(recon + kl)` is the bound, higher is better,
 /// whatever beta is. For an autoencoder `kl` is 0.
+///
+/// ```
+/// use elbo::run::history::LossTerms;
+///
+/// let terms = LossTerms { recon: 111.4, kl: 9.7, loss: 111.4 + 4.0 * 9.7 }; // beta 4
+/// assert_eq!(terms.elbo(), -(111.4 + 9.7));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossTerms {
     /// `-E_q[log p(x|z)]`, or the sum of squared errors where the likelihood is `sse`.

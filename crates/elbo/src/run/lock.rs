@@ -19,6 +19,17 @@ use crate::error::{Error, Result};
 pub const LOCK_FILE: &str = "run.lock";
 
 /// The right to write in a run directory, held as long as this lives.
+///
+/// ```
+/// use elbo::run::lock::RunLock;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let lock = RunLock::acquire(folder.path())?;
+/// println!("{}", RunLock::acquire(folder.path()).unwrap_err()); // names this process
+/// drop(lock);
+/// assert!(RunLock::acquire(folder.path()).is_ok());
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RunLock {
     file: File,

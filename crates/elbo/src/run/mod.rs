@@ -1,4 +1,21 @@
 //! What a run leaves on disk: the run directory, checkpoints, weights, metrics.
+//!
+//! ```
+//! use elbo::models::ModelConfig;
+//! use elbo::networks::MlpConfig;
+//! use elbo::run::{parameters, weights};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! let device = elbo::device::choose("cpu")?;
+//! let model = ModelConfig::default().init(&MlpConfig::default(), 784, 0, &device)?;
+//! let path = folder.path().join("model.safetensors"); // PyTorch loads it with `load_file`
+//! elbo::run::atomic::write_file(&path, &weights::to_bytes(&parameters::export(&model), &Default::default()))?;
+//!
+//! let tensors = weights::check(weights::read(&path)?, &parameters::shapes(&model), &path)?;
+//! assert_eq!(tensors[0].name, "encoder.layers.0.weight");
+//! let model = parameters::import(model, tensors);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 pub mod atomic;
 pub mod directory;

@@ -2,6 +2,18 @@
 //!
 //! A parameter's name is its path through the module, dots between, exactly what PyTorch calls it when the Python module has
 //! the same fields: `encoder.layers.0.weight`. Enum variants do not appear in names.
+//!
+//! ```
+//! use elbo::models::{ModelConfig, ModelKind};
+//! use elbo::networks::MlpConfig;
+//! use elbo::run::parameters;
+//!
+//! let config = ModelConfig { kind: ModelKind::Vae, latent: 2, ..Default::default() };
+//! let model = config.init(&MlpConfig::default(), 784, 0, &elbo::device::choose("cpu")?)?;
+//! let names: Vec<String> = parameters::shapes(&model).into_iter().map(|(name, _)| name).collect();
+//! assert_eq!(names[2..4], ["mean.weight", "mean.bias"]);
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};

@@ -22,6 +22,18 @@ use crate::error::{Error, Result};
 const FILE_VERSION: &str = "brain.Event:2";
 
 /// Appends events to one file, which appears in TensorBoard when its folder is given as `--logdir`.
+///
+/// ```
+/// use elbo::run::tensorboard::EventWriter;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let mut events = EventWriter::create(folder.path(), None)?;
+/// events.scalar(1, "train/loss", 170.9)?;
+/// events.scalar(2, "train/loss", 118.7)?;
+/// events.flush()?;
+/// assert!(events.path().is_file()); // tensorboard --logdir FOLDER
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,

@@ -9,6 +9,18 @@
 //! The `safetensors` crate wrote the rules and supplies the number types. The header is read here all the same, for
 //! three reasons: the crate allows a header of 100 MB, lets a repeated name replace the earlier tensor, and does not
 //! say which tensor is wrong. Tests hold the two readers against each other, so that what passes here passes there.
+//!
+//! ```
+//! use elbo::run::weights::{self, NamedTensor};
+//!
+//! let bias = NamedTensor { name: "mean.bias".into(), shape: vec![2], values: vec![0.5, -1.0] };
+//! let bytes = weights::to_bytes(&[bias.clone()], &Default::default());
+//! assert_eq!(weights::from_bytes(&bytes, "in memory")?.tensors, [bias]);
+//!
+//! let error = weights::from_bytes(&bytes[..bytes.len() - 1], "cut.safetensors").unwrap_err();
+//! assert!(error.to_string().starts_with("cut.safetensors: "));
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -266,6 +278,16 @@ fn read_tensor(reader: &mut impl Read, name: String, entry: &Entry, path: &Path)
 ///
 /// # Errors
 /// [`Error::Model`] naming what is missing, what is too much, or whose shape differs.
+///
+/// ```
+/// use elbo::run::weights::{self, NamedTensor};
+///
+/// let bias = NamedTensor { name: "mean.bias".into(), shape: vec![2], values: vec![0.5, -1.0] };
+/// let file = weights::from_bytes(&weights::to_bytes(&[bias], &Default::default()), "w.safetensors")?;
+/// let error = weights::check(file, &[("mean.bias".into(), vec![20])], "w.safetensors").unwrap_err();
+/// assert!(error.to_string().contains("mean.bias") && error.to_string().contains("20"), "{error}");
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn check(file: WeightFile, expected: &[(String, Vec<usize>)], path: impl AsRef<Path>) -> Result<Vec<NamedTensor>> {
     let path = path.as_ref();
     let count = file.tensors.len();

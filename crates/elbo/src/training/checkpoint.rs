@@ -19,6 +19,35 @@ const STATE: &str = "state.json";
 const CONFIG: &str = "config.toml";
 
 /// The checkpoint folder of a run: `last`, to resume from, and `best`, by the monitored number.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let folder = tempfile::tempdir().unwrap();
+/// use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
+///
+/// let optimizer = OptimizerConfig::default();
+/// let fresh = || Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let checkpoints = Checkpoints::new(folder.path(), "");
+/// let mut trainer = Trainer::new(fresh(), &data, optimizer.clone(), &device);
+/// trainer.config.epochs = 1;
+/// trainer.checkpoints = Some(checkpoints.clone());
+/// trainer.run(&mut Quiet, &Stop::new())?;
+///
+/// // Later, perhaps in another process: continue as if nothing had happened.
+/// let resumed = checkpoints.resume(fresh(), &optimizer, &device)?;
+/// let mut trainer = Trainer::new(resumed.model, &data, optimizer, &device);
+/// (trainer.optimizer, trainer.state) = (resumed.optimizer, resumed.state);
+/// trainer.config.epochs = 2;
+/// trainer.run(&mut Quiet, &Stop::new())?;
+/// assert_eq!(trainer.state.history.len(), 2);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,

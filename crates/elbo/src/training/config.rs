@@ -6,6 +6,14 @@ use crate::error::{Error, Result};
 use crate::run::history::EpochRecord;
 
 /// The `[training]` table.
+///
+/// ```
+/// use elbo::training::TrainingConfig;
+///
+/// let config = TrainingConfig { epochs: 30, seed: 7, ..Default::default() };
+/// assert_eq!(config.batch_size, 128);
+/// assert!(TrainingConfig { batch_size: 0, ..config }.check().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
@@ -40,6 +48,14 @@ pub enum Reduction {
 }
 
 /// The `[optimizer]` table. Names and meanings are PyTorch's.
+///
+/// ```
+/// use elbo::training::{OptimizerConfig, OptimizerKind};
+///
+/// let config: OptimizerConfig = toml::from_str("kind = 'adamw'\nlr = 1e-4\nweight_decay = 0.01").unwrap();
+/// assert_eq!((config.kind, config.betas), (OptimizerKind::AdamW, [0.9, 0.999]));
+/// assert!(OptimizerConfig { lr: f64::NAN, ..config }.check().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
@@ -74,6 +90,13 @@ impl Default for OptimizerConfig {
 }
 
 /// The `[early_stopping]` table.
+///
+/// ```
+/// use elbo::training::{EarlyStopping, Monitor};
+///
+/// let config: EarlyStopping = toml::from_str("monitor = 'validation.loss'\npatience = 5").unwrap();
+/// assert_eq!((config.monitor, config.min_delta), (Monitor::ValidationLoss, 0.0));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStopping {

@@ -6,6 +6,20 @@ use super::config::EarlyStopping;
 use crate::run::history::EpochRecord;
 
 /// Memory of the watched number; part of every checkpoint.
+///
+/// ```
+/// use elbo::run::history::{EpochRecord, LossTerms};
+/// use elbo::training::{EarlyStopping, Stopper};
+///
+/// let config = EarlyStopping { patience: 2, ..Default::default() };
+/// let mut stopper = Stopper::default();
+/// let verdicts = [100.0, 90.0, 91.0, 92.0].map(|loss| {
+///     let train = LossTerms { recon: loss, kl: 0.0, loss };
+///     let record = EpochRecord { epoch: 1, step: 1, learning_rate: 1e-3, beta: 1.0, train, validation: None };
+///     stopper.judge(&config, &record).stop
+/// });
+/// assert_eq!(verdicts, [false, false, false, true]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stopper {
     /// Lowest value so far.

@@ -1,4 +1,27 @@
 //! The training loop and what steers it. Nothing here prints: progress goes to an [`Observer`].
+//!
+//! ```
+//! use elbo::data::{self, DataConfig};
+//! use elbo::distributions::Likelihood;
+//! use elbo::models::Vae;
+//! use elbo::networks::MlpConfig;
+//! use elbo::training::{Ending, OptimizerConfig, Quiet, Stop, Trainer};
+//!
+//! let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+//! let device = elbo::device::choose("cpu")?;
+//! let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+//!
+//! let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
+//! trainer.config.epochs = 3;
+//! trainer.config.batch_size = 32;
+//! let ending = trainer.run(&mut Quiet, &Stop::new())?;
+//! assert_eq!(ending, Ending::Finished);
+//!
+//! let losses: Vec<f64> = trainer.state.history.iter().map(|epoch| epoch.train.loss).collect();
+//! assert!(losses[2] < losses[0], "nats per image: {losses:?}");
+//! let vae = trainer.into_model(); // to sample from, encode with, save
+//! # Ok::<(), elbo::Error>(())
+//! ```
 
 mod checkpoint;
 mod config;
@@ -16,4 +39,4 @@ pub use observer::{EpochEnd, Observer, Quiet, StepReport};
 pub use optimizer::{Moments, Optimizer, Stepped};
 pub use schedule::Schedule;
 pub use state::{RunningTerms, TrainState};
-pub use trainer::{Ending, Stop, Trainer};
+pub use trainer::{Ending, StepTimes, Stop, Trainer};

@@ -38,6 +38,35 @@ pub struct EpochEnd<'a> {
 }
 
 /// Told of every step and epoch. An error stops training.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// use elbo::training::{EpochEnd, Observer, OptimizerConfig, Stop, Trainer};
+///
+/// #[derive(Default)]
+/// struct Losses(Vec<f64>);
+///
+/// impl Observer for Losses {
+///     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
+///         self.0.push(end.record.train.loss);
+///         Ok(())
+///     }
+/// }
+///
+/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
+/// trainer.config.epochs = 2;
+/// let mut losses = Losses::default();
+/// trainer.run(&mut losses, &Stop::new())?;
+/// assert_eq!(losses.0.len(), 2);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub trait Observer {
     /// After each optimiser step.
     ///

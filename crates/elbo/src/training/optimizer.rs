@@ -14,6 +14,26 @@ pub type Moments = Option<(Tensor<1>, Tensor<1>)>;
 ///
 /// Burn's own Adam keeps the same numbers, but steps through a dozen tensor operations for each parameter; this one hands each to
 /// [`elbo_kernels::adam`], which updates in place.
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::optim::GradientsParams;
+/// use burn::tensor::Tensor;
+/// use elbo::networks::{Activation, Linear};
+/// use elbo::random::{Draws, Purpose};
+/// use elbo::training::{Optimizer, OptimizerConfig};
+///
+/// let device = elbo::device::choose("cpu")?.autodiff();
+/// let mut layer = Linear::init(3, 1, &mut Draws::new(0, Purpose::Weights, 0, 0), &device);
+/// let loss = |layer: &Linear| layer.forward(Tensor::ones([1, 3], &device), Activation::None).square().sum();
+/// let before = loss(&layer).into_scalar::<f32>();
+///
+/// let mut optimizer = Optimizer::new(OptimizerConfig { clip_norm: 1.0, ..Default::default() });
+/// let gradients = GradientsParams::from_module(&mut loss(&layer).backward(), &layer);
+/// let (layer, stepped) = optimizer.step(layer, gradients, 1e-2);
+/// assert!(stepped.gradient_norm.unwrap() > 0.0 && loss(&layer).into_scalar::<f32>() < before);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,

@@ -6,6 +6,14 @@ use super::config::not_negative;
 use crate::error::{Error, Result};
 
 /// The `[schedule]` table: how the learning rate moves from `optimizer.lr`.
+///
+/// ```
+/// use elbo::training::Schedule;
+///
+/// let schedule = Schedule::Cosine { min_lr: 0.0 };
+/// let rates = [0.0, 5.0, 10.0].map(|epoch| schedule.rate(1e-3, epoch, 10.0));
+/// assert!(rates[0] == 1e-3 && (rates[1] - 5e-4).abs() < 1e-12 && rates[2] < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 pub enum Schedule {

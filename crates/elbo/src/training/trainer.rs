@@ -22,6 +22,26 @@ use crate::run::history::{EpochRecord, LossTerms};
 use crate::run::parameters;
 
 /// A request to stop, set from a signal handler or another thread: the step under way is finished and a checkpoint saved.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// use elbo::training::{Ending, OptimizerConfig, Quiet, Stop, Trainer};
+///
+/// static STOP: Stop = Stop::new();
+///
+/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
+/// std::thread::spawn(|| STOP.request()).join().unwrap(); // a signal handler or a button would do this
+/// assert_eq!(trainer.run(&mut Quiet, &STOP)?, Ending::Interrupted);
+/// assert_eq!(trainer.state.step, 1);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Stop(AtomicU8);
 
@@ -54,6 +74,27 @@ pub enum Ending {
 }
 
 /// A model in training. Most fields are public so that you can set them, or let a loop of your own take over.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::MlpConfig;
+/// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// use elbo::models::ObjectiveConfig;
+/// use elbo::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
+///
+/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let mut trainer = Trainer::new(vae, &data, OptimizerConfig { lr: 3e-3, ..Default::default() }, &device);
+/// trainer.config.epochs = 2;
+/// trainer.objective = ObjectiveConfig { warmup_epochs: 1.0, ..Default::default() };
+/// trainer.schedule = Schedule::Cosine { min_lr: 1e-5 };
+/// trainer.run(&mut Quiet, &Stop::new())?;
+/// assert_eq!((trainer.state.history.len(), trainer.state.step), (2, 4));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub struct Trainer<'a, M> {
     /// The model on an autodiff device; absent only while the optimiser holds it. It is moved there and back because a
     /// second handle on the weights would turn every update in place into a copy.
@@ -76,6 +117,25 @@ pub struct Trainer<'a, M> {
     pub checkpoints: Option<Checkpoints>,
     /// Where to compute, with autodiff.
     pub device: Device,
+    /// Where the time of all steps so far went.
+    pub times: StepTimes,
+}
+
+/// Seconds spent in the parts of training steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StepTimes {
+    /// Steps counted.
+    pub steps: usize,
+    /// Gathering the batch and drawing the noise.
+    pub gather: f64,
+    /// Forward pass: both terms, with the likelihood's gradient that is made in the same pass.
+    pub forward: f64,
+    /// Weighting the terms and reading them.
+    pub loss: f64,
+    /// Backward pass.
+    pub backward: f64,
+    /// Optimiser.
+    pub optimizer: f64,
 }
 
 impl<'a, M: Model + Module> Trainer<'a, M> {
@@ -92,6 +152,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             early_stopping: EarlyStopping::default(),
             checkpoints: None,
             device: device.clone().autodiff(),
+            times: StepTimes::default(),
         }
     }
 
@@ -163,21 +224,29 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     /// One optimiser step on the examples `chosen`; returns the batch's means.
     fn step(&mut self, train: &Subset, chosen: &[u32]) -> Result<LossTerms> {
         let (epoch, step) = (self.state.epoch as u64, self.state.step_in_epoch as u64);
+        let mut clock = Clock(Instant::now());
         let x = batch(train, chosen, &self.device);
         let noise = self.noise(Purpose::TrainingNoise, epoch, step, chosen.len());
-        let weighted = self.objective.at(self.epochs_done()).apply(self.model().terms(x, noise));
-        let terms = read(&weighted);
+        clock.lap(&mut self.times.gather);
+        let terms = self.model().terms(x, noise);
+        clock.lap(&mut self.times.forward);
+        let weighted = self.objective.at(self.epochs_done()).apply(terms);
+        let means = read(&weighted);
+        clock.lap(&mut self.times.loss);
         self.state.step_in_epoch += 1;
         self.state.step += 1;
-        self.check_terms(terms)?;
+        self.check_terms(means)?;
         let loss = match self.config.reduction {
             Reduction::Mean => weighted.loss,
             Reduction::Sum => weighted.loss * chosen.len() as f64,
         };
         let mut gradients = loss.backward();
         let gradients = GradientsParams::from_module(&mut gradients, self.model());
+        clock.lap(&mut self.times.backward);
         self.update(gradients)?;
-        Ok(terms)
+        clock.lap(&mut self.times.optimizer);
+        self.times.steps += 1;
+        Ok(means)
     }
 
     fn update(&mut self, gradients: GradientsParams) -> Result<()> {
@@ -296,6 +365,18 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     fn first_non_finite_weight(&self) -> Option<String> {
         let bad = |t: &crate::run::weights::NamedTensor| t.values.iter().any(|v| !v.is_finite());
         parameters::export(self.model()).into_iter().find(bad).map(|t| t.name)
+    }
+}
+
+/// Splits a step's time into its parts.
+struct Clock(Instant);
+
+impl Clock {
+    /// Adds the time since the last lap to `part`.
+    fn lap(&mut self, part: &mut f64) {
+        let now = Instant::now();
+        *part += (now - self.0).as_secs_f64();
+        self.0 = now;
     }
 }
 

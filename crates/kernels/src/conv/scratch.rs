@@ -40,10 +40,18 @@ impl Buffer {
 pub(super) struct Scratch {
     /// Padded input of a tile.
     pub window: Buffer,
-    /// Packed columns, or the gathered rows of the portable product.
-    pub packed: Buffer,
     /// Results on their way to their places.
     pub product: Buffer,
+    pub spare: Spare,
+}
+
+/// What the engines need for themselves.
+#[derive(Default)]
+pub(super) struct Spare {
+    /// Packed columns, or gathered rows.
+    pub packed: Buffer,
+    /// A dense product.
+    pub dense: Buffer,
 }
 
 /// Runs `work` with this thread's scratch; a nested call gets a fresh one.

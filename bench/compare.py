@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""elbo and PyTorch in turns on one machine: best, median and ratio.
+
+  ELBO_DATA=FOLDER python3 bench/compare.py [WORKLOAD ...] [--pairs 3] [--seconds 6] [--torch PYTHON] [--out FILE]
+
+FOLDER holds mnist/. PYTHON is an interpreter with torch (default: the one that runs this). Each pair runs elbo, then
+PyTorch eager, compile and bf16 autocast; the ratio is elbo's best over PyTorch's best of any mode. All repetitions are
+written to FILE (default bench/results/compare.json) with machine and date. Only the standard library.
+"""
+import argparse, json, os, platform, statistics, subprocess, sys, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BINARY = os.path.join(HERE, "..", "target", "release", "elbo")
+MODES = ("eager", "compile", "bf16")
+
+
+def measure(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        # A mode that this machine cannot run (no C++ compiler for torch.compile) is left out, and said to be.
+        return {"error": done.stderr.strip().splitlines()[-1:] or ["failed"]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def compare(workload, arguments):
+    common = [workload, "--seconds", str(arguments.seconds)]
+    sides = {"elbo": [BINARY, "bench", *common, "--data", "mnist", "--json"]}
+    peer = [arguments.torch, os.path.join(HERE, "peer_torch.py"), *common]
+    sides |= {mode: [*peer, "--mode", mode] for mode in MODES}
+    runs = {side: [] for side in sides}
+    for _ in range(arguments.pairs):
+        for side, command in sides.items():
+            runs[side].append(measure(command))
+    summary = {}
+    for side, results in runs.items():
+        reps = [rep for result in results for rep in result.get("reps", [])]
+        if reps:
+            summary[side] = {"best": round(max(reps), 1), "median": round(statistics.median(reps), 1)}
+    theirs = [summary[mode]["best"] for mode in MODES if mode in summary]
+    ratio = round(summary["elbo"]["best"] / max(theirs), 2) if theirs else None
+    return {"workload": workload, "ratio_of_bests": ratio, "summary": summary, "runs": runs}
+
+
+def processor():
+    try:
+        lines = open("/proc/cpuinfo").read().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", default=["mlp", "mlp512", "encode", "decode"])
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--torch", default=sys.executable)
+    parser.add_argument("--out", default=os.path.join(HERE, "results", "compare.json"))
+    arguments = parser.parse_args()
+    rows = []
+    for workload in arguments.workloads:
+        row = compare(workload, arguments)
+        rows.append(row)
+        numbers = "  ".join(f"{side} {s['best']:.0f} (median {s['median']:.0f})" for side, s in row["summary"].items())
+        print(f"{workload:<8} ratio {row['ratio_of_bests']}  images/s: {numbers}", flush=True)
+    machine = {"processor": processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    record = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "comparisons": rows}
+    json.dump(record, open(arguments.out, "w"), indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+//! `elbo bench`.
+
+use elbo::data::{self, DataConfig, Validation};
+use elbo::experiment::{self, Measured, Workload};
+use serde_json::json;
+
+use crate::args::Bench;
+use crate::output::Context;
+
+pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()> {
+    let workload = Workload::named(&args.workload)?;
+    let device = elbo::device::choose(device)?;
+    let config = DataConfig { source: args.data.clone(), validation: Validation::NONE, count: 60_000, ..Default::default() };
+    let splits = data::open(&config, 0, &mut |_| {})?;
+    let shape = splits.train.source().shape();
+    if shape.numel() != 784 {
+        let help = "the workloads are defined on 28 x 28 grey images";
+        return Err(elbo::Error::config("--data", "images of 784 values", shape.to_string(), help).into());
+    }
+    let mut measured = experiment::bench(workload, &splits, args.seconds, &device)?;
+    if !args.profile {
+        measured.profile = None;
+    }
+    context.result(json!(measured), || text(&measured))
+}
+
+fn text(measured: &Measured) -> String {
+    let Measured { workload, threads, images_per_s, ms_per_step, profile, .. } = measured;
+    let mut text = format!("{workload}: {images_per_s:.0} images/s, {ms_per_step:.3} ms a step, {threads} threads\n");
+    if let Some(p) = profile {
+        for (part, ms) in [
+            ("gather", p.gather),
+            ("forward", p.forward),
+            ("loss", p.loss),
+            ("backward", p.backward),
+            ("optimizer", p.optimizer),
+        ] {
+            text += &format!("  {part:<10} {ms:.3} ms\n");
+        }
+        text += &format!("  {:.3} GFLOP of matrix products a step: {:.0} GFLOP/s in all\n", p.gflop, p.gflops);
+    }
+    text
+}

@@ -1,0 +1,235 @@
+//! `elbo bench`: the speed of real training steps, through the same trainer that `elbo train` uses.
+//!
+//! Workloads and keys are those of the PyTorch side in `bench/`: Adam 1e-3, Bernoulli from logits and KL, mean over the batch.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use crate::data::batch::batch;
+use crate::data::{Splits, Subset};
+use crate::distributions::Likelihood;
+use crate::error::{Error, Result};
+use crate::models::{Model, Vae};
+use crate::networks::MlpConfig;
+use crate::random::{Draws, Purpose};
+use crate::training::{Observer, OptimizerConfig, StepReport, StepTimes, Stop, Trainer};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Training 784-400-20 at batch 128, shuffling and conversion included.
+    Mlp,
+    /// The same at batch 512.
+    Mlp512,
+    /// The encoder of `mlp`, inference, batch 512.
+    Encode,
+    /// Its decoder.
+    Decode,
+}
+
+/// Workloads by name.
+const NAMES: [(&str, Workload); 4] = [
+    ("mlp", Workload::Mlp),
+    ("mlp512", Workload::Mlp512),
+    ("encode", Workload::Encode),
+    ("decode", Workload::Decode),
+];
+
+/// What came out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Name of the workload.
+    pub workload: &'static str,
+    /// `elbo`, where the PyTorch side has `eager`, `compile` and so on.
+    pub mode: &'static str,
+    /// Threads used.
+    pub threads: usize,
+    /// The best repetition.
+    pub images_per_s: f64,
+    /// Milliseconds a step in the best repetition.
+    pub ms_per_step: f64,
+    /// Images a second of every repetition.
+    pub reps: Vec<f64>,
+    /// Milliseconds a step by part, over all repetitions; none for inference.
+    pub profile: Option<Profile>,
+}
+
+/// Milliseconds a step by part.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Profile {
+    /// Gathering the batch and drawing the noise.
+    pub gather: f64,
+    /// Forward pass.
+    pub forward: f64,
+    /// Weighting and reading the loss.
+    pub loss: f64,
+    /// Backward pass.
+    pub backward: f64,
+    /// Optimiser.
+    pub optimizer: f64,
+    /// Floating-point operations of the step's matrix products, in units of 1e9.
+    pub gflop: f64,
+    /// Those a second, all parts together.
+    pub gflops: f64,
+}
+
+impl Workload {
+    /// The workload called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, workload)| *workload).ok_or_else(|| {
+            let names = NAMES.map(|(name, _)| name).join(", ");
+            Error::config("workload", format!("one of {names}"), format!("`{name}`"), "choose one of them")
+        })
+    }
+
+    fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, workload)| *workload == self).map_or("", |(name, _)| name)
+    }
+
+    fn batch(self) -> usize {
+        match self {
+            Self::Mlp => 128,
+            Self::Mlp512 | Self::Encode | Self::Decode => 512,
+        }
+    }
+}
+
+/// Measures for about `seconds`, in at least two repetitions of at least a second.
+///
+/// # Errors
+/// As [`Trainer::run`].
+pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -> Result<Measured> {
+    let vae = Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, device);
+    let (reps, profile) = match workload {
+        Workload::Mlp | Workload::Mlp512 => train(vae, workload.batch(), data, seconds, device)?,
+        Workload::Encode => (encode(&vae, &data.train, workload.batch(), seconds, device), None),
+        Workload::Decode => (decode(&vae, data.train.len(), workload.batch(), seconds, device), None),
+    };
+    let images_per_s = reps.iter().copied().fold(0.0, f64::max);
+    Ok(Measured {
+        workload: workload.name(),
+        mode: "elbo",
+        threads: crate::device::threads(),
+        images_per_s,
+        ms_per_step: 1e3 * workload.batch() as f64 / images_per_s,
+        reps,
+        profile,
+    })
+}
+
+
+/// Ends a repetition when its time is over, and notes its speed; the first few steps warm up.
+struct Watch<'a> {
+    stop: &'a Stop,
+    length: Duration,
+    end: Instant,
+    began: Option<(Instant, usize)>,
+    examples: usize,
+    last: usize,
+    reps: Vec<f64>,
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, report: &StepReport) -> Result<()> {
+        // `examples` starts again with each epoch.
+        self.examples += if report.step == 1 { report.examples } else { report.examples - self.last };
+        self.last = report.examples;
+        let Some((began, before)) = self.began else {
+            if self.examples >= 4 * report.examples / report.step {
+                self.began = Some((Instant::now(), self.examples));
+            }
+            return Ok(());
+        };
+        let elapsed = began.elapsed();
+        if elapsed >= self.length {
+            self.reps.push((self.examples - before) as f64 / elapsed.as_secs_f64());
+            self.began = Some((Instant::now(), self.examples));
+            if self.reps.len() >= 2 && Instant::now() >= self.end {
+                self.stop.request();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn train(vae: Vae, batch: usize, data: &Splits, seconds: f64, device: &Device) -> Result<(Vec<f64>, Option<Profile>)> {
+    let data = Splits { validation: None, ..data.clone() };
+    let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), device);
+    trainer.config.batch_size = batch;
+    trainer.config.epochs = 1_000_000;
+    let stop = Stop::new();
+    let mut watch = Watch {
+        stop: &stop,
+        length: Duration::from_secs_f64((seconds / 3.0).max(1.0)),
+        end: Instant::now() + Duration::from_secs_f64(seconds),
+        began: None,
+        examples: 0,
+        last: 0,
+        reps: Vec::new(),
+    };
+    trainer.run(&mut watch, &stop)?;
+    let profile = profile(&trainer.times, mlp_gflop(batch));
+    Ok((watch.reps, Some(profile)))
+}
+
+/// Matrix products of one step of 784-400-20: forward, weight gradient, and data gradient for all layers but the first.
+fn mlp_gflop(batch: usize) -> f64 {
+    let product = |inputs: usize, outputs: usize, passes: usize| 2.0 * (batch * inputs * outputs * passes) as f64 / 1e9;
+    product(784, 400, 2) + 2.0 * product(400, 20, 3) + product(20, 400, 3) + product(400, 784, 3)
+}
+
+fn profile(times: &StepTimes, gflop: f64) -> Profile {
+    let per_step = |seconds: f64| 1e3 * seconds / times.steps.max(1) as f64;
+    let total = times.gather + times.forward + times.loss + times.backward + times.optimizer;
+    Profile {
+        gather: per_step(times.gather),
+        forward: per_step(times.forward),
+        loss: per_step(times.loss),
+        backward: per_step(times.backward),
+        optimizer: per_step(times.optimizer),
+        gflop,
+        gflops: gflop * times.steps as f64 / total.max(1e-9),
+    }
+}
+
+/// Repeats `pass` over batches of `size` out of `count` images.
+fn repeat(count: usize, size: usize, seconds: f64, mut pass: impl FnMut(&[u32])) -> Vec<f64> {
+    let order: Vec<u32> = (0..count as u32).collect();
+    let whole: Vec<&[u32]> = order.chunks_exact(size.min(count)).collect();
+    whole.iter().take(4).for_each(|chosen| pass(chosen));
+    let length = (seconds / 3.0).max(1.0);
+    let (began, mut reps) = (Instant::now(), Vec::new());
+    while reps.len() < 2 || began.elapsed().as_secs_f64() < seconds {
+        let (start, mut images) = (Instant::now(), 0);
+        for chosen in whole.iter().cycle() {
+            pass(chosen);
+            images += chosen.len();
+            if start.elapsed().as_secs_f64() > length {
+                break;
+            }
+        }
+        reps.push(images as f64 / start.elapsed().as_secs_f64());
+    }
+    reps
+}
+
+fn encode(vae: &Vae, split: &Subset, size: usize, seconds: f64, device: &Device) -> Vec<f64> {
+    repeat(split.len(), size, seconds, |chosen| {
+        std::hint::black_box(vae.encode(batch(split, chosen, device)));
+    })
+}
+
+fn decode(vae: &Vae, count: usize, size: usize, seconds: f64, device: &Device) -> Vec<f64> {
+    let codes = Draws::new(0, Purpose::Prior, 0, 0).normals(count * 20);
+    repeat(count, size, seconds, |chosen| {
+        let rows = &codes[chosen[0] as usize * 20..][..chosen.len() * 20];
+        let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [chosen.len(), 20]), device);
+        std::hint::black_box(vae.decode(z));
+    })
+}

@@ -1,0 +1,71 @@
+//! What follows a convolution's sums, bias and activation, and their gradients.
+
+use super::channels;
+use crate::activation::{self, Activation};
+
+/// Bias and activation of one layer.
+pub(crate) struct Finish {
+    bias: Vec<f32>,
+    activation: Activation,
+    nothing: bool,
+}
+
+impl Finish {
+    /// `activation(x + bias)`.
+    pub(crate) fn new(bias: &[f32], activation: Activation) -> Self {
+        Self { bias: channels::repeat(bias), activation, nothing: false }
+    }
+
+    /// Leaves the sums as they are.
+    pub(crate) fn none() -> Self {
+        Self { bias: Vec::new(), activation: Activation::None, nothing: true }
+    }
+
+    /// Finishes whole pixels in place.
+    pub(super) fn apply(&self, sums: &mut [f32]) {
+        if self.nothing {
+            return;
+        }
+        for row in sums.chunks_mut(self.bias.len()) {
+            activation::add_bias_activate(row, &self.bias[..row.len()], self.activation);
+        }
+    }
+
+    /// Adds the bias in place and writes the activation's value to `out`.
+    pub(super) fn apply_apart(&self, sums: &mut [f32], out: &mut [f32]) {
+        for (sums, out) in sums.chunks_mut(self.bias.len()).zip(out.chunks_mut(self.bias.len())) {
+            activation::add_bias_activate(sums, &self.bias[..sums.len()], Activation::None);
+            activation::activate(sums, out, self.activation);
+        }
+    }
+}
+
+/// `dpre = dy * activation'` and the bias's gradient, its sum over all pixels. `saved` is as for [`activation::activation_gradient`].
+pub(crate) fn through_activation(
+    dy: &[f32],
+    saved: &[f32],
+    activation: Activation,
+    dpre: &mut [f32],
+    dbias: &mut [f32],
+) {
+    let target = crate::pool::SharedMut::new(dpre);
+    let [sums] = channels::channel_sums(dy.len(), dbias.len(), |range, [sums]| {
+        // SAFETY: ranges do not overlap, and the buffer outlives the region.
+        let dpre = unsafe { target.slice(range.clone()) };
+        let rows = dy[range.clone()].chunks(sums.len()).zip(saved[range].chunks(sums.len()));
+        for ((dy, saved), dpre) in rows.zip(dpre.chunks_mut(sums.len())) {
+            activation::activation_gradient(dy, saved, dpre, sums, activation);
+        }
+    });
+    store(&sums, dbias);
+}
+
+/// The bias's gradient of a layer without activation: the sum of `dy` over all pixels.
+pub(crate) fn bias_gradient(dy: &[f32], dbias: &mut [f32]) {
+    let [sums] = channels::channel_sums(dy.len(), dbias.len(), |range, [sums]| channels::add_rows(&dy[range], sums));
+    store(&sums, dbias);
+}
+
+fn store(sums: &[f64], out: &mut [f32]) {
+    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum as f32);
+}

@@ -1,0 +1,121 @@
+//! From image to map: the convolution, and the data gradient of the transposed one.
+//!
+//! In `[height, width, channels]` order the window's row of `kernel width x channels` values is consecutive in a zero-padded copy of the
+//! image, so the product reads it in place: no matrix of windows (im2col) is ever written. The copy is made tile by tile and stays in the L2 cache.
+
+use super::finish::Finish;
+use super::panels::{self, Layout, View};
+use super::product::{Engine, Gather, multiply};
+use super::scratch::with_scratch;
+use super::shape::ConvShape;
+use super::tiling::{Tile, Tiling, Window};
+use crate::pool::{self, SharedMut};
+
+/// Where to find, in padded copies of images, the windows of a tile's pixels and the terms of a window.
+pub(super) struct Tables {
+    pub pixels: Vec<u32>,
+    pub terms: Vec<u32>,
+    /// Rows and columns of the padded copy of one image.
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Tables {
+    /// For `images` times `map_rows` rows of the map.
+    pub(super) fn new(shape: &ConvShape, images: usize, map_rows: usize) -> Self {
+        let (rows, cols) = (padded(map_rows, shape.kernel[0], shape.stride), padded(shape.map.width, shape.kernel[1], shape.stride));
+        let channels = shape.image.channels;
+        let pixels = (0..images).flat_map(|image| {
+            let tops = (0..map_rows).map(move |y| image * rows + y * shape.stride);
+            tops.flat_map(move |top| (0..shape.map.width).map(move |x| (top * cols + x * shape.stride) * channels))
+        });
+        let run = shape.kernel[1] * channels;
+        let terms = (0..shape.kernel[0]).flat_map(|y| (0..run).map(move |i| y * cols * channels + i));
+        Self { pixels: pixels.map(index).collect(), terms: terms.map(index).collect(), rows, cols }
+    }
+}
+
+/// A place as it is stored in tables.
+pub(super) fn index(place: usize) -> u32 {
+    u32::try_from(place).expect("a tile is smaller than 16 GiB")
+}
+
+/// Pixels of the image, padding included, that `count` windows cover.
+fn padded(count: usize, kernel: usize, stride: usize) -> usize {
+    (count.max(1) - 1) * stride + kernel
+}
+
+/// Floats of the padded copy that `map_rows` rows of one example need.
+pub(super) fn padded_floats(shape: &ConvShape, map_rows: usize) -> usize {
+    let cols = padded(shape.map.width, shape.kernel[1], shape.stride);
+    padded(map_rows, shape.kernel[0], shape.stride) * cols * shape.image.channels
+}
+
+/// Copies what a tile of the map reads into `window`, zero-padded, image after image.
+pub(super) fn copy_padded(shape: &ConvShape, tile: &Tile, tables: &Tables, image: &[f32], window: &mut [f32]) {
+    let padding = shape.padding as isize;
+    let top = (tile.rows.start * shape.stride) as isize - padding;
+    let rows = padded(tile.rows.len(), shape.kernel[0], shape.stride);
+    let rectangle = Window { top, left: -padding, rows, cols: tables.cols };
+    let floats = tables.rows * tables.cols * shape.image.channels;
+    let size = shape.image.values();
+    for (example, out) in tile.images.clone().zip(window.chunks_exact_mut(floats)) {
+        rectangle.copy(&image[example * size..(example + 1) * size], shape.image, out);
+    }
+}
+
+/// `map = finish(convolution of image)`. With `pre`, the value before the activation goes there.
+///
+/// Lengths are those of `shape`; `weight` is `[map channels, image channels, kernel height, kernel width]`.
+pub(crate) fn to_map(
+    engine: Engine,
+    shape: &ConvShape,
+    image: &[f32],
+    weight: &[f32],
+    finish: &Finish,
+    map: &mut [f32],
+    pre: Option<&mut [f32]>,
+) {
+    let channels = shape.image.channels;
+    let taps: Vec<usize> = (0..shape.taps()).collect();
+    let view = View { taps: &taps, channels, by_column: channels * shape.taps(), by_channel: shape.taps() };
+    let layout = Layout::new(engine, view.terms(), shape.map.channels);
+    let packed = panels::pack(layout, weight, view);
+    let packed = packed.as_floats(layout.floats());
+    let tiling = Tiling::new(shape.batch, shape.map.height, 1, shape.work(), |rows| {
+        padded_floats(shape, rows) + rows * shape.map.row() / 2
+    });
+    let tables = Tables::new(shape, tiling.tile_images, tiling.band_rows);
+    let pixel_places: Vec<u32> = (0..tables.pixels.len()).map(|pixel| index(pixel * shape.map.channels)).collect();
+    let (map, pre) = (SharedMut::new(map), pre.map(SharedMut::new));
+    pool::run(tiling.parts, |part| {
+        with_scratch(|scratch| {
+            for tile in tiling.tiles(part) {
+                let window = scratch.window.floats(tables.rows * tables.cols * channels * tile.images.len());
+                copy_padded(shape, &tile, &tables, image, window);
+                let pixels = tile.images.len() * tile.rows.len() * shape.map.width;
+                let a = Gather {
+                    source: window,
+                    pixels: &tables.pixels[..pixels],
+                    terms: &tables.terms,
+                    run: shape.kernel[1] * channels,
+                };
+                let start = tile.images.start * shape.map.values() + tile.rows.start * shape.map.row();
+                let span = start..start + pixels * shape.map.channels;
+                // SAFETY: tiles own disjoint ranges of both buffers, which outlive the region.
+                let (out, pre) = unsafe { (map.slice(span.clone()), pre.as_ref().map(|pre| pre.slice(span))) };
+                let places = &pixel_places[..pixels];
+                match pre {
+                    None => {
+                        multiply(engine, a, layout, packed, out, places, &mut scratch.spare);
+                        finish.apply(out);
+                    }
+                    Some(pre) => {
+                        multiply(engine, a, layout, packed, pre, places, &mut scratch.spare);
+                        finish.apply_apart(pre, out);
+                    }
+                }
+            }
+        });
+    });
+}
