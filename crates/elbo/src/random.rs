@@ -76,15 +76,14 @@ impl Draws {
         }
     }
 
-    /// `count` independent draws from N(0, 1), by Box & Muller's transform: two uniforms in, two normals out.
+    /// `count` independent draws from N(0, 1), by [`elbo_kernels::simd::normals_from_bits`].
     pub fn normals(&mut self, count: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(count + 1);
-        while values.len() < count {
-            // 1 - u lies in (0, 1]: its logarithm is finite.
-            let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-            let (sin, cos) = (std::f64::consts::TAU * self.uniform()).sin_cos();
-            values.extend([(radius * cos) as f32, (radius * sin) as f32]);
-        }
+        let words = count.next_multiple_of(2);
+        let mut bytes = vec![0u8; 4 * words];
+        self.0.fill_bytes(&mut bytes);
+        let bits: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let mut values = vec![0f32; words];
+        elbo_kernels::simd::normals_from_bits(&bits, &mut values);
         values.truncate(count);
         values
     }

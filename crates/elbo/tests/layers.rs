@@ -15,7 +15,8 @@ use std::path::Path;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("error", &[]),
-    ("random", &["error"]),
+    // Normal draws are a kernel.
+    ("random", &["error", "kernels"]),
     ("device", &["error", "kernels"]),
     // The batcher's gather is a kernel.
     ("data", &["error", "random", "kernels"]),
@@ -38,6 +39,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "training",
             "run",
             "models",
+            "networks",
+            "distributions",
             "data",
             "device",
             "error",

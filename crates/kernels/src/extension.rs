@@ -40,7 +40,7 @@ pub(crate) fn from_flex<const D: usize>(tensor: FlexTensor) -> Tensor<D> {
 }
 
 /// A contiguous tensor whose buffer holds exactly its elements.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     let exact = tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
     if exact && tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
@@ -56,7 +56,7 @@ pub(crate) fn flex_mut(tensor: &mut FlexTensor) -> &mut [f32] {
 }
 
 /// A tensor of zeros. From a `Vec<f32>`: `FlexTensor::empty` starts from bytes and copies them once more for alignment.
-fn new_like(shape: &[usize]) -> FlexTensor {
+pub(crate) fn new_like(shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(vec![0f32; shape.iter().product()], shape.to_vec()))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each operation is one forward and one backward pass over memory where plain tensor code takes many: a layer with bias and
 //! activation, a likelihood with its gradient, the latent terms, Adam in place. On Flex with float32 the fused form runs; on any other
-//! device the same function runs its twin in [`reference`], so model code never asks where it is.
+//! device the same function runs its twin in [`mod@reference`], so model code never asks where it is.
 //!
 //! This crate knows no model. It decides one thing for all of them: work is cut by shape alone, never by the number of threads, so a result is the same
 //! to the last bit on one thread and on sixteen.

@@ -1,7 +1,7 @@
 //! Elementwise mathematics that compilers turn into vector code, and the run-time choice of instruction set.
 //!
 //! Functions here are branch-free on purpose: every `if` is a select, so that a plain loop over a slice becomes AVX-512,
-//! AVX2 or baseline code, whichever [`multiversion`] instantiates. Accuracy is part of the contract: each
+//! AVX2 or baseline code, whichever `multiversion` instantiates. Accuracy is part of the contract: each
 //! function states its largest error and the tests assert that same constant.
 
 /// Defines a function once and compiles it three times: for AVX-512, for AVX2 and for the baseline.
@@ -41,7 +41,7 @@ macro_rules! multiversion {
 }
 pub(crate) use multiversion;
 
-/// The instruction sets that [`multiversion`] chooses between.
+/// The instruction sets that `multiversion` chooses between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// AVX-512 F, DQ, VL and BW.
@@ -203,6 +203,76 @@ pub fn normal_pdf(x: f32) -> f32 {
     INV_SQRT_2PI * exp(-0.5 * x * x)
 }
 
+/// Largest absolute error of [`ln`] on [2^-24, 1], where its values reach -16.6.
+pub const LN_MAX_ERROR: f32 = 2e-6;
+
+/// Natural logarithm of a positive normal number.
+///
+/// The mantissa is brought into [sqrt 1/2, sqrt 2), where `ln m = 2 artanh((m - 1) / (m + 1))` converges fast.
+#[inline(always)]
+pub fn ln(x: f32) -> f32 {
+    const SQRT_HALF: u32 = 0x3f35_04f3;
+    let shifted = x.to_bits().wrapping_sub(SQRT_HALF);
+    let exponent = (shifted as i32 >> 23) as f32;
+    let mantissa = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(SQRT_HALF));
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let t2 = t * t;
+    let series = 1.0 / 9.0;
+    let series = series * t2 + 1.0 / 7.0;
+    let series = series * t2 + 0.2;
+    let series = series * t2 + 1.0 / 3.0;
+    exponent * std::f32::consts::LN_2 + 2.0 * t * (series * t2 + 1.0)
+}
+
+/// Largest absolute error of [`sin_cos_turns`].
+pub const SIN_COS_MAX_ERROR: f32 = 5e-7;
+
+/// `(sin, cos)` of a whole turn times `turns`, for `turns` in [-1/2, 1/2].
+///
+/// Taylor polynomials of the half angle, which lies in [-pi/2, pi/2], then the double-angle formulas: no quadrant to choose.
+#[inline(always)]
+pub fn sin_cos_turns(turns: f32) -> (f32, f32) {
+    let a = std::f32::consts::PI * turns;
+    let a2 = a * a;
+    let s = -1.0 / 39_916_800.0;
+    let s = s * a2 + 1.0 / 362_880.0;
+    let s = s * a2 - 1.0 / 5_040.0;
+    let s = s * a2 + 1.0 / 120.0;
+    let s = s * a2 - 1.0 / 6.0;
+    let s = a * (s * a2 + 1.0);
+    let c = 1.0 / 479_001_600.0;
+    let c = c * a2 - 1.0 / 3_628_800.0;
+    let c = c * a2 + 1.0 / 40_320.0;
+    let c = c * a2 - 1.0 / 720.0;
+    let c = c * a2 + 1.0 / 24.0;
+    let c = c * a2 - 0.5;
+    let c = c * a2 + 1.0;
+    (2.0 * s * c, 1.0 - 2.0 * s * s)
+}
+
+multiversion! {
+    /// Independent draws from N(0, 1) out of random bits, by Box & Muller's transform: two words in, two normals out, in halves of `out`.
+    ///
+    /// `radius = sqrt(-2 ln u)`, `u` in (0, 1] with 24 bits, so that no draw lies beyond 5.8 standard deviations, as in PyTorch.
+    ///
+    /// # Panics
+    /// If `bits` and `out` differ in length or the length is odd.
+    pub fn normals_from_bits(bits: &[u32], out: &mut [f32]) {
+        assert!(bits.len() == out.len() && bits.len().is_multiple_of(2), "one word for each normal, in pairs");
+        const UNIT: f32 = 1.0 / 16_777_216.0; // 2^-24
+        let (radius_bits, angle_bits) = bits.split_at(bits.len() / 2);
+        let (first, second) = out.split_at_mut(bits.len() / 2);
+        for (((a, b), r), t) in first.iter_mut().zip(second).zip(radius_bits).zip(angle_bits) {
+            // As i32: a vector conversion from unsigned words exists only in AVX-512.
+            let uniform = ((r >> 8) as i32 + 1) as f32 * UNIT;
+            let turns = (t >> 8) as i32 as f32 * UNIT - 0.5;
+            let radius = (-2.0 * ln(uniform)).sqrt();
+            let (sin, cos) = sin_cos_turns(turns);
+            (*a, *b) = (radius * cos, radius * sin);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +321,15 @@ mod tests {
         let fraction = (1..60).rev().fold(x.abs(), |tail, k| x.abs() + f64::from(k) / tail);
         let upper = pdf / fraction;
         if x > 0.0 { 1.0 - upper } else { upper }
+    }
+
+    #[test]
+    fn logarithm_and_angles_stay_within_their_stated_errors() {
+        let worst = max_error(1e-7, 1.0, ln, f64::ln);
+        assert!(worst <= LN_MAX_ERROR, "{worst}");
+        let turn = |x: f64| (std::f64::consts::TAU * x).sin_cos();
+        assert!(max_error(-0.5, 0.5, |x| sin_cos_turns(x).0, |x| turn(x).0) <= SIN_COS_MAX_ERROR);
+        assert!(max_error(-0.5, 0.5, |x| sin_cos_turns(x).1, |x| turn(x).1) <= SIN_COS_MAX_ERROR);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::output::Context;
 pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()> {
     let workload = Workload::named(&args.workload)?;
     let device = elbo::device::choose(device)?;
-    let config = DataConfig { source: args.data.clone(), validation: Validation::NONE, count: 60_000, ..Default::default() };
+    let config =
+        DataConfig { source: args.data.clone(), validation: Validation::NONE, count: 60_000, ..Default::default() };
     let splits = data::open(&config, 0, &mut |_| {})?;
     let shape = splits.train.source().shape();
     if shape.numel() != 784 {

@@ -30,12 +30,8 @@ pub enum Workload {
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 4] = [
-    ("mlp", Workload::Mlp),
-    ("mlp512", Workload::Mlp512),
-    ("encode", Workload::Encode),
-    ("decode", Workload::Decode),
-];
+const NAMES: [(&str, Workload); 4] =
+    [("mlp", Workload::Mlp), ("mlp512", Workload::Mlp512), ("encode", Workload::Encode), ("decode", Workload::Decode)];
 
 /// What came out.
 #[derive(Debug, Clone, Serialize)]
@@ -122,7 +118,6 @@ pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -
         profile,
     })
 }
-
 
 /// Ends a repetition when its time is over, and notes its speed; the first few steps warm up.
 struct Watch<'a> {

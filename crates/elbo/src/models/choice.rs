@@ -99,7 +99,7 @@ impl ModelConfig {
     /// Checks sizes before anything is allocated.
     ///
     /// # Errors
-    /// [`Error::Config`] for a latent size of 0 or beyond [`MAX_LATENT`], a bad network, or more than [`MAX_PARAMETERS`].
+    /// [`Error::Config`] for a latent size of 0 or beyond `MAX_LATENT` (65,536), a bad network, or more than `MAX_PARAMETERS` (2^30).
     pub fn check(&self, network: &MlpConfig, input: usize) -> Result<()> {
         self.likelihood()?;
         network.check()?;

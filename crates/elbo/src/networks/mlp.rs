@@ -70,7 +70,7 @@ impl MlpConfig {
     /// Checks the widths.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key for a width of 0 or beyond [`MAX_WIDTH`], or more than 64 layers.
+    /// [`Error::Config`] naming the key for a width of 0 or beyond `MAX_WIDTH` (2^20), or more than 64 layers.
     pub fn check(&self) -> Result<()> {
         if self.hidden.len() > 64 {
             let found = format!("{} layers", self.hidden.len());
