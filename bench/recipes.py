@@ -10,16 +10,17 @@ import json, os, platform, subprocess, sys, tempfile, time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BINARY = os.path.join(ROOT, "target", "release", "elbo")
-# Test losses after 10 epochs, PyTorch 2.15, mean over its seeds (nats or squared error per image); largest accepted difference.
-# "sum" bounds recon + kl absolutely, "each" bounds recon and kl in relative terms.
+# Test losses after 10 epochs, PyTorch 2.15: mean over `seeds` seeds (nats or squared error per image), and the largest accepted
+# difference of elbo's mean over three seeds. "sum" bounds recon + kl absolutely, "each" bounds recon and kl in relative terms.
+# Single runs scatter: PyTorch's own beta-4 seeds reach from 9.25 to 9.71 in kl, its 2-D seeds from 153.9 to 155.7 in the sum.
 REFERENCE = {
-    "mnist-bce": {"recon": 80.02, "kl": 25.65, "sum": 0.6},
-    "mnist-2d": {"recon": 149.71, "kl": 5.76, "sum": 1.5},
-    "mnist-sse-2d": {"recon": 39.45, "kl": 3.26, "sum": 0.8},
-    "mnist-sse-16": {"recon": 25.26, "kl": 9.89, "sum": 0.7},
-    "mnist-ae-2d": {"recon": 38.02, "kl": 0.0, "sum": 0.8},
-    "mnist-beta4": {"recon": 111.37, "kl": 9.71, "each": 0.03},
-    "mnist-beta05": {"recon": 74.08, "kl": 34.17, "each": 0.03},
+    "mnist-bce": {"recon": 80.02, "kl": 25.65, "seeds": 3, "sum": 0.6},
+    "mnist-2d": {"recon": 149.13, "kl": 5.81, "seeds": 7, "sum": 1.5},
+    "mnist-sse-2d": {"recon": 39.45, "kl": 3.26, "seeds": 3, "sum": 0.8},
+    "mnist-sse-16": {"recon": 25.26, "kl": 9.89, "seeds": 1, "sum": 0.7},
+    "mnist-ae-2d": {"recon": 38.02, "kl": 0.0, "seeds": 2, "sum": 0.8},
+    "mnist-beta4": {"recon": 111.78, "kl": 9.54, "seeds": 5, "each": 0.03},
+    "mnist-beta05": {"recon": 74.08, "kl": 34.17, "seeds": 1, "each": 0.03},
 }
 
 
@@ -41,10 +42,10 @@ def train(recipe, seed, folder):
     }
 
 
-def within(reference, run):
+def within(reference, mean):
     if "sum" in reference:
-        return abs(run["recon"] + run["kl"] - reference["recon"] - reference["kl"]) <= reference["sum"]
-    return all(abs(run[term] / reference[term] - 1) <= reference["each"] for term in ("recon", "kl"))
+        return abs(mean["recon"] + mean["kl"] - reference["recon"] - reference["kl"]) <= reference["sum"]
+    return all(abs(mean[term] / reference[term] - 1) <= reference["each"] for term in ("recon", "kl"))
 
 
 def processor():
@@ -61,10 +62,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for recipe, reference in REFERENCE.items():
             runs = [train(recipe, seed, folder) for seed in (0, 1, 2)]
-            good = all(within(reference, run) for run in runs)
+            mean = {term: round(sum(run[term] for run in runs) / len(runs), 2) for term in ("recon", "kl")}
+            good = within(reference, mean)
             failed |= not good
-            rows.append({"recipe": recipe, "pytorch": reference, "within_bounds": good, "runs": runs})
-            mean = {term: sum(run[term] for run in runs) / len(runs) for term in ("recon", "kl")}
+            rows.append({"recipe": recipe, "pytorch": reference, "elbo": mean, "within_bounds": good, "runs": runs})
             print(
                 f"{recipe:<14} recon {mean['recon']:7.2f} ({reference['recon']:.2f})  kl {mean['kl']:6.2f} "
                 f"({reference['kl']:.2f})  {'ok' if good else 'OUT OF BOUNDS'}",

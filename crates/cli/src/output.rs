@@ -36,7 +36,9 @@ impl Context {
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
         _ => Ok(()),
     }
 }
@@ -52,7 +54,11 @@ fn with_version(value: Value) -> Value {
 /// Reports a failed command; returns its exit code.
 pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     let known = error.downcast_ref::<elbo::Error>();
-    let (kind, code) = known.map_or(("other", 1), |error| code_of(error.kind()));
+    let (kind, code) = match known {
+        Some(error) => code_of(error.kind()),
+        None if error.is::<io::Error>() => code_of(ErrorKind::Io),
+        None => code_of(ErrorKind::Other),
+    };
     let help = known.map(|error| error.help().to_owned()).unwrap_or_default();
     let path = known.and_then(|error| error.path()).map(|path| path.display().to_string());
     let message = error.to_string();
@@ -89,7 +95,8 @@ fn code_of(kind: ErrorKind) -> (&'static str, u8) {
 pub fn usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind as Kind;
     let shown = matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion);
-    if !shown && std::env::args().any(|arg| arg == "--json") {
+    // What is no Unicode is seen here too.
+    if !shown && std::env::args_os().any(|arg| arg == "--json") {
         let text = error.render().to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         let object =

@@ -208,8 +208,8 @@ impl Error {
                 _ => "see the system's message above",
             },
             Self::Diverged { .. } => {
-                "lower the learning rate (`--set optimizer.lr=1e-4`) or clip gradients \
-                 (`--set optimizer.clip_norm=1.0`); the last good checkpoint is kept, and `elbo resume` starts from it"
+                "train again with a lower learning rate (`--set optimizer.lr=1e-4`) or with clipped gradients \
+                 (`--set optimizer.clip_norm=1.0`); what was saved before, if anything, is sound and kept"
             }
         }
     }

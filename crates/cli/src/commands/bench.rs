@@ -9,6 +9,10 @@ use crate::output::Context;
 
 pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()> {
     let workload = Workload::named(&args.workload)?;
+    if !(0.0..=86_400.0).contains(&args.seconds) {
+        let found = args.seconds.to_string();
+        return Err(elbo::Error::config("--seconds", "a number from 0 to 86400", found, "8 is the usual one").into());
+    }
     let device = elbo::device::choose(device)?;
     let config =
         DataConfig { source: args.data.clone(), validation: Validation::NONE, count: 60_000, ..Default::default() };

@@ -1,5 +1,6 @@
 //! `elbo eval`.
 
+use elbo::data::known::did_you_mean;
 use elbo::evaluation::{self, Metric};
 use serde_json::{Map, json};
 
@@ -42,7 +43,10 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
 fn select(metrics: Vec<(&'static str, Metric)>, wanted: &[String]) -> elbo::Result<Vec<(&'static str, Metric)>> {
     if let Some(unknown) = wanted.iter().find(|name| metrics.iter().all(|(known, _)| known != name)) {
         let names = metrics.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let help = "bits_per_dim exists only for likelihoods that are one";
+        let help = match did_you_mean(unknown, metrics.iter().map(|(known, _)| *known)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "without `--metrics` you get all of them; bits_per_dim only exists for likelihoods that are one".into(),
+        };
         return Err(elbo::Error::config("--metrics", format!("some of {names}"), format!("`{unknown}`"), help));
     }
     Ok(metrics.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)).collect())

@@ -31,12 +31,15 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,
         Command::Bench(args) => bench::bench(&args, device, context)?,
-        Command::Completions(args) => completions(&args),
+        Command::Completions(args) => completions(&args)?,
     }
     Ok(0)
 }
 
-fn completions(args: &crate::args::Completions) {
+fn completions(args: &crate::args::Completions) -> anyhow::Result<()> {
     let mut command = <Cli as clap::CommandFactory>::command();
-    clap_complete::generate(args.shell, &mut command, "elbo", &mut std::io::stdout());
+    // By way of memory: clap_complete panics where standard output is closed or full.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "elbo", &mut script);
+    crate::output::print(&String::from_utf8_lossy(&script))
 }

@@ -1,5 +1,7 @@
 //! `elbo sample`, `reconstruct`, `traverse`, `interpolate` and `grid`: pictures from saved runs.
 
+use std::ops::RangeInclusive;
+
 use elbo::data::{ImageShape, Subset};
 use elbo::experiment::Trained;
 use elbo::generation::{self, Path, Pictures};
@@ -15,12 +17,13 @@ use crate::output::Context;
 /// Images a command makes at most: a typing mistake must not fill the memory.
 const MAX_IMAGES: usize = 100_000;
 
+/// Furthest from 0 a code is sent: far beyond anything a prior knows, and safe from overflow.
+const MAX_REACH: f64 = 1e6;
+
 pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<()> {
+    check_format(&args.target)?;
     check_count("--n", args.n)?;
-    if !(args.temperature.is_finite() && args.temperature >= 0.0) {
-        let found = args.temperature.to_string();
-        return Err(elbo::Error::config("--temperature", "a number of at least 0", found, "1 samples the prior").into());
-    }
+    check_number("--temperature", args.temperature, 0.0..=MAX_REACH, "1 samples the prior")?;
     let run = load(&args.run, args.checkpoint.as_deref(), device)?;
     let pictures = generation::sample(&run.model, run.shape, args.n, args.temperature, args.seed, &run.device);
     save(&pictures, &args.target, 0, context)
@@ -50,6 +53,8 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
 }
 
 pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Result<()> {
+    check_format(&args.target)?;
+    check_number("--reach", args.reach.into(), -MAX_REACH..=MAX_REACH, "3 is the usual one")?;
     let opened;
     let (run, base) = match args.image {
         Some(image) => {
@@ -79,6 +84,7 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
 }
 
 pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow::Result<()> {
+    check_format(&args.target)?;
     check_count("--steps", args.steps.saturating_mul(8))?;
     let opened = source::open(&args.source, device)?;
     let (run, split) = (&opened.run, opened.first());
@@ -86,6 +92,10 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
         (Some(from), Some(to)) => vec![(from, to)],
         _ => {
             let places = random_places(split, 16, args.seed);
+            if places.len() < 2 {
+                let help = "choose another `--split`, or other `--data`";
+                return Err(elbo::Error::config("--split", "at least two images", places.len().to_string(), help).into());
+            }
             places.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect()
         }
     };
@@ -103,12 +113,11 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
 }
 
 pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
+    check_format(&args.target)?;
+    check_number("--reach", args.reach.into(), -MAX_REACH..=MAX_REACH, "2 is the usual one")?;
     let size = args.size.unwrap_or(if args.spacing == GridName::Linear { 20 } else { 15 });
     check_count("--size", size.saturating_mul(size))?;
-    if !(args.tail > 0.0 && args.tail < 0.5) {
-        let found = args.tail.to_string();
-        return Err(elbo::Error::config("--tail", "a probability in (0, 0.5)", found, "0.05 is the usual one").into());
-    }
+    check_number("--tail", args.tail, 1e-6..=0.499, "0.05 is the usual one")?;
     let run = load(&args.run, args.checkpoint.as_deref(), device)?;
     if run.config.model.latent != 2 {
         let help = "`elbo traverse` walks along single dimensions of any code";
@@ -151,6 +160,14 @@ fn check_count(key: &str, count: usize) -> elbo::Result<()> {
     Err(elbo::Error::config(key, expected, count.to_string(), "choose another number"))
 }
 
+fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str) -> elbo::Result<()> {
+    if accepted.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("a number from {} to {}", accepted.start(), accepted.end());
+    Err(elbo::Error::config(key, expected, value.to_string(), help))
+}
+
 fn is_npy(target: &Target) -> bool {
     target.out.extension().is_some_and(|extension| extension == "npy")
 }
@@ -170,7 +187,6 @@ fn scale(shape: ImageShape) -> usize {
 
 /// Writes pictures as a grid or an array; `columns` of 0 means about square.
 fn save(pictures: &Pictures, target: &Target, columns: usize, context: Context) -> anyhow::Result<()> {
-    check_format(target)?;
     let ImageShape { channels, height, width } = pictures.shape;
     if is_npy(target) {
         let shape = [pictures.len(), channels, height, width].map(|n| n as u64);

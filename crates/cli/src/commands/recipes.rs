@@ -10,11 +10,11 @@ use crate::output::Context;
 /// Recipe, then `--set`, then the named flags.
 pub fn layers(settings: Settings) -> elbo::Result<Layers> {
     let mut layers = Layers::from_recipe(&settings.recipe)?;
-    if let Some(data) = &settings.data {
-        layers.put("data.source", absolute(data).into())?;
-    }
     for assignment in &settings.set {
         layers.set(assignment)?;
+    }
+    if let Some(data) = &settings.data {
+        layers.put("data.source", absolute(data).into())?;
     }
     let numbers = [
         ("training.epochs", settings.epochs),

@@ -16,10 +16,11 @@ use crate::error::{Error, Result};
 use crate::evaluation;
 use crate::models::AnyModel;
 use crate::recipe::RunConfig;
+use crate::run::atomic;
 use crate::run::directory::{DataInfo, RUN_FORMAT, RunDir, RunInfo};
 use crate::run::lock::RunLock;
 use crate::run::tensorboard::EventWriter;
-use crate::training::{Checkpoints, Ending, Observer, Stop, Trainer};
+use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 
 /// A run about to train: data open, directory locked, model built.
 pub struct Experiment {
@@ -30,6 +31,8 @@ pub struct Experiment {
     info: RunInfo,
     /// Whether there is a checkpoint to continue from.
     resumes: bool,
+    /// Whether the run has ended and nothing is left to do.
+    complete: bool,
     _lock: RunLock,
 }
 
@@ -62,6 +65,8 @@ impl Experiment {
         config.model.check(&config.network, splits.train.source().shape().numel())?;
         let dir = RunDir::create(out)?;
         let lock = RunLock::acquire(dir.path())?;
+        // Another process may have begun and ended a run here since the folder was found empty.
+        let dir = RunDir::create(dir.path())?;
         let info = RunInfo {
             format: RUN_FORMAT,
             elbo_version: env!("CARGO_PKG_VERSION").into(),
@@ -77,13 +82,14 @@ impl Experiment {
         };
         dir.write("config.toml", config.to_toml())?;
         dir.write_info(&info)?;
-        Ok(Self { dir, config, splits, device: device.clone(), info, resumes: false, _lock: lock })
+        Ok(Self { dir, config, splits, device: device.clone(), info, resumes: false, complete: false, _lock: lock })
     }
 
-    /// Takes a run up again, with more `epochs` if given.
+    /// Takes a run up again, with more `epochs` if given. A run that has ended and is not asked for more stays as it is.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no run, another process trains it, or its files contradict each other; [`Error::Data`] if its data changed.
+    /// [`Error::Model`] if there is no run, another process trains it, or its files contradict each other; [`Error::Data`] if its data
+    /// changed; [`Error::Config`] for fewer epochs than are done, or more than early stopping allows.
     pub fn resume(
         path: impl Into<PathBuf>,
         epochs: Option<usize>,
@@ -95,23 +101,37 @@ impl Experiment {
         let lock = RunLock::acquire(dir.path())?;
         let (mut config, mut info) = (read_config(&dir)?, dir.info()?);
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
-        // A run killed before its first checkpoint starts over: nothing was lost.
-        let resumes = dir.checkpoints().exists();
+        // A run killed before its first checkpoint was complete starts over: nothing was lost.
+        let resumes = has_begun(&dir);
+        let mut state = TrainState::default();
         if resumes {
             check_config(&dir, &config, &checkpoints.config()?)?;
+            state = checkpoints.state()?;
         }
         if let Some(epochs) = epochs {
+            check_epochs(epochs, &state, &config)?;
             config.training.epochs = epochs;
             config.check()?;
         }
         let splits = data::open(&config.data, config.training.seed, progress)?;
         check_fingerprint(&info, &splits, &config.data.source)?;
-        info.status = "running".into();
-        info.device = device_name.into();
-        info.threads = device::threads();
-        dir.write("config.toml", config.to_toml())?;
-        dir.write_info(&info)?;
-        Ok(Self { dir, config, splits, device: device.clone(), info, resumes, _lock: lock })
+        let trained = state.stopped_early || state.epoch > config.training.epochs;
+        let complete = trained && [FINISHED, STOPPED_EARLY].contains(&info.status.as_str());
+        if !complete {
+            info.status = "running".into();
+            info.device = device_name.into();
+            info.threads = device::threads();
+            info.epochs = state.history.len();
+            info.test = None;
+            dir.write("config.toml", config.to_toml())?;
+            dir.write_info(&info)?;
+        }
+        Ok(Self { dir, config, splits, device: device.clone(), info, resumes, complete, _lock: lock })
+    }
+
+    /// Whether the run has ended before, so that [`Experiment::train`] has nothing to do.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// The run directory.
@@ -134,6 +154,10 @@ impl Experiment {
     /// # Errors
     /// As [`Trainer::run`]; `run.json` then has the status `diverged` or `failed`, and the last good checkpoint stays.
     pub fn train(mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Finished> {
+        if self.complete {
+            let ending = if self.info.status == FINISHED { Ending::Finished } else { Ending::StoppedEarly };
+            return Ok(self.finished(ending));
+        }
         let outcome = self.train_model(observer, stop);
         let ending = match outcome {
             Ok(ending) => ending,
@@ -145,16 +169,21 @@ impl Experiment {
             }
         };
         self.info.status = match ending {
-            Ending::Finished => "finished",
-            Ending::StoppedEarly => "stopped early",
+            Ending::Finished => FINISHED,
+            Ending::StoppedEarly => STOPPED_EARLY,
             Ending::Interrupted => "interrupted",
         }
         .into();
-        self.dir.write_info(&self.info)?;
         if ending != Ending::Interrupted {
             self.conclude()?;
         }
-        Ok(Finished { ending, info: self.info, path: self.dir.path().to_owned() })
+        // Only now is it true: a run killed while its report is drawn is taken up again and draws it.
+        self.dir.write_info(&self.info)?;
+        Ok(self.finished(ending))
+    }
+
+    fn finished(self, ending: Ending) -> Finished {
+        Finished { ending, info: self.info, path: self.dir.path().to_owned() }
     }
 
     fn train_model(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
@@ -222,11 +251,42 @@ impl Experiment {
             evaluation::evaluate(&trained.model, split, objective, self.config.training.seed, &trained.device);
         self.info.test = Some(evaluation.terms());
         self.info.peak_memory_mb = peak_memory_mb();
-        self.dir.write_info(&self.info)?;
         let trained = Trained { info: self.info.clone(), ..trained };
         pages::write_report(&trained, &self.splits)?;
         Ok(())
     }
+}
+
+/// Status of a run that trained all its epochs.
+const FINISHED: &str = "finished";
+/// Status of a run that early stopping ended.
+const STOPPED_EARLY: &str = "stopped early";
+
+/// Whether there is, or should be, a checkpoint. What a killed first save leaves is none.
+fn has_begun(dir: &RunDir) -> bool {
+    let last = dir.checkpoints().join("last");
+    let saved_before = ["last", "last.previous"].iter().any(|name| dir.checkpoints().join(name).exists());
+    saved_before || atomic::open_dir(last).is_ok()
+}
+
+/// Refuses a number of epochs that training has gone beyond.
+fn check_epochs(epochs: usize, state: &TrainState, config: &RunConfig) -> Result<()> {
+    let done = state.history.len();
+    if state.stopped_early && epochs != config.training.epochs {
+        let expected = format!("nothing: early stopping ended this run after epoch {done}");
+        let help = "for more patience start a new run: `elbo train RUN/config.toml --set early_stopping.patience=N`";
+        return Err(Error::config("--epochs", expected, epochs.to_string(), help));
+    }
+    let under_way = usize::from(state.step_in_epoch > 0);
+    if epochs < done + under_way {
+        let expected = match under_way {
+            0 => format!("at least {done}: so many are done"),
+            _ => format!("at least {}: so many are done or under way", done + 1),
+        };
+        let help = "give the number of epochs in all, those already done included";
+        return Err(Error::config("--epochs", expected, epochs.to_string(), help));
+    }
+    Ok(())
 }
 
 /// Splits as `run.json` records them.

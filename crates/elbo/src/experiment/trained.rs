@@ -64,7 +64,9 @@ impl Trained {
         let dir = RunDir::open(path)?;
         let (config, info) = (read_config(&dir)?, dir.info()?);
         let checkpoint = match checkpoint {
-            None => config.preferred_checkpoint(),
+            // Before the first epoch is over there is no `best`.
+            None if dir.checkpoints().join("best").exists() => config.preferred_checkpoint(),
+            None => "last",
             Some("last") => "last",
             Some("best") => "best",
             Some(other) => {
@@ -72,8 +74,8 @@ impl Trained {
                 return Err(Error::config("--checkpoint", "last or best", format!("`{other}`"), help));
             }
         };
-        let [channels, height, width] = info.data.shape;
-        let shape = ImageShape { channels, height, width };
+        check_saved(&dir, checkpoint, &info)?;
+        let shape = image_shape(&dir, &info)?;
         config.model.check(&config.network, shape.numel())?;
         let device = device.clone().without_autodiff();
         let model = config.model.init(&config.network, shape.numel(), 0, &device)?;
@@ -119,8 +121,40 @@ impl Trained {
 
 /// Reads and checks the configuration of a run.
 pub(super) fn read_config(dir: &RunDir) -> Result<RunConfig> {
-    let path = dir.join("config.toml");
-    Layers::from_text(&path.to_string_lossy(), &dir.config_text()?)?.build()
+    let config = Layers::from_text("line", &dir.config_text()?).and_then(Layers::build);
+    config.map_err(|error| match error {
+        // Here it is not the request that is wrong.
+        Error::Config { key, expected, found, help } => {
+            Error::model(dir.join("config.toml"), key.replace(':', " "), expected, found, help)
+        }
+        other => other,
+    })
+}
+
+/// The shape of the run's images, with no more values than a network may have inputs.
+fn image_shape(dir: &RunDir, info: &RunInfo) -> Result<ImageShape> {
+    let [channels, height, width] = info.data.shape;
+    let values = channels.checked_mul(height).and_then(|product| product.checked_mul(width));
+    if values.is_none_or(|values| !(1..=1 << 28).contains(&values)) {
+        let found = format!("{channels} x {height} x {width}");
+        let help = "`elbo train` writes this file; a damaged one cannot be used";
+        return Err(Error::model(dir.join("run.json"), "data.shape", "the shape of an image", found, help));
+    }
+    Ok(ImageShape { channels, height, width })
+}
+
+/// Explains a checkpoint that was never written; a damaged one is found when it is read.
+fn check_saved(dir: &RunDir, checkpoint: &str, info: &RunInfo) -> Result<()> {
+    let names = ["", ".writing", ".previous"].map(|end| dir.checkpoints().join(format!("{checkpoint}{end}")));
+    if names.iter().any(|path| path.exists()) {
+        return Ok(());
+    }
+    let found = format!("none yet, in a run whose status is `{}`", info.status);
+    let help = match checkpoint {
+        "best" => "`--checkpoint last` has the newest weights; `best` comes with the first whole epoch",
+        _ => "train it first: `elbo resume` begins again what was cut short before its first checkpoint",
+    };
+    Err(Error::model(&names[0], "checkpoint", "saved weights", found, help))
 }
 
 /// A split by name; the test split where there is one, else validation, else train.

@@ -73,11 +73,7 @@ impl RunConfig {
     /// # Errors
     /// [`Error::Config`] naming the first bad key.
     pub fn check(&self) -> Result<()> {
-        if self.format != CONFIG_FORMAT {
-            let found = format!("version {}", self.format);
-            let help = "a newer elbo wrote this; update, or remove the line `format`";
-            return Err(Error::config("format", format!("version {CONFIG_FORMAT}"), found, help));
-        }
+        check_format(self.format.into())?;
         self.data.check()?;
         self.model.check(&self.network, 1)?;
         self.loss.check()?;
@@ -116,6 +112,18 @@ impl RunConfig {
         let activation = serde_json::to_value(self.network.activation).unwrap_or_default();
         format!("{kind} {}, {}, {likelihood}", widths.join("-"), activation.as_str().unwrap_or_default())
     }
+}
+
+/// Refuses a layout this version does not know, by its number.
+pub(super) fn check_format(format: i64) -> Result<()> {
+    if format == i64::from(CONFIG_FORMAT) {
+        return Ok(());
+    }
+    let help = match format > i64::from(CONFIG_FORMAT) {
+        true => "a newer elbo wrote this; update",
+        false => "remove the line `format`",
+    };
+    Err(Error::config("format", format!("version {CONFIG_FORMAT}"), format!("version {format}"), help))
 }
 
 #[cfg(test)]

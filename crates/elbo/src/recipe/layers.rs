@@ -6,8 +6,8 @@ use serde::de::Error as _;
 use toml::{Table, Value};
 
 use super::builtin;
-use super::config::RunConfig;
-use crate::data::known::did_you_mean;
+use super::config::{RunConfig, check_format};
+use crate::data::known::{did_you_mean, known_names};
 use crate::error::{Error, Result};
 
 /// A configuration in the making.
@@ -39,7 +39,7 @@ impl Layers {
         }
         let path = Path::new(name);
         if !path.is_file() {
-            return Err(builtin::find(name).expect_err("found above otherwise"));
+            return Err(unknown_recipe(name));
         }
         if matches!(path.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ckpt" | "pkl")) {
             let help = "a `.pt` file is a pickle and can run code: it is not loaded; give a recipe in TOML";
@@ -62,9 +62,13 @@ impl Layers {
     /// # Errors
     /// [`Error::Config`] with line and column for bad syntax, unknown keys and wrong types.
     pub fn from_text(origin: &str, text: &str) -> Result<Self> {
-        // Read as a whole configuration first: only here do errors know their line.
+        let table: Table = text.parse().map_err(|error| explain_text(origin, text, &error))?;
+        // Before the keys, which a newer version may have more of.
+        if let Some(Value::Integer(format)) = table.get("format") {
+            check_format(*format)?;
+        }
+        // Read once as a whole configuration: only here do errors know their line.
         let _: RunConfig = toml::from_str(text).map_err(|error| explain_text(origin, text, &error))?;
-        let table = text.parse().map_err(|error| explain_text(origin, text, &error))?;
         Ok(Self { table })
     }
 
@@ -118,6 +122,16 @@ impl Layers {
     }
 }
 
+fn unknown_recipe(name: &str) -> Error {
+    match builtin::find(name).expect_err("looked for before") {
+        Error::Config { key, expected, found, .. } if ["sprites"].into_iter().chain(known_names()).any(|n| n == name) => {
+            let help = format!("`{name}` is a data set: `elbo train --data {name}`");
+            Error::Config { key, expected, found, help }
+        }
+        other => other,
+    }
+}
+
 /// `message` in our words: serde says "unknown field `x`, expected one of `a`, `b`" or "invalid type: string "x", expected u64".
 fn explain(path: &str, message: &str) -> Error {
     let message = message.lines().next().unwrap_or_default();
@@ -132,7 +146,23 @@ fn explain(path: &str, message: &str) -> Error {
         None => path.to_owned(),
     };
     let help = unknown.map_or_else(|| "see `elbo config` for every key with its value".into(), |_| known_keys(&key));
-    Error::config(key, expected, found, help)
+    Error::config(key, in_words(expected), found_in_words(found), help)
+}
+
+/// What is expected, without the names of Rust's types.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" | "u32" => "a whole number of at least 0",
+        "f64" | "f32" => "a number",
+        "a sequence" => "a list, for example [400, 200]",
+        "an array of length 2" => "a list of two numbers",
+        other => other,
+    }
+}
+
+/// `integer `-1`` instead of `invalid value: integer `-1``.
+fn found_in_words(found: &str) -> &str {
+    ["invalid value: ", "invalid type: "].iter().find_map(|start| found.strip_prefix(start)).unwrap_or(found)
 }
 
 fn explain_text(origin: &str, text: &str, error: &toml::de::Error) -> Error {
@@ -207,6 +237,7 @@ mod tests {
             ("model.kind=gan", "model.kind", ""),
             ("training", "--set", "--set"),
             ("../../etc=1", "", ""),
+            ("network.hidden=[1e99999]", "network.hidden", ""),
         ];
         for (assignment, key, help) in cases {
             let mut layers = layers();
@@ -214,6 +245,27 @@ mod tests {
             assert!(error.to_string().contains(key), "{assignment}: {error}");
             assert!(error.help().contains(help), "{assignment}: {}", error.help());
         }
+    }
+
+    #[test]
+    fn types_are_told_in_words() {
+        let message = |assignment: &str| layers().set(assignment).unwrap_err().to_string();
+        let expected = "`model.latent`: expected a whole number of at least 0, found integer `-1`";
+        assert_eq!(message("model.latent=-1"), expected);
+        let expected = "`network.hidden`: expected a list, for example [400, 200], found integer `400`";
+        assert_eq!(message("network.hidden=400"), expected);
+    }
+
+    #[test]
+    fn the_format_version_is_looked_at_before_the_keys() {
+        let error = Layers::from_text("new.toml", "format = 9\n[quantum]\nspin = 1").unwrap_err().to_string();
+        assert!(error.contains("version 9"), "{error}");
+    }
+
+    #[test]
+    fn a_data_set_is_not_a_recipe() {
+        let error = Layers::from_recipe("mnist").unwrap_err();
+        assert!(error.help().contains("elbo train --data mnist"), "{}", error.help());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic;
 use super::history::{EpochRecord, LossTerms};
+use super::lock::LOCK_FILE;
 use crate::error::{Error, Result};
 
 /// Version of [`RunInfo`] written here; newer ones are refused.
@@ -87,14 +88,15 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Creates a run directory. An existing folder must be empty: a run is never written over.
+    /// Creates a run directory. An existing folder must be empty, or hold only what a run leaves that was killed before it had written
+    /// `run.json`: a run is never written over.
     ///
     /// # Errors
     /// [`Error::Config`] if something is there already, [`Error::Io`] if it cannot be created.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let occupied = match fs::read_dir(&path) {
-            Ok(mut entries) => entries.next().is_some(),
+            Ok(mut entries) => entries.next().is_some() && !is_stillborn(&path),
             Err(_) => path.exists(),
         };
         if occupied {
@@ -117,8 +119,16 @@ impl RunDir {
         let path = path.into();
         for name in ["run.json", "config.toml"] {
             if !path.join(name).is_file() {
-                let found = if path.is_dir() { format!("a folder without {name}") } else { "no such folder".into() };
-                let help = "give the folder that `elbo train` printed, for example runs/digits-001";
+                let pickle = path.extension().is_some_and(|end| ["pt", "pth", "ckpt", "pkl"].iter().any(|e| end == *e));
+                let found = match path.is_dir() {
+                    true => format!("a folder without {name}"),
+                    false if path.exists() => "a file".into(),
+                    false => "no such folder".into(),
+                };
+                let help = match pickle {
+                    true => "a `.pt` file is a pickle and can run code: it is not loaded; give the folder of a run",
+                    false => "give the folder that `elbo train` printed, for example runs/digits-001",
+                };
                 return Err(Error::model(&path, "run", "a run directory", found, help));
             }
         }
@@ -207,6 +217,17 @@ impl RunDir {
     }
 }
 
+/// Whether a folder holds what is left of a run that was killed before `run.json` made it one. The lock file tells it from a folder in
+/// which somebody keeps a `config.toml` of their own.
+fn is_stillborn(path: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(path) else { return false };
+    let names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    let left = |name: &String| {
+        name == LOCK_FILE || name == "config.toml" || ["config.toml.", "run.json."].iter().any(|file| name.starts_with(file))
+    };
+    names.iter().any(|name| name == LOCK_FILE) && names.iter().all(left)
+}
+
 fn csv(history: &[EpochRecord]) -> String {
     let mut text = String::from(
         "epoch,step,learning_rate,beta,train_recon,train_kl,train_loss,validation_recon,validation_kl,validation_loss\n",
@@ -232,6 +253,19 @@ mod tests {
         run.write("run.json", "{}").unwrap();
         let error = RunDir::create(run.path()).unwrap_err();
         assert!(error.help().contains("elbo resume"), "{}", error.help());
+    }
+
+    #[test]
+    fn what_a_run_killed_at_birth_leaves_is_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("r")).unwrap();
+        run.write("config.toml", "").unwrap();
+        assert!(RunDir::create(run.path()).is_err(), "somebody's own file");
+        run.write(LOCK_FILE, "1\n").unwrap();
+        run.write("run.json.writing-1-0", "{").unwrap();
+        assert!(RunDir::create(run.path()).is_ok());
+        run.write("notes.txt", "").unwrap();
+        assert!(RunDir::create(run.path()).is_err(), "somebody's own file");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The loop.
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -20,6 +20,9 @@ use crate::models::{Model, Objective, ObjectiveConfig, Weighted};
 use crate::random::{Draws, Purpose};
 use crate::run::history::{EpochRecord, LossTerms};
 use crate::run::parameters;
+
+/// Images that weights are tried on before they are saved.
+const PROBED: usize = 64;
 
 /// A request to stop, set from a signal handler or another thread: the step under way is finished and a checkpoint saved.
 ///
@@ -179,6 +182,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             let started = Instant::now();
             let examples_before = self.state.running.examples;
             if !self.epoch(observer, stop)? {
+                self.check_weights()?;
                 self.save_last()?;
                 return Ok(Ending::Interrupted);
             }
@@ -213,7 +217,8 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
                 return Ok(false);
             }
             let pause = self.config.checkpoint_seconds;
-            if pause > 0.0 && saved.elapsed() > Duration::from_secs_f64(pause) {
+            if pause > 0.0 && saved.elapsed().as_secs_f64() > pause {
+                self.check_weights()?;
                 self.save_last()?;
                 saved = Instant::now();
             }
@@ -281,8 +286,9 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             train: self.state.running.mean(),
             validation: self.data.validation.as_ref().map(|split| self.validate(split)),
         };
-        if let Some(terms) = record.validation {
-            self.check_terms(terms)?;
+        match record.validation {
+            Some(terms) => self.check_terms(terms)?,
+            None => self.check_weights()?,
         }
         let verdict = self.state.stopper.judge(&self.early_stopping, &record);
         self.state.history.push(record);
@@ -311,6 +317,11 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             sums.add(chosen.len(), read(&objective.apply(terms)));
         }
         sums.mean()
+    }
+
+    /// Looks at some images with the weights about to be saved: the terms of a step are those of the weights before it.
+    fn check_weights(&self) -> Result<()> {
+        self.check_terms(self.validate(&self.data.train.take(PROBED)))
     }
 
     fn save_last(&self) -> Result<()> {

@@ -13,6 +13,8 @@ pub(crate) mod channels;
 mod extension;
 mod finish;
 mod ops;
+#[cfg(test)]
+mod oracle;
 mod panels;
 mod portable;
 mod product;
