@@ -51,7 +51,7 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=["mlp", "mlp512", "encode", "decode"])
+    parser.add_argument("workloads", nargs="*", default=["mlp", "mlp512", "conv-s", "conv-m", "encode", "decode"])
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--torch", default=sys.executable)

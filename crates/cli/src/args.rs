@@ -331,7 +331,7 @@ pub struct Config {
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// mlp, mlp512, encode or decode.
+    /// mlp, mlp512, conv-s, conv-m, encode or decode.
     #[arg(default_value = "mlp")]
     pub workload: String,
     /// About how long to measure.

@@ -61,3 +61,8 @@ pub mod run;
 pub mod training;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The README's example, run with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -45,7 +45,9 @@ fn select(metrics: Vec<(&'static str, Metric)>, wanted: &[String]) -> elbo::Resu
         let names = metrics.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let help = match did_you_mean(unknown, metrics.iter().map(|(known, _)| *known)) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "without `--metrics` you get all of them; bits_per_dim only exists for likelihoods that are one".into(),
+            None => {
+                "without `--metrics` you get all of them; bits_per_dim only exists for likelihoods that are one".into()
+            }
         };
         return Err(elbo::Error::config("--metrics", format!("some of {names}"), format!("`{unknown}`"), help));
     }

@@ -94,7 +94,9 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
             let places = random_places(split, 16, args.seed);
             if places.len() < 2 {
                 let help = "choose another `--split`, or other `--data`";
-                return Err(elbo::Error::config("--split", "at least two images", places.len().to_string(), help).into());
+                return Err(
+                    elbo::Error::config("--split", "at least two images", places.len().to_string(), help).into()
+                );
             }
             places.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect()
         }

@@ -2,13 +2,14 @@
 //!
 //! Workloads and keys are those of the PyTorch side in `bench/`: Adam 1e-3, Bernoulli from logits and KL, mean over the batch.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::data::batch::batch;
-use crate::data::{Splits, Subset};
+use crate::data::{ImageShape, InMemory, Splits, Subset};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::models::{Model, Vae};
@@ -23,6 +24,10 @@ pub enum Workload {
     Mlp,
     /// The same at batch 512.
     Mlp512,
+    /// Training on 1 x 32 x 32: 4 x 4 stride-2 convolutions 32-64-128 with batch norm, mirrored, 16 latents, batch 128.
+    ConvS,
+    /// The same with 128-256-512.
+    ConvM,
     /// The encoder of `mlp`, inference, batch 512.
     Encode,
     /// Its decoder.
@@ -30,8 +35,14 @@ pub enum Workload {
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 4] =
-    [("mlp", Workload::Mlp), ("mlp512", Workload::Mlp512), ("encode", Workload::Encode), ("decode", Workload::Decode)];
+const NAMES: [(&str, Workload); 6] = [
+    ("mlp", Workload::Mlp),
+    ("mlp512", Workload::Mlp512),
+    ("conv-s", Workload::ConvS),
+    ("conv-m", Workload::ConvM),
+    ("encode", Workload::Encode),
+    ("decode", Workload::Decode),
+];
 
 /// What came out.
 #[derive(Debug, Clone, Serialize)]
@@ -90,7 +101,7 @@ impl Workload {
 
     fn batch(self) -> usize {
         match self {
-            Self::Mlp => 128,
+            Self::Mlp | Self::ConvS | Self::ConvM => 128,
             Self::Mlp512 | Self::Encode | Self::Decode => 512,
         }
     }
@@ -101,11 +112,19 @@ impl Workload {
 /// # Errors
 /// As [`Trainer::run`].
 pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -> Result<Measured> {
-    let vae = Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, device);
+    let mlp = || Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, device);
+    let conv = |channels: &[usize]| Vae::convolutional(CONV_SHAPE, channels, 16, Likelihood::Bernoulli, 0, device);
+    let batch = workload.batch();
     let (reps, profile) = match workload {
-        Workload::Mlp | Workload::Mlp512 => train(vae, workload.batch(), data, seconds, device)?,
-        Workload::Encode => (encode(&vae, &data.train, workload.batch(), seconds, device), None),
-        Workload::Decode => (decode(&vae, data.train.len(), workload.batch(), seconds, device), None),
+        Workload::Mlp | Workload::Mlp512 => train(mlp(), batch, data, mlp_gflop(batch), seconds, device)?,
+        Workload::ConvS => {
+            train(conv(&[32, 64, 128]), batch, &noise(), conv_gflop(batch, &[32, 64, 128]), seconds, device)?
+        }
+        Workload::ConvM => {
+            train(conv(&[128, 256, 512]), batch, &noise(), conv_gflop(batch, &[128, 256, 512]), seconds, device)?
+        }
+        Workload::Encode => (encode(&mlp(), &data.train, batch, seconds, device), None),
+        Workload::Decode => (decode(&mlp(), data.train.len(), batch, seconds, device), None),
     };
     let images_per_s = reps.iter().copied().fold(0.0, f64::max);
     Ok(Measured {
@@ -153,7 +172,42 @@ impl Observer for Watch<'_> {
     }
 }
 
-fn train(vae: Vae, batch: usize, data: &Splits, seconds: f64, device: &Device) -> Result<(Vec<f64>, Option<Profile>)> {
+/// Channels, height and width of the convolutional workloads.
+const CONV_SHAPE: [usize; 3] = [1, 32, 32];
+
+/// 1,024 images of noise: the speed of a step does not depend on what is in them.
+fn noise() -> Splits {
+    let shape = ImageShape::grey(CONV_SHAPE[1], CONV_SHAPE[2]);
+    let mut draws = Draws::new(0, Purpose::Choice, 0, 0);
+    let pixels = (0..1024 * shape.numel()).map(|_| draws.below(256) as u8).collect();
+    let images = Arc::new(InMemory::new("noise", shape, pixels, None, Vec::new(), "noise"));
+    let all = Subset::all(images);
+    Splits { train: all.clone(), validation: None, test: all.take(0), validation_is_test: false }
+}
+
+/// Matrix products of one step: each convolution forward and its weight gradient, and the data gradient of all but the first.
+fn conv_gflop(batch: usize, channels: &[usize]) -> f64 {
+    let product = |maps: usize, side: usize, inputs: usize, passes: usize| {
+        2.0 * (batch * side * side * maps * inputs * 16 * passes) as f64 / 1e9
+    };
+    let inputs = [CONV_SHAPE[0]].into_iter().chain(channels.iter().copied());
+    let (mut side, mut sum) = (CONV_SHAPE[1], 0.0);
+    for (i, (inputs, &maps)) in inputs.zip(channels).enumerate() {
+        side /= 2;
+        sum += product(maps, side, inputs, if i == 0 { 2 } else { 3 }) + product(maps, side, inputs, 3);
+    }
+    let features = side * side * channels[channels.len() - 1];
+    sum + 3.0 * 3.0 * 2.0 * (batch * features * 16) as f64 / 1e9
+}
+
+fn train(
+    vae: Vae,
+    batch: usize,
+    data: &Splits,
+    gflop: f64,
+    seconds: f64,
+    device: &Device,
+) -> Result<(Vec<f64>, Option<Profile>)> {
     let data = Splits { validation: None, ..data.clone() };
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), device);
     trainer.config.batch_size = batch;
@@ -169,7 +223,7 @@ fn train(vae: Vae, batch: usize, data: &Splits, seconds: f64, device: &Device) -
         reps: Vec::new(),
     };
     trainer.run(&mut watch, &stop)?;
-    let profile = profile(&trainer.times, mlp_gflop(batch));
+    let profile = profile(&trainer.times, gflop);
     Ok((watch.reps, Some(profile)))
 }
 

@@ -15,16 +15,16 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
 use crate::distributions::{DiagonalGaussian, Likelihood};
-use crate::networks::{Activation, Linear, Mlp, MlpConfig};
+use crate::networks::{Activation, ConvDecoder, ConvEncoder, Decoder, Encoder, Linear, Mlp, MlpConfig, smallest};
 use crate::random::{Draws, Purpose};
 
 /// The model. In PyTorch: `encoder.layers`, `mean`, `log_var`, `decoder.layers`.
 #[derive(Module, Debug)]
 pub struct Vae {
-    encoder: Mlp,
+    encoder: Encoder,
     mean: Linear,
     log_var: Linear,
-    decoder: Mlp,
+    decoder: Decoder,
     #[module(skip)]
     input: usize,
     #[module(skip)]
@@ -64,11 +64,37 @@ impl Vae {
         let up: Vec<usize> = [latent].into_iter().chain(down.iter().rev().copied()).collect();
         let features = down[down.len() - 1];
         Self {
-            encoder: Mlp::init(&down, activation, activation, draws, device),
+            encoder: Encoder::Mlp(Mlp::init(&down, activation, activation, draws, device)),
             mean: Linear::init(features, latent, draws, device),
             log_var: Linear::init(features, latent, draws, device),
-            decoder: Mlp::init(&up, activation, Activation::None, draws, device),
+            decoder: Decoder::Mlp(Mlp::init(&up, activation, Activation::None, draws, device)),
             input,
+            latent,
+            likelihood,
+        }
+    }
+
+    /// A model of strided convolutions with batch normalisation and ReLU: one layer of 4 x 4 windows for each entry of `channels`, each halving
+    /// the image; the decoder mirrors them. `shape` is channels, height, width.
+    ///
+    /// # Panics
+    /// If a side is not divisible by 2 once for each layer.
+    pub fn convolutional(
+        shape: [usize; 3],
+        channels: &[usize],
+        latent: usize,
+        likelihood: Likelihood,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
+        let features = smallest(shape, channels).iter().product();
+        Self {
+            encoder: Encoder::Conv(ConvEncoder::init(shape, channels, Activation::Relu, draws, device)),
+            mean: Linear::init(features, latent, draws, device),
+            log_var: Linear::init(features, latent, draws, device),
+            decoder: Decoder::Conv(ConvDecoder::init(latent, shape, channels, Activation::Relu, draws, device)),
+            input: shape.iter().product(),
             latent,
             likelihood,
         }

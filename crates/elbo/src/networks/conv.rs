@@ -86,11 +86,10 @@ impl BatchNorm {
         }
         let [batch, height, width, _] = x.dims();
         let count = (batch * height * width) as f64;
-        let normed = elbo_kernels::batch_norm(x, weight, bias, EPS, activation);
-        let unbiased = normed.variance.inner() * (count / (count - 1.0).max(1.0));
-        update(&self.running_mean, normed.mean.inner());
-        update(&self.running_var, unbiased);
-        normed.y
+        let (y, mean, variance) = elbo_kernels::batch_norm(x, weight, bias, EPS, activation);
+        update(&self.running_mean, mean.inner());
+        update(&self.running_var, variance.inner() * (count / (count - 1.0).max(1.0)));
+        y
     }
 }
 
@@ -119,7 +118,13 @@ impl ConvEncoder {
     ///
     /// # Panics
     /// If a side is not divisible by 2 once for each layer.
-    pub fn init(shape: [usize; 3], channels: &[usize], activation: Activation, draws: &mut Draws, device: &Device) -> Self {
+    pub fn init(
+        shape: [usize; 3],
+        channels: &[usize],
+        activation: Activation,
+        draws: &mut Draws,
+        device: &Device,
+    ) -> Self {
         smallest(shape, channels);
         let inputs = [shape[0]].into_iter().chain(channels.iter().copied());
         let layers = inputs.zip(channels).map(|(i, &o)| Conv::init([o, i], o, draws, device)).collect();
@@ -134,7 +139,8 @@ impl ConvEncoder {
         let [channels, height, width] = self.shape;
         let batch = x.dims()[0];
         let x = x.reshape([batch, channels, height, width]).permute([0, 2, 3, 1]);
-        let y = self.layers.iter().zip(&self.norms).fold(x, |x, (conv, norm)| norm.forward(conv.down(x), self.activation));
+        let y =
+            self.layers.iter().zip(&self.norms).fold(x, |x, (conv, norm)| norm.forward(conv.down(x), self.activation));
         y.permute([0, 3, 1, 2]).flatten(1, 3)
     }
 }

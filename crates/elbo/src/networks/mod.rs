@@ -12,8 +12,12 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod body;
+mod conv;
 mod linear;
 mod mlp;
 
+pub use body::{Decoder, Encoder};
+pub use conv::{BatchNorm, Conv, ConvDecoder, ConvEncoder, smallest};
 pub use linear::Linear;
 pub use mlp::{Activation, Mlp, MlpConfig, Nonlinearity};

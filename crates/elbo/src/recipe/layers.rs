@@ -124,7 +124,9 @@ impl Layers {
 
 fn unknown_recipe(name: &str) -> Error {
     match builtin::find(name).expect_err("looked for before") {
-        Error::Config { key, expected, found, .. } if ["sprites"].into_iter().chain(known_names()).any(|n| n == name) => {
+        Error::Config { key, expected, found, .. }
+            if ["sprites"].into_iter().chain(known_names()).any(|n| n == name) =>
+        {
             let help = format!("`{name}` is a data set: `elbo train --data {name}`");
             Error::Config { key, expected, found, help }
         }

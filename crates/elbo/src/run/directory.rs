@@ -221,9 +221,12 @@ impl RunDir {
 /// which somebody keeps a `config.toml` of their own.
 fn is_stillborn(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir(path) else { return false };
-    let names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    let names: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
     let left = |name: &String| {
-        name == LOCK_FILE || name == "config.toml" || ["config.toml.", "run.json."].iter().any(|file| name.starts_with(file))
+        name == LOCK_FILE
+            || name == "config.toml"
+            || ["config.toml.", "run.json."].iter().any(|file| name.starts_with(file))
     };
     names.iter().any(|name| name == LOCK_FILE) && names.iter().all(left)
 }

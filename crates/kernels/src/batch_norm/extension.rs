@@ -24,7 +24,7 @@ pub trait BatchNormKernels: Backend {
 
 /// What is kept for the backward pass.
 #[derive(Debug, Clone)]
-pub struct Saved<B: Backend + ?Sized> {
+pub struct Saved<B: Backend> {
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
@@ -54,8 +54,7 @@ impl BatchNormKernels for Flex {
             [saved.x, saved.gamma, saved.beta, saved.mean, saved.variance].map(contiguous);
         let mut dy = contiguous(dy);
         let statistics = Statistics { mean: doubles(&mean), variance: doubles(&variance) };
-        let transform =
-            Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), saved.eps, saved.activation);
+        let transform = Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), saved.eps, saved.activation);
         let sums = transform.sums(flex_slice(&x), flex_slice(&dy));
         let (mut dgamma, mut dbeta) = (like(&gamma), like(&beta));
         sums.store(flex_mut(&mut dgamma), flex_mut(&mut dbeta));

@@ -39,14 +39,7 @@ pub(super) struct Tables<'a> {
 /// The processor has AVX-512F. Each sum of an entry of `rows` and one of `steps` is an index of `source`; `b` holds `layout.floats()`; each entry
 /// of `places`, of which there are as many as rows, plus the columns stays within `out`.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply(
-    a: Tables<'_>,
-    layout: Layout,
-    b: &[f32],
-    out: &mut [f32],
-    places: &[u32],
-    add: bool,
-) {
+pub(super) unsafe fn multiply(a: Tables<'_>, layout: Layout, b: &[f32], out: &mut [f32], places: &[u32], add: bool) {
     if layout.terms == 0 && !add {
         for place in places {
             out[*place as usize..*place as usize + layout.columns].fill(0.0);
@@ -169,13 +162,7 @@ unsafe fn block<const ROWS: usize, const VECTORS: usize>(
 /// The processor has AVX-512F. Each sum of an entry of `rows` and one of `steps` is an index of `source`; `b` holds `steps x columns`,
 /// `out` holds `rows x columns`.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply_transposed(
-    a: Tables<'_>,
-    columns: usize,
-    b: &[f32],
-    out: &mut [f32],
-    spare: &mut Spare,
-) {
+pub(super) unsafe fn multiply_transposed(a: Tables<'_>, columns: usize, b: &[f32], out: &mut [f32], spare: &mut Spare) {
     let places: Vec<u32> = (0..a.rows.len()).map(|r| (r * columns) as u32).collect();
     let layout = Layout::new(super::product::Engine::Avx512, a.steps.len(), columns);
     for panel in layout.panels() {

@@ -94,7 +94,11 @@ mod tests {
             });
             for channel in 0..channels {
                 let sum: f64 = values.iter().skip(channel).step_by(channels).map(|v| f64::from(*v)).sum();
-                assert_eq!([found[0][channel], found[1][channel]], [sum, 2.0 * sum], "{pixels} pixels, {channels} channels");
+                assert_eq!(
+                    [found[0][channel], found[1][channel]],
+                    [sum, 2.0 * sum],
+                    "{pixels} pixels, {channels} channels"
+                );
             }
         }
     }

@@ -42,7 +42,7 @@ pub trait ConvKernels: Backend {
 
 /// What a layer keeps for its backward pass.
 #[derive(Debug, Clone)]
-pub struct Saved<B: Backend + ?Sized> {
+pub struct Saved<B: Backend> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     output: Option<FloatTensor<B>>,
@@ -58,7 +58,7 @@ pub struct Needed {
 }
 
 /// The gradients of a layer.
-pub struct ConvGradients<B: Backend + ?Sized> {
+pub struct ConvGradients<B: Backend> {
     x: Option<FloatTensor<B>>,
     weight: Option<FloatTensor<B>>,
     bias: FloatTensor<B>,
@@ -147,11 +147,7 @@ impl ConvKernels for Flex {
 }
 
 /// The gradient before the activation, and its sum over all pixels, the bias's.
-fn before_activation(
-    dy: FlexTensor,
-    output: Option<FlexTensor>,
-    activation: Activation,
-) -> (FlexTensor, FlexTensor) {
+fn before_activation(dy: FlexTensor, output: Option<FlexTensor>, activation: Activation) -> (FlexTensor, FlexTensor) {
     let dims = dims4(&dy);
     let mut dbias = new_like(&dims[3..]);
     let Some(output) = output else {

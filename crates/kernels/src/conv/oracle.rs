@@ -56,12 +56,13 @@ fn error(found: &[f32], expected: &[f64]) -> f64 {
 
 /// The errors of the three passes.
 fn errors(engine: Engine, shape: &ConvShape, numbers: &mut Numbers) -> [f64; 3] {
-    let (image, map) = (numbers.floats(shape.batch * shape.image.values()), numbers.floats(shape.batch * shape.map.values()));
+    let (image, map) =
+        (numbers.floats(shape.batch * shape.image.values()), numbers.floats(shape.batch * shape.map.values()));
     let weight = numbers.floats(shape.weights());
     let (map_bias, image_bias) = (numbers.floats(shape.map.channels), numbers.floats(shape.image.channels));
-    let filled = |count: usize, bias: &[f32]| -> Vec<f64> { bias.iter().cycle().take(count).map(|v| f64::from(*v)).collect() };
-    let mut expected =
-        [filled(map.len(), &map_bias), filled(image.len(), &image_bias), vec![0.0; weight.len()]];
+    let filled =
+        |count: usize, bias: &[f32]| -> Vec<f64> { bias.iter().cycle().take(count).map(|v| f64::from(*v)).collect() };
+    let mut expected = [filled(map.len(), &map_bias), filled(image.len(), &image_bias), vec![0.0; weight.len()]];
     visit(shape, |i, m, w| {
         expected[0][m] += f64::from(image[i]) * f64::from(weight[w]);
         expected[1][i] += f64::from(map[m]) * f64::from(weight[w]);
@@ -77,7 +78,14 @@ fn errors(engine: Engine, shape: &ConvShape, numbers: &mut Numbers) -> [f64; 3] 
 }
 
 /// A shape, or `None` if the window does not fit.
-fn shape(batch: usize, [height, width]: [usize; 2], [inputs, outputs]: [usize; 2], kernel: [usize; 2], stride: usize, padding: usize) -> Option<ConvShape> {
+fn shape(
+    batch: usize,
+    [height, width]: [usize; 2],
+    [inputs, outputs]: [usize; 2],
+    kernel: [usize; 2],
+    stride: usize,
+    padding: usize,
+) -> Option<ConvShape> {
     let geometry = ConvGeometry { stride, padding };
     let image = Extent { height, width, channels: inputs };
     let (height, width) = (geometry.output_size(height, kernel[0])?, geometry.output_size(width, kernel[1])?);
@@ -117,7 +125,9 @@ fn random_small_shapes() {
         let sizes = [pick(&[1, 2, 3, 5, 8, 13]), pick(&[1, 2, 4, 7, 17])];
         let channels = [pick(&[1, 2, 3, 5, 8, 9, 16, 17, 32]), pick(&[1, 2, 3, 4, 15, 16, 31, 48, 65])];
         let kernel = [pick(&[1, 2, 3, 4, 5, 7]), pick(&[1, 2, 3, 4, 6])];
-        if let Some(shape) = shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, pick(&[1, 1, 2, 2, 3, 4]), pick(&[0, 1, 2, 3, 6])) {
+        if let Some(shape) =
+            shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, pick(&[1, 1, 2, 2, 3, 4]), pick(&[0, 1, 2, 3, 6]))
+        {
             assert_small(&shape, &mut numbers);
             count += 1;
         }

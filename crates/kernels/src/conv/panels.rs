@@ -151,7 +151,12 @@ mod tests {
     /// Row-major `[terms, columns]` of what [`pack`] wrote.
     fn matrix(layout: Layout, packed: &[f32]) -> Vec<f32> {
         let places = (0..layout.terms).flat_map(|term| (0..layout.columns).map(move |column| (term, column)));
-        places.map(|(term, column)| { let (start, pitch) = layout.place(column); packed[start + term * pitch] }).collect()
+        places
+            .map(|(term, column)| {
+                let (start, pitch) = layout.place(column);
+                packed[start + term * pitch]
+            })
+            .collect()
     }
 
     #[test]

@@ -21,14 +21,7 @@ fn gather(a: Gather<'_>, pixels: &[u32], rows: &mut [f32]) {
 }
 
 /// See [`super::product::multiply`].
-pub(super) fn multiply(
-    a: Gather<'_>,
-    layout: Layout,
-    b: &[f32],
-    out: &mut [f32],
-    places: &[u32],
-    spare: &mut Spare,
-) {
+pub(super) fn multiply(a: Gather<'_>, layout: Layout, b: &[f32], out: &mut [f32], places: &[u32], spare: &mut Spare) {
     let (terms, columns) = (layout.terms, layout.columns);
     for (pixels, places) in a.pixels.chunks(group(terms)).zip(places.chunks(group(terms))) {
         let rows = spare.packed.floats(pixels.len() * terms);
@@ -63,7 +56,10 @@ fn matrix_product(
         return;
     }
     if inner == 0 {
-        return if add {} else { out.fill(0.0) };
+        return if add {
+        } else {
+            out.fill(0.0)
+        };
     }
     assert!((rows - 1) * row + (inner - 1) * col < a.len(), "left-hand side");
     assert!(b.len() == inner * columns && out.len() == rows * columns, "right-hand side and result");

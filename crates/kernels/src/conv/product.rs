@@ -53,7 +53,8 @@ impl Gather<'_> {
     /// # Panics
     /// If an element lies outside the source, or the runs do not divide the terms.
     fn check(&self) {
-        let inside = self.pixels.is_empty() || self.terms.is_empty() || most(self.pixels) + most(self.terms) < self.source.len();
+        let inside =
+            self.pixels.is_empty() || self.terms.is_empty() || most(self.pixels) + most(self.terms) < self.source.len();
         assert!(inside, "windows lie inside the source");
         assert!(self.terms.len().is_multiple_of(self.run), "whole runs");
     }
@@ -176,7 +177,10 @@ mod tests {
                 for (p, place) in places.iter().enumerate() {
                     let row = &out[*place as usize..][..columns + 2];
                     let sum = |n: usize| (0..terms).map(|k| case.a(p, k) * b[k * columns + n]).sum::<f32>();
-                    assert!(row[..columns].iter().enumerate().all(|(n, v)| *v == sum(n)), "{engine:?} {terms}x{columns}");
+                    assert!(
+                        row[..columns].iter().enumerate().all(|(n, v)| *v == sum(n)),
+                        "{engine:?} {terms}x{columns}"
+                    );
                     assert_eq!(row[columns..], [0.5, 0.5]);
                 }
             }

@@ -126,7 +126,8 @@ fn add_windows<const RUN: usize>(results: &[f32], sums: &mut [f32], sizes: Sizes
         let results = results.chunks(sizes.columns).skip(first).step_by(sizes.apart);
         let places = (first..).step_by(sizes.apart).map(|pixel| pixel * sizes.step);
         for (place, result) in places.zip(results) {
-            let (Some(sums), Some(result)) = (sums[place..].first_chunk_mut::<RUN>(), result.first_chunk::<RUN>()) else {
+            let (Some(sums), Some(result)) = (sums[place..].first_chunk_mut::<RUN>(), result.first_chunk::<RUN>())
+            else {
                 unreachable!("a window has RUN values in a row")
             };
             for (sum, value) in sums.iter_mut().zip(result) {

@@ -37,13 +37,7 @@ pub(super) struct Tiling {
 
 impl Tiling {
     /// Cuts so that `floats(band_rows)`, the cost of a band of that many rows, fits a tile. Bands begin at multiples of `align` rows.
-    pub(super) fn new(
-        batch: usize,
-        rows: usize,
-        align: usize,
-        work: usize,
-        floats: impl Fn(usize) -> usize,
-    ) -> Self {
+    pub(super) fn new(batch: usize, rows: usize, align: usize, work: usize, floats: impl Fn(usize) -> usize) -> Self {
         let wanted = (work / PART_WORK).clamp(1, MOST_PARTS);
         let mut bands = wanted.div_ceil(batch.max(1)).min(rows.div_ceil(align));
         let height = |bands: usize| rows.div_ceil(bands).next_multiple_of(align);

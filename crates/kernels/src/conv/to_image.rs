@@ -101,7 +101,11 @@ impl<'a> Plan<'a> {
 
     fn classes(&self, weight: &[f32]) -> Vec<Class> {
         let phases = 0..self.shape.stride;
-        phases.clone().flat_map(|y| phases.clone().map(move |x| (y, x))).map(|(y, x)| self.class(y, x, weight)).collect()
+        phases
+            .clone()
+            .flat_map(|y| phases.clone().map(move |x| (y, x)))
+            .map(|(y, x)| self.class(y, x, weight))
+            .collect()
     }
 
     fn class(&self, phase_y: usize, phase_x: usize, weight: &[f32]) -> Class {

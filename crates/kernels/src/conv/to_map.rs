@@ -23,7 +23,8 @@ pub(super) struct Tables {
 impl Tables {
     /// For `images` times `map_rows` rows of the map.
     pub(super) fn new(shape: &ConvShape, images: usize, map_rows: usize) -> Self {
-        let (rows, cols) = (padded(map_rows, shape.kernel[0], shape.stride), padded(shape.map.width, shape.kernel[1], shape.stride));
+        let (rows, cols) =
+            (padded(map_rows, shape.kernel[0], shape.stride), padded(shape.map.width, shape.kernel[1], shape.stride));
         let channels = shape.image.channels;
         let pixels = (0..images).flat_map(|image| {
             let tops = (0..map_rows).map(move |y| image * rows + y * shape.stride);

@@ -84,7 +84,12 @@ pub(crate) fn weight_gradient(engine: Engine, shape: &ConvShape, image: &[f32], 
                 let window = scratch.window.floats(tables.rows * tables.cols * channels * tile.images.len());
                 copy_padded(shape, &tile, &tables, image, window);
                 let pixels = tile.images.len() * tile.rows.len() * shape.map.width;
-                let a = Gather { source: window, pixels: &tables.pixels[..pixels], terms: &tables.terms[terms.clone()], run };
+                let a = Gather {
+                    source: window,
+                    pixels: &tables.pixels[..pixels],
+                    terms: &tables.terms[terms.clone()],
+                    run,
+                };
                 let start = tile.images.start * shape.map.values() + tile.rows.start * shape.map.row();
                 let b = &map[start..start + pixels * columns];
                 multiply_transposed(engine, a, columns, b, sum, &mut scratch.spare);
@@ -106,8 +111,7 @@ mod tests {
             [(1, 1, 1, 1), (128, 8, 8, 256), (7, 3, 5, 64), (2, 40, 100, 8), (1, 300, 7, 512), (0, 4, 4, 4)]
         {
             let extent = Extent { height, width, channels };
-            let shape =
-                ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: 1, padding: 1 };
+            let shape = ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: 1, padding: 1 };
             let cut = Cut::of(&shape);
             let mut seen = vec![0; batch * height];
             for tile in (0..cut.groups).flat_map(|group| cut.tiles(&shape, group)) {

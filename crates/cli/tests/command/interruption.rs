@@ -1,0 +1,170 @@
+//! Signals at any time (T1, T5): a run that was killed or interrupted ends with the same bytes as one that was not.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::{Chance, Folder, Running, info, training};
+
+/// Six epochs of ten steps, with a checkpoint after almost every one of them.
+const KILLED: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 6 --batch-size 28 \
+                      --set training.checkpoint_seconds=0.005 --set loss.warmup_epochs=4";
+
+/// Enough epochs for a signal to meet it at work.
+const LONG: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 30 --batch-size 28";
+
+/// Begins a run or, where one has begun, takes it up again.
+fn go_on(folder: &Folder, run: &str, settings: &str) -> Running {
+    let begun = folder.path(run).join("run.json").exists();
+    let line = if begun { format!("resume {run}") } else { format!("train {settings} --out {run}") };
+    folder.start(&mut folder.command(&line))
+}
+
+#[test]
+fn fifty_kills_at_random_times_change_nothing() {
+    let folder = Folder::new();
+    folder.run(&format!("train {KILLED} --out whole")).done();
+    let whole = training(&folder.path("whole"));
+    let mut chance = Chance(20);
+    let (mut kills, mut runs) = (0, 0);
+    while kills < 50 {
+        let run = format!("run-{runs}");
+        runs += 1;
+        // Some runs are killed once, others again and again.
+        let mut left = 1 + chance.below(8);
+        loop {
+            let running = go_on(&folder, &run, KILLED);
+            std::thread::sleep(Duration::from_millis(5 + chance.below(250) as u64));
+            let outcome = if left > 0 { running.kill() } else { running.finish().done() };
+            match outcome.code {
+                None => (kills, left) = (kills + 1, left - 1),
+                // It was faster than the kill.
+                Some(_) => break outcome.done(),
+            };
+        };
+        assert_eq!(training(&folder.path(&run)), whole, "{run}, after {kills} kills in all");
+        assert!(leftovers(&folder.path(&run)).is_empty(), "{:?}", leftovers(&folder.path(&run)));
+    }
+    assert!(runs >= 5, "several fresh runs: {runs}");
+}
+
+/// Files and folders of saves that were cut short.
+fn leftovers(run: &Path) -> Vec<String> {
+    let names = crate::support::snapshot(run).into_keys().map(|path| path.display().to_string());
+    names.filter(|name| [".writing", ".previous", ".kept"].iter().any(|part| name.contains(part))).collect()
+}
+
+#[test]
+fn one_signal_saves_and_leaves_and_resuming_gives_the_same_bits() {
+    let folder = Folder::new();
+    folder.run(&format!("train {LONG} --out whole")).done();
+    let whole = training(&folder.path("whole"));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut running = folder.start(&mut folder.command(&format!("train {LONG} --out {signal} --json")));
+        running.wait_until(|r| r.stderr().contains("epoch  2/30"));
+        let sent = Instant::now();
+        running.signal(signal);
+        let outcome = running.finish();
+        assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        let value = outcome.json();
+        assert_eq!(value["status"], "interrupted");
+        assert!(value["test"].is_null(), "{value}");
+        assert_eq!(info(&folder.path(signal))["status"], "interrupted");
+        folder.run(&format!("eval {signal}")).done();
+
+        // And once more, this time the resumed one.
+        let mut running = folder.start(&mut folder.command(&format!("resume {signal}")));
+        running.wait_until(|r| r.stderr().contains("epoch  8/30"));
+        running.signal(signal);
+        let outcome = running.finish();
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert!(outcome.stdout.contains(&format!("elbo resume {signal}")), "says how to go on: {}", outcome.stdout);
+        folder.run(&format!("resume {signal}")).done();
+        assert_eq!(training(&folder.path(signal)), whole);
+    }
+}
+
+#[test]
+fn two_signals_leave_at_once_and_what_is_on_disk_is_valid() {
+    let folder = Folder::new();
+    folder.run(&format!("train {LONG} --out whole")).done();
+    for (i, pause) in [0, 1, 3, 10].into_iter().enumerate() {
+        let run = format!("run-{i}");
+        let mut running = folder.start(&mut folder.command(&format!("train {LONG} --out {run}")));
+        running.wait_until(|r| r.stderr().contains("epoch  3/30"));
+        running.signal("INT");
+        std::thread::sleep(Duration::from_millis(pause));
+        // It may have left by itself meanwhile.
+        let _ = std::process::Command::new("sh").args(["-c", &format!("kill -INT {} 2>&1", running.pid())]).output();
+        assert_eq!(running.finish().code, Some(130));
+        folder.run(&format!("eval {run} --checkpoint best")).done();
+        folder.run(&format!("resume {run}")).done();
+        assert_eq!(training(&folder.path(&run)), training(&folder.path("whole")), "{run}");
+    }
+}
+
+#[test]
+fn a_signal_while_data_are_made_leaves_nothing_behind() {
+    let folder = Folder::new();
+    for signal in ["INT", "TERM"] {
+        let running = folder.start(&mut folder.command("train --set data.count=5000000 --out run"));
+        std::thread::sleep(Duration::from_millis(100));
+        let sent = Instant::now();
+        running.signal(signal);
+        let outcome = running.finish();
+        assert_eq!(outcome.code, Some(if signal == "INT" { 130 } else { 143 }), "{outcome:?}");
+        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+        assert!(!folder.path("run").exists());
+    }
+}
+
+#[test]
+fn a_signal_before_the_first_step_or_in_the_last_save_is_survived() {
+    let folder = Folder::new();
+    let settings = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 1";
+    folder.run(&format!("train {settings} --out whole")).done();
+    let moments: [(&str, fn(&Path) -> bool); 5] = [
+        ("folder", |run| run.exists()),
+        ("announced", |run| run.join("run.json").exists()),
+        ("best", |run| run.join("checkpoints/best.writing").exists() || run.join("checkpoints/best").exists()),
+        ("last", |run| run.join("checkpoints/last.writing").exists() || run.join("checkpoints/last").exists()),
+        ("report", |run| run.join("plots").exists()),
+    ];
+    for (name, moment) in moments {
+        let mut running = folder.start(&mut folder.command(&format!("train {settings} --out {name}")));
+        let run = folder.path(name);
+        running.wait_until(|_| moment(&run));
+        let _ = std::process::Command::new("sh").args(["-c", &format!("kill -INT {} 2>&1", running.pid())]).output();
+        let outcome = running.finish();
+        // Once the last step is done there is nothing to interrupt.
+        assert!([Some(0), Some(130)].contains(&outcome.code), "{name}: {outcome:?}");
+        go_on(&folder, name, settings).finish().done();
+        assert_eq!(training(&run), training(&folder.path("whole")), "{name}");
+    }
+}
+
+/// What `kill -9` leaves when it comes before the first checkpoint is complete is no checkpoint, and no reason to refuse.
+#[test]
+fn a_run_killed_in_its_very_first_save_starts_over() {
+    let folder = Folder::new();
+    folder.run(&format!("train {KILLED} --out whole")).done();
+    for leftover in ["last.writing", "best.writing", "best"] {
+        folder.run(&format!("train {KILLED} --out {leftover}")).done();
+        let run = folder.path(leftover);
+        let checkpoints = run.join("checkpoints");
+        match leftover {
+            "best" => {}
+            name => {
+                std::fs::rename(checkpoints.join(&name[..4]), checkpoints.join(name)).unwrap();
+                std::fs::remove_file(checkpoints.join(name).join("manifest.json")).unwrap();
+            }
+        }
+        if leftover == "best.writing" || leftover == "best" {
+            std::fs::remove_dir_all(checkpoints.join("last")).unwrap();
+        } else {
+            std::fs::remove_dir_all(checkpoints.join("best")).unwrap();
+        }
+        folder.run(&format!("resume {leftover}")).done();
+        assert_eq!(training(&run), training(&folder.path("whole")), "{leftover}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The real binary, from outside: what scripts rely on, and what happens when things go wrong.
+//!
+//! Every test runs `elbo` in a fresh folder with settings so small that a training takes a fraction of a second. Signals, memory limits and
+//! `/dev/full` are Unix's, so these tests are too. The numbers D1, T1, M1 and so on are those of the list of faults this project answers for.
+
+#![cfg(unix)]
+
+mod arguments;
+mod contract;
+mod data;
+mod divergence;
+mod files;
+mod interruption;
+mod models;
+mod resume;
+mod support;

@@ -1,0 +1,48 @@
+//! Any of the bodies, so that a model does not care which it has.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{ConvDecoder, ConvEncoder, Mlp};
+
+/// From data to features.
+#[derive(Module, Debug)]
+pub enum Encoder {
+    /// Fully connected layers.
+    Mlp(Mlp),
+    /// Strided convolutions.
+    Conv(ConvEncoder),
+}
+
+impl Encoder {
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - returns: `[batch, features]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(body) => body.forward(x),
+            Self::Conv(body) => body.forward(x),
+        }
+    }
+}
+
+/// From a code to logits.
+#[derive(Module, Debug)]
+pub enum Decoder {
+    /// Fully connected layers.
+    Mlp(Mlp),
+    /// Transposed convolutions.
+    Conv(ConvDecoder),
+}
+
+impl Decoder {
+    /// # Shapes
+    /// - `z`: `[batch, latent]`
+    /// - returns: `[batch, input]`
+    pub fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Mlp(body) => body.forward(z),
+            Self::Conv(body) => body.forward(z),
+        }
+    }
+}

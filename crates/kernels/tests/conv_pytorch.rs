@@ -1,0 +1,153 @@
+//! Convolutions and batch normalisation against numbers PyTorch computed in float64 (`fixtures/kernels/conv.json`), at every instruction set
+//! this machine has.
+
+mod support {
+    pub mod comparison;
+    pub mod fixture;
+    pub mod images;
+}
+
+use std::process::Command;
+
+use burn::tensor::Tensor;
+use elbo_kernels::simd::{self, Level};
+use elbo_kernels::{
+    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
+};
+use serde_json::Value;
+use support::comparison::Table;
+use support::fixture::{count, list, number, numbers, read, text};
+use support::images::{ACTIVATIONS, Array, ConvLayer, Results, gradient, values};
+
+const NUMBERS: &str = "kernels/conv.json";
+
+fn activation(case: &Value) -> Activation {
+    let name = text(&case["activation"]);
+    ACTIVATIONS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("activation {name}")).1
+}
+
+fn array<const D: usize>(value: &Value) -> Array<D> {
+    let dims: Vec<usize> = list(&value["shape"]).iter().map(count).collect();
+    let values = numbers(value).into_iter().map(|v| v as f32).collect();
+    Array { dims: dims.try_into().unwrap_or_else(|dims| panic!("{D} dimensions, not {dims:?}")), values }
+}
+
+fn check_layers(name: &str, run: impl Fn(&Value, &ConvLayer) -> Results) {
+    let fixture = read(NUMBERS);
+    let mut table = Table::new(1e-5);
+    for (index, case) in list(&fixture[name]).iter().enumerate() {
+        let layer = ConvLayer { x: array(&case["x"]), weight: array(&case["w"]), bias: array(&case["b"]) };
+        for (what, values) in run(case, &layer) {
+            table.tensor(format_args!("{name} {index} {what}"), &values, &numbers(&case[what]));
+        }
+    }
+    table.assert_all(4 * 9);
+}
+
+#[test]
+fn convolutions() {
+    check_layers("conv2d", |case, layer| {
+        let geometry = ConvGeometry { stride: count(&case["stride"]), padding: count(&case["padding"]) };
+        layer.run(|x, w, b| conv2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+}
+
+#[test]
+fn transposed_convolutions() {
+    check_layers("conv_transpose2d", |case, layer| {
+        let geometry = ConvTransposeGeometry {
+            stride: count(&case["stride"]),
+            padding: count(&case["padding"]),
+            output_padding: count(&case["output_padding"]),
+        };
+        layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+}
+
+fn check_batch_norm<const D: usize>(table: &mut Table, index: usize, case: &Value) {
+    let vector = |name: &str| array::<1>(&case[name]).tensor();
+    let (eps, momentum) = (number(&case["eps"]), number(&case["momentum"]));
+    let dy = array::<D>(&case["dy"]).tensor();
+    let mut check = |prefix: &str, what: &str, found: Vec<f32>| {
+        let name = format!("{prefix}{what}");
+        table.tensor(format_args!("batch_norm {index} {name}"), &found, &numbers(&case[name.as_str()]));
+    };
+    for prefix in ["", "inference_"] {
+        let x = array::<D>(&case["x"]).tensor().require_grad();
+        let (gamma, beta) = (vector("gamma").require_grad(), vector("beta").require_grad());
+        let (running_mean, running_var) = (vector("running_mean"), vector("running_var"));
+        let y: Tensor<D> = if prefix.is_empty() {
+            let (y, mean, variance) = batch_norm(x.clone(), gamma.clone(), beta.clone(), eps, activation(case));
+            let count = x.shape().num_elements() as f64 / gamma.dims()[0] as f64;
+            let unbiased = variance.clone() * (count / (count - 1.0));
+            check("", "updated_mean", values(running_mean * (1.0 - momentum) + mean.clone() * momentum));
+            check("", "updated_var", values(running_var * (1.0 - momentum) + unbiased * momentum));
+            check("", "mean", values(mean));
+            check("", "variance", values(variance));
+            y
+        } else {
+            batch_norm_inference(
+                x.clone(),
+                gamma.clone(),
+                beta.clone(),
+                running_mean,
+                running_var,
+                eps,
+                activation(case),
+            )
+        };
+        let gradients = (y.clone() * dy.clone()).sum().backward();
+        check(prefix, "y", values(y));
+        check(prefix, "dx", gradient(&x, &gradients));
+        check(prefix, "dgamma", gradient(&gamma, &gradients));
+        check(prefix, "dbeta", gradient(&beta, &gradients));
+    }
+}
+
+#[test]
+fn batch_normalisation() {
+    let fixture = read(NUMBERS);
+    // The case of mean 10 and deviation 0.1 loses two digits of x itself.
+    let mut table = Table::new(1e-4);
+    for (index, case) in list(&fixture["batch_norm"]).iter().enumerate() {
+        match list(&case["x"]["shape"]).len() {
+            2 => check_batch_norm::<2>(&mut table, index, case),
+            4 => check_batch_norm::<4>(&mut table, index, case),
+            other => panic!("{other} dimensions"),
+        }
+    }
+    table.assert_all(6 * 12);
+}
+
+#[test]
+fn the_level_asked_for_is_the_level_used() {
+    let asked = std::env::var("ELBO_SIMD");
+    let expected = match asked.as_deref() {
+        Ok("baseline") => Level::Baseline,
+        Ok("avx2") => Level::Avx2,
+        _ => return,
+    };
+    assert_eq!(simd::level(), expected);
+}
+
+/// Runs all other tests of this file again, in processes of their own: the level is chosen once in a process.
+#[test]
+fn every_lower_level_passes_the_same_tests() {
+    let lower: &[&str] = match simd::level() {
+        Level::Avx512 => &["avx2", "baseline"],
+        Level::Avx2 => &["baseline"],
+        Level::Baseline => &[],
+    };
+    let program = std::env::current_exe().expect("a test program has a path");
+    for name in lower {
+        let output = Command::new(&program)
+            .args(["--skip", "every_lower_level", "--test-threads", "1"])
+            .env("ELBO_SIMD", name)
+            .output()
+            .expect("the test program starts");
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "at level {name}:\n{report}");
+        assert!(report.contains("test the_level_asked_for_is_the_level_used ... ok"), "{report}");
+        assert!(report.contains("test convolutions ... ok"), "{report}");
+    }
+}

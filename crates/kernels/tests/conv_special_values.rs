@@ -1,0 +1,125 @@
+//! NaN and infinities travel through convolutions and batch normalisation, and views give the same bits as contiguous tensors.
+
+mod support {
+    pub mod images;
+}
+
+use burn::tensor::Tensor;
+use elbo_kernels::{Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, reference};
+use support::images::{ACTIVATIONS, Array, ConvLayer, gradient, slopes, values};
+
+const DOWN: ConvGeometry = ConvGeometry { stride: 2, padding: 1 };
+const UP: ConvTransposeGeometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 };
+const WILD: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+
+fn finite(values: &[f32]) -> Vec<bool> {
+    values.iter().map(|v| v.is_finite()).collect()
+}
+
+/// Where outputs and gradients are finite must agree with the twin, for each activation and each place of the wild value.
+#[test]
+fn convolutions_hide_nothing() {
+    for (name, activation) in ACTIVATIONS {
+        for wild in WILD {
+            for (inputs, outputs) in [(3, 20), (20, 1)] {
+                let mut down = ConvLayer::grid([2, 6, 6, inputs], [outputs, inputs, 4, 4], outputs);
+                down.x.values[40] = wild;
+                let mut up = ConvLayer::grid([2, 3, 3, inputs], [inputs, outputs, 4, 4], outputs);
+                up.x.values[10] = wild;
+                let pairs = [
+                    (
+                        down.run(|x, w, b| conv2d(x, w, b, DOWN, Activation::None), slopes),
+                        down.run(|x, w, b| reference::conv2d(x, w, b, DOWN, Activation::None), slopes),
+                    ),
+                    (
+                        up.run(|x, w, b| conv_transpose2d(x, w, b, UP, Activation::None), slopes),
+                        up.run(|x, w, b| reference::conv_transpose2d(x, w, b, UP, Activation::None), slopes),
+                    ),
+                ];
+                for (fused, plain) in pairs {
+                    assert!(fused[0].1.iter().any(|y| !y.is_finite()));
+                    for ((what, fused), (_, plain)) in fused.iter().zip(&plain) {
+                        assert_eq!(finite(fused), finite(plain), "{wild} {what}");
+                    }
+                }
+                if wild.is_nan() {
+                    let linear = values(conv2d(
+                        down.x.tensor(),
+                        down.weight.tensor(),
+                        down.bias.tensor(),
+                        DOWN,
+                        Activation::None,
+                    ));
+                    let bent =
+                        values(conv2d(down.x.tensor(), down.weight.tensor(), down.bias.tensor(), DOWN, activation));
+                    assert_eq!(finite(&linear), finite(&bent), "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wild_gradient_reaches_what_it_touches() {
+    let layer = ConvLayer::grid([2, 6, 6, 3], [20, 3, 4, 4], 20);
+    let wild = |dims: [usize; 4]| {
+        let mut dy = slopes(dims);
+        dy.values[7] = f32::NAN; // the first pixel, channel 7
+        dy
+    };
+    let [_, (_, dx), (_, dw), (_, db)] = layer.run(|x, w, b| conv2d(x, w, b, DOWN, Activation::None), wild);
+    assert!(db.iter().enumerate().all(|(channel, d)| d.is_nan() == (channel == 7)), "{db:?}");
+    assert!(dw.iter().enumerate().all(|(i, d)| d.is_nan() == (i / 48 == 7)));
+    assert!(dx[..9].iter().all(|d| d.is_nan()) && dx[6 * 6 * 3..].iter().all(|d| d.is_finite()));
+}
+
+#[test]
+fn batch_norm_keeps_a_wild_value_in_its_channel_and_shows_it() {
+    for (name, activation) in ACTIVATIONS {
+        for wild in WILD {
+            let mut x = Array::grid(1, [2, 3, 3, 5]);
+            x.values[33] = wild; // channel 3
+            let x = x.tensor().require_grad();
+            let ones = || Array { dims: [5], values: vec![1.0; 5] }.tensor();
+            let (y, mean, variance) = batch_norm(x.clone(), ones(), ones(), 1e-5, activation);
+            let dx = gradient(&x, &y.clone().sum().backward());
+            for (i, (y, dx)) in values(y).iter().zip(&dx).enumerate() {
+                assert_eq!([y.is_nan(), dx.is_nan()], [i % 5 == 3; 2], "{name} {wild} at {i}: {y} {dx}");
+            }
+            for statistic in [values(mean), values(variance)] {
+                assert!(statistic.iter().enumerate().all(|(c, v)| v.is_finite() == (c != 3)), "{statistic:?}");
+            }
+        }
+    }
+}
+
+/// The same image as a view of another order in memory.
+fn view(x: Tensor<4>) -> Tensor<4> {
+    let [_, height, width, channels] = x.dims();
+    let swapped = x.permute([0, 3, 1, 2]);
+    let stored = Array { dims: swapped.dims(), values: values(swapped) }.tensor();
+    let wide = Tensor::cat(vec![stored.clone(), stored.clone()], 2).permute([0, 2, 3, 1]);
+    let cut = wide.narrow(1, height, height);
+    assert_eq!(cut.dims()[1..], [height, width, channels]);
+    cut
+}
+
+#[test]
+fn views_give_the_same_bits() {
+    let layer = ConvLayer::grid([2, 5, 6, 3], [20, 3, 4, 4], 20);
+    let down = |x, w, b| conv2d(x, w, b, DOWN, Activation::Tanh);
+    let up = |x, w, b| conv_transpose2d(x, w, b, UP, Activation::Tanh);
+    let weight_view = |w: Tensor<4>| view(w.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+    assert_eq!(layer.run(down, slopes), layer.run(|x, w, b| down(view(x), weight_view(w), b), slopes));
+    let layer = ConvLayer::grid([2, 5, 6, 20], [20, 3, 4, 4], 3);
+    assert_eq!(layer.run(up, slopes), layer.run(|x, w, b| up(view(x), weight_view(w), b), slopes));
+
+    let x = Array::grid(5, [2, 5, 6, 3]);
+    let ones = || Array { dims: [3], values: vec![1.0; 3] }.tensor();
+    let run = |x: Tensor<4>| {
+        let leaf = x.require_grad();
+        let y = batch_norm(leaf.clone(), ones(), ones(), 1e-5, Activation::Silu).0;
+        (values(y.clone()), gradient(&leaf, &(y * slopes([2, 5, 6, 3]).tensor()).sum().backward()))
+    };
+    assert_eq!(run(x.tensor()), run(view(x.tensor())));
+}

@@ -1,0 +1,196 @@
+//! Convolutions and batch normalisation against their plain Burn twins in [`elbo_kernels::reference`], values and gradients.
+
+mod support {
+    pub mod comparison;
+    pub mod images;
+}
+
+use burn::tensor::Tensor;
+use elbo_kernels::{
+    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
+    reference,
+};
+use support::comparison::Table;
+use support::images::{ACTIVATIONS, Array, ConvLayer, Results, gradient, slopes, values};
+
+fn compare(table: &mut Table, place: &str, fused: &[(&str, Vec<f32>)], plain: &[(&str, Vec<f32>)]) {
+    for ((what, fused), (_, plain)) in fused.iter().zip(plain) {
+        let plain: Vec<f64> = plain.iter().map(|&v| f64::from(v)).collect();
+        table.tensor(format_args!("{place} {what}"), fused, &plain);
+    }
+}
+
+fn plain_pair(layer: &ConvLayer, geometry: ConvGeometry, activation: Activation) -> [Results; 2] {
+    [
+        layer.run(|x, w, b| conv2d(x, w, b, geometry, activation), slopes),
+        layer.run(|x, w, b| reference::conv2d(x, w, b, geometry, activation), slopes),
+    ]
+}
+
+fn transposed_pair(layer: &ConvLayer, geometry: ConvTransposeGeometry, activation: Activation) -> [Results; 2] {
+    [
+        layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation), slopes),
+        layer.run(|x, w, b| reference::conv_transpose2d(x, w, b, geometry, activation), slopes),
+    ]
+}
+
+/// Kernel, stride and padding.
+fn windows() -> impl Iterator<Item = (usize, usize, usize)> {
+    let kernels = [1, 3, 4, 5].into_iter();
+    kernels.flat_map(|k| [1, 2, 3].into_iter().flat_map(move |s| [0, 1, 2].map(move |p| (k, s, p))))
+}
+
+/// Batch, height, width, channels here and there.
+const IMAGES: [([usize; 3], [usize; 2]); 6] = [
+    ([1, 7, 10], [1, 5]),
+    ([3, 9, 6], [3, 33]),
+    ([1, 5, 5], [33, 3]),
+    ([3, 8, 7], [5, 1]),
+    ([2, 6, 9], [64, 16]),
+    ([1, 4, 11], [16, 64]),
+];
+
+#[test]
+fn convolutions() {
+    let mut table = Table::new(1e-5);
+    for (kernel, stride, padding) in windows() {
+        for ([batch, height, width], [inputs, outputs]) in IMAGES {
+            let geometry = ConvGeometry { stride, padding };
+            if geometry.output_size(height.min(width), kernel).is_none() {
+                continue;
+            }
+            let layer = ConvLayer::grid([batch, height, width, inputs], [outputs, inputs, kernel, kernel], outputs);
+            let [fused, plain] = plain_pair(&layer, geometry, Activation::None);
+            let place = format!("{kernel}x{kernel}/{stride}+{padding} {batch}x{height}x{width} {inputs}->{outputs}");
+            compare(&mut table, &place, &fused, &plain);
+        }
+    }
+    table.assert_all(4 * 200);
+}
+
+#[test]
+fn transposed_convolutions() {
+    let mut table = Table::new(1e-5);
+    for (kernel, stride, padding) in windows() {
+        for (output_padding, ([batch, height, width], [inputs, outputs])) in (0..stride).cycle().zip(IMAGES) {
+            let geometry = ConvTransposeGeometry { stride, padding, output_padding };
+            if geometry.output_size(height.min(width), kernel).is_none() {
+                continue;
+            }
+            let layer = ConvLayer::grid([batch, height, width, inputs], [inputs, outputs, kernel, kernel], outputs);
+            let [fused, plain] = transposed_pair(&layer, geometry, Activation::None);
+            let place = format!(
+                "{kernel}x{kernel}/{stride}+{padding}+{output_padding} {batch}x{height}x{width} {inputs}->{outputs}"
+            );
+            compare(&mut table, &place, &fused, &plain);
+        }
+    }
+    table.assert_all(4 * 200);
+}
+
+#[test]
+fn windows_and_images_that_are_not_square() {
+    let mut table = Table::new(1e-5);
+    for (rows, cols) in [(1, 4), (5, 2), (3, 1)] {
+        for (stride, padding) in [(1, 1), (2, 0), (3, 2)] {
+            let layer = ConvLayer::grid([2, 5, 9, 3], [20, 3, rows, cols], 20);
+            let [fused, plain] = plain_pair(&layer, ConvGeometry { stride, padding }, Activation::None);
+            compare(&mut table, &format!("{rows}x{cols}/{stride}+{padding}"), &fused, &plain);
+            let layer = ConvLayer::grid([2, 5, 9, 20], [20, 10, rows, cols], 10);
+            let geometry = ConvTransposeGeometry { stride, padding, output_padding: stride - 1 };
+            let [fused, plain] = transposed_pair(&layer, geometry, Activation::None);
+            compare(&mut table, &format!("transposed {rows}x{cols}/{stride}+{padding}"), &fused, &plain);
+        }
+    }
+    table.assert_all(2 * 4 * 9);
+}
+
+#[test]
+fn activations_of_convolutions() {
+    let mut table = Table::new(1e-5);
+    for (name, activation) in ACTIVATIONS {
+        for channels in [1, 3, 33] {
+            let layer = ConvLayer::grid([3, 7, 6, 5], [channels, 5, 4, 4], channels);
+            let [fused, plain] = plain_pair(&layer, ConvGeometry { stride: 2, padding: 1 }, activation);
+            compare(&mut table, &format!("{name} 5->{channels}"), &fused, &plain);
+            let layer = ConvLayer::grid([3, 4, 3, 9], [9, channels, 4, 4], channels);
+            let geometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 };
+            let [fused, plain] = transposed_pair(&layer, geometry, activation);
+            compare(&mut table, &format!("{name} transposed 9->{channels}"), &fused, &plain);
+        }
+    }
+    table.assert_all(6 * 3 * 2 * 4);
+}
+
+#[test]
+fn layers_without_gradients_and_with_some() {
+    let layer = ConvLayer::grid([2, 6, 6, 3], [20, 3, 3, 3], 20);
+    let geometry = ConvGeometry { stride: 2, padding: 1 };
+    let run = |x, w, b| conv2d(x, w, b, geometry, Activation::Relu);
+    let all = layer.run(run, slopes);
+    let [x, weight] = [&layer.x, &layer.weight].map(Array::tensor);
+    let bias = layer.bias.tensor();
+    assert_eq!(values(run(x.clone().inner(), weight.clone().inner(), bias.clone().inner())), all[0].1);
+    assert_eq!(values(run(x.clone(), weight.clone(), bias.clone())), all[0].1);
+
+    // Only the weight: the image is data, as in a first layer.
+    let weight = weight.require_grad();
+    let y = run(x.clone(), weight.clone(), bias);
+    let gradients = (y.clone() * slopes(y.dims()).tensor()).sum().backward();
+    assert_eq!(gradient(&weight, &gradients), all[2].1);
+    assert!(x.grad(&gradients).is_none());
+}
+
+/// `y`, mean, variance, `dx`, `dgamma`, `dbeta`.
+fn normalised<const D: usize>(
+    x: &Array<D>,
+    op: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>) -> (Tensor<D>, Tensor<1>, Tensor<1>),
+) -> Vec<(&'static str, Vec<f32>)> {
+    let channels = x.dims[D - 1];
+    let gamma = Array::grid(6, [channels]).map(|g| 1.0 + 0.5 * g).tensor().require_grad();
+    let beta = Array::grid(7, [channels]).map(|b| 0.3 * b + 0.01).tensor().require_grad();
+    let x = x.tensor().require_grad();
+    let (y, mean, variance) = op(x.clone(), gamma.clone(), beta.clone());
+    let dy = Array::grid(8, x.dims()).map(|d| 0.3 + d).tensor();
+    let gradients = (y.clone() * dy).sum().backward();
+    vec![
+        ("y", values(y)),
+        ("mean", values(mean)),
+        ("variance", values(variance)),
+        ("dx", gradient(&x, &gradients)),
+        ("dgamma", gradient(&gamma, &gradients)),
+        ("dbeta", gradient(&beta, &gradients)),
+    ]
+}
+
+fn batch_norm_cases<const D: usize>(table: &mut Table, dims: [usize; D]) {
+    // Irrational enough that no value lies on a kink.
+    let x = Array::grid(5, dims).map(|v| v * 1.7 + 0.377_77);
+    for (name, activation) in ACTIVATIONS {
+        let fused = normalised(&x, |x, gamma, beta| batch_norm(x, gamma, beta, 1e-5, activation));
+        let plain = normalised(&x, |x, gamma, beta| reference::batch_norm(x, gamma, beta, 1e-5, activation));
+        compare(table, &format!("{name} {dims:?}"), &fused, &plain);
+
+        let channels = dims[D - 1];
+        let statistics =
+            || [Array::grid(9, [channels]).tensor(), Array::grid(10, [channels]).map(|v| v.abs() + 0.3).tensor()];
+        let [fused, plain] = [batch_norm_inference, reference::batch_norm_inference].map(|op| {
+            normalised(&x, |x, gamma, beta| {
+                let [mean, variance] = statistics();
+                (op(x, gamma, beta, mean.clone(), variance.clone(), 1e-3, activation), mean, variance)
+            })
+        });
+        compare(table, &format!("{name} inference {dims:?}"), &fused, &plain);
+    }
+}
+
+#[test]
+fn batch_normalisation() {
+    let mut table = Table::new(2e-5);
+    for channels in [1, 3, 5, 16, 33, 64, 300] {
+        batch_norm_cases(&mut table, [17, channels]);
+        batch_norm_cases(&mut table, [3, 7, 6, channels]);
+    }
+    batch_norm_cases(&mut table, [64, 16, 16, 8]);
+    table.assert_all(15 * 12 * 6);
+}
