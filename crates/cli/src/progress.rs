@@ -70,7 +70,7 @@ impl Observer for Progress {
             self.epochs,
             terms(end.record.train),
             end.images_per_s,
-            if end.is_best { "  *" } else { "" },
+            if end.is_best { "  best" } else { "" },
             width = self.epochs.to_string().len(),
         );
         match &self.bar {

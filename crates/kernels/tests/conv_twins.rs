@@ -191,6 +191,5 @@ fn batch_normalisation() {
         batch_norm_cases(&mut table, [17, channels]);
         batch_norm_cases(&mut table, [3, 7, 6, channels]);
     }
-    batch_norm_cases(&mut table, [64, 16, 16, 8]);
-    table.assert_all(15 * 12 * 6);
+    table.assert_all(14 * 12 * 6);
 }

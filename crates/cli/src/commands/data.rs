@@ -7,6 +7,7 @@ use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
 
+use super::pictures::check_count;
 use crate::args::Data;
 use crate::output::Context;
 
@@ -17,6 +18,9 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
         layers.set(assignment)?;
     }
     let config = layers.build()?.data;
+    if args.out.is_some() {
+        check_count("--n", args.n)?;
+    }
     let splits = data::open(&config, args.seed, &mut |_| {})?;
     let report = data::inspect(&splits);
     if let Some(out) = &args.out {

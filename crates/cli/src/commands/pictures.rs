@@ -154,7 +154,8 @@ fn random_places(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
     places
 }
 
-fn check_count(key: &str, count: usize) -> elbo::Result<()> {
+/// Refuses no images and more than fit in memory.
+pub(super) fn check_count(key: &str, count: usize) -> elbo::Result<()> {
     if (1..=MAX_IMAGES).contains(&count) {
         return Ok(());
     }

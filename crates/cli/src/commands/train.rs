@@ -28,7 +28,12 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| download(context, p))?;
-    announce(&experiment, context);
+    if experiment.is_complete() {
+        let (done, path) = (count(experiment.info().epochs, "epoch"), experiment.dir().path().display());
+        context.note(format!("nothing left to train: {done} done; `elbo resume {path} --epochs N` trains up to N"));
+    } else {
+        announce(&experiment, context);
+    }
     run(experiment, &interruption, context)
 }
 
@@ -85,12 +90,20 @@ fn report(finished: &Finished, context: Context) -> anyhow::Result<()> {
     });
     context.result(value, || match info.test {
         Some(test) => format!(
-            "{}: {} epochs in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}), elbo {:.2}\nreport {path}/report.html\n\n\
+            "{}: {} in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}), elbo {:.2}\nreport {path}/report.html\n\n\
              try    elbo sample {path} --out samples.png\n       elbo interpolate {path} --out walk.png\n       elbo eval {path}",
-            info.status, info.epochs, info.seconds, test.loss, test.recon, test.kl, test.elbo()
+            info.status, count(info.epochs, "epoch"), info.seconds, test.loss, test.recon, test.kl, test.elbo()
         ),
-        None => format!("{} after {} epochs\ncontinue with: elbo resume {path}", info.status, info.epochs),
+        None => {
+            let done = count(info.epochs, "whole epoch");
+            format!("{} after {done}\ncontinue with: elbo resume {path}", info.status)
+        }
     })
+}
+
+/// `1 epoch` or `2 epochs`.
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Says once, at its start, that a file is being fetched.

@@ -132,8 +132,9 @@ impl<'a> Material<'a> {
             Section {
                 title: "Reconstructions".into(),
                 explanation: format!(
-                    "Images of the {} split above, what the decoder makes of their codes (posterior means) below.",
-                    self.split_name
+                    "Images of the {} split above, what the decoder makes of their codes{} below.",
+                    self.split_name,
+                    if self.variational() { " (posterior means)" } else { "" }
                 ),
                 pictures: vec![art(self.saved(run, "reconstructions", self.reconstructions(run)?)?, "reconstructions")],
             },
@@ -190,15 +191,19 @@ impl<'a> Material<'a> {
     fn plane(&self, run: &Trained) -> Result<Vec<Section>> {
         let scatter = self.scatter();
         save_figure(run, "latent", &scatter)?;
-        let reach = match self.kind {
-            ModelKind::Vae => 2.0,
-            // An autoencoder's codes lie where they like: two standard deviations around zero reach most of them.
-            ModelKind::Ae => (2.0 * self.codes.spread().into_iter().fold(0.0, f64::max)) as f32,
+        let (centre, reach) = match self.kind {
+            ModelKind::Vae => ([0.0; 2], [2.0; 2]),
+            // An autoencoder's codes lie where they like: two standard deviations around their mean reach most of them.
+            ModelKind::Ae => {
+                let (centre, spread) = (self.codes.centre(), self.codes.spread());
+                ([0, 1].map(|d| centre[d] as f32), [0, 1].map(|d| 2.0 * spread[d] as f32))
+            }
         };
-        let linear = generation::manifold_linear(&run.model, run.shape, reach, 20, &run.device);
+        let linear = generation::manifold_around(&run.model, run.shape, centre, reach, 20, &run.device);
+        let range = |d: usize| format!("{:.1} to {:.1}", centre[d] - reach[d], centre[d] + reach[d]);
+        let caption = format!("Linear grid, 20 x 20: z0 from {} to the right, z1 from {} upwards.", range(0), range(1));
         let mut pictures = vec![
-            art(self.saved(run, "manifold", grid_png(&linear, 20)?)?, "decoded codes on a linear grid")
-                .with_caption(format!("Linear grid, 20 x 20, from -{reach:.1} to {reach:.1} in both dimensions.")),
+            art(self.saved(run, "manifold", grid_png(&linear, 20)?)?, "decoded codes on a linear grid").with_caption(caption),
         ];
         if self.variational() {
             let quantiles = generation::manifold_quantiles(&run.model, run.shape, 0.05, 15, &run.device);
@@ -214,7 +219,7 @@ impl<'a> Material<'a> {
             Section {
                 title: "Latent space".into(),
                 explanation: format!(
-                    "Where the encoder puts the images of the {} split (posterior means).",
+                    "Where the encoder puts the images of the {} split.",
                     self.split_name
                 ),
                 pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],

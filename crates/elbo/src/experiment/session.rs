@@ -67,6 +67,7 @@ impl Experiment {
         let lock = RunLock::acquire(dir.path())?;
         // Another process may have begun and ended a run here since the folder was found empty.
         let dir = RunDir::create(dir.path())?;
+        dir.sweep()?;
         let info = RunInfo {
             format: RUN_FORMAT,
             elbo_version: env!("CARGO_PKG_VERSION").into(),
@@ -99,6 +100,7 @@ impl Experiment {
     ) -> Result<Self> {
         let dir = RunDir::open(path)?;
         let lock = RunLock::acquire(dir.path())?;
+        dir.sweep()?;
         let (mut config, mut info) = (read_config(&dir)?, dir.info()?);
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         // A run killed before its first checkpoint was complete starts over: nothing was lost.
@@ -132,6 +134,11 @@ impl Experiment {
     /// Whether the run has ended before, so that [`Experiment::train`] has nothing to do.
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// What is known of the run so far.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
     }
 
     /// The run directory.

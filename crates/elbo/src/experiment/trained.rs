@@ -76,7 +76,8 @@ impl Trained {
         };
         check_saved(&dir, checkpoint, &info)?;
         let shape = image_shape(&dir, &info)?;
-        config.model.check(&config.network, shape.numel())?;
+        config.model.check(&config.network, shape.numel()).map_err(|error| in_run(&dir, error))?;
+        check_size(&dir, checkpoint, config.model.parameters(&config.network, shape.numel()))?;
         let device = device.clone().without_autodiff();
         let model = config.model.init(&config.network, shape.numel(), 0, &device)?;
         let model = Checkpoints::new(dir.checkpoints(), "").load(checkpoint, model)?;
@@ -122,13 +123,35 @@ impl Trained {
 /// Reads and checks the configuration of a run.
 pub(super) fn read_config(dir: &RunDir) -> Result<RunConfig> {
     let config = Layers::from_text("line", &dir.config_text()?).and_then(Layers::build);
-    config.map_err(|error| match error {
-        // Here it is not the request that is wrong.
+    config.map_err(|error| in_run(dir, error))
+}
+
+/// What is wrong with a run's configuration is wrong with the run, not with the request.
+fn in_run(dir: &RunDir, error: Error) -> Error {
+    match error {
         Error::Config { key, expected, found, help } => {
             Error::model(dir.join("config.toml"), key.replace(':', " "), expected, found, help)
         }
         other => other,
-    })
+    }
+}
+
+/// Refuses a model far larger than its checkpoint before it takes memory; what is nearly right is told tensor by tensor later.
+fn check_size(dir: &RunDir, checkpoint: &str, parameters: u128) -> Result<()> {
+    const SLACK: u128 = 64 << 20;
+    let files = places(dir, checkpoint).map(|place| place.join("model.safetensors"));
+    let size = files.iter().filter_map(|path| Some(path.metadata().ok()?.len())).max().unwrap_or(0);
+    if parameters * 4 <= u128::from(size) + SLACK {
+        return Ok(());
+    }
+    let expected = format!("the {parameters} parameters that config.toml and run.json speak of");
+    let help = "one of the three was changed: restore it, or train again";
+    Err(Error::model(&files[0], "size", expected, format!("{size} bytes"), help))
+}
+
+/// Where a checkpoint may be, the usual place first.
+fn places(dir: &RunDir, checkpoint: &str) -> [PathBuf; 3] {
+    ["", ".writing", ".previous"].map(|end| dir.checkpoints().join(format!("{checkpoint}{end}")))
 }
 
 /// The shape of the run's images, with no more values than a network may have inputs.
@@ -145,7 +168,7 @@ fn image_shape(dir: &RunDir, info: &RunInfo) -> Result<ImageShape> {
 
 /// Explains a checkpoint that was never written; a damaged one is found when it is read.
 fn check_saved(dir: &RunDir, checkpoint: &str, info: &RunInfo) -> Result<()> {
-    let names = ["", ".writing", ".previous"].map(|end| dir.checkpoints().join(format!("{checkpoint}{end}")));
+    let names = places(dir, checkpoint);
     if names.iter().any(|path| path.exists()) {
         return Ok(());
     }

@@ -151,8 +151,25 @@ pub fn interpolate(
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn manifold_linear(model: &dyn Model, shape: ImageShape, reach: f32, size: usize, device: &Device) -> Pictures {
-    let ticks: Vec<f32> = (0..size).map(|i| fraction(i, size, -reach, reach)).collect();
-    manifold(model, shape, &ticks, device)
+    manifold_around(model, shape, [0.0; 2], [reach; 2], size, device)
+}
+
+/// [`manifold_linear`] around any centre, with its own reach in each dimension: an autoencoder's codes lie where they like.
+///
+/// # Panics
+/// If the code has not two dimensions.
+pub fn manifold_around(
+    model: &dyn Model,
+    shape: ImageShape,
+    centre: [f32; 2],
+    reach: [f32; 2],
+    size: usize,
+    device: &Device,
+) -> Pictures {
+    let [x, y] = [0, 1].map(|dim| {
+        (0..size).map(|i| fraction(i, size, centre[dim] - reach[dim], centre[dim] + reach[dim])).collect::<Vec<_>>()
+    });
+    manifold(model, shape, &x, &y, device)
 }
 
 /// The manifold at normal quantiles from `tail` to `1 - tail`: equal steps of probability under N(0, I), as in Kingma & Welling 2013, figure 4.
@@ -176,12 +193,12 @@ pub fn manifold_quantiles(model: &dyn Model, shape: ImageShape, tail: f64, size:
     let tail = tail as f32;
     let ticks: Vec<f32> =
         (0..size).map(|i| normal_quantile(f64::from(fraction(i, size, tail, 1.0 - tail))) as f32).collect();
-    manifold(model, shape, &ticks, device)
+    manifold(model, shape, &ticks, &ticks, device)
 }
 
-fn manifold(model: &dyn Model, shape: ImageShape, ticks: &[f32], device: &Device) -> Pictures {
+fn manifold(model: &dyn Model, shape: ImageShape, across: &[f32], up: &[f32], device: &Device) -> Pictures {
     assert_eq!(model.latent(), 2, "a manifold needs a two-dimensional code");
-    let codes: Vec<f32> = ticks.iter().rev().flat_map(|&y| ticks.iter().flat_map(move |&x| [x, y])).collect();
+    let codes: Vec<f32> = up.iter().rev().flat_map(|&y| across.iter().flat_map(move |&x| [x, y])).collect();
     decode(model, shape, &codes, device)
 }
 

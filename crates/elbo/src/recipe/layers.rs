@@ -91,6 +91,10 @@ impl Layers {
     /// # Errors
     /// [`Error::Config`] if the key is unknown or of another type.
     pub fn put(&mut self, key: &str, value: Value) -> Result<()> {
+        let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if !key.split('.').all(named) {
+            return Err(Error::config("--set", "a dotted key such as `training.epochs`", format!("`{key}`"), known_keys(key)));
+        }
         let mut table = &mut self.table;
         let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
         for part in path.split('.').filter(|part| !part.is_empty()) {
@@ -200,9 +204,14 @@ fn all_keys() -> Vec<String> {
 
 fn known_keys(key: &str) -> String {
     let keys = all_keys();
-    let last = |k: &str| k.rsplit('.').next().unwrap_or_default().to_owned();
-    let same_name = keys.iter().find(|known| last(known) == last(key));
-    match same_name.map(String::as_str).or_else(|| did_you_mean(key, keys.iter().map(String::as_str))) {
+    let full = || keys.iter().map(String::as_str);
+    let last = |k: &'_ str| k.rsplit('.').next().unwrap_or_default().to_owned();
+    let named = |name: &str| full().find(|known| last(known) == name);
+    let lasts: Vec<String> = full().map(last).collect();
+    let meant = named(&last(key))
+        .or_else(|| did_you_mean(key, full()))
+        .or_else(|| named(did_you_mean(&last(key), lasts.iter().map(String::as_str))?));
+    match meant {
         Some(meant) if meant != key => format!("did you mean `{meant}`? `elbo config` shows every key"),
         _ => "`elbo config` shows every key with its value".into(),
     }
@@ -233,12 +242,15 @@ mod tests {
         let cases = [
             ("training.epcohs=3", "training.epcohs", "training.epochs"),
             ("epochs=3", "epochs", "training.epochs"),
+            ("batchsize=3", "batchsize", "training.batch_size"),
             ("training.epochs=-3", "training.epochs", ""),
             ("training.epochs=many", "training.epochs", ""),
             ("network.hidden=[9223372036854775807]", "network.hidden", ""),
             ("model.kind=gan", "model.kind", ""),
             ("training", "--set", "--set"),
-            ("../../etc=1", "", ""),
+            ("../../etc=1", "../../etc", ""),
+            ("model..latent=1", "model..latent", "model.latent"),
+            ("=1", "--set", ""),
             ("network.hidden=[1e99999]", "network.hidden", ""),
         ];
         for (assignment, key, help) in cases {

@@ -46,6 +46,11 @@ impl Term {
         }
     }
 
+    /// The unit of this term in a run whose losses are in `unit`: the KL divergence is in nats, whatever the reconstruction is in.
+    pub fn unit(self, unit: &str) -> &str {
+        if self == Self::Kl { "nats per image" } else { unit }
+    }
+
     /// Its name as a heading.
     pub fn heading(self) -> &'static str {
         match self {
@@ -76,7 +81,7 @@ pub fn curve(history: &[EpochRecord], term: Term, unit: &str) -> Figure {
     if !validation.is_empty() {
         lines.push(Series { name: "validation".into(), points: validation, ink: Ink::Series(1), dashed: false });
     }
-    over_epochs(term.heading(), unit, lines, dots)
+    over_epochs(term.heading(), term.unit(unit), lines, dots)
 }
 
 /// The weight of the KL term over the epochs, or `None` where it never changes.
@@ -109,7 +114,7 @@ pub struct NamedHistory<'a> {
 pub fn overlay(runs: &[NamedHistory<'_>], term: Term, unit: &str) -> Figure {
     let longest = runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
     let lines = runs.iter().map(|run| run.series(term)).collect();
-    let mut figure = over_epochs(term.heading(), unit, lines, longest <= DOTTED_EPOCHS);
+    let mut figure = over_epochs(term.heading(), term.unit(unit), lines, longest <= DOTTED_EPOCHS);
     figure.size.1 += LEGEND_ROW * runs.len().saturating_sub(1) as f64;
     figure
 }

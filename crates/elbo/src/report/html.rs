@@ -147,7 +147,7 @@ impl Report {
         let reading = [
             ("ELBO", summary.elbo, unit, "−(recon + KL), higher is better"),
             ("Reconstruction", Some(summary.recon), unit, "lower is better"),
-            ("KL divergence", summary.kl, unit, "information in the code, unweighted"),
+            ("KL divergence", summary.kl, Term::Kl.unit(unit), "information in the code, unweighted"),
             (
                 "Loss",
                 Some(summary.loss),
@@ -192,7 +192,7 @@ impl Report {
     fn curve(&self, term: Term) -> String {
         let last = self.history.last().map_or(f64::NAN, |record| term.of(&record.validation.unwrap_or(record.train)));
         let alt =
-            format!("{} over {} epochs, ending at {} {}", term.heading(), self.history.len(), number(last), self.unit);
+            format!("{} over {} epochs, ending at {} {}", term.heading(), self.history.len(), number(last), term.unit(&self.unit));
         Picture::drawing(&curve(&self.history, term, &self.unit), alt).html()
     }
 

@@ -167,13 +167,31 @@ impl RunDir {
         atomic::write_file(path, bytes.as_ref())
     }
 
-    /// The text of `config.toml`.
+    /// Removes what killed processes left half written; call it only while holding the run's lock.
     ///
     /// # Errors
     /// [`Error::Io`].
+    pub fn sweep(&self) -> Result<()> {
+        for folder in ["", "samples", "plots"].map(|name| self.join(name)) {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_half_written(path)) {
+                fs::remove_file(&path).map_err(Error::io(&path, "remove"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of `config.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Model`] if it is no text.
     pub fn config_text(&self) -> Result<String> {
         let path = self.join("config.toml");
-        fs::read_to_string(&path).map_err(Error::io(&path, "read"))
+        let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
+        String::from_utf8(bytes).map_err(|error| {
+            let found = format!("other bytes from byte {} on", error.utf8_error().valid_up_to());
+            Error::model(&path, "content", "TOML text in UTF-8", found, "each checkpoint of the run has a copy of it")
+        })
     }
 
     /// Reads `run.json`.
@@ -215,6 +233,14 @@ impl RunDir {
             .collect();
         self.write("metrics.jsonl", lines)
     }
+}
+
+/// Whether this is a temporary file of [`atomic::write_file`], `NAME.writing-PID-N`.
+fn is_half_written(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let numbers = name.rsplit_once(".writing-").and_then(|(_, numbers)| numbers.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    path.is_file() && numbers.is_some_and(|(pid, count)| is_number(pid) && is_number(count))
 }
 
 /// Whether a folder holds what is left of a run that was killed before `run.json` made it one. The lock file tells it from a folder in
@@ -269,6 +295,18 @@ mod tests {
         assert!(RunDir::create(run.path()).is_ok());
         run.write("notes.txt", "").unwrap();
         assert!(RunDir::create(run.path()).is_err(), "somebody's own file");
+    }
+
+    #[test]
+    fn only_half_written_files_are_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("r")).unwrap();
+        for name in ["run.json.writing-12-3", "samples/e.png.writing-12-34", "a.writing-", "b.writing-1-x", "writing-1-2"] {
+            run.write(name, "").unwrap();
+        }
+        run.sweep().unwrap();
+        assert!(!run.join("run.json.writing-12-3").exists() && !run.join("samples/e.png.writing-12-34").exists());
+        assert!(["a.writing-", "b.writing-1-x", "writing-1-2"].iter().all(|name| run.join(name).exists()));
     }
 
     #[test]
