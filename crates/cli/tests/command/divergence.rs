@@ -13,17 +13,8 @@ fn a_wild_learning_rate_stops_with_code_6_and_says_where() {
         assert!(!folder.path(&out).join("checkpoints/last").exists(), "nothing good was there to save");
         folder.run(&format!("eval {out}")).refused(4, &["saved weights", "diverged"]);
     }
-    for term in ["recon", "kl", "loss", "gradient"] {
-        let flags = match term {
-            // The first loss is the last that is finite, or not even that.
-            "loss" => "--set loss.beta=1e300",
-            _ => "--set optimizer.lr=1e6",
-        };
-        let outcome = folder.run(&format!("train {SMALL} {flags} --out {term}"));
-        assert_eq!(outcome.code, Some(6));
-        let named = ["recon is ", "kl is ", "loss is ", "gradient is "].iter().any(|named| outcome.stderr.contains(named));
-        assert!(named, "{}", outcome.stderr);
-    }
+    // A weight beyond float32 makes the loss infinite while both its terms are finite.
+    folder.run(&format!("train {SMALL} --set loss.beta=1e300 --out heavy")).refused(6, &["epoch 1, step 1: loss is inf"]);
 }
 
 #[test]
@@ -33,12 +24,12 @@ fn what_was_saved_before_stays_finite_and_loads() {
         ("validation", ""),
         ("none", "--set data.validation=0"),
         ("often", "--set training.checkpoint_seconds=1e-9"),
-        ("one step an epoch", "--set data.validation=0 --batch-size 1000"),
+        ("one step an epoch", "--set data.validation=0 --set data.limit=30"),
     ] {
         let out = name.replace(' ', "-");
         // One sane epoch, then a rate that blows up.
         let rate = "--set schedule={kind=\"step\",epochs=1,factor=1e33}";
-        let outcome = folder.run(&format!("train {SMALL} {rate} {flags} --epochs 3 --out {out}"));
+        let outcome = folder.run(&format!("train {SMALL} {rate} {flags} --out {out}"));
         outcome.refused(6, &["epoch 2, step "]);
         assert_eq!(info(&folder.path(&out))["status"], "diverged", "{name}");
         for checkpoint in ["last", "best"] {

@@ -130,10 +130,10 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
             let out = line.split_whitespace().find(|word| word.starts_with(name)).unwrap();
             fs::read(folder.path(out)).unwrap()
         };
-        let first = bytes("a", "");
-        assert_eq!(first, bytes("b", "--threads 2"), "{line}");
+        let first = bytes("out-a", "");
+        assert_eq!(first, bytes("out-b", "--threads 2"), "{line}");
         if seeded {
-            assert_ne!(first, bytes("c", "--seed 5"), "{line}");
+            assert_ne!(first, bytes("out-c", "--seed 5"), "{line}");
         }
     }
 }
