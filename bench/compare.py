@@ -3,8 +3,9 @@
 
   ELBO_DATA=FOLDER python3 bench/compare.py [WORKLOAD ...] [--pairs 3] [--seconds 6] [--torch PYTHON] [--out FILE]
 
-FOLDER holds mnist/. PYTHON is an interpreter with torch (default: the one that runs this). Each pair runs elbo, then
-PyTorch eager, compile and bf16 autocast; the ratio is elbo's best over PyTorch's best of any mode. All repetitions are
+FOLDER holds mnist/. PYTHON is an interpreter with torch, and jax if that is to be compared (default: the one that runs
+this). Each pair runs elbo, then PyTorch eager, compile and bf16 autocast, for the mlp workloads also JAX and stock Burn
+(`cargo build --release --example stock_burn`); the ratio is elbo's best over PyTorch's best of any mode. All repetitions are
 written to FILE (default bench/results/compare.json) with machine and date. Only the standard library.
 """
 import argparse, json, os, platform, statistics, subprocess, sys, time
@@ -15,6 +16,8 @@ MODES = ("eager", "compile", "bf16")
 
 
 def measure(command):
+    if not os.path.exists(command[0]):
+        return {"error": f"{command[0]} is not built"}
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         # A mode that this machine cannot run (no C++ compiler for torch.compile) is left out, and said to be.
@@ -27,6 +30,9 @@ def compare(workload, arguments):
     sides = {"elbo": [BINARY, "bench", *common, "--data", "mnist", "--json"]}
     peer = [arguments.torch, os.path.join(HERE, "peer_torch.py"), *common]
     sides |= {mode: [*peer, "--mode", mode] for mode in MODES}
+    if workload.startswith("mlp"):
+        sides["jax"] = [arguments.torch, os.path.join(HERE, "peer_jax.py"), *common]
+        sides["stock-burn"] = [os.path.join(os.path.dirname(BINARY), "examples", "stock_burn"), workload, str(arguments.seconds)]
     runs = {side: [] for side in sides}
     for _ in range(arguments.pairs):
         for side, command in sides.items():
