@@ -23,6 +23,7 @@
 mod activation;
 mod adam;
 mod batch_norm;
+mod codebook;
 mod conv;
 mod extension;
 mod gather;
@@ -37,6 +38,7 @@ pub mod simd;
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::{AdamStep, Updated, adam, adam_reference, sum_of_squares};
 pub use batch_norm::{batch_norm, batch_norm_inference};
+pub use codebook::{nearest_codes, nearest_codes_reference};
 pub use conv::{ConvGeometry, ConvTransposeGeometry, conv_transpose2d, conv2d};
 pub use gather::{gather_bytes, unit_from_bytes};
 pub use ops::{bernoulli_nll, gaussian_kl, linear, reparameterize, squared_error};

@@ -15,24 +15,24 @@ const PART_WORK: usize = 4_000_000;
 
 /// A matrix in memory: pointer, row stride and column stride.
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     data: &'a [f32],
     row: usize,
     col: usize,
 }
 
 impl<'a> Matrix<'a> {
-    fn rows(data: &'a [f32], width: usize) -> Self {
+    pub(crate) fn rows(data: &'a [f32], width: usize) -> Self {
         Self { data, row: width, col: 1 }
     }
 
-    fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         Self { data: self.data, row: self.col, col: self.row }
     }
 }
 
 /// `out[rows, cols] = a[rows, :] b[:, cols]` on this thread, `out` of width `width`, `inner` terms each.
-fn multiply(
+pub(crate) fn multiply(
     out: &SharedMut<f32>,
     width: usize,
     a: Matrix<'_>,

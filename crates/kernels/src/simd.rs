@@ -225,7 +225,7 @@ pub fn ln(x: f32) -> f32 {
 }
 
 /// Largest absolute error of [`sin_cos_turns`].
-pub const SIN_COS_MAX_ERROR: f32 = 5e-7;
+pub const SIN_COS_MAX_ERROR: f32 = 1e-6;
 
 /// `(sin, cos)` of a whole turn times `turns`, for `turns` in [-1/2, 1/2].
 ///

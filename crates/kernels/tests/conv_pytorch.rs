@@ -2,6 +2,7 @@
 //! this machine has.
 
 mod support {
+    pub mod activations;
     pub mod comparison;
     pub mod fixture;
     pub mod images;
@@ -15,9 +16,10 @@ use elbo_kernels::{
     Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
 };
 use serde_json::Value;
+use support::activations::ACTIVATIONS;
 use support::comparison::Table;
 use support::fixture::{count, list, number, numbers, read, text};
-use support::images::{ACTIVATIONS, Array, ConvLayer, Results, gradient, values};
+use support::images::{Array, ConvLayer, Results, gradient, values};
 
 const NUMBERS: &str = "kernels/conv.json";
 

@@ -1,12 +1,16 @@
 //! NaN and infinities travel through convolutions and batch normalisation, and views give the same bits as contiguous tensors.
 
 mod support {
+    pub mod activations;
+    pub mod grids;
     pub mod images;
 }
 
 use burn::tensor::Tensor;
 use elbo_kernels::{Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, reference};
-use support::images::{ACTIVATIONS, Array, ConvLayer, gradient, slopes, values};
+use support::activations::ACTIVATIONS;
+use support::grids::slopes;
+use support::images::{Array, ConvLayer, gradient, values};
 
 const DOWN: ConvGeometry = ConvGeometry { stride: 2, padding: 1 };
 const UP: ConvTransposeGeometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 };

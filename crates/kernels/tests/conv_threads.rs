@@ -2,13 +2,15 @@
 //! is global.
 
 mod support {
+    pub mod grids;
     pub mod images;
 }
 
 use elbo_kernels::{
     Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, set_threads,
 };
-use support::images::{Array, ConvLayer, Results, gradient, slopes, values};
+use support::grids::slopes;
+use support::images::{Array, ConvLayer, Results, gradient, values};
 
 /// Values that need rounding in every sum.
 fn rough<const D: usize>(array: Array<D>) -> Array<D> {

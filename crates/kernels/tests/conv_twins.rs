@@ -1,7 +1,9 @@
 //! Convolutions and batch normalisation against their plain Burn twins in [`elbo_kernels::reference`], values and gradients.
 
 mod support {
+    pub mod activations;
     pub mod comparison;
+    pub mod grids;
     pub mod images;
 }
 
@@ -10,8 +12,10 @@ use elbo_kernels::{
     Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
     reference,
 };
+use support::activations::ACTIVATIONS;
 use support::comparison::Table;
-use support::images::{ACTIVATIONS, Array, ConvLayer, Results, gradient, slopes, values};
+use support::grids::slopes;
+use support::images::{Array, ConvLayer, Results, gradient, values};
 
 fn compare(table: &mut Table, place: &str, fused: &[(&str, Vec<f32>)], plain: &[(&str, Vec<f32>)]) {
     for ((what, fused), (_, plain)) in fused.iter().zip(plain) {

@@ -146,3 +146,50 @@ simd::multiversion! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `y`, `dx`, `dgamma`, `dbeta` of one channel in float64, with ReLU.
+    fn expected(x: &[f64], dy: &[f64], gamma: f64, beta: f64, eps: f64) -> (Vec<f64>, Vec<f64>, f64, f64) {
+        let n = x.len() as f64;
+        let mean = x.iter().sum::<f64>() / n;
+        let deviation = (x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n + eps).sqrt();
+        let normal: Vec<f64> = x.iter().map(|v| (v - mean) / deviation).collect();
+        let before: Vec<f64> = normal.iter().map(|v| gamma * v + beta).collect();
+        let slopes: Vec<f64> = dy.iter().zip(&before).map(|(d, b)| if *b > 0.0 { *d } else { 0.0 }).collect();
+        let dbeta: f64 = slopes.iter().sum();
+        let dgamma: f64 = slopes.iter().zip(&normal).map(|(s, v)| s * v).sum();
+        let dx = slopes.iter().zip(&normal).map(|(s, v)| gamma / deviation * (s - dbeta / n - v * dgamma / n));
+        (before.iter().map(|b| b.max(0.0)).collect(), dx.collect(), dgamma, dbeta)
+    }
+
+    #[test]
+    fn large_batches_are_as_exact_as_small_ones() {
+        for (pixels, channels) in [(3, 2), (500, 33), (30_000, 5)] {
+            let wave = |seed: f64| move |i: usize| (((i as f64 + seed) * 12.9898).sin() * 43758.5453).fract() as f32;
+            let x: Vec<f32> = (0..pixels * channels).map(wave(0.1)).map(|v| 2.0 * v + 0.5).collect();
+            let mut dx: Vec<f32> = (0..pixels * channels).map(wave(0.7)).map(|v| v + 0.3).collect();
+            let dy = dx.clone();
+            let (gamma, beta): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| (1.0 + 0.1 * c as f32, 0.2)).unzip();
+            let transform = Transform::new(&Statistics::of(&x, channels), &gamma, &beta, 1e-5, Activation::Relu);
+            let mut y = vec![f32::NAN; x.len()];
+            transform.apply(&x, &mut y);
+            let sums = transform.sums(&x, &dy);
+            transform.back(&x, &mut dx, Some(&sums));
+            for channel in 0..channels {
+                let of = |values: &[f32]| -> Vec<f64> {
+                    values.iter().skip(channel).step_by(channels).map(|v| f64::from(*v)).collect()
+                };
+                let (gamma, beta) = (f64::from(gamma[channel]), f64::from(beta[channel]));
+                let (want_y, want_dx, dgamma, dbeta) = expected(&of(&x), &of(&dy), gamma, beta, 1e-5);
+                let close = |found: &[f64], want: &[f64], scale: f64| {
+                    found.iter().zip(want).all(|(f, w)| (f - w).abs() < 1e-5 * scale)
+                };
+                assert!(close(&of(&y), &want_y, 5.0) && close(&of(&dx), &want_dx, 5.0), "{pixels} {channels}");
+                assert!(close(&[sums.gamma[channel], sums.beta[channel]], &[dgamma, dbeta], pixels as f64));
+            }
+        }
+    }
+}

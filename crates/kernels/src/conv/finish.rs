@@ -1,7 +1,10 @@
 //! What follows a convolution's sums, bias and activation, and their gradients.
 
+use std::ops::Range;
+
 use super::channels;
 use crate::activation::{self, Activation};
+use crate::pool::SharedMut;
 
 /// Bias and activation of one layer.
 pub(crate) struct Finish {
@@ -22,7 +25,7 @@ impl Finish {
     }
 
     /// Finishes whole pixels in place.
-    pub(super) fn apply(&self, sums: &mut [f32]) {
+    fn apply(&self, sums: &mut [f32]) {
         if self.nothing {
             return;
         }
@@ -32,10 +35,42 @@ impl Finish {
     }
 
     /// Adds the bias in place and writes the activation's value to `out`.
-    pub(super) fn apply_apart(&self, sums: &mut [f32], out: &mut [f32]) {
+    fn apply_apart(&self, sums: &mut [f32], out: &mut [f32]) {
         for (sums, out) in sums.chunks_mut(self.bias.len()).zip(out.chunks_mut(self.bias.len())) {
             activation::add_bias_activate(sums, &self.bias[..sums.len()], Activation::None);
             activation::activate(sums, out, self.activation);
+        }
+    }
+}
+
+/// Where the parts of a pass write: a layer's output and, with `pre`, the value before its activation.
+pub(super) struct Target<'a> {
+    finish: &'a Finish,
+    out: SharedMut<f32>,
+    pre: Option<SharedMut<f32>>,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(finish: &'a Finish, out: &mut [f32], pre: Option<&mut [f32]>) -> Self {
+        Self { finish, out: SharedMut::new(out), pre: pre.map(SharedMut::new) }
+    }
+
+    /// Has `write` write the sums of `span` and finishes them while they are in the cache.
+    ///
+    /// # Safety
+    /// Spans of calls that run at the same time do not overlap, and both buffers outlive them.
+    pub(super) unsafe fn fill(&self, span: Range<usize>, write: impl FnOnce(&mut [f32])) {
+        // SAFETY: the caller's promise.
+        let (out, pre) = unsafe { (self.out.slice(span.clone()), self.pre.as_ref().map(|pre| pre.slice(span))) };
+        match pre {
+            None => {
+                write(out);
+                self.finish.apply(out);
+            }
+            Some(pre) => {
+                write(pre);
+                self.finish.apply_apart(pre, out);
+            }
         }
     }
 }
@@ -48,7 +83,7 @@ pub(crate) fn through_activation(
     dpre: &mut [f32],
     dbias: &mut [f32],
 ) {
-    let target = crate::pool::SharedMut::new(dpre);
+    let target = SharedMut::new(dpre);
     let [sums] = channels::channel_sums(dy.len(), dbias.len(), |range, [sums]| {
         // SAFETY: ranges do not overlap, and the buffer outlives the region.
         let dpre = unsafe { target.slice(range.clone()) };

@@ -100,19 +100,23 @@ pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
 }
 
 /// Packs a few columns, whose part of row `term` is `row(term, count)`.
+///
+/// All places of the window at once, column by column: taken place by place, the columns' cache lines, often a multiple of 4 KiB apart,
+/// would drive each other out.
 fn pack_block<'a>(
     weight: &[f32],
     view: View<'_>,
     columns: std::ops::Range<usize>,
     row: impl Fn(usize, usize) -> &'a mut [f32],
 ) {
+    let mut window = vec![[0f32; LANES]; view.taps.len()];
     for channel in 0..view.channels {
-        for (tap, place) in view.taps.iter().enumerate() {
-            let start = columns.start * view.by_column + channel * view.by_channel + place;
-            let values = weight[start..].iter().step_by(view.by_column);
-            for (out, value) in row(tap * view.channels + channel, columns.len()).iter_mut().zip(values) {
-                *out = *value;
-            }
+        for (lane, column) in columns.clone().enumerate() {
+            let weight = &weight[column * view.by_column + channel * view.by_channel..];
+            window.iter_mut().zip(view.taps).for_each(|(lanes, place)| lanes[lane] = weight[*place]);
+        }
+        for (tap, lanes) in window.iter().enumerate() {
+            row(tap * view.channels + channel, columns.len()).copy_from_slice(&lanes[..columns.len()]);
         }
     }
 }
@@ -129,15 +133,18 @@ pub(super) fn unpack(partials: &[&[f32]], [columns, channels, taps]: [usize; 3],
             let end = (first + LANES).min(columns);
             // SAFETY: blocks own disjoint columns, and the buffer outlives the region.
             let out = unsafe { target.slice(first * per_column..end * per_column) };
+            let mut window = vec![[0f32; LANES]; taps];
             for channel in 0..channels {
-                for tap in 0..taps {
+                for (tap, sums) in window.iter_mut().enumerate() {
                     let row = (tap * channels + channel) * columns;
-                    let mut sums = [0f32; LANES];
+                    *sums = [0.0; LANES];
                     for partial in partials {
                         sums.iter_mut().zip(&partial[row + first..row + end]).for_each(|(sum, v)| *sum += v);
                     }
-                    let places = out[channel * taps + tap..].iter_mut().step_by(per_column);
-                    places.zip(sums).for_each(|(place, sum)| *place = sum);
+                }
+                for (lane, out) in out.chunks_exact_mut(per_column).enumerate() {
+                    let places = &mut out[channel * taps..(channel + 1) * taps];
+                    places.iter_mut().zip(&window).for_each(|(place, sums)| *place = sums[lane]);
                 }
             }
         }

@@ -4,14 +4,14 @@
 //! vectors are full. Each map pixel's row of results is then added to its window of the image. Neighbouring windows overlap; pixels are taken a
 //! window apart, so that an addition does not wait for the store before it.
 
-use super::finish::Finish;
+use super::finish::{Finish, Target};
 use super::panels::{self, Layout, View};
 use super::product::{Engine, Gather, multiply};
 use super::scratch::{Scratch, with_scratch};
 use super::shape::{ConvShape, Extent};
 use super::tiling::Window;
 use super::to_map::index;
-use crate::pool::{self, SharedMut};
+use crate::pool;
 
 /// Images with more channels fill vectors well enough without this.
 const MOST_CHANNELS: usize = 8;
@@ -168,24 +168,14 @@ pub(super) fn to_image(
     let packed = packed.as_floats(plan.layout.floats());
 
     let parts = pool::parts_for(shape.batch, shape.work() / shape.batch.max(1), PART_WORK, 1);
-    let (image, pre) = (SharedMut::new(image), pre.map(SharedMut::new));
+    let target = Target::new(finish, image, pre);
     pool::run(parts, |part| {
         with_scratch(|scratch| {
             for example in pool::part_range(shape.batch, parts, part, 1) {
                 let map = &map[example * shape.map.values()..(example + 1) * shape.map.values()];
                 let span = example * shape.image.values()..(example + 1) * shape.image.values();
-                // SAFETY: parts own disjoint examples of both buffers, which outlive the region.
-                let (out, pre) = unsafe { (image.slice(span.clone()), pre.as_ref().map(|pre| pre.slice(span))) };
-                match pre {
-                    None => {
-                        plan.image(map, packed, out, scratch);
-                        finish.apply(out);
-                    }
-                    Some(pre) => {
-                        plan.image(map, packed, pre, scratch);
-                        finish.apply_apart(pre, out);
-                    }
-                }
+                // SAFETY: parts own disjoint examples, and the buffers outlive the region.
+                unsafe { target.fill(span, |out| plan.image(map, packed, out, scratch)) };
             }
         });
     });

@@ -5,7 +5,7 @@
 //! scattered or added up in memory, and bias and activation follow while the tile is in the cache. An image of few channels would leave most
 //! lanes of a vector empty and takes the way of [`super::thin`].
 
-use super::finish::Finish;
+use super::finish::{Finish, Target};
 use super::panels::{self, Layout, View};
 use super::product::{Engine, Gather, multiply};
 use super::scratch::{Buffer, Scratch, with_scratch};
@@ -13,7 +13,7 @@ use super::shape::ConvShape;
 use super::thin;
 use super::tiling::{Tile, Tiling, Window};
 use super::to_map::index;
-use crate::pool::{self, SharedMut};
+use crate::pool;
 
 /// One direction (rows or columns) of the way back.
 #[derive(Debug, Clone, Copy)]
@@ -176,24 +176,14 @@ pub(crate) fn to_image(
     }
     let plan = Plan::new(engine, shape);
     let classes = plan.classes(weight);
-    let (image, pre) = (SharedMut::new(image), pre.map(SharedMut::new));
+    let target = Target::new(finish, image, pre);
     pool::run(plan.tiling.parts, |part| {
         with_scratch(|scratch| {
             for tile in plan.tiling.tiles(part) {
                 let start = tile.images.start * shape.image.values() + tile.rows.start * shape.image.row();
                 let span = start..start + tile.images.len() * tile.rows.len() * shape.image.row();
-                // SAFETY: tiles own disjoint ranges of both buffers, which outlive the region.
-                let (out, pre) = unsafe { (image.slice(span.clone()), pre.as_ref().map(|pre| pre.slice(span))) };
-                match pre {
-                    None => {
-                        plan.tile(&classes, &tile, map, out, scratch);
-                        finish.apply(out);
-                    }
-                    Some(pre) => {
-                        plan.tile(&classes, &tile, map, pre, scratch);
-                        finish.apply_apart(pre, out);
-                    }
-                }
+                // SAFETY: tiles own disjoint pixels, and the buffers outlive the region.
+                unsafe { target.fill(span, |out| plan.tile(&classes, &tile, map, out, scratch)) };
             }
         });
     });

@@ -3,13 +3,13 @@
 //! In `[height, width, channels]` order the window's row of `kernel width x channels` values is consecutive in a zero-padded copy of the
 //! image, so the product reads it in place: no matrix of windows (im2col) is ever written. The copy is made tile by tile and stays in the L2 cache.
 
-use super::finish::Finish;
+use super::finish::{Finish, Target};
 use super::panels::{self, Layout, View};
 use super::product::{Engine, Gather, multiply};
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
 use super::tiling::{Tile, Tiling, Window};
-use crate::pool::{self, SharedMut};
+use crate::pool;
 
 /// Where to find, in padded copies of images, the windows of a tile's pixels and the terms of a window.
 pub(super) struct Tables {
@@ -33,6 +33,13 @@ impl Tables {
         let run = shape.kernel[1] * channels;
         let terms = (0..shape.kernel[0]).flat_map(|y| (0..run).map(move |i| y * cols * channels + i));
         Self { pixels: pixels.map(index).collect(), terms: terms.map(index).collect(), rows, cols }
+    }
+}
+
+impl Tables {
+    /// The left-hand side for the first `pixels`, whose terms come in runs of `run`.
+    pub(super) fn gather<'a>(&'a self, source: &'a [f32], pixels: usize, run: usize) -> Gather<'a> {
+        Gather { source, pixels: &self.pixels[..pixels], terms: &self.terms, run }
     }
 }
 
@@ -87,35 +94,20 @@ pub(crate) fn to_map(
         padded_floats(shape, rows) + rows * shape.map.row() / 2
     });
     let tables = Tables::new(shape, tiling.tile_images, tiling.band_rows);
-    let pixel_places: Vec<u32> = (0..tables.pixels.len()).map(|pixel| index(pixel * shape.map.channels)).collect();
-    let (map, pre) = (SharedMut::new(map), pre.map(SharedMut::new));
+    let places: Vec<u32> = (0..tables.pixels.len()).map(|pixel| index(pixel * shape.map.channels)).collect();
+    let target = Target::new(finish, map, pre);
     pool::run(tiling.parts, |part| {
         with_scratch(|scratch| {
             for tile in tiling.tiles(part) {
                 let window = scratch.window.floats(tables.rows * tables.cols * channels * tile.images.len());
                 copy_padded(shape, &tile, &tables, image, window);
                 let pixels = tile.images.len() * tile.rows.len() * shape.map.width;
-                let a = Gather {
-                    source: window,
-                    pixels: &tables.pixels[..pixels],
-                    terms: &tables.terms,
-                    run: shape.kernel[1] * channels,
-                };
+                let a = tables.gather(window, pixels, shape.kernel[1] * channels);
                 let start = tile.images.start * shape.map.values() + tile.rows.start * shape.map.row();
-                let span = start..start + pixels * shape.map.channels;
-                // SAFETY: tiles own disjoint ranges of both buffers, which outlive the region.
-                let (out, pre) = unsafe { (map.slice(span.clone()), pre.as_ref().map(|pre| pre.slice(span))) };
-                let places = &pixel_places[..pixels];
-                match pre {
-                    None => {
-                        multiply(engine, a, layout, packed, out, places, &mut scratch.spare);
-                        finish.apply(out);
-                    }
-                    Some(pre) => {
-                        multiply(engine, a, layout, packed, pre, places, &mut scratch.spare);
-                        finish.apply_apart(pre, out);
-                    }
-                }
+                let (span, places) = (start..start + pixels * shape.map.channels, &places[..pixels]);
+                let write = |out: &mut [f32]| multiply(engine, a, layout, packed, out, places, &mut scratch.spare);
+                // SAFETY: tiles own disjoint pixels, and the buffers outlive the region.
+                unsafe { target.fill(span, write) };
             }
         });
     });

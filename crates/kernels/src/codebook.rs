@@ -1,0 +1,125 @@
+//! The nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937, eq. 1).
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::extension::{flex_slice, into_flex, is_fused};
+use crate::linear::{Matrix, multiply};
+use crate::pool::{self, SharedMut};
+
+/// Vectors scored together: their scores against 1,024 entries fit a core's second-level cache.
+const TILE: usize = 64;
+
+/// Index of the codebook entry closest to each vector: `argmin_k |z_i - e_k|^2`, the first of equals.
+///
+/// Computed as `argmin_k |e_k|^2 - 2 z_i . e_k`, one matrix product instead of a difference for each pair. No gradient flows
+/// through an index.
+///
+/// # Shapes
+/// - `z`: `[n, dims]`, `codebook`: `[entries, dims]`
+/// - returns: `[n]`
+///
+/// # Panics
+/// If the widths differ or the codebook is empty.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::nearest_codes;
+///
+/// let device = Device::default();
+/// let z = Tensor::<2>::from_data([[0.9, 0.1], [-2.0, 0.0]], &device);
+/// let codebook = Tensor::<2>::from_data([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], &device);
+/// assert_eq!(nearest_codes(z, codebook).into_data_as::<i32>().to_vec::<i32>().unwrap(), [1, 2]);
+/// ```
+pub fn nearest_codes(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
+    let ([_, dims], [entries, width]) = (z.dims(), codebook.dims());
+    assert!(dims == width && entries > 0, "vectors of {dims} values against {entries} entries of {width}");
+    if !is_fused(&z) {
+        return nearest_codes_reference(z, codebook);
+    }
+    let device = z.device().without_autodiff();
+    let (z, codebook) = (into_flex(z.without_autodiff()), into_flex(codebook.without_autodiff()));
+    let nearest = nearest(flex_slice(&z), flex_slice(&codebook), dims);
+    let count = nearest.len();
+    Tensor::from_data(TensorData::new(nearest, [count]), &device)
+}
+
+/// Plain Burn twin of [`nearest_codes`].
+pub fn nearest_codes_reference(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
+    let squares = codebook.clone().square().sum_dim(1).transpose();
+    (squares - z.matmul(codebook.transpose()) * 2.0).argmin(1).squeeze_dim(1)
+}
+
+fn nearest(z: &[f32], codebook: &[f32], dims: usize) -> Vec<i32> {
+    let squares: Vec<f32> = codebook.chunks_exact(dims).map(|e| e.iter().map(|v| v * v).sum()).collect();
+    let (count, entries) = (z.len() / dims, squares.len());
+    let mut out = vec![0i32; count];
+    let target = SharedMut::new(&mut out);
+    pool::run(count.div_ceil(TILE), |tile| {
+        let rows = tile * TILE..(tile * TILE + TILE).min(count);
+        let vectors = &z[rows.start * dims..rows.end * dims];
+        let mut scores = vec![0f32; rows.len() * entries];
+        let (a, b) = (Matrix::rows(vectors, dims), Matrix::rows(codebook, dims).transposed());
+        multiply(&SharedMut::new(&mut scores), entries, a, b, dims, 0..rows.len(), 0..entries);
+        // SAFETY: each tile owns its rows of the result, which outlives the region.
+        let chosen = unsafe { target.slice(rows) };
+        for (chosen, scores) in chosen.iter_mut().zip(scores.chunks_exact(entries)) {
+            *chosen = first_smallest(scores, &squares);
+        }
+    });
+    out
+}
+
+/// The first index with the smallest `squares - 2 scores`; 0 if none compares, as with NaN.
+fn first_smallest(scores: &[f32], squares: &[f32]) -> i32 {
+    let (mut best, mut least) = (0, f32::INFINITY);
+    for (k, (score, square)) in scores.iter().zip(squares).enumerate() {
+        let distance = square - 2.0 * score;
+        if distance < least {
+            (best, least) = (k, distance);
+        }
+    }
+    best as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    /// Numbers without a pattern, the same on every machine.
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn brute_force_and_the_twin_agree() {
+        let device = Device::flex();
+        for (count, entries, dims) in [(1, 1, 1), (5, 3, 2), (64, 17, 5), (65, 512, 64), (300, 33, 7)] {
+            let (z, codes) = (values(count * dims, 1), values(entries * dims, 2));
+            let brute: Vec<i32> = z
+                .chunks_exact(dims)
+                .map(|z| {
+                    let distance = |e: &[f32]| z.iter().zip(e).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                    let all: Vec<f64> = codes.chunks_exact(dims).map(distance).collect();
+                    (0..entries).min_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0) as i32
+                })
+                .collect();
+            let tensor = |v: &Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v.clone(), [n, dims]), &device);
+            let (z, codes) = (tensor(&z, count), tensor(&codes, entries));
+            let indices = |t: Tensor<1, Int>| t.into_data_as::<i32>().try_into_vec::<i32>().unwrap();
+            assert_eq!(indices(nearest_codes(z.clone(), codes.clone())), brute, "{count} {entries} {dims}");
+            assert_eq!(indices(nearest_codes_reference(z, codes)), brute);
+        }
+    }
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        assert_eq!(nearest(&[0.0, 0.0], &[1.0, 0.0, 0.0, 1.0], 2), [0]);
+        assert_eq!(nearest(&[f32::NAN], &[1.0, 2.0], 1), [0]);
+    }
+}
