@@ -156,7 +156,6 @@ impl Kernels for Flex {
     ) -> (Option<FlexTensor>, FlexTensor, FlexTensor) {
         let (x, weight, saved, dy) = (contiguous(x), contiguous(weight), contiguous(saved), contiguous(dy));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
-        let mut dpre = vec![0f32; batch * outputs];
         let (mut dweight, mut dbias) = (new_like(&[outputs, inputs]), new_like(&[outputs]));
         let mut dx = need_dx.then(|| new_like(&[batch, inputs]));
         linear::backward(
@@ -166,7 +165,6 @@ impl Kernels for Flex {
             flex_slice(&saved),
             flex_slice(&dy),
             activation,
-            &mut dpre,
             linear::Gradients {
                 dx: dx.as_mut().map(flex_mut),
                 dweight: flex_mut(&mut dweight),

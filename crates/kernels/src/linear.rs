@@ -157,7 +157,7 @@ pub(crate) struct Gradients<'a> {
     pub dbias: &'a mut [f32],
 }
 
-/// The backward pass from `dy`. `saved` is `y`, or the value before the activation for GELU and SiLU; `dpre` is scratch of the shape of `dy`.
+/// The backward pass from `dy`. `saved` is `y`, or the value before the activation for GELU and SiLU.
 pub(crate) fn backward(
     shape: LinearShape,
     x: &[f32],
@@ -165,14 +165,14 @@ pub(crate) fn backward(
     saved: &[f32],
     dy: &[f32],
     activation: Activation,
-    dpre: &mut [f32],
     gradients: Gradients<'_>,
 ) {
     let LinearShape { batch, inputs, outputs } = shape;
     let Gradients { dx, dweight, dbias } = gradients;
-    through_activation(shape, saved, dy, activation, dpre, dbias);
+    let mut dpre = vec![0f32; batch * outputs];
+    through_activation(shape, saved, dy, activation, &mut dpre, dbias);
 
-    let dpre = Matrix::rows(dpre, outputs);
+    let dpre = Matrix::rows(&dpre, outputs);
     let weight_cut = Cut::of(outputs, inputs, batch);
     let data_cut = Cut::of(batch, inputs, outputs);
     let dweight = SharedMut::new(dweight);

@@ -169,10 +169,10 @@ pub fn tanh(x: f32) -> f32 {
     let far = ((1.0 - e) / (1.0 + e)).copysign(x);
     let s = x * x;
     let poly = -5.704_988_7e-3;
-    let poly = poly * s + 2.063_908_9e-2;
+    let poly = poly * s + 2.063_909e-2;
     let poly = poly * s - 5.373_971_5e-2;
     let poly = poly * s + 1.333_144_2e-1;
-    let poly = poly * s - 3.333_328_2e-1;
+    let poly = poly * s - 3.333_328e-1;
     let near = poly * s * x + x;
     if a < 0.625 { near } else { far }
 }

@@ -6,6 +6,8 @@ mod support {
     pub mod images;
 }
 
+use std::panic::catch_unwind;
+
 use burn::tensor::Tensor;
 use elbo_kernels::{Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, reference};
 use support::activations::ACTIVATIONS;
@@ -125,4 +127,31 @@ fn views_give_the_same_bits() {
         (values(y.clone()), gradient(&leaf, &(y * slopes([2, 5, 6, 3]).tensor()).sum().backward()))
     };
     assert_eq!(run(x.tensor()), run(view(x.tensor())));
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused_by_name() {
+    let message = |x: [usize; 4], weight: [usize; 4], bias: usize, stride, padding| {
+        let refused = catch_unwind(|| {
+            let (x, weight) = (Array::grid(1, x).tensor(), Array::grid(2, weight).tensor());
+            conv2d(x, weight, Array::grid(3, [bias]).tensor(), ConvGeometry { stride, padding }, Activation::None)
+        });
+        *refused.expect_err("it does not fit").downcast::<String>().expect("a message")
+    };
+    assert!(message([1, 5, 5, 3], [4, 2, 3, 3], 4, 1, 0).contains("[4, 2, 3, 3]"), "another number of channels");
+    assert!(message([1, 5, 5, 3], [4, 3, 3, 3], 3, 1, 0).contains("[4, 3, 3, 3]"), "another length of the bias");
+    assert!(message([1, 5, 2, 3], [4, 3, 3, 3], 4, 1, 0).contains("3 x 3"), "a window wider than the image");
+    assert!(message([1, 5, 5, 3], [4, 3, 3, 3], 4, 0, 0).contains("stride: 0"), "no stride");
+
+    let refused = catch_unwind(|| {
+        let (x, weight) = (Array::grid(1, [1, 2, 2, 3]).tensor(), Array::grid(2, [3, 4, 3, 3]).tensor());
+        let geometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 2 };
+        conv_transpose2d(x, weight, Array::grid(3, [4]).tensor(), geometry, Activation::None)
+    });
+    assert!(refused.is_err(), "an output padding as large as the stride");
+    let refused = catch_unwind(|| {
+        let channels = |count| Array::grid(3, [count]).tensor();
+        batch_norm(Array::grid(1, [2, 3]).tensor(), channels(3), channels(2), 1e-5, Activation::None)
+    });
+    assert!(refused.is_err(), "another number of channels");
 }

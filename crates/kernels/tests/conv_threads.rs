@@ -32,6 +32,7 @@ fn everything() -> Vec<Results> {
         layer([37, 16, 16, 32], [64, 32, 4, 4], 64).run(|x, w, b| conv2d(x, w, b, down, Activation::None), slopes),
         layer([9, 8, 8, 160], [200, 160, 3, 3], 200).run(|x, w, b| conv2d(x, w, b, same, Activation::Gelu), slopes),
         layer([1, 64, 64, 24], [24, 24, 3, 3], 24).run(|x, w, b| conv2d(x, w, b, same, Activation::Tanh), slopes),
+        layer([9, 32, 32, 32], [3, 32, 3, 3], 3).run(|x, w, b| conv2d(x, w, b, same, Activation::LeakyRelu), slopes),
         layer([37, 8, 8, 64], [64, 32, 4, 4], 32)
             .run(|x, w, b| conv_transpose2d(x, w, b, up, Activation::None), slopes),
         layer([61, 16, 16, 32], [32, 1, 4, 4], 1)

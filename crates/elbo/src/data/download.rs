@@ -54,6 +54,18 @@ impl Limits {
 /// # Errors
 /// [`Error::Download`] if no mirror gave a good file: the message says what each of them did. [`Error::Io`] if the file
 /// cannot be written.
+///
+/// ```
+/// use elbo::data::download::{Limits, download};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let target = folder.path().join("train-images-idx3-ubyte.gz");
+/// std::fs::write(&target, "already here").unwrap();
+/// let check = |_: &std::path::Path| Ok(()); // for example: the sha256 of the content
+/// let urls = ["https://example.org/train-images-idx3-ubyte.gz".to_owned()];
+/// download(&urls, &target, &Limits::for_size(64 << 20), &check, &mut |_, _| {})?; // asks nobody
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn download(
     urls: &[String],
     target: &Path,

@@ -59,6 +59,13 @@ pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Codes {
 }
 
 impl Codes {
+    /// Adds the codes that the same model gave to further examples.
+    pub fn append(&mut self, further: Self) {
+        self.mean.extend(further.mean);
+        self.log_var = self.log_var.take().zip(further.log_var).map(|(a, b)| [a, b].concat());
+        self.labels = self.labels.take().zip(further.labels).map(|(a, b)| [a, b].concat());
+    }
+
     /// Number of examples.
     pub fn n(&self) -> usize {
         self.mean.len() / self.latent

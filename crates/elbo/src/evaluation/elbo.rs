@@ -100,6 +100,16 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
 }
 
 impl Evaluation {
+    /// Adds what the same model made of further examples.
+    pub fn append(&mut self, further: Self) {
+        let share = further.n() as f64 / (self.n() + further.n()) as f64;
+        for (mean, other) in self.kl_per_dim.iter_mut().zip(&further.kl_per_dim) {
+            *mean += share * (other - *mean);
+        }
+        self.recon.extend(further.recon);
+        self.kl.extend(further.kl);
+    }
+
     /// Number of examples.
     pub fn n(&self) -> usize {
         self.recon.len()

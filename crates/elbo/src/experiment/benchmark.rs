@@ -18,6 +18,14 @@ use crate::random::{Draws, Purpose};
 use crate::training::{Observer, OptimizerConfig, StepReport, StepTimes, Stop, Trainer};
 
 /// What is measured.
+///
+/// ```
+/// use elbo::experiment::Workload;
+///
+/// assert_eq!(Workload::named("mlp")?, Workload::Mlp);
+/// assert!(Workload::named("mpl").is_err());
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
     /// Training 784-400-20 at batch 128, shuffling and conversion included.

@@ -24,6 +24,26 @@ const TRAVERSED: usize = 16;
 ///
 /// # Errors
 /// [`crate::Error::Io`] if something cannot be written, [`crate::Error::Model`] if the run has no checkpoint.
+///
+/// ```
+/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::recipe::Layers;
+/// # use elbo::training::{Quiet, Stop};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut layers = Layers::from_recipe("digits")?;
+/// # for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]"] {
+/// #     layers.set(setting)?;
+/// # }
+/// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
+/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # experiment.train(&mut Quiet, &Stop::new())?;
+/// use elbo::experiment;
+///
+/// let run = Trained::load(&path, None, &device)?;
+/// let page = experiment::write_report(&run, &run.open_data(None)?)?;
+/// assert!(page.ends_with("report.html"));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf> {
     let material = Material::gather(run, splits)?;
     let history = run.state()?.history;
@@ -51,6 +71,30 @@ pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf
 ///
 /// # Errors
 /// As [`write_report`].
+///
+/// ```
+/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::recipe::Layers;
+/// # use elbo::training::{Quiet, Stop};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let mut layers = Layers::from_recipe("digits")?;
+/// # for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]"] {
+/// #     layers.set(setting)?;
+/// # }
+/// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
+/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # experiment.train(&mut Quiet, &Stop::new())?;
+/// use elbo::experiment;
+///
+/// let runs = [&path, &path].map(|path| -> elbo::Result<_> {
+///     let run = Trained::load(path, None, &device)?;
+///     let data = run.open_data(None)?;
+///     Ok((run, data))
+/// });
+/// let page = experiment::compare(&runs.into_iter().collect::<elbo::Result<Vec<_>>>()?)?;
+/// assert!(page.contains("digits-001"));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub fn compare(runs: &[(Trained, Splits)]) -> Result<String> {
     let compared = runs.iter().map(|(run, splits)| compared_run(run, splits)).collect::<Result<_>>()?;
     Ok(Comparison { title: "Comparison".into(), runs: compared }.html())

@@ -23,6 +23,27 @@ use crate::run::tensorboard::EventWriter;
 use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 
 /// A run about to train: data open, directory locked, model built.
+///
+/// ```
+/// use elbo::experiment::Experiment;
+/// use elbo::recipe::Layers;
+/// use elbo::training::{Ending, Quiet, Stop};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let mut layers = Layers::from_recipe("digits")?;
+/// for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]", "model.latent=2"] {
+///     layers.set(setting)?;
+/// }
+/// let (path, device) = (folder.path().join("run"), elbo::device::choose("cpu")?);
+/// let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// let stop = Stop::new();
+/// stop.request(); // as a signal handler would
+/// assert_eq!(experiment.train(&mut Quiet, &stop)?.ending, Ending::Interrupted);
+///
+/// let experiment = Experiment::resume(&path, None, &device, "cpu", &mut |_| {})?;
+/// assert_eq!(experiment.train(&mut Quiet, &Stop::new())?.ending, Ending::Finished);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 pub struct Experiment {
     dir: RunDir,
     config: RunConfig,
@@ -101,6 +122,9 @@ impl Experiment {
         let dir = RunDir::open(path)?;
         let lock = RunLock::acquire(dir.path())?;
         dir.sweep()?;
+        for name in ["last", "best"] {
+            atomic::settle_dir(dir.checkpoints().join(name))?;
+        }
         let (mut config, mut info) = (read_config(&dir)?, dir.info()?);
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         // A run killed before its first checkpoint was complete starts over: nothing was lost.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 
 use crate::data::source::ImageShape;
-use crate::data::{self, DataConfig, Splits, Subset};
+use crate::data::{self, DataConfig, Splits, Subset, Validation};
 use crate::error::{Error, Result};
 use crate::models::AnyModel;
 use crate::recipe::{Layers, RunConfig};
@@ -89,14 +89,17 @@ impl Trained {
         self.dir.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
     }
 
-    /// Opens the run's own data, or other data of the same image shape, split with the run's seed.
+    /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
+    /// validation.
     ///
     /// # Errors
     /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
     pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
         let config = match source {
             None => self.config.data.clone(),
-            Some(source) => DataConfig { source: source.into(), limit: 0, ..self.config.data.clone() },
+            Some(source) => {
+                DataConfig { source: source.into(), limit: 0, validation: Validation::NONE, ..self.config.data.clone() }
+            }
         };
         let splits = data::open(&config, self.config.training.seed, &mut |_| {})?;
         let found = splits.train.source();

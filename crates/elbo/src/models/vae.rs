@@ -79,6 +79,18 @@ impl Vae {
     ///
     /// # Panics
     /// If a side is not divisible by 2 once for each layer.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use elbo::distributions::Likelihood;
+    /// use elbo::models::{Model, Vae};
+    ///
+    /// let device = elbo::device::choose("cpu")?;
+    /// let vae = Vae::convolutional([1, 28, 28], &[8, 16], 10, Likelihood::Bernoulli, 0, &device);
+    /// let code = vae.encode(Tensor::zeros([4, 784], &device));
+    /// assert_eq!(vae.decode(code.mean).dims(), [4, 784]);
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
     pub fn convolutional(
         shape: [usize; 3],
         channels: &[usize],

@@ -7,6 +7,7 @@ use super::{ConvDecoder, ConvEncoder, Mlp};
 
 /// From data to features.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
 pub enum Encoder {
     /// Fully connected layers.
     Mlp(Mlp),
@@ -28,6 +29,7 @@ impl Encoder {
 
 /// From a code to logits.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
 pub enum Decoder {
     /// Fully connected layers.
     Mlp(Mlp),

@@ -103,6 +103,18 @@ fn update(state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 }
 
 /// Convolutions that halve the image, one for each entry of `channels`.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::networks::{Activation, ConvEncoder, smallest};
+/// use elbo::random::{Draws, Purpose};
+///
+/// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
+/// let encoder = ConvEncoder::init([3, 32, 32], &[16, 32], Activation::Relu, draws, &device);
+/// let features: usize = smallest([3, 32, 32], &[16, 32]).iter().product(); // 32 x 8 x 8
+/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 32 * 32], &device)).dims(), [4, features]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct ConvEncoder {
     layers: Vec<Conv>,
@@ -146,6 +158,17 @@ impl ConvEncoder {
 }
 
 /// A layer up to the smallest image, then transposed convolutions that double it; no normalisation after the last.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::networks::{Activation, ConvDecoder};
+/// use elbo::random::{Draws, Purpose};
+///
+/// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
+/// let decoder = ConvDecoder::init(10, [3, 32, 32], &[16, 32], Activation::Relu, draws, &device);
+/// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device)).dims(), [4, 3 * 32 * 32]);
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct ConvDecoder {
     input: Linear,
@@ -200,6 +223,10 @@ impl ConvDecoder {
 ///
 /// # Panics
 /// If a side is not divisible by 2 once for each layer.
+///
+/// ```
+/// assert_eq!(elbo::networks::smallest([1, 28, 28], &[32, 64]), [64, 7, 7]);
+/// ```
 pub fn smallest(shape: [usize; 3], channels: &[usize]) -> [usize; 3] {
     let factor = STRIDE.pow(channels.len() as u32);
     let [inputs, height, width] = shape;

@@ -74,6 +74,7 @@ impl RunConfig {
     /// [`Error::Config`] naming the first bad key.
     pub fn check(&self) -> Result<()> {
         check_format(self.format.into())?;
+        check_name(&self.name)?;
         self.data.check()?;
         self.model.check(&self.network, 1)?;
         self.loss.check()?;
@@ -114,6 +115,16 @@ impl RunConfig {
     }
 }
 
+/// Refuses a name that would lead out of the folder its runs are put in.
+fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+    if name.chars().next().is_some_and(char::is_alphanumeric) && name.chars().all(plain) && name.len() <= 100 {
+        return Ok(());
+    }
+    let expected = "letters, digits, `-`, `_`, `.` and blanks, a letter or digit first, at most 100 bytes";
+    Err(Error::config("name", expected, format!("`{name}`"), "runs are named after it: choose a plain name"))
+}
+
 /// Refuses a layout this version does not know, by its number.
 pub(super) fn check_format(format: i64) -> Result<()> {
     if format == i64::from(CONFIG_FORMAT) {
@@ -138,6 +149,15 @@ mod tests {
         config.training.seed = u64::MAX >> 1;
         let text = config.to_toml();
         assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config, "{text}");
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        for name in ["", "../x", "/tmp/x", "a/b", "a\\b", ".hidden", "a\n", "a\0"] {
+            let error = RunConfig { name: name.into(), ..Default::default() }.check().unwrap_err();
+            assert!(error.to_string().starts_with("`name`"), "{name}: {error}");
+        }
+        assert!(RunConfig { name: "Größe 2.5_b-1".into(), ..Default::default() }.check().is_ok());
     }
 
     #[test]

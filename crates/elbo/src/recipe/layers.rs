@@ -91,10 +91,7 @@ impl Layers {
     /// # Errors
     /// [`Error::Config`] if the key is unknown or of another type.
     pub fn put(&mut self, key: &str, value: Value) -> Result<()> {
-        let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-        if !key.split('.').all(named) {
-            return Err(Error::config("--set", "a dotted key such as `training.epochs`", format!("`{key}`"), known_keys(key)));
-        }
+        check_key(key)?;
         let mut table = &mut self.table;
         let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
         for part in path.split('.').filter(|part| !part.is_empty()) {
@@ -124,6 +121,16 @@ impl Layers {
             explain(&path, error.inner().message())
         })
     }
+}
+
+/// Refuses what cannot be the name of a setting, before it is taken apart at its dots.
+fn check_key(key: &str) -> Result<()> {
+    let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if key.split('.').all(named) {
+        return Ok(());
+    }
+    let expected = "a dotted key such as `training.epochs`";
+    Err(Error::config("--set", expected, format!("`{key}`"), known_keys(key)))
 }
 
 fn unknown_recipe(name: &str) -> Error {

@@ -301,7 +301,9 @@ mod tests {
     fn only_half_written_files_are_swept_away() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::create(dir.path().join("r")).unwrap();
-        for name in ["run.json.writing-12-3", "samples/e.png.writing-12-34", "a.writing-", "b.writing-1-x", "writing-1-2"] {
+        for name in
+            ["run.json.writing-12-3", "samples/e.png.writing-12-34", "a.writing-", "b.writing-1-x", "writing-1-2"]
+        {
             run.write(name, "").unwrap();
         }
         run.sweep().unwrap();

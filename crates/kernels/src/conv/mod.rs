@@ -12,6 +12,7 @@ mod avx512;
 pub(crate) mod channels;
 mod extension;
 mod finish;
+mod flipped;
 mod ops;
 #[cfg(test)]
 mod oracle;

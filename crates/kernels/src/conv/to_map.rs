@@ -9,6 +9,7 @@ use super::product::{Engine, Gather, multiply};
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
 use super::tiling::{Tile, Tiling, Window};
+use super::{flipped, thin};
 use crate::pool;
 
 /// Where to find, in padded copies of images, the windows of a tile's pixels and the terms of a window.
@@ -84,6 +85,11 @@ pub(crate) fn to_map(
     map: &mut [f32],
     pre: Option<&mut [f32]>,
 ) {
+    if let Some(other) = flipped::exchanged(shape) {
+        let mut exchanged = vec![0f32; weight.len()];
+        flipped::exchange(weight, [shape.map.channels, shape.image.channels, shape.taps()], &mut exchanged);
+        return thin::to_image(engine, &other, image, &exchanged, finish, map, pre);
+    }
     let channels = shape.image.channels;
     let taps: Vec<usize> = (0..shape.taps()).collect();
     let view = View { taps: &taps, channels, by_column: channels * shape.taps(), by_channel: shape.taps() };

@@ -4,6 +4,7 @@
 //! is small. Sums over groups of the batch are added in order, and the number of groups depends on the shape alone: the result has the same bits on any number
 //! of threads.
 
+use super::flipped;
 use super::panels;
 use super::product::{Engine, Gather, multiply_transposed};
 use super::scratch::with_scratch;
@@ -67,6 +68,14 @@ impl Cut {
 
 /// `dweight = sum over pixels of image x map`, of the layout `[map channels, image channels, kernel height, kernel width]`.
 pub(crate) fn weight_gradient(engine: Engine, shape: &ConvShape, image: &[f32], map: &[f32], dweight: &mut [f32]) {
+    let Some(other) = flipped::exchanged(shape) else { return direct(engine, shape, image, map, dweight) };
+    let mut exchanged = vec![0f32; dweight.len()];
+    direct(engine, &other, map, image, &mut exchanged);
+    flipped::exchange(&exchanged, [shape.image.channels, shape.map.channels, shape.taps()], dweight);
+}
+
+/// [`weight_gradient`] with vectors over the map's channels.
+fn direct(engine: Engine, shape: &ConvShape, image: &[f32], map: &[f32], dweight: &mut [f32]) {
     let cut = Cut::of(shape);
     let (channels, columns) = (shape.image.channels, shape.map.channels);
     let tables = Tables::new(shape, cut.images, cut.band_rows);
@@ -84,12 +93,7 @@ pub(crate) fn weight_gradient(engine: Engine, shape: &ConvShape, image: &[f32], 
                 let window = scratch.window.floats(tables.rows * tables.cols * channels * tile.images.len());
                 copy_padded(shape, &tile, &tables, image, window);
                 let pixels = tile.images.len() * tile.rows.len() * shape.map.width;
-                let a = Gather {
-                    source: window,
-                    pixels: &tables.pixels[..pixels],
-                    terms: &tables.terms[terms.clone()],
-                    run,
-                };
+                let a = Gather { terms: &tables.terms[terms.clone()], ..tables.gather(window, pixels, run) };
                 let start = tile.images.start * shape.map.values() + tile.rows.start * shape.map.row();
                 let b = &map[start..start + pixels * columns];
                 multiply_transposed(engine, a, columns, b, sum, &mut scratch.spare);
