@@ -20,7 +20,7 @@ use crate::extension::{Router, is_fused};
 /// - returns: `x`'s shape, `[channels]`, `[channels]`; no gradient flows through the last two
 ///
 /// # Panics
-/// If the last dimension of `x`, `gamma` and `beta` differ.
+/// If the last dimension of `x`, `gamma` and `beta` differ or are 0.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -58,7 +58,7 @@ pub fn batch_norm<const D: usize>(
 /// - returns: `x`'s shape; no gradient flows into the running statistics
 ///
 /// # Panics
-/// If the last dimension of `x` and the length of another argument differ.
+/// If the last dimension of `x` and the length of another argument differ or are 0.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -98,6 +98,7 @@ pub fn batch_norm_inference<const D: usize>(
 fn check<const D: usize>(x: &Tensor<D>, per_channel: [&Tensor<1>; 2]) {
     let dims = x.dims();
     let channels = dims[D - 1];
+    assert!(channels > 0, "x {dims:?} has no channels");
     for vector in per_channel {
         assert_eq!(vector.dims(), [channels], "one number for each channel of x {dims:?}");
     }

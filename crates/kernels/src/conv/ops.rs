@@ -18,7 +18,7 @@ use crate::extension::{Router, is_fused};
 /// - returns: `[batch, out_height, out_width, out]` with `out_height = floor((height + 2 padding - kernel_height) / stride) + 1`, likewise the width
 ///
 /// # Panics
-/// If the shapes do not fit, the window is larger than the padded image, or the stride is 0.
+/// If the shapes do not fit, the weight is empty, the window is larger than the padded image, or the stride is 0.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -46,7 +46,7 @@ pub fn conv2d(
     );
     let sizes = (geometry.output_size(height, rows), geometry.output_size(width, cols));
     assert!(
-        rows * cols > 0 && matches!(sizes, (Some(_), Some(_))),
+        weight.shape().num_elements() > 0 && matches!(sizes, (Some(_), Some(_))),
         "a window of {rows} x {cols} on an image of {height} x {width} with {geometry:?}"
     );
     if !is_fused(&x) {
@@ -73,7 +73,7 @@ pub fn conv2d(
 ///   `out_height = (height - 1) stride - 2 padding + kernel_height + output_padding`, likewise the width
 ///
 /// # Panics
-/// If the shapes do not fit, nothing is left of the output, or the output padding is not smaller than the stride.
+/// If the shapes do not fit, the weight is empty, nothing is left of the output, or the output padding is not smaller than the stride.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -101,7 +101,7 @@ pub fn conv_transpose2d(
     );
     let sizes = (geometry.output_size(height, rows), geometry.output_size(width, cols));
     assert!(
-        rows * cols > 0 && matches!(sizes, (Some(_), Some(_))),
+        weight.shape().num_elements() > 0 && matches!(sizes, (Some(_), Some(_))),
         "a window of {rows} x {cols} on an image of {height} x {width} with {geometry:?}"
     );
     if !is_fused(&x) {
