@@ -33,6 +33,13 @@ impl Context {
     }
 }
 
+/// Tells, even when quiet, why weights are not the newest there are.
+pub fn warn_of_damage(passed_over: &[elbo::Error]) {
+    for error in passed_over {
+        let _ = writeln!(io::stderr(), "warning: {error}\n  the checkpoint saved before it is used instead");
+    }
+}
+
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{}", text.trim_end()) {

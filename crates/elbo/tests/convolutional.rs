@@ -35,7 +35,8 @@ fn it_learns_and_its_checkpoint_holds_the_running_statistics() {
     let decoded = |vae: &Vae| generation::sample(vae, data.train.source().shape(), 4, 1.0, 0, &device).pixels;
     assert_eq!(decoded(&trained), decoded(&loaded));
 
-    let variances: Vec<_> = parameters::export(&loaded).into_iter().filter(|t| t.name.ends_with("running_var")).collect();
+    let variances: Vec<_> =
+        parameters::export(&loaded).into_iter().filter(|t| t.name.ends_with("running_var")).collect();
     assert_eq!(variances.len(), 3);
     assert!(variances.iter().all(|t| t.values.iter().any(|v| (v - 1.0).abs() > 1e-3)), "they moved from their start");
 }

@@ -109,7 +109,8 @@ mod tests {
                     (0..entries).min_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0) as i32
                 })
                 .collect();
-            let tensor = |v: &Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v.clone(), [n, dims]), &device);
+            let tensor =
+                |v: &Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v.clone(), [n, dims]), &device);
             let (z, codes) = (tensor(&z, count), tensor(&codes, entries));
             let indices = |t: Tensor<1, Int>| t.into_data_as::<i32>().try_into_vec::<i32>().unwrap();
             assert_eq!(indices(nearest_codes(z.clone(), codes.clone())), brute, "{count} {entries} {dims}");

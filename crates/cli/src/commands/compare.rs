@@ -6,23 +6,23 @@ use elbo::experiment::{self, Trained};
 use elbo::run::atomic;
 use serde_json::json;
 
+use super::source;
 use crate::args::{Compare, RunOnly};
 use crate::output::Context;
 
 pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<()> {
-    let run = Trained::load(&args.run, None, &elbo::device::choose(device)?)?;
+    let run = source::load(&args.run, None, device)?;
     let splits = run.open_data(None)?;
     let page = experiment::write_report(&run, &splits)?.display().to_string();
     context.result(json!({ "run": args.run, "report": page }), || page.clone())
 }
 
 pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result<()> {
-    let device = elbo::device::choose(device)?;
     let runs: Vec<(Trained, Splits)> = args
         .runs
         .iter()
         .map(|path| {
-            let run = Trained::load(path, None, &device)?;
+            let run = source::load(path, None, device)?;
             let splits = run.open_data(None)?;
             Ok((run, splits))
         })

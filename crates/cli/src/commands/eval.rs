@@ -1,5 +1,6 @@
 //! `elbo eval`.
 
+use anyhow::Context as _;
 use elbo::data::known::did_you_mean;
 use elbo::evaluation::{self, Metric};
 use serde_json::{Map, json};
@@ -10,11 +11,24 @@ use crate::output::Context;
 
 pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let opened = source::open(&args.source, device)?;
-    let (run, split) = (&opened.run, opened.first());
+    let run = &opened.run;
     let seed = args.seed.unwrap_or(run.config.training.seed);
-    let evaluation = evaluation::evaluate(&run.model, split, run.config.loss.target(), seed, &run.device);
+    let objective = run.config.loss.target();
+    let (evaluation, codes) = opened
+        .parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let evaluation = evaluation::evaluate(&run.model, part, objective, seed, &run.device);
+            (evaluation, evaluation::encode(&run.model, part, &run.device))
+        })
+        .reduce(|(mut evaluation, mut codes), further| {
+            evaluation.append(further.0);
+            codes.append(further.1);
+            (evaluation, codes)
+        })
+        .context("no images")?;
     let mut metrics = evaluation.metrics();
-    let codes = evaluation::encode(&run.model, split, &run.device);
     let definition = format!(
         "latent dimensions whose mean code varies by more than {} (variance) over {} images",
         evaluation::ACTIVE_THRESHOLD,

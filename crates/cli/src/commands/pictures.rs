@@ -24,7 +24,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
     check_format(&args.target)?;
     check_count("--n", args.n)?;
     check_number("--temperature", args.temperature, 0.0..=MAX_REACH, "1 samples the prior")?;
-    let run = load(&args.run, args.checkpoint.as_deref(), device)?;
+    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
     let pictures = generation::sample(&run.model, run.shape, args.n, args.temperature, args.seed, &run.device);
     save(&pictures, &args.target, 0, context)
 }
@@ -64,7 +64,7 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
         }
         None => {
             opened = source::Opened {
-                run: load(&args.source.run, args.source.checkpoint.as_deref(), device)?,
+                run: source::load(&args.source.run, args.source.checkpoint.as_deref(), device)?,
                 name: "none",
                 parts: Vec::new(),
             };
@@ -120,7 +120,7 @@ pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
     let size = args.size.unwrap_or(if args.spacing == GridName::Linear { 20 } else { 15 });
     check_count("--size", size.saturating_mul(size))?;
     check_number("--tail", args.tail, 1e-6..=0.499, "0.05 is the usual one")?;
-    let run = load(&args.run, args.checkpoint.as_deref(), device)?;
+    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
     if run.config.model.latent != 2 {
         let help = "`elbo traverse` walks along single dimensions of any code";
         let found = format!("{} dimensions", run.config.model.latent);
@@ -131,10 +131,6 @@ pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
         GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
     };
     save(&pictures, &args.target, size, context)
-}
-
-fn load(path: &std::path::Path, checkpoint: Option<&str>, device: &str) -> anyhow::Result<Trained> {
-    Ok(Trained::load(path, checkpoint, &elbo::device::choose(device)?)?)
 }
 
 /// The posterior mean of one image.

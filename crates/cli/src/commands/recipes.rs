@@ -14,7 +14,7 @@ pub fn layers(settings: Settings) -> elbo::Result<Layers> {
         layers.set(assignment)?;
     }
     if let Some(data) = &settings.data {
-        layers.put("data.source", absolute(data).into())?;
+        layers.put("data.source", data.clone().into())?;
     }
     let numbers = [
         ("training.epochs", settings.epochs),
@@ -34,7 +34,7 @@ pub fn layers(settings: Settings) -> elbo::Result<Layers> {
 }
 
 /// A path as the run must remember it: `elbo resume` may be called from another folder. Names stay as they are.
-fn absolute(data: &str) -> String {
+pub fn absolute(data: &str) -> String {
     let name = ["digits", "sprites"].contains(&data) || elbo::data::known::known_names().any(|known| known == data);
     let path = Path::new(data).canonicalize().ok().filter(|_| !name);
     path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| data.to_owned())

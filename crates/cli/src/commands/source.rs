@@ -1,9 +1,12 @@
 //! Runs and images as commands name them.
 
+use std::path::Path;
+
 use elbo::data::{Splits, Subset};
 use elbo::experiment::Trained;
 
 use crate::args::{Source, SplitName};
+use crate::output::warn_of_damage;
 
 /// A loaded run and the images it is shown.
 pub struct Opened {
@@ -26,9 +29,16 @@ impl Opened {
     }
 }
 
+/// Loads a run, and says so when its newest weights are damaged and older ones are taken.
+pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Trained> {
+    let run = Trained::load(path, checkpoint, &elbo::device::choose(device)?)?;
+    warn_of_damage(&run.passed_over);
+    Ok(run)
+}
+
 /// Loads the run and opens the images.
 pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
-    let run = Trained::load(&source.run, source.checkpoint.as_deref(), &elbo::device::choose(device)?)?;
+    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
     let splits = run.open_data(source.data.as_deref())?;
     let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
     let (name, parts) = choose(splits, source.split.unwrap_or(default));

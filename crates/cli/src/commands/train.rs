@@ -8,26 +8,40 @@ use elbo::run::directory::RunDir;
 use elbo::training::Ending;
 use serde_json::json;
 
-use super::recipes::layers;
+use super::recipes::{absolute, layers};
 use crate::args::{Resume, Train};
-use crate::output::Context;
+use crate::output::{Context, warn_of_damage};
 use crate::progress::Progress;
 use crate::signals::Interruption;
 
 pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> {
     let interruption = Interruption::listen()?;
-    let config = layers(args.settings)?.build()?;
-    let out = args.out.unwrap_or_else(|| RunDir::next_free(Path::new("runs"), &config.name));
+    let mut config = layers(args.settings)?.build()?;
+    config.data.source = absolute(&config.data.source);
     let chosen = elbo::device::choose(device)?;
-    let experiment = Experiment::create(config, out, &chosen, device, &mut |p| download(context, p))?;
+    let experiment = loop {
+        let out = args.out.clone().unwrap_or_else(|| RunDir::next_free(Path::new("runs"), &config.name));
+        match Experiment::create(config.clone(), out, &chosen, device, &mut |p| download(context, p)) {
+            // Another run took the free name while the data were opened.
+            Err(error) if args.out.is_none() && is_taken(&error) => {}
+            result => break result?,
+        }
+    };
     announce(&experiment, context);
     run(experiment, &interruption, context)
+}
+
+/// Whether the run directory belongs to somebody else.
+fn is_taken(error: &elbo::Error) -> bool {
+    matches!(error, elbo::Error::Model { place, .. } if place == "lock")
+        || matches!(error, elbo::Error::Config { key, .. } if key == "--out")
 }
 
 pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8> {
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| download(context, p))?;
+    warn_of_damage(experiment.passed_over());
     if experiment.is_complete() {
         let (done, path) = (count(experiment.info().epochs, "epoch"), experiment.dir().path().display());
         context.note(format!("nothing left to train: {done} done; `elbo resume {path} --epochs N` trains up to N"));

@@ -63,6 +63,16 @@ fn every_command_that_looks_at_a_run_answers_in_json() {
         assert_eq!(keys(metric), ["definition", "stderr", "unit", "value"], "{name}");
         number(metric, "value");
     }
+    // Every image once: 300 made for training, 50 for the test.
+    let all = folder.run("eval run --split all --json").done().json();
+    let part = |split: &str| folder.run(&format!("eval run --split {split} --json")).done().json();
+    assert_eq!(all["n"], 350);
+    let value = |value: &Value, name: &str| number(&value["metrics"][name], "value");
+    let (train, held, test) = (part("train"), part("validation"), part("test"));
+    let parts = [(&train, 285.0), (&held, 15.0), (&test, 50.0)];
+    let mean: f64 = parts.iter().map(|(part, n)| value(part, "recon") * n / 350.0).sum();
+    // The posterior noise of an image is another in another split.
+    assert!((value(&all, "recon") - mean).abs() < 0.5, "{mean}");
     let two = folder.run("eval run --metrics kl,elbo --split validation --json").done().json();
     assert_eq!(keys(&two["metrics"]), ["elbo", "kl"]);
 
@@ -104,12 +114,24 @@ fn data_and_recipes_answer_in_json() {
 
     let recipes = folder.run("recipes --json").done().json();
     let names: Vec<&str> = recipes["recipes"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
-    for name in ["digits", "mnist-bce", "mnist-2d", "mnist-sse-2d", "mnist-sse-16", "mnist-ae-2d", "mnist-beta4", "mnist-beta05"] {
+    for name in [
+        "digits",
+        "mnist-bce",
+        "mnist-2d",
+        "mnist-sse-2d",
+        "mnist-sse-16",
+        "mnist-ae-2d",
+        "mnist-beta4",
+        "mnist-beta05",
+    ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
     assert_eq!(folder.run("recipes mnist-bce --json").done().keys(), ["name", "toml"]);
     let config = folder.run("config mnist-bce --epochs 3 --json").done().json();
-    assert_eq!((&config["config"]["training"]["epochs"], &config["config"]["data"]["source"]), (&3.into(), &"mnist".into()));
+    assert_eq!(
+        (&config["config"]["training"]["epochs"], &config["config"]["data"]["source"]),
+        (&3.into(), &"mnist".into())
+    );
 }
 
 #[test]
@@ -119,11 +141,15 @@ fn a_printed_recipe_trains_and_a_printed_configuration_reads_back() {
     folder.write("mine.toml", &recipe);
     folder.run(&format!("train mine.toml --data digits {SMALL} --out run")).done();
 
-    let config = folder.run("config mnist-2d --set loss.warmup_epochs=2.5 --set schedule.kind=cosine --seed 7").done().stdout;
+    let config =
+        folder.run("config mnist-2d --set loss.warmup_epochs=2.5 --set schedule.kind=cosine --seed 7").done().stdout;
     folder.write("again.toml", &config);
     assert_eq!(folder.run("config again.toml").done().stdout, config);
     // A run's own configuration is one too.
-    assert_eq!(folder.run("config run/config.toml").done().stdout.trim(), std::fs::read_to_string(folder.path("run/config.toml")).unwrap().trim());
+    assert_eq!(
+        folder.run("config run/config.toml").done().stdout.trim(),
+        std::fs::read_to_string(folder.path("run/config.toml")).unwrap().trim()
+    );
 }
 
 #[test]
@@ -229,7 +255,8 @@ fn a_disk_that_fills_up_leaves_the_last_checkpoint_in_order() {
 }
 
 fn with_stdout(folder: &Folder, line: &str, stdout: impl Into<Stdio>) -> Outcome {
-    let output = folder.command(line).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let output =
+        folder.command(line).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!stderr.contains("panicked"), "{line}: {stderr}");
     Outcome { code: output.status.code(), stdout: String::new(), stderr }
@@ -240,7 +267,9 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
     let folder = Folder::new();
     folder.train("run", "").done();
     let train = format!("train {SMALL} --quiet --json --out piped");
-    for line in ["recipes", "recipes mnist-bce", "config", "--help", "completions bash", "eval run", "data digits", &train] {
+    for line in
+        ["recipes", "recipes mnist-bce", "config", "--help", "completions bash", "eval run", "data digits", &train]
+    {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let outcome = with_stdout(&folder, line, writer).done();

@@ -49,7 +49,9 @@ fn d1_a_gzip_file_cut_off_anywhere_is_never_a_smaller_data_set() {
     let ends = (1..20).map(|share| whole.len() * share / 20).chain((1..=8).map(|end| whole.len() - end));
     for end in ends {
         folder.write("cut.gz", &whole[..end]);
-        folder.run("data cut.gz").refused(3, &["cut.gz", "gzip stream ends early at byte", "download or copy it again"]);
+        folder
+            .run("data cut.gz")
+            .refused(3, &["cut.gz", "gzip stream ends early at byte", "download or copy it again"]);
     }
     folder.write("cut.gz", &whole[..whole.len() / 2]);
     refused(&folder, "cut.gz", &["60 images of 8 x 8", "got "]);
@@ -125,7 +127,9 @@ fn d9_folders_without_data_say_what_was_looked_for() {
     folder.write("half/train-images-idx3-ubyte", idx(5, 4, 4));
     refused(&folder, "half", &["no train-labels-idx1-ubyte", "no t10k-images"]);
     refused(&folder, "nowhere", &["a path that exists", "digits, sprites, mnist, fashion-mnist"]);
-    folder.run("train --data mnist --out run").refused(3, &["four IDX files", "train-images-idx3-ubyte.gz", "home", "--data PATH"]);
+    folder
+        .run("train --data mnist --out run")
+        .refused(3, &["four IDX files", "train-images-idx3-ubyte.gz", "home", "--data PATH"]);
 }
 
 #[test]
@@ -135,7 +139,9 @@ fn d9_one_image_trains_and_so_do_fewer_than_a_batch() {
         let name = format!("images-{count}");
         folder.write(&name, idx(count, height, width));
         folder.run(&format!("data {name} --out {name}.png")).done();
-        let line = format!("train --data {name} --set network.hidden=[8] --set model.latent=2 --epochs 2 --out run-{count} --json");
+        let line = format!(
+            "train --data {name} --set network.hidden=[8] --set model.latent=2 --epochs 2 --out run-{count} --json"
+        );
         let value = folder.run(&line).done().json();
         assert!(value["test"]["loss"].as_f64().unwrap().is_finite());
         folder.run(&format!("encode run-{count} --split all --out z.npy")).done();
@@ -156,9 +162,17 @@ fn pictures_of_one_value_and_other_shapes_are_survived() {
         let seen = folder.run(&format!("data {name} --json")).done().json();
         let findings = seen["findings"].to_string();
         assert!(findings.contains("all 40 images are the same"), "{findings}");
-        folder.run(&format!("train --data {name} --set network.hidden=[8] --set model.latent=2 --epochs 2 --out {name}-run")).done();
+        folder
+            .run(&format!(
+                "train --data {name} --set network.hidden=[8] --set model.latent=2 --epochs 2 --out {name}-run"
+            ))
+            .done();
     }
     folder.write("small", idx(30, 5, 5));
     folder.run("eval black-run --data small").refused(3, &["small", "image shape", "1 x 4 x 4", "1 x 5 x 5"]);
+    // What the run held back of its own data says nothing of others.
+    folder.run("train --data black --set data.validation=30 --set network.hidden=[8] --epochs 1 --out held").done();
+    folder.write("few", idx(5, 4, 4));
+    assert_eq!(folder.run("eval held --data few --json").done().json()["n"], 5);
     folder.run("bench --data small").refused(2, &["--data", "784"]);
 }

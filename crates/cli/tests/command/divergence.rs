@@ -14,7 +14,9 @@ fn a_wild_learning_rate_stops_with_code_6_and_says_where() {
         folder.run(&format!("eval {out}")).refused(4, &["saved weights", "diverged"]);
     }
     // A weight beyond float32 makes the loss infinite while both its terms are finite.
-    folder.run(&format!("train {SMALL} --set loss.beta=1e300 --out heavy")).refused(6, &["epoch 1, step 1: loss is inf"]);
+    folder
+        .run(&format!("train {SMALL} --set loss.beta=1e300 --out heavy"))
+        .refused(6, &["epoch 1, step 1: loss is inf"]);
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Chance, Folder, Running, info, training};
+use crate::support::{Chance, Folder, Running, edit, info, training};
 
 /// Six epochs of ten steps, with a checkpoint after almost every one of them.
 const KILLED: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 6 --batch-size 28 \
                       --set training.checkpoint_seconds=0.005 --set loss.warmup_epochs=4";
 
 /// Enough epochs for a signal to meet it at work.
-const LONG: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 30 --batch-size 28";
+const LONG: &str = "--set data.count=1500 --set network.hidden=[16] --set model.latent=3 --epochs 30 --batch-size 32";
 
 /// Begins a run or, where one has begun, takes it up again.
 fn go_on(folder: &Folder, run: &str, settings: &str) -> Running {
@@ -20,7 +20,7 @@ fn go_on(folder: &Folder, run: &str, settings: &str) -> Running {
 }
 
 #[test]
-fn fifty_kills_at_random_times_change_nothing() {
+fn fifty_kills_and_some_interruptions_at_random_times_change_nothing() {
     let folder = Folder::new();
     folder.run(&format!("train {KILLED} --out whole")).done();
     let whole = training(&folder.path("whole"));
@@ -32,15 +32,19 @@ fn fifty_kills_at_random_times_change_nothing() {
         // Some runs are killed once, others again and again.
         let mut left = 1 + chance.below(8);
         loop {
-            let running = go_on(&folder, &run, KILLED);
-            std::thread::sleep(Duration::from_millis(5 + chance.below(250) as u64));
-            let outcome = if left > 0 { running.kill() } else { running.finish().done() };
-            match outcome.code {
-                None => (kills, left) = (kills + 1, left - 1),
-                // It was faster than the kill.
-                Some(_) => break outcome.done(),
-            };
-        };
+            let mut running = go_on(&folder, &run, KILLED);
+            if left > 0 {
+                std::thread::sleep(Duration::from_millis(5 + chance.below(250) as u64));
+                running.signal(["KILL", "KILL", "KILL", "INT"][chance.below(4)]);
+                left -= 1;
+            }
+            match running.finish().code {
+                None => kills += 1,
+                Some(130) => {}
+                Some(0) => break,
+                code => panic!("{run} ended with {code:?}"),
+            }
+        }
         assert_eq!(training(&folder.path(&run)), whole, "{run}, after {kills} kills in all");
         assert!(leftovers(&folder.path(&run)).is_empty(), "{:?}", leftovers(&folder.path(&run)));
     }
@@ -50,7 +54,7 @@ fn fifty_kills_at_random_times_change_nothing() {
 /// Files and folders of saves that were cut short.
 fn leftovers(run: &Path) -> Vec<String> {
     let names = crate::support::snapshot(run).into_keys().map(|path| path.display().to_string());
-    names.filter(|name| [".writing", ".previous", ".kept"].iter().any(|part| name.contains(part))).collect()
+    names.filter(|name| [".writing", ".kept"].iter().any(|part| name.contains(part))).collect()
 }
 
 #[test]
@@ -94,8 +98,7 @@ fn two_signals_leave_at_once_and_what_is_on_disk_is_valid() {
         running.wait_until(|r| r.stderr().contains("epoch  3/30"));
         running.signal("INT");
         std::thread::sleep(Duration::from_millis(pause));
-        // It may have left by itself meanwhile.
-        let _ = std::process::Command::new("sh").args(["-c", &format!("kill -INT {} 2>&1", running.pid())]).output();
+        running.signal("INT");
         assert_eq!(running.finish().code, Some(130));
         folder.run(&format!("eval {run} --checkpoint best")).done();
         folder.run(&format!("resume {run}")).done();
@@ -107,7 +110,7 @@ fn two_signals_leave_at_once_and_what_is_on_disk_is_valid() {
 fn a_signal_while_data_are_made_leaves_nothing_behind() {
     let folder = Folder::new();
     for signal in ["INT", "TERM"] {
-        let running = folder.start(&mut folder.command("train --set data.count=5000000 --out run"));
+        let mut running = folder.start(&mut folder.command("train --set data.count=1000000 --out run"));
         std::thread::sleep(Duration::from_millis(100));
         let sent = Instant::now();
         running.signal(signal);
@@ -123,18 +126,18 @@ fn a_signal_before_the_first_step_or_in_the_last_save_is_survived() {
     let folder = Folder::new();
     let settings = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 1";
     folder.run(&format!("train {settings} --out whole")).done();
-    let moments: [(&str, fn(&Path) -> bool); 5] = [
-        ("folder", |run| run.exists()),
-        ("announced", |run| run.join("run.json").exists()),
-        ("best", |run| run.join("checkpoints/best.writing").exists() || run.join("checkpoints/best").exists()),
-        ("last", |run| run.join("checkpoints/last.writing").exists() || run.join("checkpoints/last").exists()),
-        ("report", |run| run.join("plots").exists()),
+    let moments = [
+        ("folder", [".", "."]),
+        ("announced", ["run.json", "run.json"]),
+        ("best", ["checkpoints/best.writing", "checkpoints/best"]),
+        ("last", ["checkpoints/last.writing", "checkpoints/last"]),
+        ("report", ["plots", "report.html"]),
     ];
-    for (name, moment) in moments {
+    for (name, signs) in moments {
         let mut running = folder.start(&mut folder.command(&format!("train {settings} --out {name}")));
         let run = folder.path(name);
-        running.wait_until(|_| moment(&run));
-        let _ = std::process::Command::new("sh").args(["-c", &format!("kill -INT {} 2>&1", running.pid())]).output();
+        running.wait_until(|_| signs.iter().any(|sign| run.join(sign).exists()));
+        running.signal("INT");
         let outcome = running.finish();
         // Once the last step is done there is nothing to interrupt.
         assert!([Some(0), Some(130)].contains(&outcome.code), "{name}: {outcome:?}");
@@ -143,26 +146,58 @@ fn a_signal_before_the_first_step_or_in_the_last_save_is_survived() {
     }
 }
 
+/// Every place of the exchange of old and new checkpoint, with the kill right after it.
+#[test]
+fn a_checkpoint_killed_while_it_changes_places_is_put_in_its_place() {
+    let folder = Folder::new();
+    folder.run(&format!("train {KILLED} --out whole")).done();
+    let whole = training(&folder.path("whole"));
+    folder.run(&format!("train {} --out old", KILLED.replace("--epochs 6", "--epochs 5"))).done();
+    for (i, (newest, old)) in
+        [("last.writing", "last"), ("last.writing", "last.previous"), ("last", "last.previous")].into_iter().enumerate()
+    {
+        let run = folder.path(&format!("run-{i}"));
+        folder.run(&format!("train {KILLED} --out run-{i}")).done();
+        edit(&run.join("run.json"), "\"finished\"", "\"running\"");
+        let checkpoints = run.join("checkpoints");
+        std::fs::remove_dir_all(checkpoints.join("last.previous")).unwrap();
+        std::fs::rename(checkpoints.join("last"), folder.path("new")).unwrap();
+        let copied = std::process::Command::new("cp")
+            .arg("-r")
+            .arg(folder.path("old/checkpoints/last"))
+            .arg(checkpoints.join(old))
+            .status();
+        assert!(copied.unwrap().success());
+        std::fs::rename(folder.path("new"), checkpoints.join(newest)).unwrap();
+        folder.run(&format!("resume run-{i}")).done();
+        assert_eq!(training(&run), whole, "{newest}, {old}");
+        assert!(leftovers(&run).is_empty(), "{:?}", leftovers(&run));
+    }
+}
+
 /// What `kill -9` leaves when it comes before the first checkpoint is complete is no checkpoint, and no reason to refuse.
 #[test]
 fn a_run_killed_in_its_very_first_save_starts_over() {
     let folder = Folder::new();
     folder.run(&format!("train {KILLED} --out whole")).done();
-    for leftover in ["last.writing", "best.writing", "best"] {
+    // What a kill leaves while `best` is written, between the two, and while `last` is written.
+    for (i, (kept, halved)) in
+        [(None, Some("best")), (Some("best"), None), (Some("best"), Some("last"))].into_iter().enumerate()
+    {
+        let leftover = format!("run-{i}");
         folder.run(&format!("train {KILLED} --out {leftover}")).done();
-        let run = folder.path(leftover);
+        let run = folder.path(&leftover);
         let checkpoints = run.join("checkpoints");
-        match leftover {
-            "best" => {}
-            name => {
-                std::fs::rename(checkpoints.join(&name[..4]), checkpoints.join(name)).unwrap();
-                std::fs::remove_file(checkpoints.join(name).join("manifest.json")).unwrap();
-            }
+        edit(&run.join("run.json"), "\"finished\"", "\"running\"");
+        for name in ["last.previous", "best.previous"] {
+            std::fs::remove_dir_all(checkpoints.join(name)).unwrap();
         }
-        if leftover == "best.writing" || leftover == "best" {
-            std::fs::remove_dir_all(checkpoints.join("last")).unwrap();
-        } else {
-            std::fs::remove_dir_all(checkpoints.join("best")).unwrap();
+        if let Some(name) = halved {
+            std::fs::rename(checkpoints.join(name), checkpoints.join(format!("{name}.writing"))).unwrap();
+            std::fs::remove_file(checkpoints.join(format!("{name}.writing/manifest.json"))).unwrap();
+        }
+        for name in ["best", "last"].into_iter().filter(|name| Some(*name) != kept && Some(*name) != halved) {
+            std::fs::remove_dir_all(checkpoints.join(name)).unwrap();
         }
         folder.run(&format!("resume {leftover}")).done();
         assert_eq!(training(&run), training(&folder.path("whole")), "{leftover}");

@@ -3,15 +3,48 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{Chance, Folder, edit, info, reseal};
+use crate::support::{Chance, Folder, edit, info, reseal, training};
 
 /// Address space in megabytes in which everything here must fit; the sizes asked for are up to a billion times that.
 const MEMORY: usize = 400;
 
+/// A run with nothing to fall back on.
 fn trained() -> Folder {
     let folder = Folder::new();
     folder.train("run", "").done();
+    for name in ["last.previous", "best.previous"] {
+        fs::remove_dir_all(folder.path("run/checkpoints").join(name)).unwrap();
+    }
     folder
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_of_and_the_one_before_it_taken() {
+    let folder = Folder::new();
+    folder.train("whole", "").done();
+    folder.train("run", "").done();
+    let path = folder.path("run/checkpoints/last/model.safetensors");
+    let damage = |path: &std::path::Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[3000] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    damage(&path);
+    let warned = ["warning: ", "last/model.safetensors", "SHA-256", "saved before it"];
+    for line in ["eval run --json", "sample run --out x.png --quiet", "compare run"] {
+        let outcome = folder.run(line).done();
+        assert!(warned.iter().all(|part| outcome.stderr.contains(part)), "{line}: {}", outcome.stderr);
+    }
+    // What training lost is trained again, to the same bits.
+    let resumed = folder.run("resume run").done();
+    assert!(warned.iter().all(|part| resumed.stderr.contains(part)), "{}", resumed.stderr);
+    assert_eq!(training(&folder.path("run")), training(&folder.path("whole")));
+    assert!(!folder.run("eval run").done().stderr.contains("warning"));
+    // With both damaged there is nothing left to take.
+    damage(&path);
+    damage(&folder.path("run/checkpoints/last.previous/model.safetensors"));
+    folder.run("eval run").refused(4, &["last/model.safetensors", "SHA-256"]);
+    folder.run("resume run").refused(4, &["last/model.safetensors", "SHA-256"]);
 }
 
 #[test]
@@ -32,8 +65,7 @@ fn damage_of_any_kind_to_a_weight_file_is_noticed() {
             }
         }
         fs::write(&path, bytes).unwrap();
-        let outcome = folder.run("eval run");
-        outcome.refused(4, &["last/model.safetensors", "content", "train again"]);
+        folder.run("eval run").refused(4, &["last/model.safetensors", "expected ", "train again"]);
         folder.run("resume run --epochs 3").refused(4, &["model.safetensors"]);
     }
     fs::write(&path, good).unwrap();
@@ -117,7 +149,7 @@ fn a_configuration_of_another_network_is_refused_by_tensor_and_before_allocation
         ("latent = 3", "latent = 1000000000", vec!["config.toml", "model.latent", "65536"]),
         ("latent = 3", "latent = -3", vec!["config.toml", "line ", "whole number"]),
         ("hidden = [16]", "hidden = [1000000, 1000000]", vec!["config.toml", "network.hidden", "parameters"]),
-        ("hidden = [16]", "hidden = [1000000]", vec!["1000000"]),
+        ("hidden = [16]", "hidden = [100000]", vec!["model.safetensors", "size", "parameters"]),
         ("hidden = [16]", "hidden = [9223372036854775807]", vec!["config.toml", "network.hidden"]),
     ] {
         fs::write(&config, original.replace(from, to)).unwrap();
@@ -139,7 +171,7 @@ fn damaged_run_facts_are_refused() {
         (original.replace("28,", "4294967296,"), vec!["run.json", "data.shape"]),
         (original.replace("28,", "-1,"), vec!["run.json"]),
         (original.replace("28,", "29,"), vec!["encoder.layers.0.weight"]),
-        (original.replace("28,", "1000000,"), vec!["28000000"]),
+        (original.replace("28,", "1000000,"), vec!["model.safetensors", "size", "parameters"]),
     ] {
         fs::write(&path, bytes).unwrap();
         let outcome = folder.run_within(MEMORY, "sample run --out x.png");
@@ -206,8 +238,10 @@ fn impossible_sizes_are_refused_before_anything_is_allocated() {
         ("schedule.kind=linear", "schedule"),
         ("training.checkpoint_seconds=-1", "training.checkpoint_seconds"),
         ("network.layers=3", "network.layers"),
-        ("../../etc/passwd=1", "etc"),
+        ("../../etc/passwd=1", "../../etc/passwd"),
         ("=1", ""),
+        ("name=../../x", "name"),
+        ("name=/tmp/x", "name"),
         ("model=3", "model"),
         ("model.latent.x=3", "model.latent"),
     ] {
@@ -215,11 +249,10 @@ fn impossible_sizes_are_refused_before_anything_is_allocated() {
         let line = format!("train --out run --set {setting}");
         folder.run_within(MEMORY, &line).refused(2, &[key, "help: "]);
         assert!(began.elapsed() < Duration::from_secs(2), "{setting}");
-        // The same in a file.
-        let (key, value) = setting.split_once('=').unwrap();
-        if let Some((table, key)) = key.split_once('.').filter(|(table, _)| table.chars().all(|c| c.is_ascii_lowercase())) {
-            folder.write("bad.toml", format!("[{table}]\n{key} = {value}\n"));
-            folder.run_within(MEMORY, "train bad.toml --out run").refused(2, &["bad.toml", "help: "][..1 - usize::from(!setting.contains("many"))]);
+        // The same in a file, where it may be no TOML at all.
+        if let Some((table, assignment)) = setting.split_once('.').filter(|(table, _)| !table.is_empty()) {
+            folder.write("bad.toml", format!("[{table}]\n{assignment}\n"));
+            folder.run_within(MEMORY, "train bad.toml --out run").refused(2, &["help: "]);
         }
         assert!(!folder.path("run").exists(), "{setting}");
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Folder, edit, info, reseal, snapshot, training};
 
-const BASE: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --batch-size 64";
+const BASE: &str = "--set schedule={kind=\"constant\"} --set data.count=300 --set network.hidden=[16] --set model.latent=3 --batch-size 64";
 
 #[test]
 fn n_and_n_epochs_are_2n_epochs() {
@@ -16,7 +16,10 @@ fn n_and_n_epochs_are_2n_epochs() {
         ("adamw", "--set optimizer.kind=adamw --set optimizer.weight_decay=0.01 --set optimizer.eps=1e-5"),
         ("coupled decay, sums", "--set optimizer.weight_decay=1e-4 --set training.reduction=sum"),
         ("cycles", "--set loss.cycle_epochs=2 --set loss.free_bits=0.1"),
-        ("stairs, gaussian", "--set schedule={kind=\"step\",epochs=1.5,factor=0.5} --set model.likelihood=gaussian --set model.sigma=0.3"),
+        (
+            "stairs, gaussian",
+            "--set schedule={kind=\"step\",epochs=1.5,factor=0.5} --set model.likelihood=gaussian --set model.sigma=0.3",
+        ),
         ("capacity", "--set loss.capacity={gamma=3.0,target=4.0,epochs=3.0}"),
         ("autoencoder", "--set model.kind=ae --set model.likelihood=sse"),
         ("no validation", "--set data.validation=0"),
@@ -54,7 +57,9 @@ fn early_stopping_remembers_across_a_pause() {
 #[test]
 fn equal_seeds_and_any_number_of_threads_give_equal_bits() {
     let folder = Folder::new();
-    for (out, flags) in [("a", "--threads 1"), ("b", "--threads 1"), ("c", "--threads 2"), ("d", "--threads 5"), ("e", "--seed 1")] {
+    for (out, flags) in
+        [("a", "--threads 1"), ("b", "--threads 1"), ("c", "--threads 2"), ("d", "--threads 5"), ("e", "--seed 1")]
+    {
         folder.run(&format!("train {BASE} --set network.hidden=[100,50] --epochs 2 --out {out} {flags}")).done();
     }
     let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(|run| training(&folder.path(run)));
@@ -111,6 +116,18 @@ fn a_second_trainer_is_refused_by_the_number_of_the_first() {
 }
 
 #[test]
+fn runs_begun_at_once_without_a_name_get_one_each() {
+    let folder = Folder::new();
+    let all: Vec<_> = (0..4).map(|_| folder.start(&mut folder.command(&format!("train {BASE} --epochs 1")))).collect();
+    for running in all {
+        running.finish().done();
+    }
+    for number in 1..=4 {
+        assert_eq!(info(&folder.path(&format!("runs/digits-00{number}")))["status"], "finished");
+    }
+}
+
+#[test]
 fn a_configuration_that_was_edited_is_refused_by_its_lines() {
     let folder = Folder::new();
     folder.run(&format!("train {BASE} --epochs 1 --out run")).done();
@@ -156,9 +173,23 @@ fn newer_formats_are_refused_by_number() {
     let mut newer: Value = serde_json::from_str(&manifest).unwrap();
     newer["format_version"] = 6.into();
     fs::write(last.join("manifest.json"), newer.to_string()).unwrap();
-    folder.run("resume run --epochs 2").refused(4, &["manifest.json", "version 6"]);
+    folder.run("resume run --epochs 2").refused(4, &["manifest.json", "format_version", "found 6", "newer"]);
     fs::write(last.join("manifest.json"), manifest).unwrap();
     folder.run("resume run --epochs 2").done();
+}
+
+#[test]
+fn a_run_is_taken_up_from_any_folder() {
+    let folder = Folder::new();
+    let images = [[0u8, 0, 8, 3, 0, 0, 0, 30, 0, 0, 0, 2, 0, 0, 0, 2].to_vec(), (0..120).collect()].concat();
+    folder.write("images", images);
+    for (run, data) in [("a", "--data images"), ("b", "--set data.source=images")] {
+        folder.run(&format!("train {data} --set network.hidden=[8] --epochs 1 --out elsewhere/{run}")).done();
+        folder
+            .start(folder.command(&format!("resume {run} --epochs 2")).current_dir(folder.path("elsewhere")))
+            .finish()
+            .done();
+    }
 }
 
 #[test]

@@ -113,8 +113,11 @@ impl Running {
         }
     }
 
-    /// Sends a signal by its name, `INT` or `TERM`.
-    pub fn signal(&self, name: &str) {
+    /// Sends a signal by its name, `INT`, `TERM` or `KILL`, unless the command has ended.
+    pub fn signal(&mut self, name: &str) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().unwrap();
         assert!(sent.success(), "kill -{name}");
     }
@@ -192,7 +195,8 @@ impl Outcome {
 /// The keys of a JSON object, in alphabetical order.
 #[track_caller]
 pub fn keys(value: &Value) -> Vec<String> {
-    let mut keys: Vec<String> = value.as_object().unwrap_or_else(|| panic!("an object: {value}")).keys().cloned().collect();
+    let mut keys: Vec<String> =
+        value.as_object().unwrap_or_else(|| panic!("an object: {value}")).keys().cloned().collect();
     keys.sort();
     keys
 }
@@ -232,7 +236,11 @@ pub fn training(run: &Path) -> Vec<(&'static str, String)> {
     ];
     let hashed = files.map(|name| (name, sha256(&fs::read(run.join(name)).unwrap_or_else(|e| panic!("{name}: {e}")))));
     let info = info(run);
-    let facts = [("test", info["test"].to_string()), ("status", info["status"].to_string()), ("epochs", info["epochs"].to_string())];
+    let facts = [
+        ("test", info["test"].to_string()),
+        ("status", info["status"].to_string()),
+        ("epochs", info["epochs"].to_string()),
+    ];
     hashed.into_iter().chain(facts).collect()
 }
 

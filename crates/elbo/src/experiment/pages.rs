@@ -247,7 +247,8 @@ impl<'a> Material<'a> {
         let range = |d: usize| format!("{:.1} to {:.1}", centre[d] - reach[d], centre[d] + reach[d]);
         let caption = format!("Linear grid, 20 x 20: z0 from {} to the right, z1 from {} upwards.", range(0), range(1));
         let mut pictures = vec![
-            art(self.saved(run, "manifold", grid_png(&linear, 20)?)?, "decoded codes on a linear grid").with_caption(caption),
+            art(self.saved(run, "manifold", grid_png(&linear, 20)?)?, "decoded codes on a linear grid")
+                .with_caption(caption),
         ];
         if self.variational() {
             let quantiles = generation::manifold_quantiles(&run.model, run.shape, 0.05, 15, &run.device);
@@ -262,10 +263,7 @@ impl<'a> Material<'a> {
         Ok(vec![
             Section {
                 title: "Latent space".into(),
-                explanation: format!(
-                    "Where the encoder puts the images of the {} split.",
-                    self.split_name
-                ),
+                explanation: format!("Where the encoder puts the images of the {} split.", self.split_name),
                 pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],
             },
             Section {
@@ -393,7 +391,7 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
         fact("time", format!("{:.0} s, {:.0} images/s on {} threads", info.seconds, info.images_per_s, info.threads)),
         fact("device", info.device.clone()),
         fact("seed", run.config.training.seed.to_string()),
-        fact("weights", format!("checkpoint `{}`", run.checkpoint)),
+        fact("weights", format!("checkpoint {}", run.checkpoint)),
     ]
 }
 

@@ -54,6 +54,8 @@ pub struct Experiment {
     resumes: bool,
     /// Whether the run has ended and nothing is left to do.
     complete: bool,
+    /// What was wrong with newer checkpoints than the one to continue from.
+    passed_over: Vec<Error>,
     _lock: RunLock,
 }
 
@@ -104,7 +106,17 @@ impl Experiment {
         };
         dir.write("config.toml", config.to_toml())?;
         dir.write_info(&info)?;
-        Ok(Self { dir, config, splits, device: device.clone(), info, resumes: false, complete: false, _lock: lock })
+        Ok(Self {
+            dir,
+            config,
+            splits,
+            device: device.clone(),
+            info,
+            resumes: false,
+            complete: false,
+            passed_over: Vec::new(),
+            _lock: lock,
+        })
     }
 
     /// Takes a run up again, with more `epochs` if given. A run that has ended and is not asked for more stays as it is.
@@ -129,8 +141,9 @@ impl Experiment {
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         // A run killed before its first checkpoint was complete starts over: nothing was lost.
         let resumes = has_begun(&dir);
-        let mut state = TrainState::default();
+        let (mut state, mut passed_over) = (TrainState::default(), Vec::new());
         if resumes {
+            passed_over = checkpoints.passed_over("last")?;
             check_config(&dir, &config, &checkpoints.config()?)?;
             state = checkpoints.state()?;
         }
@@ -152,7 +165,7 @@ impl Experiment {
             dir.write("config.toml", config.to_toml())?;
             dir.write_info(&info)?;
         }
-        Ok(Self { dir, config, splits, device: device.clone(), info, resumes, complete, _lock: lock })
+        Ok(Self { dir, config, splits, device: device.clone(), info, resumes, complete, passed_over, _lock: lock })
     }
 
     /// Whether the run has ended before, so that [`Experiment::train`] has nothing to do.
@@ -163,6 +176,11 @@ impl Experiment {
     /// What is known of the run so far.
     pub fn info(&self) -> &RunInfo {
         &self.info
+    }
+
+    /// Why training does not continue from the newest checkpoint: what was wrong with it. Empty when all is well.
+    pub fn passed_over(&self) -> &[Error] {
+        &self.passed_over
     }
 
     /// The run directory.

@@ -51,6 +51,8 @@ pub struct Trained {
     pub shape: ImageShape,
     /// Which checkpoint the weights are from: `last` or `best`.
     pub checkpoint: &'static str,
+    /// Why the weights are not the newest: what was wrong with those that are. Empty when all is well.
+    pub passed_over: Vec<Error>,
     /// Where it computes.
     pub device: Device,
 }
@@ -80,8 +82,10 @@ impl Trained {
         check_size(&dir, checkpoint, config.model.parameters(&config.network, shape.numel()))?;
         let device = device.clone().without_autodiff();
         let model = config.model.init(&config.network, shape.numel(), 0, &device)?;
-        let model = Checkpoints::new(dir.checkpoints(), "").load(checkpoint, model)?;
-        Ok(Self { dir, config, info, model, shape, checkpoint, device })
+        let checkpoints = Checkpoints::new(dir.checkpoints(), "");
+        let passed_over = checkpoints.passed_over(checkpoint)?;
+        let model = checkpoints.load(checkpoint, model)?;
+        Ok(Self { dir, config, info, model, shape, checkpoint, passed_over, device })
     }
 
     /// The run's name: the last part of its path.

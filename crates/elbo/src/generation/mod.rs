@@ -22,7 +22,8 @@ mod pictures;
 mod quantile;
 
 pub use latent_grids::{
-    Path, interpolate, interpolation_codes, manifold_around, manifold_linear, manifold_quantiles, traversal_codes, traverse,
+    Path, interpolate, interpolation_codes, manifold_around, manifold_linear, manifold_quantiles, traversal_codes,
+    traverse,
 };
 pub use pictures::{Pictures, decode, originals, reconstruct, sample, sample_codes};
 pub use quantile::normal_quantile;

@@ -191,8 +191,13 @@ impl Report {
 
     fn curve(&self, term: Term) -> String {
         let last = self.history.last().map_or(f64::NAN, |record| term.of(&record.validation.unwrap_or(record.train)));
-        let alt =
-            format!("{} over {} epochs, ending at {} {}", term.heading(), self.history.len(), number(last), term.unit(&self.unit));
+        let alt = format!(
+            "{} over {} epochs, ending at {} {}",
+            term.heading(),
+            self.history.len(),
+            number(last),
+            term.unit(&self.unit)
+        );
         Picture::drawing(&curve(&self.history, term, &self.unit), alt).html()
     }
 

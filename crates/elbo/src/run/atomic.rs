@@ -189,7 +189,8 @@ impl Places {
 
 /// Writes `files` (name and bytes each) as the checkpoint `target`, taken at optimiser step `step`.
 ///
-/// At every instant, [`open_dir`] finds the checkpoint that was there before or the new one. The folder above `target`
+/// At every instant, [`open_dir`] finds the checkpoint that was there before or the new one. The one before stays beside it as
+/// `TARGET.previous`, to fall back on should the new one be damaged. The folder above `target`
 /// is created where it is missing. Two processes must not write the same checkpoint: hold the run's
 /// [`RunLock`](super::lock::RunLock).
 ///
@@ -210,8 +211,9 @@ impl Places {
 /// let checkpoint = open_dir(&last)?;
 /// assert_eq!((checkpoint.step, checkpoint.file("state.json")?), (200, b"[]".as_slice()));
 ///
-/// std::fs::write(last.join("state.json"), "{").unwrap(); // damage is noticed
-/// assert!(open_dir(&last).unwrap_err().to_string().contains("state.json"));
+/// std::fs::write(last.join("state.json"), "{").unwrap(); // damage is noticed, and the one before taken
+/// let checkpoint = open_dir(&last)?;
+/// assert_eq!((checkpoint.step, checkpoint.passed_over.len()), (100, 1));
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_dir(target: impl AsRef<Path>, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
@@ -228,11 +230,8 @@ fn write_dir_on(disk: Disk, target: &Path, step: u64, files: &[(&str, &[u8])]) -
     if written.is_err() {
         // The save has failed and says why; what cannot be cleared now, the next save clears.
         let _ = clear(disk, &places.writing, Leftover::Unfinished);
-        return written;
     }
-    // The new checkpoint is in its place and stored: an old one that cannot be removed costs room, nothing else.
-    let _ = clear(disk, &places.previous, Leftover::Complete);
-    Ok(())
+    written
 }
 
 /// Ends what a killed process began: a complete `writing` becomes the checkpoint, any other is cleared away.
@@ -257,12 +256,7 @@ fn finish_interrupted(disk: Disk, places: &Places) -> Result<()> {
 /// [`Error::Io`]; [`Error::Model`] if what was being written is of a newer format version.
 pub fn settle_dir(target: impl AsRef<Path>) -> Result<()> {
     let places = Places::of(target.as_ref())?;
-    finish_interrupted(&mut perform, &places)?;
-    match load(&places.target) {
-        Ok(_) => clear(&mut perform, &places.previous, Leftover::Complete),
-        // Then the previous one may be all there is.
-        Err(_) => Ok(()),
-    }
+    finish_interrupted(&mut perform, &places)
 }
 
 /// Writes the files, then the manifest that makes them a checkpoint.

@@ -133,6 +133,14 @@ impl Checkpoints {
         read_state(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
     }
 
+    /// What was wrong with newer checkpoints in the place of `last` or `best` that are passed over for an older one; usually nothing.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no valid checkpoint at all.
+    pub fn passed_over(&self, which: &str) -> Result<Vec<Error>> {
+        Ok(atomic::open_dir(self.folder.join(which))?.passed_over)
+    }
+
     /// The configuration saved with the newest valid `last`.
     ///
     /// # Errors
