@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM: the first finishes the step and saves, the second leaves at once.
+//! Ctrl-C, SIGTERM and a closed terminal: the first finishes the step and saves, the second leaves at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
 use elbo::training::Stop;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// What the signal thread and the command share.
@@ -24,7 +24,7 @@ impl Interruption {
     /// If the system refuses the handlers.
     pub fn listen() -> anyhow::Result<Arc<Self>> {
         let shared = Arc::new(Self::default());
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let seen = Arc::clone(&shared);
         std::thread::spawn(move || {
             for signal in signals.forever() {
@@ -43,11 +43,8 @@ impl Interruption {
         self.training.store(true, SeqCst);
     }
 
-    /// The exit code of an interrupted run: 130 for SIGINT, 143 for SIGTERM.
+    /// The exit code of an interrupted run, by the shell's rule: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
     pub fn exit_code(&self) -> u8 {
-        match self.signal.load(SeqCst) {
-            SIGTERM => 143,
-            _ => 130,
-        }
+        128 + u8::try_from(self.signal.load(SeqCst)).unwrap_or(SIGINT as u8)
     }
 }

@@ -24,12 +24,12 @@ fn a_damaged_checkpoint_is_told_of_and_the_one_before_it_taken() {
     folder.train("whole", "").done();
     folder.train("run", "").done();
     let path = folder.path("run/checkpoints/last/model.safetensors");
-    let damage = |path: &std::path::Path| {
+    let damage = |path: &std::path::Path, byte: usize| {
         let mut bytes = fs::read(path).unwrap();
-        bytes[3000] ^= 1;
+        bytes[byte] ^= 1;
         fs::write(path, bytes).unwrap();
     };
-    damage(&path);
+    damage(&path, 3000);
     let warned = ["warning: ", "last/model.safetensors", "SHA-256", "saved before it"];
     for line in ["eval run --json", "sample run --out x.png --quiet", "compare run"] {
         let outcome = folder.run(line).done();
@@ -41,8 +41,8 @@ fn a_damaged_checkpoint_is_told_of_and_the_one_before_it_taken() {
     assert_eq!(training(&folder.path("run")), training(&folder.path("whole")));
     assert!(!folder.run("eval run").done().stderr.contains("warning"));
     // With both damaged there is nothing left to take.
-    damage(&path);
-    damage(&folder.path("run/checkpoints/last.previous/model.safetensors"));
+    damage(&path, 4000);
+    damage(&folder.path("run/checkpoints/last.previous/model.safetensors"), 4000);
     folder.run("eval run").refused(4, &["last/model.safetensors", "SHA-256"]);
     folder.run("resume run").refused(4, &["last/model.safetensors", "SHA-256"]);
 }

@@ -292,7 +292,8 @@ fn size_findings(splits: &Splits, examined: usize) -> Vec<Finding> {
     let train = splits.train.len();
     let mut findings = Vec::new();
     if train < 1000 {
-        let message = format!("there are only {train} images to train on");
+        let images = if train == 1 { "is only 1 image" } else { &format!("are only {train} images") };
+        let message = format!("there {images} to train on");
         let help = "expect the model to learn them by heart: compare train and validation loss, and keep it small";
         findings.push(if train < 100 { Finding::warning(message, help) } else { Finding::note(message, help) });
     }
@@ -493,7 +494,7 @@ mod tests {
     #[test]
     fn tiny_sets_and_missing_test_parts_are_warned_of() {
         let report = of(noise(4, 1), |_| 0);
-        assert!(texts(&report)[0].starts_with("Warning: there are only 1 images to train on"), "{:?}", texts(&report));
+        assert!(texts(&report)[0].starts_with("Warning: there is only 1 image to train on"), "{:?}", texts(&report));
         let all = Subset::all(source(noise(8000, 1), |i| (i % 3) as u8));
         let splits = Splits { train: all.clone(), validation: None, test: all.take(0), validation_is_test: false };
         assert_eq!(texts(&inspect(&splits)), ["Warning: there are no test images"]);
