@@ -34,7 +34,6 @@ pub(super) struct Recorder<'a> {
     /// Seconds of earlier sessions and the start of this one.
     pub seconds_before: f64,
     pub started: Instant,
-    pub examples: usize,
 }
 
 impl Observer for Recorder<'_> {
@@ -47,7 +46,6 @@ impl Observer for Recorder<'_> {
         let picture = grid_png(&self.pictures(end.model), 8)?;
         self.dir.write(&format!("samples/epoch-{:04}.png", end.record.epoch), &picture.bytes)?;
         self.write_events(end, &picture)?;
-        self.examples += (end.images_per_s * end.seconds) as usize;
         self.info.epochs = end.record.epoch;
         self.update_times();
         self.info.images_per_s = end.images_per_s;

@@ -255,7 +255,6 @@ impl Experiment {
             next: observer,
             seconds_before: self.info.seconds,
             started: Instant::now(),
-            examples: 0,
         };
         let ending = trainer.run(&mut recorder, stop);
         recorder.update_times();

@@ -190,13 +190,16 @@ fn explain_text(origin: &str, text: &str, error: &toml::de::Error) -> Error {
     Error::config(format!("{origin}:{line}"), expected, format!("{found} in `{shown}`"), plain.help())
 }
 
-/// Every key of a configuration, dotted.
+/// Every key of a configuration, dotted, and the names of its tables.
 fn all_keys() -> Vec<String> {
     fn walk(prefix: &str, table: &Table, keys: &mut Vec<String>) {
         for (key, value) in table {
             let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
             match value {
-                Value::Table(inner) => walk(&name, inner, keys),
+                Value::Table(inner) => {
+                    walk(&name, inner, keys);
+                    keys.push(name);
+                }
                 _ => keys.push(name),
             }
         }
@@ -249,6 +252,7 @@ mod tests {
         let cases = [
             ("training.epcohs=3", "training.epcohs", "training.epochs"),
             ("epochs=3", "epochs", "training.epochs"),
+            ("trainig.epochs=3", "trainig", "did you mean `training`?"),
             ("batchsize=3", "batchsize", "training.batch_size"),
             ("training.epochs=-3", "training.epochs", ""),
             ("training.epochs=many", "training.epochs", ""),
