@@ -1,8 +1,8 @@
 //! `elbo report` and `elbo compare`.
 
 use elbo::data::Splits;
-use elbo::evaluation;
 use elbo::experiment::{self, Trained};
+use elbo::report::{ComparedRun, Estimate};
 use elbo::run::atomic;
 use serde_json::json;
 
@@ -27,8 +27,9 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
             Ok((run, splits))
         })
         .collect::<elbo::Result<_>>()?;
-    atomic::write_file(&args.out, experiment::compare(&runs)?.as_bytes())?;
-    let rows: Vec<_> = runs.iter().map(|(run, splits)| row(run, splits)).collect();
+    let comparison = experiment::compare(&runs)?;
+    atomic::write_file(&args.out, comparison.html().as_bytes())?;
+    let rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
     let out = args.out.display().to_string();
     context.result(json!({ "out": out, "runs": rows }), || {
         let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
@@ -42,17 +43,18 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
     })
 }
 
-fn row(run: &Trained, splits: &Splits) -> serde_json::Value {
-    let split = if splits.test.is_empty() { &splits.train } else { &splits.test };
-    let seed = run.config.training.seed;
-    let terms = evaluation::evaluate(&run.model, split, run.config.loss.target(), seed, &run.device).terms();
+/// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.
+fn row(run: &Trained, compared: &ComparedRun) -> serde_json::Value {
+    let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.value);
+    let summary = compared.summary.as_ref();
+    let (recon, kl) = (value(summary.map(|s| s.recon)), value(summary.and_then(|s| s.kl)));
     json!({
-        "run": run.name(),
-        "status": run.info.status,
+        "run": compared.name,
+        "status": compared.status,
         "epochs": run.info.epochs,
-        "recon": terms.recon,
-        "kl": terms.kl,
-        "loss": terms.loss,
-        "elbo": terms.elbo(),
+        "recon": recon,
+        "kl": kl,
+        "loss": value(summary.map(|s| s.loss)),
+        "elbo": -(recon + kl),
     })
 }

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use elbo::data::{ImageShape, Subset};
 use elbo::experiment::Trained;
 use elbo::generation::{self, Path, Pictures};
-use elbo::random::{Draws, Purpose};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
@@ -34,7 +33,7 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     check_format(&args.target)?;
     let opened = source::open(&args.source, device)?;
     let (run, split) = (&opened.run, opened.first());
-    let chosen = random_places(split, args.n, args.seed);
+    let chosen = generation::random_places(split, args.n, args.seed);
     let decoded = generation::reconstruct(&run.model, split, &chosen, &run.device);
     if is_npy(&args.target) {
         return save(&decoded, &args.target, 0, context);
@@ -91,7 +90,7 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
     let pairs: Vec<(usize, usize)> = match (args.from, args.to) {
         (Some(from), Some(to)) => vec![(from, to)],
         _ => {
-            let places = random_places(split, 16, args.seed);
+            let places = generation::random_places(split, 16, args.seed);
             if places.len() < 2 {
                 let help = "choose another `--split`, or other `--data`";
                 return Err(
@@ -141,13 +140,6 @@ fn code(run: &Trained, split: &Subset, image: usize) -> anyhow::Result<Vec<f32>>
     }
     let one = Subset::new(std::sync::Arc::clone(split.source()), vec![split.indices()[image]]);
     Ok(elbo::evaluation::encode(&run.model, &one, &run.device).mean)
-}
-
-/// Distinct places of a split in random order.
-fn random_places(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
-    let mut places = Draws::new(seed, Purpose::Choice, 0, 0).permutation(split.len() as u32);
-    places.truncate(count);
-    places
 }
 
 /// Refuses no images and more than fit in memory.

@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::evaluation::{self, Codes, Evaluation};
 use crate::generation::{self, Pictures};
 use crate::models::{Model, ModelKind};
-use crate::random::{Draws, Purpose};
 use crate::report::figures::{Term, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
+use crate::run::history::LossTerms;
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -45,7 +45,11 @@ const TRAVERSED: usize = 16;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf> {
-    let material = Material::gather(run, splits)?;
+    draw_report(run, &Material::gather(run, splits))
+}
+
+/// [`write_report`] from what was gathered before.
+pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std::path::PathBuf> {
     let history = run.state()?.history;
     let page = Report {
         title: run.name(),
@@ -67,7 +71,7 @@ pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf
     Ok(run.dir.join("report.html"))
 }
 
-/// A page that lays runs side by side.
+/// Runs side by side, as numbers and as a page.
 ///
 /// # Errors
 /// As [`write_report`].
@@ -92,16 +96,16 @@ pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf
 ///     Ok((run, data))
 /// });
 /// let page = experiment::compare(&runs.into_iter().collect::<elbo::Result<Vec<_>>>()?)?;
-/// assert!(page.contains("digits-001"));
+/// assert!(page.html().contains("digits-001"));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn compare(runs: &[(Trained, Splits)]) -> Result<String> {
+pub fn compare(runs: &[(Trained, Splits)]) -> Result<Comparison> {
     let compared = runs.iter().map(|(run, splits)| compared_run(run, splits)).collect::<Result<_>>()?;
-    Ok(Comparison { title: "Comparison".into(), runs: compared }.html())
+    Ok(Comparison { title: "Comparison".into(), runs: compared })
 }
 
 fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
-    let material = Material::gather(run, splits)?;
+    let material = Material::gather(run, splits);
     let mut pictures = vec![
         ("Reconstructions".to_owned(), art(material.reconstructions(run)?, "originals above reconstructions")),
         ("Samples from N(0, I)".to_owned(), art(material.samples(run)?, "samples")),
@@ -122,7 +126,7 @@ fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
 }
 
 /// Everything the pages are drawn from.
-struct Material<'a> {
+pub(super) struct Material<'a> {
     split_name: &'static str,
     split: &'a Subset,
     evaluation: Evaluation,
@@ -132,18 +136,23 @@ struct Material<'a> {
 }
 
 impl<'a> Material<'a> {
-    fn gather(run: &Trained, splits: &'a Splits) -> Result<Self> {
+    pub(super) fn gather(run: &Trained, splits: &'a Splits) -> Self {
         let (split_name, split) = held_out(splits);
         let objective = run.config.loss.target();
         let seed = run.config.training.seed;
-        Ok(Self {
+        Self {
             split_name,
             split,
             evaluation: evaluation::evaluate(&run.model, split, objective, seed, &run.device),
             codes: evaluation::encode(&run.model, &split.take(CODES), &run.device),
             kind: run.config.model.kind,
             dimensions: run.shape.numel(),
-        })
+        }
+    }
+
+    /// Means over the held-out split.
+    pub(super) fn terms(&self) -> LossTerms {
+        self.evaluation.terms()
     }
 
     fn variational(&self) -> bool {
@@ -219,8 +228,9 @@ impl<'a> Material<'a> {
     }
 
     fn reconstructions(&self, run: &Trained) -> Result<Png> {
-        let count = (self.split.len()).min(SHOWN / 2) as u32;
-        let chosen = choose(self.split.len(), count as usize, run.config.training.seed);
+        let count = self.split.len().min(SHOWN / 2);
+        let mut chosen = generation::random_places(self.split, count, run.config.training.seed);
+        chosen.sort_unstable();
         let originals = generation::originals(self.split, &chosen, &run.device);
         let decoded = generation::reconstruct(&run.model, self.split, &chosen, &run.device);
         pairs_png(&originals, &decoded)
@@ -347,14 +357,6 @@ impl<'a> Material<'a> {
         run.dir.write(&format!("plots/{name}.png"), &png.bytes)?;
         Ok(png)
     }
-}
-
-/// Distinct places in a split, in increasing order, the same for the same seed.
-pub(super) fn choose(len: usize, count: usize, seed: u64) -> Vec<u32> {
-    let mut places = Draws::new(seed, Purpose::Choice, 0, 0).permutation(len as u32);
-    places.truncate(count);
-    places.sort_unstable();
-    places
 }
 
 fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {

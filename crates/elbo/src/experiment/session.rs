@@ -6,14 +6,13 @@ use std::time::Instant;
 use burn::tensor::Device;
 
 use super::memory::peak_memory_mb;
-use super::pages;
+use super::pages::{self, Material};
 use super::recorder::Recorder;
 use super::trained::{Trained, check_fingerprint, held_out, read_config};
 use crate::data::known::Progress;
 use crate::data::{self, Splits};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::evaluation;
 use crate::models::AnyModel;
 use crate::recipe::RunConfig;
 use crate::run::atomic;
@@ -293,14 +292,10 @@ impl Experiment {
     /// Test numbers, pictures, report.
     fn conclude(&mut self) -> Result<()> {
         let trained = Trained::load(self.dir.path(), None, &self.device)?;
-        let (_, split) = held_out(&self.splits);
-        let objective = self.config.loss.target();
-        let evaluation =
-            evaluation::evaluate(&trained.model, split, objective, self.config.training.seed, &trained.device);
-        self.info.test = Some(evaluation.terms());
+        let material = Material::gather(&trained, &self.splits);
+        self.info.test = Some(material.terms());
         self.info.peak_memory_mb = peak_memory_mb();
-        let trained = Trained { info: self.info.clone(), ..trained };
-        pages::write_report(&trained, &self.splits)?;
+        pages::draw_report(&Trained { info: self.info.clone(), ..trained }, &material)?;
         Ok(())
     }
 }

@@ -105,6 +105,23 @@ pub fn sample(
     decode(model, shape, &sample_codes(model.latent(), count, temperature, seed), device)
 }
 
+/// `count` distinct places of a split (all when there are fewer) in random order, the same for the same seed.
+///
+/// ```
+/// use elbo::data::{self, DataConfig};
+///
+/// let splits = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
+/// let places = elbo::generation::random_places(&splits.test, 5, 1);
+/// assert_eq!(places, elbo::generation::random_places(&splits.test, 5, 1));
+/// assert_eq!(places.len(), 5);
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn random_places(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
+    let mut places = Draws::new(seed, Purpose::Choice, 0, 0).permutation(split.len() as u32);
+    places.truncate(count);
+    places
+}
+
 /// The images at places `chosen` of a split.
 pub fn originals(split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
     Pictures { shape: split.source().shape(), pixels: values_of(batch(split, chosen, device)) }
