@@ -25,7 +25,7 @@ fn main() -> elbo::Result<()> {
     let out = arguments.next().unwrap_or_else(|| "walk.png".into());
 
     let run = Trained::load(&path, None, &device)?;
-    println!("{}: {}, `{}` weights", run.name(), run.config.describe(run.shape.numel()), run.checkpoint);
+    println!("{}: {}, `{}` weights", run.name(), run.config.describe(run.shape.dims()), run.checkpoint);
     let images = run.open_data(None)?.test.take(2);
     let codes = evaluation::encode(&run.model, &images, &run.device);
     let (a, b) = codes.mean.split_at(codes.latent);

@@ -6,7 +6,7 @@ use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
 use elbo::generation;
 use elbo::models::Vae;
-use elbo::networks::MlpConfig;
+use elbo::networks::NetworkConfig;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use elbo::training::{EpochEnd, Observer, OptimizerConfig, Stop, Trainer};
@@ -34,7 +34,7 @@ fn main() -> elbo::Result<()> {
     let data = data::open(&config, 0, &mut |_| {})?;
     let shape = data.train.source().shape();
     let device = elbo::device::choose("cpu")?;
-    let vae = Vae::init(shape.numel(), 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+    let vae = Vae::init(shape.dims(), 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
     trainer.config.epochs = epochs;

@@ -4,6 +4,7 @@ use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
 use elbo::generation;
 use elbo::models::{Model, Vae};
+use elbo::networks::NetworkConfig;
 use elbo::run::parameters;
 use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
 
@@ -11,7 +12,7 @@ const SHAPE: [usize; 3] = [1, 28, 28];
 
 fn model(seed: u64) -> Vae {
     let device = elbo::device::choose("cpu").unwrap();
-    Vae::convolutional(SHAPE, &[8, 16], 4, Likelihood::Bernoulli, seed, &device)
+    Vae::init(SHAPE, 4, &NetworkConfig::conv(&[8, 16]), Likelihood::Bernoulli, seed, &device)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
 use elbo::error::{Error, Result};
 use elbo::models::{AnyModel, LikelihoodName, ModelConfig, ModelKind, ObjectiveConfig};
-use elbo::networks::MlpConfig;
+use elbo::networks::NetworkConfig;
 use elbo::run::{atomic, parameters};
 use elbo::training::{
     Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Quiet, Reduction, Schedule,
@@ -28,7 +28,7 @@ fn alone() -> MutexGuard<'static, ()> {
 #[derive(Clone, Default)]
 struct Setting {
     model: ModelConfig,
-    network: MlpConfig,
+    network: NetworkConfig,
     training: TrainingConfig,
     objective: ObjectiveConfig,
     optimizer: OptimizerConfig,
@@ -53,7 +53,7 @@ fn data(train: u32) -> Splits {
 fn small(kind: ModelKind) -> Setting {
     Setting {
         model: ModelConfig { kind, latent: 3, ..Default::default() },
-        network: MlpConfig { hidden: vec![24], ..Default::default() },
+        network: NetworkConfig::mlp(&[24]),
         training: TrainingConfig { epochs: EPOCHS, batch_size: BATCH, ..Default::default() },
         ..Default::default()
     }
@@ -105,7 +105,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
 
 impl Setting {
     fn init(&self, seed: u64) -> AnyModel {
-        self.model.init(&self.network, 784, seed, &Device::default()).expect("a valid model")
+        self.model.init(&self.network, [1, 28, 28], seed, &Device::default()).expect("a valid model")
     }
 
     /// A run at its first step that saves into `folder`.

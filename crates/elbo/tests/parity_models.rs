@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
 use elbo::distributions::Likelihood;
 use elbo::models::{Ae, AnyModel, LikelihoodName, Model, ModelConfig, ModelKind, Objective, Vae};
-use elbo::networks::{MlpConfig, Nonlinearity};
+use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::run::parameters::{self, values_of};
 use elbo::run::weights::{self, NamedTensor, WeightFile};
 use fixture::{count, list, number, numbers, read, text};
@@ -36,9 +36,9 @@ fn matrix(array: &Value, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(floats(array), shape(array)), device)
 }
 
-fn network(case: &Value) -> MlpConfig {
+fn network(case: &Value) -> NetworkConfig {
     let activation: Nonlinearity = serde_json::from_value(case["activation"].clone()).expect("a known activation");
-    MlpConfig { hidden: list(&case["hidden"]).iter().map(count).collect(), activation }
+    NetworkConfig::Mlp(MlpConfig { hidden: list(&case["hidden"]).iter().map(count).collect(), activation })
 }
 
 fn likelihood(case: &Value) -> Likelihood {
@@ -110,7 +110,7 @@ fn vae_forward_losses_and_gradients() {
     let mut table = Table::new(TOLERANCE);
     for case in list(&fixture["cases"]) {
         let (input, latent) = (count(&case["input"]), count(&case["latent"]));
-        let vae = Vae::init(input, latent, &network(case), likelihood(case), 0, &Device::default());
+        let vae = Vae::init([1, 1, input], latent, &network(case), likelihood(case), 0, &Device::default());
         let vae = with_weights(vae.train(), case);
         let (x, noise) = (matrix(&case["x"], &device), matrix(&case["noise"], &device));
         let posterior = vae.posterior(x.clone());
@@ -138,7 +138,7 @@ fn ae_forward_losses_and_gradients() {
     let mut table = Table::new(TOLERANCE);
     for case in list(&fixture["cases"]) {
         let (input, latent) = (count(&case["input"]), count(&case["latent"]));
-        let ae = Ae::init(input, latent, &network(case), likelihood(case), 0, &Device::default());
+        let ae = Ae::init([1, 1, input], latent, &network(case), likelihood(case), 0, &Device::default());
         let ae = with_weights(ae.train(), case);
         let x = matrix(&case["x"], &device);
         let code = ae.encode(x.clone());
@@ -156,7 +156,7 @@ fn ae_forward_losses_and_gradients() {
 /// The model of a case as recipes choose it, at run time.
 fn chosen(kind: ModelKind, case: &Value) -> AnyModel {
     let config = ModelConfig { kind, latent: count(&case["latent"]), ..Default::default() };
-    config.init(&network(case), count(&case["input"]), 0, &Device::default()).expect("a valid model")
+    config.init(&network(case), [1, 1, count(&case["input"])], 0, &Device::default()).expect("a valid model")
 }
 
 #[test]

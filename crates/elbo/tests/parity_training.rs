@@ -12,7 +12,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo::distributions::Likelihood;
 use elbo::models::{Model, ObjectiveConfig, Vae};
-use elbo::networks::MlpConfig;
+use elbo::networks::NetworkConfig;
 use elbo::run::parameters;
 use elbo::run::weights::{self, NamedTensor, WeightFile};
 use elbo::training::{Optimizer, OptimizerConfig, OptimizerKind, Schedule};
@@ -61,8 +61,8 @@ impl Start {
 
     /// The model before its first step.
     fn model(&self, likelihood: Likelihood) -> Vae {
-        let network = MlpConfig { hidden: vec![32], ..Default::default() };
-        let vae = Vae::init(INPUT, LATENT, &network, likelihood, 0, &Device::default()).train();
+        let network = NetworkConfig::mlp(&[32]);
+        let vae = Vae::init([1, 1, INPUT], LATENT, &network, likelihood, 0, &Device::default()).train();
         let file = WeightFile { tensors: self.weights.clone(), metadata: BTreeMap::new() };
         let tensors = weights::check(file, &parameters::shapes(&vae), "fixture").expect("the weights of this model");
         parameters::import(vae, tensors)

@@ -8,7 +8,7 @@ use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
 use elbo::distributions::{DiagonalGaussian, Likelihood};
 use elbo::models::{Model, Objective, Vae};
-use elbo::networks::{MlpConfig, Nonlinearity};
+use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters::{self, values_of};
 use elbo::run::weights::{self, NamedTensor};
@@ -180,8 +180,8 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
     ];
     let mut failures = Vec::new();
     for (activation, likelihood, objective) in settings {
-        let network = MlpConfig { hidden: vec![5], activation };
-        let model = Vae::init(input, latent, &network, likelihood, 4, &Device::default());
+        let network = NetworkConfig::Mlp(MlpConfig { hidden: vec![5], activation });
+        let model = Vae::init([1, 1, input], latent, &network, likelihood, 4, &Device::default());
         for (tensor, gradient) in gradients(&model, &objective).iter().enumerate() {
             let largest = gradient.iter().fold(0f64, |most, g| most.max(f64::from(g.abs())));
             for (place, &found) in gradient.iter().enumerate() {
@@ -198,8 +198,8 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
 
 /// A model after four steps, and what it was trained with.
 fn trained(data: &Splits) -> Trainer<'_, Vae> {
-    let network = MlpConfig { hidden: vec![24], ..Default::default() };
-    let vae = Vae::init(784, 3, &network, Likelihood::Bernoulli, 1, &Device::default());
+    let network = NetworkConfig::mlp(&[24]);
+    let vae = Vae::init([1, 28, 28], 3, &network, Likelihood::Bernoulli, 1, &Device::default());
     let mut trainer = Trainer::new(vae, data, OptimizerConfig::default(), &Device::default());
     (trainer.config.epochs, trainer.config.batch_size) = (2, 16);
     trainer.run(&mut Quiet, &Stop::new()).expect("training works");
@@ -228,16 +228,7 @@ fn what_is_saved_comes_back_bit_for_bit() {
     let checkpoints = Checkpoints::new(folder.path(), "seed = 1");
     checkpoints.save_last(&model, &trainer.optimizer, &trainer.state).expect("saved");
     checkpoints.save_best(&model, &trainer.state).expect("saved");
-    let other = || {
-        Vae::init(
-            784,
-            3,
-            &MlpConfig { hidden: vec![24], ..Default::default() },
-            Likelihood::Bernoulli,
-            2,
-            &Device::default(),
-        )
-    };
+    let other = || Vae::init([1, 28, 28], 3, &NetworkConfig::mlp(&[24]), Likelihood::Bernoulli, 2, &Device::default());
     let resumed = checkpoints.resume(other(), &OptimizerConfig::default(), &Device::default()).expect("resumed");
     assert_eq!(bits(&parameters::export(&resumed.model)), bits(&saved), "weights of `last`");
     assert_eq!(resumed.state, trainer.state);

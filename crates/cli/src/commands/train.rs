@@ -64,13 +64,13 @@ fn run(experiment: Experiment, interruption: &Interruption, context: Context) ->
 fn announce(experiment: &Experiment, context: Context) {
     let (config, splits) = (experiment.config(), experiment.splits());
     let source = splits.train.source();
-    let pixels = source.shape().numel();
+    let (shape, pixels) = (source.shape().dims(), source.shape().numel());
     let validation = match &splits.validation {
         _ if splits.validation_is_test => "validation on the test split".into(),
         Some(split) => format!("{} for validation", split.len()),
         None => "no validation".to_owned(),
     };
-    let parameters = config.model.parameters(&config.network, pixels);
+    let parameters = config.model.parameters(&config.network, shape);
     context.note(format!("run    {}", experiment.dir().path().display()));
     context.note(format!(
         "data   {}: {} images of {} to train on, {validation}, {} to test",
@@ -79,7 +79,7 @@ fn announce(experiment: &Experiment, context: Context) {
         source.shape(),
         splits.test.len()
     ));
-    context.note(format!("model  {}, {parameters} parameters", config.describe(pixels)));
+    context.note(format!("model  {}, {parameters} parameters", config.describe(shape)));
     let kl = match config.model.kind {
         elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
         elbo::models::ModelKind::Ae => String::new(),

@@ -1,10 +1,12 @@
-//! From bytes to tensors: examples of a split as one batch.
+//! From bytes and rows to tensors: examples of a split as one batch.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 
+use super::source::Source;
 use super::split::Subset;
 
-/// Examples `chosen` (places in the split) as one tensor with values `byte / 255`.
+/// Examples `chosen` (places in the split) as one tensor with values `byte / 255`, or the source's real numbers.
 ///
 /// # Shapes
 /// - returns: `[chosen.len(), channels * height * width]`
@@ -28,20 +30,22 @@ pub fn batch(split: &Subset, chosen: &[u32], device: &Device) -> Tensor<2> {
     let source = split.source();
     let width = source.shape().numel();
     let indices: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
-    let values = match source.bytes() {
-        Some(bytes) => elbo_kernels::gather_bytes(bytes, width, &indices),
-        None => rendered(split, chosen, width),
+    let values = match (source.bytes(), source.floats()) {
+        (Some(bytes), _) => elbo_kernels::gather_bytes(bytes, width, &indices),
+        (None, Some(rows)) => gather_rows(rows, width, &indices),
+        (None, None) => rendered(source.as_ref(), width, &indices),
     };
     Tensor::from_data(TensorData::new(values, [chosen.len(), width]), device)
 }
 
-/// The same for a source that makes its images when asked.
-fn rendered(split: &Subset, chosen: &[u32], width: usize) -> Vec<f32> {
-    let mut bytes = vec![0u8; chosen.len() * width];
-    for (image, &place) in bytes.chunks_exact_mut(width).zip(chosen) {
-        split.read(place as usize, image);
-    }
-    let mut values = vec![0f32; bytes.len()];
-    elbo_kernels::unit_from_bytes(&bytes, &mut values);
+fn gather_rows(rows: &[f32], width: usize, indices: &[u32]) -> Vec<f32> {
+    let row = |&index: &u32| &rows[index as usize * width..][..width];
+    indices.iter().flat_map(row).copied().collect()
+}
+
+/// The same for a source that makes or reads its examples when asked.
+fn rendered(source: &dyn Source, width: usize, indices: &[u32]) -> Vec<f32> {
+    let mut values = vec![0f32; indices.len() * width];
+    values.par_chunks_exact_mut(width).zip(indices).for_each(|(row, &index)| source.read_values(index as usize, row));
     values
 }

@@ -19,11 +19,12 @@ pub mod download;
 pub mod idx;
 pub mod inspect;
 pub mod known;
+pub mod pictures;
 pub mod source;
 pub mod split;
 pub mod sprites;
 
 pub use catalog::{DataConfig, open};
 pub use inspect::{DataReport, inspect};
-pub use source::{ImageShape, InMemory, Source};
+pub use source::{Columns, Domain, ImageShape, InMemory, Source};
 pub use split::{Splits, Subset, Validation};

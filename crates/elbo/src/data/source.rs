@@ -26,6 +26,11 @@ impl ImageShape {
         Self { channels: 1, height, width }
     }
 
+    /// Channels, height and width.
+    pub fn dims(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
     /// Values per image: `channels * height * width`.
     pub fn numel(&self) -> usize {
         self.channels * self.height * self.width
@@ -38,11 +43,35 @@ impl std::fmt::Display for ImageShape {
     }
 }
 
-/// A data set: `len` images of one shape, read by index.
+/// What the numbers of an example are, and so which likelihoods fit them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Domain {
+    /// Bytes, 256 levels, which the model sees as `byte / 255`.
+    #[default]
+    Levels,
+    /// Real numbers in [0, 1].
+    Unit,
+    /// Real numbers of any size: the columns of a table, standardised.
+    Real,
+}
+
+/// The columns of a table, and how their values were standardised: `value = (original - mean) / std`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    /// Name of each column.
+    pub names: Vec<String>,
+    /// What was subtracted.
+    pub mean: Vec<f64>,
+    /// What was divided by after that.
+    pub std: Vec<f64>,
+}
+
+/// A data set: `len` examples of one shape, read by index.
 ///
 /// Pixels are bytes, channel first (`[channels, height, width]`), and stay bytes until they enter a batch; there they
-/// become `byte / 255`. A source is a pure function of its index, so reading in any order or from several threads gives
-/// the same bytes.
+/// become `byte / 255`. Sources of real numbers ([`Source::domain`]) give them by [`Source::read_values`]. A source is a
+/// pure function of its index, so reading in any order or from several threads gives the same values.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -109,6 +138,32 @@ pub trait Source: Send + Sync {
 
     /// All pixels, image after image, when they lie in memory that way: the batcher's fast path.
     fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// What the numbers are.
+    fn domain(&self) -> Domain {
+        Domain::Levels
+    }
+
+    /// Writes example `index` as the model sees it into `values`, `shape().numel()` numbers: `byte / 255`, or the real numbers
+    /// themselves, for which [`Source::read`] gives only a picture.
+    ///
+    /// # Panics
+    /// As [`Source::read`].
+    fn read_values(&self, index: usize, values: &mut [f32]) {
+        let mut pixels = vec![0u8; values.len()];
+        self.read(index, &mut pixels);
+        elbo_kernels::unit_from_bytes(&pixels, values);
+    }
+
+    /// All values, example after example, when they lie in memory as real numbers: the batcher's fast path for those.
+    fn floats(&self) -> Option<&[f32]> {
+        None
+    }
+
+    /// The columns, when the examples are rows of a table.
+    fn columns(&self) -> Option<&Columns> {
         None
     }
 

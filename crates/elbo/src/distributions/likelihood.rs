@@ -56,6 +56,13 @@ impl Likelihood {
         }
     }
 
+    /// Channels the decoder gives for data of `channels`: as many parameters as the distribution has for each value.
+    pub fn output_channels(&self, channels: usize) -> usize {
+        match self {
+            Self::Bernoulli | Self::Gaussian { .. } | Self::Sse => channels,
+        }
+    }
+
     /// `-log p(x|z)` for each example, summed over dimensions.
     ///
     /// # Shapes

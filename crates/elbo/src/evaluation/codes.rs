@@ -29,13 +29,13 @@ pub struct Codes {
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::evaluation::encode;
 ///
-/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let codes = encode(&vae, &data.test, &device);
 /// for (code, label) in codes.mean.chunks(codes.latent).zip(codes.labels.unwrap()).take(3) {
 ///     println!("a {label} lies at {code:?}");

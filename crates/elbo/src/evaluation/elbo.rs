@@ -51,14 +51,14 @@ pub struct Evaluation {
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::evaluation::evaluate;
 /// use elbo::models::ObjectiveConfig;
 ///
-/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let beta4 = ObjectiveConfig { beta: 4.0, ..Default::default() };
 /// let terms = evaluate(&vae, &data.test, beta4.target(), 0, &device).terms();
 /// assert!((terms.loss - (terms.recon + 4.0 * terms.kl)).abs() < 1e-9);

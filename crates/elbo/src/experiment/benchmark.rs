@@ -13,7 +13,7 @@ use crate::data::{ImageShape, InMemory, Splits, Subset};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::models::{Model, Vae};
-use crate::networks::MlpConfig;
+use crate::networks::NetworkConfig;
 use crate::random::{Draws, Purpose};
 use crate::training::{Observer, OptimizerConfig, StepReport, StepTimes, Stop, Trainer};
 
@@ -120,8 +120,10 @@ impl Workload {
 /// # Errors
 /// As [`Trainer::run`].
 pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -> Result<Measured> {
-    let mlp = || Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, device);
-    let conv = |channels: &[usize]| Vae::convolutional(CONV_SHAPE, channels, 16, Likelihood::Bernoulli, 0, device);
+    let mlp = || Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device);
+    let conv = |channels: &[usize]| {
+        Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device)
+    };
     let batch = workload.batch();
     let (reps, profile) = match workload {
         Workload::Mlp | Workload::Mlp512 => train(mlp(), batch, data, mlp_gflop(batch), seconds, device)?,

@@ -54,7 +54,7 @@ pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std:
     let page = Report {
         title: run.name(),
         status: run.info.status.clone(),
-        model: run.config.describe(run.shape.numel()),
+        model: run.config.describe(run.shape.dims()),
         facts: facts(run),
         variational: material.variational(),
         unit: unit(run),
@@ -116,7 +116,7 @@ fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
     Ok(ComparedRun {
         name: run.name(),
         status: run.info.status.clone(),
-        model: run.config.describe(run.shape.numel()),
+        model: run.config.describe(run.shape.dims()),
         variational: material.variational(),
         unit: unit(run),
         summary: Some(material.summary()),

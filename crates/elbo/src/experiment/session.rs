@@ -84,7 +84,7 @@ impl Experiment {
     ) -> Result<Self> {
         config.check()?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
-        config.model.check(&config.network, splits.train.source().shape().numel())?;
+        config.model.check_shape(&config.network, splits.train.source().shape().dims())?;
         let dir = RunDir::create(out)?;
         let lock = RunLock::acquire(dir.path())?;
         // Another process may have begun and ended a run here since the folder was found empty.
@@ -238,7 +238,7 @@ impl Experiment {
         let device = self.device.clone().autodiff();
         let seed = self.config.training.seed;
         let shape = self.splits.train.source().shape();
-        let model = self.config.model.init(&self.config.network, shape.numel(), seed, &device)?;
+        let model = self.config.model.init(&self.config.network, shape.dims(), seed, &device)?;
         let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
         let mut trainer = self.trainer(model, checkpoints.clone(), &device)?;
         let purge = self.resumes.then_some(trainer.state.step as i64 + 1);

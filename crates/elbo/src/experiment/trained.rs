@@ -78,10 +78,10 @@ impl Trained {
         };
         check_saved(&dir, checkpoint, &info)?;
         let shape = image_shape(&dir, &info)?;
-        config.model.check(&config.network, shape.numel()).map_err(|error| in_run(&dir, error))?;
-        check_size(&dir, checkpoint, config.model.parameters(&config.network, shape.numel()))?;
+        config.model.check_shape(&config.network, shape.dims()).map_err(|error| in_run(&dir, error))?;
+        check_size(&dir, checkpoint, config.model.parameters(&config.network, shape.dims()))?;
         let device = device.clone().without_autodiff();
-        let model = config.model.init(&config.network, shape.numel(), 0, &device)?;
+        let model = config.model.init(&config.network, shape.dims(), 0, &device)?;
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         let passed_over = checkpoints.passed_over(checkpoint)?;
         let model = checkpoints.load(checkpoint, model)?;

@@ -38,9 +38,9 @@ pub fn traversal_codes(base: &[f32], reach: &[f32], dims: &[usize], steps: usize
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::traverse;
 ///
 /// let rows = traverse(&vae, ImageShape::grey(28, 28), &[0.0, 0.0], &[3.0, 3.0], &[0, 1], 11, &device);
@@ -111,9 +111,9 @@ pub fn interpolation_codes(a: &[f32], b: &[f32], steps: usize, path: Path) -> Ve
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::{Path, interpolate};
 ///
 /// let walk = interpolate(&vae, ImageShape::grey(28, 28), &[2.0, 0.0], &[0.0, 2.0], 12, Path::Spherical, &device);
@@ -142,9 +142,9 @@ pub fn interpolate(
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::manifold_linear;
 ///
 /// assert_eq!(manifold_linear(&vae, ImageShape::grey(28, 28), 2.0, 20, &device).len(), 400);
@@ -181,9 +181,9 @@ pub fn manifold_around(
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::manifold_quantiles;
 ///
 /// assert_eq!(manifold_quantiles(&vae, ImageShape::grey(28, 28), 0.05, 15, &device).len(), 225);

@@ -4,9 +4,9 @@
 //! # use elbo::data::ImageShape;
 //! # use elbo::distributions::Likelihood;
 //! # use elbo::models::Vae;
-//! # use elbo::networks::MlpConfig;
+//! # use elbo::networks::NetworkConfig;
 //! # let device = elbo::device::choose("cpu")?;
-//! # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+//! # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 //! use elbo::generation;
 //! use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 //!

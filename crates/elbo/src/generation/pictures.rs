@@ -42,9 +42,9 @@ impl Pictures {
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::decode;
 ///
 /// let codes = [0.0, 0.0, 1.5, -0.5]; // two of them
@@ -85,9 +85,9 @@ pub fn sample_codes(latent: usize, count: usize, temperature: f64, seed: u64) ->
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use elbo::generation::sample;
 ///
 /// let shape = ImageShape::grey(28, 28);
@@ -133,9 +133,9 @@ pub fn originals(split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
 /// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 /// use std::sync::Arc;
 ///
 /// use elbo::data::{Subset, digits};

@@ -13,15 +13,15 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
 use crate::distributions::Likelihood;
-use crate::networks::{Activation, Linear, Mlp, MlpConfig};
+use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
 
 /// The model. In PyTorch: `encoder.layers`, `code`, `decoder.layers`.
 #[derive(Module, Debug)]
 pub struct Ae {
-    encoder: Mlp,
+    encoder: Encoder,
     code: Linear,
-    decoder: Mlp,
+    decoder: Decoder,
     #[module(skip)]
     input: usize,
     #[module(skip)]
@@ -31,37 +31,38 @@ pub struct Ae {
 }
 
 impl Ae {
-    /// A model with PyTorch's initial weights, drawn from `seed`.
+    /// A model for examples of `shape` (channels, height, width) with PyTorch's initial weights, drawn from `seed`.
+    ///
+    /// # Panics
+    /// If the network cannot take the shape: [`NetworkConfig::check_shape`] says so before.
     ///
     /// ```
     /// use burn::tensor::Tensor;
     /// use elbo::distributions::Likelihood;
     /// use elbo::models::{Ae, Model};
-    /// use elbo::networks::MlpConfig;
+    /// use elbo::networks::NetworkConfig;
     ///
     /// let device = elbo::device::choose("cpu")?;
-    /// let ae = Ae::init(784, 2, &MlpConfig::default(), Likelihood::Sse, 0, &device);
+    /// let ae = Ae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Sse, 0, &device);
     /// let code = ae.encode(Tensor::zeros([8, 784], &device));
     /// assert_eq!((code.mean.dims(), code.log_var.is_none()), ([8, 2], true));
     /// # Ok::<(), elbo::Error>(())
     /// ```
     pub fn init(
-        input: usize,
+        shape: [usize; 3],
         latent: usize,
-        network: &MlpConfig,
+        network: &NetworkConfig,
         likelihood: Likelihood,
         seed: u64,
         device: &Device,
     ) -> Self {
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let activation = Activation::from(network.activation);
-        let down: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
-        let up: Vec<usize> = [latent].into_iter().chain(down.iter().rev().copied()).collect();
+        let outputs = likelihood.output_channels(shape[0]);
         Self {
-            encoder: Mlp::init(&down, activation, activation, draws, device),
-            code: Linear::init(down[down.len() - 1], latent, draws, device),
-            decoder: Mlp::init(&up, activation, Activation::None, draws, device),
-            input,
+            encoder: network.encoder(shape, draws, device),
+            code: Linear::init(network.features(shape), latent, draws, device),
+            decoder: network.decoder(latent, shape, outputs, draws, device),
+            input: shape.iter().product(),
             latent,
             likelihood,
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ae, Code, Model, Terms, Vae};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
-use crate::networks::MlpConfig;
+use crate::networks::NetworkConfig;
 
 /// Names of the models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +35,13 @@ pub enum LikelihoodName {
 ///
 /// ```
 /// use elbo::models::{ModelConfig, ModelKind};
-/// use elbo::networks::MlpConfig;
+/// use elbo::networks::NetworkConfig;
 ///
 /// let config: ModelConfig = toml::from_str("kind = 'ae'\nlatent = 2\nlikelihood = 'sse'").unwrap();
 /// assert_eq!(config.kind, ModelKind::Ae);
-/// assert_eq!(config.parameters(&MlpConfig { hidden: vec![256], ..Default::default() }, 784), 403_730);
+/// assert_eq!(config.parameters(&NetworkConfig::mlp(&[256]), [1, 28, 28]), 403_730);
 ///
-/// let error = ModelConfig { latent: 0, ..config }.check(&MlpConfig::default(), 784).unwrap_err();
+/// let error = ModelConfig { latent: 0, ..config }.check(&NetworkConfig::default()).unwrap_err();
 /// assert!(error.to_string().contains("model.latent"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,11 +96,11 @@ impl ModelConfig {
         likelihood.check().map(|()| likelihood)
     }
 
-    /// Checks sizes before anything is allocated.
+    /// Checks what does not depend on the data.
     ///
     /// # Errors
-    /// [`Error::Config`] for a latent size of 0 or beyond `MAX_LATENT` (65,536), a bad network, or more than `MAX_PARAMETERS` (2^30).
-    pub fn check(&self, network: &MlpConfig, input: usize) -> Result<()> {
+    /// [`Error::Config`] for a latent size of 0 or beyond `MAX_LATENT` (65,536), a bad likelihood or a bad network.
+    pub fn check(&self, network: &NetworkConfig) -> Result<()> {
         self.likelihood()?;
         network.check()?;
         if self.latent == 0 || self.latent > MAX_LATENT {
@@ -108,34 +108,42 @@ impl ModelConfig {
             let help = "2 is good to look at, 10 to 64 reconstruct better: `--set model.latent=20`";
             return Err(Error::config("model.latent", format!("a size from 1 to {MAX_LATENT}"), found, help));
         }
-        let parameters = self.parameters(network, input);
+        Ok(())
+    }
+
+    /// The same for examples of `shape` (channels, height, width), sizes included, before anything is allocated.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`], for a shape that the network cannot take, and for more than `MAX_PARAMETERS` (2^30).
+    pub fn check_shape(&self, network: &NetworkConfig, shape: [usize; 3]) -> Result<()> {
+        self.check(network)?;
+        network.check_shape(shape)?;
+        let parameters = self.parameters(network, shape);
         if parameters > MAX_PARAMETERS {
             let found = format!("{parameters} parameters ({} GiB in training)", (parameters * 16) >> 30);
             let expected = format!("at most {MAX_PARAMETERS} parameters");
-            return Err(Error::config("network.hidden", expected, found, "choose smaller widths"));
+            return Err(Error::config("network", expected, found, "choose smaller widths"));
         }
         Ok(())
     }
 
-    /// Number of weights and biases for examples of `input` values.
-    pub fn parameters(&self, network: &MlpConfig, input: usize) -> u128 {
-        let layer = |inputs: usize, outputs: usize| (inputs as u128 + 1) * outputs as u128;
-        let widths: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
-        let features = widths[widths.len() - 1];
-        let body: u128 = widths.windows(2).map(|w| layer(w[0], w[1]) + layer(w[1], w[0])).sum();
+    /// Number of weights and biases for examples of `shape`, which [`ModelConfig::check_shape`] has accepted.
+    pub fn parameters(&self, network: &NetworkConfig, shape: [usize; 3]) -> u128 {
+        let outputs = self.likelihood().map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
         let heads = if self.kind == ModelKind::Vae { 2 } else { 1 };
-        body + heads * layer(features, self.latent) + layer(self.latent, features)
+        let head = (network.features(shape) as u128 + 1) * self.latent as u128;
+        network.parameters(self.latent, shape, outputs) + heads * head
     }
 
-    /// Builds the model with initial weights from `seed`. Call [`ModelConfig::check`] first.
+    /// Builds the model with initial weights from `seed`. Call [`ModelConfig::check_shape`] first.
     ///
     /// # Errors
     /// As [`ModelConfig::likelihood`].
-    pub fn init(&self, network: &MlpConfig, input: usize, seed: u64, device: &Device) -> Result<AnyModel> {
+    pub fn init(&self, network: &NetworkConfig, shape: [usize; 3], seed: u64, device: &Device) -> Result<AnyModel> {
         let likelihood = self.likelihood()?;
         Ok(match self.kind {
-            ModelKind::Ae => AnyModel::Ae(Ae::init(input, self.latent, network, likelihood, seed, device)),
-            ModelKind::Vae => AnyModel::Vae(Vae::init(input, self.latent, network, likelihood, seed, device)),
+            ModelKind::Ae => AnyModel::Ae(Ae::init(shape, self.latent, network, likelihood, seed, device)),
+            ModelKind::Vae => AnyModel::Vae(Vae::init(shape, self.latent, network, likelihood, seed, device)),
         })
     }
 }
@@ -197,22 +205,22 @@ mod tests {
     fn parameter_count_is_the_modules() {
         for kind in [ModelKind::Ae, ModelKind::Vae] {
             let config = ModelConfig { kind, latent: 3, ..Default::default() };
-            for hidden in [vec![], vec![7], vec![9, 5]] {
-                let network = MlpConfig { hidden, ..Default::default() };
-                let model = config.init(&network, 13, 0, &Device::default()).unwrap();
-                assert_eq!(model.num_params() as u128, config.parameters(&network, 13));
+            let conv = NetworkConfig::conv(&[3, 2]);
+            for network in [NetworkConfig::mlp(&[]), NetworkConfig::mlp(&[7]), NetworkConfig::mlp(&[9, 5]), conv] {
+                let model = config.init(&network, [3, 8, 4], 0, &Device::default()).unwrap();
+                assert_eq!(model.num_params() as u128, config.parameters(&network, [3, 8, 4]), "{network:?}");
             }
         }
     }
 
     #[test]
     fn absurd_sizes_are_refused_before_allocation() {
-        let network = MlpConfig { hidden: vec![1 << 20, 1 << 20], ..Default::default() };
-        let error = ModelConfig::default().check(&network, 784).unwrap_err().to_string();
-        assert!(error.contains("network.hidden") && error.contains("parameters"), "{error}");
+        let network = NetworkConfig::mlp(&[1 << 20, 1 << 20]);
+        let error = ModelConfig::default().check_shape(&network, [1, 28, 28]).unwrap_err().to_string();
+        assert!(error.contains("`network`") && error.contains("parameters"), "{error}");
         for latent in [0, usize::MAX] {
             let config = ModelConfig { latent, ..Default::default() };
-            assert!(config.check(&MlpConfig::default(), 784).unwrap_err().to_string().contains("model.latent"));
+            assert!(config.check(&NetworkConfig::default()).unwrap_err().to_string().contains("model.latent"));
         }
     }
 }

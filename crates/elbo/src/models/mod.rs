@@ -7,11 +7,11 @@
 //! ```
 //! use burn::tensor::Tensor;
 //! use elbo::models::{Model, ModelConfig};
-//! use elbo::networks::MlpConfig;
+//! use elbo::networks::NetworkConfig;
 //!
 //! let device = elbo::device::choose("cpu")?;
 //! let config = ModelConfig { latent: 2, ..Default::default() };
-//! let vae = config.init(&MlpConfig::default(), 784, 0, &device)?;
+//! let vae = config.init(&NetworkConfig::default(), [1, 28, 28], 0, &device)?;
 //! let model: &dyn Model = &vae;
 //! let code = model.encode(Tensor::zeros([8, 784], &device));
 //! assert_eq!(model.decode_mean(code.mean).dims(), [8, 784]);

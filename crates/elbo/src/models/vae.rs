@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
 use crate::distributions::{DiagonalGaussian, Likelihood};
-use crate::networks::{Activation, ConvDecoder, ConvEncoder, Decoder, Encoder, Linear, Mlp, MlpConfig, smallest};
+use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
 
 /// The model. In PyTorch: `encoder.layers`, `mean`, `log_var`, `decoder.layers`.
@@ -34,16 +34,19 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// A model with PyTorch's initial weights, drawn from `seed`.
+    /// A model for examples of `shape` (channels, height, width) with PyTorch's initial weights, drawn from `seed`.
+    ///
+    /// # Panics
+    /// If the network cannot take the shape: [`NetworkConfig::check_shape`] says so before.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
     /// use elbo::distributions::Likelihood;
     /// use elbo::models::{Model, Vae};
-    /// use elbo::networks::MlpConfig;
+    /// use elbo::networks::NetworkConfig;
     ///
     /// let device = Device::default();
-    /// let vae = Vae::init(784, 20, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+    /// let vae = Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
     /// let x = Tensor::<2>::zeros([8, 784], &device);
     /// let noise = Tensor::<2>::zeros([8, 20], &device);
     /// let terms = vae.terms(x, noise);
@@ -51,61 +54,20 @@ impl Vae {
     /// assert_eq!(terms.kl.unwrap().dims(), [8, 20]);
     /// ```
     pub fn init(
-        input: usize,
-        latent: usize,
-        network: &MlpConfig,
-        likelihood: Likelihood,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
-        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let activation = Activation::from(network.activation);
-        let down: Vec<usize> = [&[input], network.hidden.as_slice()].concat();
-        let up: Vec<usize> = [latent].into_iter().chain(down.iter().rev().copied()).collect();
-        let features = down[down.len() - 1];
-        Self {
-            encoder: Encoder::Mlp(Mlp::init(&down, activation, activation, draws, device)),
-            mean: Linear::init(features, latent, draws, device),
-            log_var: Linear::init(features, latent, draws, device),
-            decoder: Decoder::Mlp(Mlp::init(&up, activation, Activation::None, draws, device)),
-            input,
-            latent,
-            likelihood,
-        }
-    }
-
-    /// A model of strided convolutions with batch normalisation and ReLU: one layer of 4 x 4 windows for each entry of `channels`, each halving
-    /// the image; the decoder mirrors them. `shape` is channels, height, width.
-    ///
-    /// # Panics
-    /// If a side is not divisible by 2 once for each layer.
-    ///
-    /// ```
-    /// use burn::tensor::Tensor;
-    /// use elbo::distributions::Likelihood;
-    /// use elbo::models::{Model, Vae};
-    ///
-    /// let device = elbo::device::choose("cpu")?;
-    /// let vae = Vae::convolutional([1, 28, 28], &[8, 16], 10, Likelihood::Bernoulli, 0, &device);
-    /// let code = vae.encode(Tensor::zeros([4, 784], &device));
-    /// assert_eq!(vae.decode(code.mean).dims(), [4, 784]);
-    /// # Ok::<(), elbo::Error>(())
-    /// ```
-    pub fn convolutional(
         shape: [usize; 3],
-        channels: &[usize],
         latent: usize,
+        network: &NetworkConfig,
         likelihood: Likelihood,
         seed: u64,
         device: &Device,
     ) -> Self {
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let features = smallest(shape, channels).iter().product();
+        let (features, outputs) = (network.features(shape), likelihood.output_channels(shape[0]));
         Self {
-            encoder: Encoder::Conv(ConvEncoder::init(shape, channels, Activation::Relu, draws, device)),
+            encoder: network.encoder(shape, draws, device),
             mean: Linear::init(features, latent, draws, device),
             log_var: Linear::init(features, latent, draws, device),
-            decoder: Decoder::Conv(ConvDecoder::init(latent, shape, channels, Activation::Relu, draws, device)),
+            decoder: network.decoder(latent, shape, outputs, draws, device),
             input: shape.iter().product(),
             latent,
             likelihood,

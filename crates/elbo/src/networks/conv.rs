@@ -6,8 +6,10 @@
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo_kernels::{Activation, ConvGeometry, ConvTransposeGeometry};
+use serde::{Deserialize, Serialize};
 
-use super::Linear;
+use super::{Linear, Nonlinearity};
+use crate::error::{Error, Result};
 use crate::random::Draws;
 
 /// Side of the square windows.
@@ -16,6 +18,85 @@ const KERNEL: usize = 4;
 const STRIDE: usize = 2;
 /// Keeps the halves exact for even sizes.
 const PADDING: usize = 1;
+
+/// `network.kind = "conv"`: channels after each convolution, encoder order; the decoder mirrors them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConvConfig {
+    /// Channels after each convolution, from the data towards the code; each halves the image.
+    pub channels: Vec<usize>,
+    /// What follows each convolution.
+    pub activation: Nonlinearity,
+}
+
+impl Default for ConvConfig {
+    fn default() -> Self {
+        Self { channels: vec![32, 64, 128], activation: Nonlinearity::Relu }
+    }
+}
+
+impl ConvConfig {
+    /// Checks the channels.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key for 0 channels or beyond `MAX_CHANNELS` (2^16), for no layer or more than 16.
+    pub fn check(&self) -> Result<()> {
+        const KEY: &str = "network.channels";
+        const HELP: &str = "for example `--set network.channels=[32,64,128]`";
+        if !(1..=16).contains(&self.channels.len()) {
+            return Err(Error::config(KEY, "1 to 16 layers", format!("{} layers", self.channels.len()), HELP));
+        }
+        match self.channels.iter().find(|&&count| count == 0 || count > MAX_CHANNELS) {
+            Some(count) => Err(Error::config(KEY, format!("1 to {MAX_CHANNELS} channels"), count.to_string(), HELP)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that images of `shape` can be halved so often.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a side is not divisible by 2 once for each layer.
+    pub fn check_shape(&self, shape: [usize; 3]) -> Result<()> {
+        let factor = STRIDE.pow(self.channels.len() as u32);
+        let [_, height, width] = shape;
+        if height.is_multiple_of(factor) && width.is_multiple_of(factor) {
+            return Ok(());
+        }
+        let expected = format!("sides that can be halved {} times", self.channels.len());
+        Err(Error::config("network.channels", expected, format!("{height} x {width}"), "use fewer layers"))
+    }
+
+    /// Channels, height and width after the last convolution.
+    ///
+    /// # Panics
+    /// If [`ConvConfig::check_shape`] refuses the shape.
+    ///
+    /// ```
+    /// use elbo::networks::ConvConfig;
+    ///
+    /// let config = ConvConfig { channels: vec![32, 64], ..Default::default() };
+    /// assert_eq!(config.smallest([1, 28, 28]), [64, 7, 7]);
+    /// ```
+    pub fn smallest(&self, shape: [usize; 3]) -> [usize; 3] {
+        self.check_shape(shape).expect("the shape was checked");
+        let factor = STRIDE.pow(self.channels.len() as u32);
+        [self.channels.last().copied().unwrap_or(shape[0]), shape[1] / factor, shape[2] / factor]
+    }
+
+    /// See [`NetworkConfig::parameters`](super::NetworkConfig::parameters).
+    pub(super) fn parameters(&self, latent: usize, shape: [usize; 3], outputs: usize) -> u128 {
+        let conv = |i: usize, o: usize| (i * KERNEL * KERNEL) as u128 * o as u128;
+        let down: Vec<usize> = [&[shape[0]], self.channels.as_slice()].concat();
+        let up: Vec<usize> = self.channels.iter().rev().copied().chain([outputs]).collect();
+        let convs = |widths: &[usize]| widths.windows(2).map(|w| conv(w[0], w[1]) + w[1] as u128).sum::<u128>();
+        let norms = 2 * self.channels.iter().chain(&up[1..up.len() - 1]).sum::<usize>() as u128;
+        let features = self.smallest(shape).iter().product::<usize>() as u128;
+        convs(&down) + convs(&up) + norms + (latent as u128 + 1) * features
+    }
+}
+
+/// Most channels of a layer.
+const MAX_CHANNELS: usize = 1 << 16;
 
 /// A convolution or transposed convolution: `weight` and `bias` as PyTorch names and lays them out.
 #[derive(Module, Debug)]
@@ -106,13 +187,13 @@ fn update(state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{Activation, ConvEncoder, smallest};
+/// use elbo::networks::{ConvConfig, ConvEncoder};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
-/// let encoder = ConvEncoder::init([3, 32, 32], &[16, 32], Activation::Relu, draws, &device);
-/// let features: usize = smallest([3, 32, 32], &[16, 32]).iter().product(); // 32 x 8 x 8
-/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 32 * 32], &device)).dims(), [4, features]);
+/// let config = ConvConfig { channels: vec![16, 32], ..Default::default() };
+/// let encoder = ConvEncoder::init([3, 32, 32], &config, draws, &device);
+/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 32 * 32], &device)).dims(), [4, 32 * 8 * 8]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
@@ -130,14 +211,9 @@ impl ConvEncoder {
     ///
     /// # Panics
     /// If a side is not divisible by 2 once for each layer.
-    pub fn init(
-        shape: [usize; 3],
-        channels: &[usize],
-        activation: Activation,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
-        smallest(shape, channels);
+    pub fn init(shape: [usize; 3], config: &ConvConfig, draws: &mut Draws, device: &Device) -> Self {
+        config.smallest(shape);
+        let (channels, activation) = (&config.channels, config.activation.into());
         let inputs = [shape[0]].into_iter().chain(channels.iter().copied());
         let layers = inputs.zip(channels).map(|(i, &o)| Conv::init([o, i], o, draws, device)).collect();
         let norms = channels.iter().map(|&c| BatchNorm::init(c, device)).collect();
@@ -161,11 +237,12 @@ impl ConvEncoder {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{Activation, ConvDecoder};
+/// use elbo::networks::{ConvConfig, ConvDecoder};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
-/// let decoder = ConvDecoder::init(10, [3, 32, 32], &[16, 32], Activation::Relu, draws, &device);
+/// let config = ConvConfig { channels: vec![16, 32], ..Default::default() };
+/// let decoder = ConvDecoder::init(10, [3, 32, 32], 3, &config, draws, &device);
 /// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device)).dims(), [4, 3 * 32 * 32]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
@@ -181,21 +258,21 @@ pub struct ConvDecoder {
 }
 
 impl ConvDecoder {
-    /// The mirror of [`ConvEncoder::init`], from `latent` dimensions.
+    /// The mirror of [`ConvEncoder::init`], from `latent` dimensions up to `outputs` channels.
     ///
     /// # Panics
     /// As the encoder.
     pub fn init(
         latent: usize,
         shape: [usize; 3],
-        channels: &[usize],
-        activation: Activation,
+        outputs: usize,
+        config: &ConvConfig,
         draws: &mut Draws,
         device: &Device,
     ) -> Self {
-        let smallest = smallest(shape, channels);
+        let (smallest, activation) = (config.smallest(shape), config.activation.into());
         let input = Linear::init(latent, smallest.iter().product(), draws, device);
-        let widths: Vec<usize> = channels.iter().rev().copied().chain([shape[0]]).collect();
+        let widths: Vec<usize> = config.channels.iter().rev().copied().chain([outputs]).collect();
         let layers = widths.windows(2).map(|w| Conv::init([w[0], w[1]], w[1], draws, device)).collect();
         let norms = widths[1..widths.len() - 1].iter().map(|&c| BatchNorm::init(c, device)).collect();
         Self { input, layers, norms, smallest, activation }
@@ -217,23 +294,4 @@ impl ConvDecoder {
         }
         y.permute([0, 3, 1, 2]).flatten(1, 3)
     }
-}
-
-/// Channels, height and width after the last convolution.
-///
-/// # Panics
-/// If a side is not divisible by 2 once for each layer.
-///
-/// ```
-/// assert_eq!(elbo::networks::smallest([1, 28, 28], &[32, 64]), [64, 7, 7]);
-/// ```
-pub fn smallest(shape: [usize; 3], channels: &[usize]) -> [usize; 3] {
-    let factor = STRIDE.pow(channels.len() as u32);
-    let [inputs, height, width] = shape;
-    assert!(
-        height.is_multiple_of(factor) && width.is_multiple_of(factor),
-        "{height} x {width} cannot be halved {} times",
-        channels.len()
-    );
-    [channels.last().copied().unwrap_or(inputs), height / factor, width / factor]
 }

@@ -39,7 +39,7 @@ impl From<Nonlinearity> for Activation {
     }
 }
 
-/// The `[network]` table of a recipe: widths between the data and the code, encoder order; the decoder mirrors them.
+/// `network.kind = "mlp"`: widths between the data and the code, encoder order; the decoder mirrors them.
 ///
 /// ```
 /// use elbo::networks::{MlpConfig, Nonlinearity};
@@ -85,6 +85,22 @@ impl MlpConfig {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Widths from examples of `shape` to the features.
+    pub(super) fn widths(&self, shape: [usize; 3]) -> Vec<usize> {
+        [&[shape.iter().product()], self.hidden.as_slice()].concat()
+    }
+
+    /// See [`NetworkConfig::parameters`](super::NetworkConfig::parameters).
+    pub(super) fn parameters(&self, latent: usize, shape: [usize; 3], outputs: usize) -> u128 {
+        let layer = |inputs: usize, outputs: usize| (inputs as u128 + 1) * outputs as u128;
+        let down = self.widths(shape);
+        let mut up = self.widths([outputs, shape[1], shape[2]]);
+        up.push(latent);
+        let count = |widths: &[usize]| widths.windows(2).map(|w| layer(w[0], w[1])).sum::<u128>();
+        up.reverse();
+        count(&down) + count(&up)
     }
 }
 

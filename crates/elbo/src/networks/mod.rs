@@ -13,11 +13,13 @@
 //! ```
 
 mod body;
+mod config;
 mod conv;
 mod linear;
 mod mlp;
 
 pub use body::{Decoder, Encoder};
-pub use conv::{BatchNorm, Conv, ConvDecoder, ConvEncoder, smallest};
+pub use config::NetworkConfig;
+pub use conv::{BatchNorm, Conv, ConvConfig, ConvDecoder, ConvEncoder};
 pub use linear::Linear;
 pub use mlp::{Activation, Mlp, MlpConfig, Nonlinearity};

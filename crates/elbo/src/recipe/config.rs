@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataConfig;
 use crate::error::{Error, Result};
 use crate::models::{ModelConfig, ModelKind, ObjectiveConfig};
-use crate::networks::MlpConfig;
+use crate::networks::NetworkConfig;
 use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
 
 /// Version of the configuration's layout; newer ones are refused.
@@ -19,7 +19,7 @@ pub const CONFIG_FORMAT: u32 = 1;
 /// let mut config = RunConfig::default();
 /// config.model.latent = 2;
 /// config.check()?;
-/// assert_eq!(config.describe(784), "VAE 784-400-2, relu, Bernoulli likelihood");
+/// assert_eq!(config.describe([1, 28, 28]), "VAE 784-400-2, relu, Bernoulli likelihood");
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct RunConfig {
     /// `[model]`.
     pub model: ModelConfig,
     /// `[network]`.
-    pub network: MlpConfig,
+    pub network: NetworkConfig,
     /// `[loss]`.
     pub loss: ObjectiveConfig,
     /// `[optimizer]`.
@@ -57,7 +57,7 @@ impl Default for RunConfig {
             about: String::new(),
             data: DataConfig::default(),
             model: ModelConfig::default(),
-            network: MlpConfig::default(),
+            network: NetworkConfig::default(),
             loss: ObjectiveConfig::default(),
             optimizer: OptimizerConfig::default(),
             schedule: Schedule::default(),
@@ -68,7 +68,7 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// Checks every table; sizes that depend on the data are checked by [`ModelConfig::check`] once the data is open.
+    /// Checks every table; sizes that depend on the data are checked by [`ModelConfig::check_shape`] once the data is open.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first bad key.
@@ -76,7 +76,7 @@ impl RunConfig {
         check_format(self.format.into())?;
         check_name(&self.name)?;
         self.data.check()?;
-        self.model.check(&self.network, 1)?;
+        self.model.check(&self.network)?;
         self.loss.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
@@ -95,12 +95,7 @@ impl RunConfig {
     }
 
     /// One line about the network, for reports: `VAE 784-400-20, relu, bernoulli`.
-    pub fn describe(&self, input: usize) -> String {
-        let widths: Vec<String> = [&[input], self.network.hidden.as_slice(), &[self.model.latent]]
-            .concat()
-            .iter()
-            .map(usize::to_string)
-            .collect();
+    pub fn describe(&self, shape: [usize; 3]) -> String {
         let kind = match self.model.kind {
             ModelKind::Ae => "autoencoder",
             ModelKind::Vae => "VAE",
@@ -110,8 +105,7 @@ impl RunConfig {
             (_, Some(sigma)) => format!("Gaussian likelihood (sigma {sigma})"),
             _ => "squared errors".to_owned(),
         };
-        let activation = serde_json::to_value(self.network.activation).unwrap_or_default();
-        format!("{kind} {}, {}, {likelihood}", widths.join("-"), activation.as_str().unwrap_or_default())
+        format!("{kind} {}, {likelihood}", self.network.describe(self.model.latent, shape))
     }
 }
 

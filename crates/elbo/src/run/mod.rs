@@ -2,12 +2,12 @@
 //!
 //! ```
 //! use elbo::models::ModelConfig;
-//! use elbo::networks::MlpConfig;
+//! use elbo::networks::NetworkConfig;
 //! use elbo::run::{parameters, weights};
 //!
 //! # let folder = tempfile::tempdir().unwrap();
 //! let device = elbo::device::choose("cpu")?;
-//! let model = ModelConfig::default().init(&MlpConfig::default(), 784, 0, &device)?;
+//! let model = ModelConfig::default().init(&NetworkConfig::default(), [1, 28, 28], 0, &device)?;
 //! let path = folder.path().join("model.safetensors"); // PyTorch loads it with `load_file`
 //! elbo::run::atomic::write_file(&path, &weights::to_bytes(&parameters::export(&model), &Default::default()))?;
 //!

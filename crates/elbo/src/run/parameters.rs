@@ -5,11 +5,11 @@
 //!
 //! ```
 //! use elbo::models::{ModelConfig, ModelKind};
-//! use elbo::networks::MlpConfig;
+//! use elbo::networks::NetworkConfig;
 //! use elbo::run::parameters;
 //!
 //! let config = ModelConfig { kind: ModelKind::Vae, latent: 2, ..Default::default() };
-//! let model = config.init(&MlpConfig::default(), 784, 0, &elbo::device::choose("cpu")?)?;
+//! let model = config.init(&NetworkConfig::default(), [1, 28, 28], 0, &elbo::device::choose("cpu")?)?;
 //! let names: Vec<String> = parameters::shapes(&model).into_iter().map(|(name, _)| name).collect();
 //! assert_eq!(names[2..4], ["mean.weight", "mean.bias"]);
 //! # Ok::<(), elbo::Error>(())

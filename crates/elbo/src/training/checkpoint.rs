@@ -24,15 +24,15 @@ const CONFIG: &str = "config.toml";
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// # let folder = tempfile::tempdir().unwrap();
 /// use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
 ///
 /// let optimizer = OptimizerConfig::default();
-/// let fresh = || Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let fresh = || Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let checkpoints = Checkpoints::new(folder.path(), "");
 /// let mut trainer = Trainer::new(fresh(), &data, optimizer.clone(), &device);
 /// trainer.config.epochs = 1;

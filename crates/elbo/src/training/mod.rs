@@ -4,12 +4,12 @@
 //! use elbo::data::{self, DataConfig};
 //! use elbo::distributions::Likelihood;
 //! use elbo::models::Vae;
-//! use elbo::networks::MlpConfig;
+//! use elbo::networks::NetworkConfig;
 //! use elbo::training::{Ending, OptimizerConfig, Quiet, Stop, Trainer};
 //!
 //! let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 //! let device = elbo::device::choose("cpu")?;
-//! let vae = Vae::init(784, 2, &MlpConfig::default(), Likelihood::Bernoulli, 0, &device);
+//! let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
 //!
 //! let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 //! trainer.config.epochs = 3;

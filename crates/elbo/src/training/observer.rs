@@ -43,10 +43,10 @@ pub struct EpochEnd<'a> {
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::training::{EpochEnd, Observer, OptimizerConfig, Stop, Trainer};
 ///
 /// #[derive(Default)]
@@ -59,7 +59,7 @@ pub struct EpochEnd<'a> {
 ///     }
 /// }
 ///
-/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 /// trainer.config.epochs = 2;
 /// let mut losses = Losses::default();

@@ -30,15 +30,15 @@ const PROBED: usize = 64;
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::training::{Ending, OptimizerConfig, Quiet, Stop, Trainer};
 ///
 /// static STOP: Stop = Stop::new();
 ///
-/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 /// std::thread::spawn(|| STOP.request()).join().unwrap(); // a signal handler or a button would do this
 /// assert_eq!(trainer.run(&mut Quiet, &STOP)?, Ending::Interrupted);
@@ -82,14 +82,14 @@ pub enum Ending {
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
 /// # use elbo::models::Vae;
-/// # use elbo::networks::MlpConfig;
+/// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let network = MlpConfig { hidden: vec![32], ..Default::default() };
+/// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::models::ObjectiveConfig;
 /// use elbo::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
 ///
-/// let vae = Vae::init(784, 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig { lr: 3e-3, ..Default::default() }, &device);
 /// trainer.config.epochs = 2;
 /// trainer.objective = ObjectiveConfig { warmup_epochs: 1.0, ..Default::default() };
