@@ -243,7 +243,7 @@ mod tests {
         layers.set("network.hidden=[64, 32]").unwrap();
         let config = layers.build().unwrap();
         assert_eq!((config.training.epochs, config.training.seed), (5, 9));
-        assert_eq!(config.network.hidden, [64, 32]);
+        assert_eq!(config.network, crate::networks::NetworkConfig::mlp(&[64, 32]));
         assert_eq!(config.model.kind, crate::models::ModelKind::Ae);
     }
 
