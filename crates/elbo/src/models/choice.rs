@@ -122,7 +122,7 @@ impl ModelConfig {
         if parameters > MAX_PARAMETERS {
             let found = format!("{parameters} parameters ({} GiB in training)", (parameters * 16) >> 30);
             let expected = format!("at most {MAX_PARAMETERS} parameters");
-            return Err(Error::config("network", expected, found, "choose smaller widths"));
+            return Err(Error::config(network.widths_key(), expected, found, "choose smaller widths"));
         }
         Ok(())
     }
@@ -208,7 +208,13 @@ mod tests {
             let conv = NetworkConfig::conv(&[3, 2]);
             for network in [NetworkConfig::mlp(&[]), NetworkConfig::mlp(&[7]), NetworkConfig::mlp(&[9, 5]), conv] {
                 let model = config.init(&network, [3, 8, 4], 0, &Device::default()).unwrap();
-                assert_eq!(model.num_params() as u128, config.parameters(&network, [3, 8, 4]), "{network:?}");
+                // Running statistics are state, not parameters, as in PyTorch.
+                let statistics = match network {
+                    NetworkConfig::Mlp(_) => 0,
+                    NetworkConfig::Conv(_) => 2 * (3 + 2 + 3),
+                };
+                let learned = model.num_params() as u128 - statistics;
+                assert_eq!(learned, config.parameters(&network, [3, 8, 4]), "{network:?}");
             }
         }
     }
@@ -217,7 +223,7 @@ mod tests {
     fn absurd_sizes_are_refused_before_allocation() {
         let network = NetworkConfig::mlp(&[1 << 20, 1 << 20]);
         let error = ModelConfig::default().check_shape(&network, [1, 28, 28]).unwrap_err().to_string();
-        assert!(error.contains("`network`") && error.contains("parameters"), "{error}");
+        assert!(error.contains("network.hidden") && error.contains("parameters"), "{error}");
         for latent in [0, usize::MAX] {
             let config = ModelConfig { latent, ..Default::default() };
             assert!(config.check(&NetworkConfig::default()).unwrap_err().to_string().contains("model.latent"));

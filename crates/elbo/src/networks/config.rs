@@ -84,6 +84,14 @@ impl NetworkConfig {
         Self::Conv(ConvConfig { channels: channels.to_vec(), ..Default::default() })
     }
 
+    /// The key that sets how wide the layers are.
+    pub fn widths_key(&self) -> &'static str {
+        match self {
+            Self::Mlp(_) => "network.hidden",
+            Self::Conv(_) => "network.channels",
+        }
+    }
+
     /// Checks everything that does not depend on the data.
     ///
     /// # Errors
