@@ -25,6 +25,8 @@ pub enum Purpose {
     Choice = 6,
     /// Draws from a likelihood, such as binary pixels.
     Likelihood = 7,
+    /// Random changes to the images of a training batch.
+    Augmentation = 8,
 }
 
 /// A stream of draws.

@@ -3,8 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::source::Source;
+use super::augment::Augment;
+use super::source::{Domain, Source};
 use super::split::Subset;
+use crate::random::Draws;
 
 /// Examples `chosen` (places in the split) as one tensor with values `byte / 255`, or the source's real numbers.
 ///
@@ -27,15 +29,31 @@ use super::split::Subset;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn batch(split: &Subset, chosen: &[u32], device: &Device) -> Tensor<2> {
+    let dims = [chosen.len(), split.source().shape().numel()];
+    Tensor::from_data(TensorData::new(values(split, chosen), dims), device)
+}
+
+/// The same for training, with random changes to the images.
+///
+/// # Panics
+/// As [`batch`].
+pub fn augmented(split: &Subset, chosen: &[u32], augment: &Augment, draws: &mut Draws, device: &Device) -> Tensor<2> {
+    let source = split.source();
+    let mut values = values(split, chosen);
+    augment.apply(&mut values, source.shape(), source.domain() == Domain::Levels, draws);
+    Tensor::from_data(TensorData::new(values, [chosen.len(), source.shape().numel()]), device)
+}
+
+/// Example after example, as the model sees them.
+fn values(split: &Subset, chosen: &[u32]) -> Vec<f32> {
     let source = split.source();
     let width = source.shape().numel();
     let indices: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
-    let values = match (source.bytes(), source.floats()) {
+    match (source.bytes(), source.floats()) {
         (Some(bytes), _) => elbo_kernels::gather_bytes(bytes, width, &indices),
         (None, Some(rows)) => gather_rows(rows, width, &indices),
         (None, None) => rendered(source.as_ref(), width, &indices),
-    };
-    Tensor::from_data(TensorData::new(values, [chosen.len(), width]), device)
+    }
 }
 
 fn gather_rows(rows: &[f32], width: usize, indices: &[u32]) -> Vec<f32> {

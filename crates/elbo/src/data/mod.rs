@@ -12,6 +12,7 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+pub mod augment;
 pub mod batch;
 mod catalog;
 pub mod digits;

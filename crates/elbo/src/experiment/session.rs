@@ -10,7 +10,7 @@ use super::pages::{self, Material};
 use super::recorder::Recorder;
 use super::trained::{Trained, check_fingerprint, held_out, read_config};
 use crate::data::known::Progress;
-use crate::data::{self, Splits};
+use crate::data::{self, Domain, Splits};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::models::AnyModel;
@@ -84,7 +84,9 @@ impl Experiment {
     ) -> Result<Self> {
         config.check()?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
-        config.model.check_shape(&config.network, splits.train.source().shape().dims())?;
+        let source = splits.train.source();
+        config.model.check_shape(&config.network, source.shape().dims())?;
+        config.augment.check_shape(source.shape(), source.domain() == Domain::Real)?;
         let dir = RunDir::create(out)?;
         let lock = RunLock::acquire(dir.path())?;
         // Another process may have begun and ended a run here since the folder was found empty.
@@ -281,6 +283,7 @@ impl Experiment {
             // Metrics of epochs after the checkpoint are written again as they are trained again.
             self.dir.write_metrics(&trainer.state.history)?;
         }
+        trainer.augment = config.augment;
         trainer.config = config.training.clone();
         trainer.objective = config.loss;
         trainer.schedule = config.schedule;

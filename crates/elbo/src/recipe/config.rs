@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
+use crate::data::augment::Augment;
 use crate::error::{Error, Result};
 use crate::models::{ModelConfig, ModelKind, ObjectiveConfig};
 use crate::networks::NetworkConfig;
@@ -33,6 +34,8 @@ pub struct RunConfig {
     pub about: String,
     /// `[data]`.
     pub data: DataConfig,
+    /// `[augment]`.
+    pub augment: Augment,
     /// `[model]`.
     pub model: ModelConfig,
     /// `[network]`.
@@ -56,6 +59,7 @@ impl Default for RunConfig {
             name: "unnamed".into(),
             about: String::new(),
             data: DataConfig::default(),
+            augment: Augment::default(),
             model: ModelConfig::default(),
             network: NetworkConfig::default(),
             loss: ObjectiveConfig::default(),
@@ -76,6 +80,7 @@ impl RunConfig {
         check_format(self.format.into())?;
         check_name(&self.name)?;
         self.data.check()?;
+        self.augment.check()?;
         self.model.check(&self.network)?;
         self.loss.check()?;
         self.optimizer.check()?;

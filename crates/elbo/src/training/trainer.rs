@@ -13,7 +13,8 @@ use super::observer::{EpochEnd, Observer, StepReport};
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::state::{RunningTerms, TrainState};
-use crate::data::batch::batch;
+use crate::data::augment::Augment;
+use crate::data::batch::{augmented, batch};
 use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::models::{Model, Objective, ObjectiveConfig, Weighted};
@@ -108,6 +109,8 @@ pub struct Trainer<'a, M> {
     pub state: TrainState,
     /// The data.
     pub data: &'a Splits,
+    /// `[augment]`.
+    pub augment: Augment,
     /// `[training]`.
     pub config: TrainingConfig,
     /// `[loss]`.
@@ -149,6 +152,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             optimizer: Optimizer::new(optimizer),
             state: TrainState::default(),
             data,
+            augment: Augment::default(),
             config: TrainingConfig::default(),
             objective: ObjectiveConfig::default(),
             schedule: Schedule::default(),
@@ -230,7 +234,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     fn step(&mut self, train: &Subset, chosen: &[u32]) -> Result<LossTerms> {
         let (epoch, step) = (self.state.epoch as u64, self.state.step_in_epoch as u64);
         let mut clock = Clock(Instant::now());
-        let x = batch(train, chosen, &self.device);
+        let x = self.training_batch(train, chosen, epoch, step);
         let noise = self.noise(Purpose::TrainingNoise, epoch, step, chosen.len());
         clock.lap(&mut self.times.gather);
         let terms = self.model().terms(x, noise);
@@ -252,6 +256,14 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         clock.lap(&mut self.times.optimizer);
         self.times.steps += 1;
         Ok(means)
+    }
+
+    fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Tensor<2> {
+        if !self.augment.is_on() {
+            return batch(train, chosen, &self.device);
+        }
+        let draws = &mut Draws::new(self.config.seed, Purpose::Augmentation, epoch, step);
+        augmented(train, chosen, &self.augment, draws, &self.device)
     }
 
     fn update(&mut self, gradients: GradientsParams) -> Result<()> {
