@@ -49,7 +49,7 @@ fn check_layers(name: &str, run: impl Fn(&Value, &ConvLayer) -> Results) {
 #[test]
 fn convolutions() {
     check_layers("conv2d", |case, layer| {
-        let geometry = ConvGeometry { stride: count(&case["stride"]), padding: count(&case["padding"]) };
+        let geometry = ConvGeometry { stride: count(&case["stride"]), padding: [count(&case["padding"]); 2] };
         layer.run(|x, w, b| conv2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
     });
 }
@@ -59,8 +59,8 @@ fn transposed_convolutions() {
     check_layers("conv_transpose2d", |case, layer| {
         let geometry = ConvTransposeGeometry {
             stride: count(&case["stride"]),
-            padding: count(&case["padding"]),
-            output_padding: count(&case["output_padding"]),
+            padding: [count(&case["padding"]); 2],
+            output_padding: [count(&case["output_padding"]); 2],
         };
         layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
     });

@@ -14,8 +14,8 @@ use support::activations::ACTIVATIONS;
 use support::grids::slopes;
 use support::images::{Array, ConvLayer, gradient, values};
 
-const DOWN: ConvGeometry = ConvGeometry { stride: 2, padding: 1 };
-const UP: ConvTransposeGeometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 };
+const DOWN: ConvGeometry = ConvGeometry { stride: 2, padding: [1; 2] };
+const UP: ConvTransposeGeometry = ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [0; 2] };
 const WILD: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
 fn finite(values: &[f32]) -> Vec<bool> {
@@ -134,7 +134,13 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
     let message = |x: [usize; 4], weight: [usize; 4], bias: usize, stride, padding| {
         let refused = catch_unwind(|| {
             let (x, weight) = (Array::grid(1, x).tensor(), Array::grid(2, weight).tensor());
-            conv2d(x, weight, Array::grid(3, [bias]).tensor(), ConvGeometry { stride, padding }, Activation::None)
+            conv2d(
+                x,
+                weight,
+                Array::grid(3, [bias]).tensor(),
+                ConvGeometry { stride, padding: [padding; 2] },
+                Activation::None,
+            )
         });
         *refused.expect_err("it does not fit").downcast::<String>().expect("a message")
     };
@@ -145,7 +151,7 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
 
     let refused = catch_unwind(|| {
         let (x, weight) = (Array::grid(1, [1, 2, 2, 3]).tensor(), Array::grid(2, [3, 4, 3, 3]).tensor());
-        let geometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 2 };
+        let geometry = ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [2; 2] };
         conv_transpose2d(x, weight, Array::grid(3, [4]).tensor(), geometry, Activation::None)
     });
     assert!(refused.is_err(), "an output padding as large as the stride");

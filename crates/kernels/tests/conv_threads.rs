@@ -24,9 +24,11 @@ fn layer(x: [usize; 4], weight: [usize; 4], outputs: usize) -> ConvLayer {
 
 /// Everything that is cut into parts, at sizes where it is.
 fn everything() -> Vec<Results> {
-    let (down, up) =
-        (ConvGeometry { stride: 2, padding: 1 }, ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 });
-    let same = ConvGeometry { stride: 1, padding: 1 };
+    let (down, up) = (
+        ConvGeometry { stride: 2, padding: [1; 2] },
+        ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [0; 2] },
+    );
+    let same = ConvGeometry { stride: 1, padding: [1; 2] };
     let mut all = vec![
         layer([61, 32, 32, 1], [32, 1, 4, 4], 32).run(|x, w, b| conv2d(x, w, b, down, Activation::Relu), slopes),
         layer([37, 16, 16, 32], [64, 32, 4, 4], 64).run(|x, w, b| conv2d(x, w, b, down, Activation::None), slopes),

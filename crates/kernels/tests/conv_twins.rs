@@ -59,8 +59,8 @@ fn convolutions() {
     let mut table = Table::new(1e-5);
     for (kernel, stride, padding) in windows() {
         for ([batch, height, width], [inputs, outputs]) in IMAGES {
-            let geometry = ConvGeometry { stride, padding };
-            if geometry.output_size(height.min(width), kernel).is_none() {
+            let geometry = ConvGeometry { stride, padding: [padding; 2] };
+            if geometry.output_size([height, width], [kernel; 2]).is_none() {
                 continue;
             }
             let layer = ConvLayer::grid([batch, height, width, inputs], [outputs, inputs, kernel, kernel], outputs);
@@ -77,8 +77,8 @@ fn transposed_convolutions() {
     let mut table = Table::new(1e-5);
     for (kernel, stride, padding) in windows() {
         for (output_padding, ([batch, height, width], [inputs, outputs])) in (0..stride).cycle().zip(IMAGES) {
-            let geometry = ConvTransposeGeometry { stride, padding, output_padding };
-            if geometry.output_size(height.min(width), kernel).is_none() {
+            let geometry = ConvTransposeGeometry { stride, padding: [padding; 2], output_padding: [output_padding; 2] };
+            if geometry.output_size([height, width], [kernel; 2]).is_none() {
                 continue;
             }
             let layer = ConvLayer::grid([batch, height, width, inputs], [inputs, outputs, kernel, kernel], outputs);
@@ -96,17 +96,17 @@ fn transposed_convolutions() {
 fn windows_and_images_that_are_not_square() {
     let mut table = Table::new(1e-5);
     for (rows, cols) in [(1, 4), (5, 2), (3, 1)] {
-        for (stride, padding) in [(1, 1), (2, 0), (3, 2)] {
+        for (stride, padding) in [(1, [1, 1]), (1, [0, 2]), (2, [0, 0]), (2, [2, 1]), (3, [2, 1])] {
             let layer = ConvLayer::grid([2, 5, 9, 3], [20, 3, rows, cols], 20);
             let [fused, plain] = plain_pair(&layer, ConvGeometry { stride, padding }, Activation::None);
-            compare(&mut table, &format!("{rows}x{cols}/{stride}+{padding}"), &fused, &plain);
+            compare(&mut table, &format!("{rows}x{cols}/{stride}+{padding:?}"), &fused, &plain);
             let layer = ConvLayer::grid([2, 5, 9, 20], [20, 10, rows, cols], 10);
-            let geometry = ConvTransposeGeometry { stride, padding, output_padding: stride - 1 };
+            let geometry = ConvTransposeGeometry { stride, padding, output_padding: [stride - 1, 0] };
             let [fused, plain] = transposed_pair(&layer, geometry, Activation::None);
-            compare(&mut table, &format!("transposed {rows}x{cols}/{stride}+{padding}"), &fused, &plain);
+            compare(&mut table, &format!("transposed {rows}x{cols}/{stride}+{padding:?}"), &fused, &plain);
         }
     }
-    table.assert_all(2 * 4 * 9);
+    table.assert_all(2 * 4 * 15);
 }
 
 #[test]
@@ -115,10 +115,10 @@ fn activations_of_convolutions() {
     for (name, activation) in ACTIVATIONS {
         for channels in [1, 3, 33] {
             let layer = ConvLayer::grid([3, 7, 6, 5], [channels, 5, 4, 4], channels);
-            let [fused, plain] = plain_pair(&layer, ConvGeometry { stride: 2, padding: 1 }, activation);
+            let [fused, plain] = plain_pair(&layer, ConvGeometry { stride: 2, padding: [1; 2] }, activation);
             compare(&mut table, &format!("{name} 5->{channels}"), &fused, &plain);
             let layer = ConvLayer::grid([3, 4, 3, 9], [9, channels, 4, 4], channels);
-            let geometry = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 0 };
+            let geometry = ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [0; 2] };
             let [fused, plain] = transposed_pair(&layer, geometry, activation);
             compare(&mut table, &format!("{name} transposed 9->{channels}"), &fused, &plain);
         }
@@ -129,7 +129,7 @@ fn activations_of_convolutions() {
 #[test]
 fn layers_without_gradients_and_with_some() {
     let layer = ConvLayer::grid([2, 6, 6, 3], [20, 3, 3, 3], 20);
-    let geometry = ConvGeometry { stride: 2, padding: 1 };
+    let geometry = ConvGeometry { stride: 2, padding: [1; 2] };
     let run = |x, w, b| conv2d(x, w, b, geometry, Activation::Relu);
     let all = layer.run(run, slopes);
     let [x, weight] = [&layer.x, &layer.weight].map(Array::tensor);

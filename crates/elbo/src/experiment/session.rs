@@ -76,7 +76,7 @@ impl Experiment {
     /// [`Error::Config`] for what cannot be, [`Error::Data`] for bad data, [`Error::Io`]. Nothing is written before the data is open and
     /// the configuration checked against it.
     pub fn create(
-        config: RunConfig,
+        mut config: RunConfig,
         out: impl Into<PathBuf>,
         device: &Device,
         device_name: &str,
@@ -85,8 +85,10 @@ impl Experiment {
         config.check()?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
         let source = splits.train.source();
-        config.model.check_shape(&config.network, source.shape().dims())?;
-        config.augment.check_shape(source.shape(), source.domain() == Domain::Real)?;
+        let shape = source.shape();
+        config.model.check_shape(&config.network, shape.dims())?;
+        config.augment.check_shape(shape, source.domain() == Domain::Real)?;
+        config.network = config.network.resolved(shape.dims());
         let dir = RunDir::create(out)?;
         let lock = RunLock::acquire(dir.path())?;
         // Another process may have begun and ended a run here since the folder was found empty.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ae, Code, Model, Terms, Vae};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
-use crate::networks::NetworkConfig;
+use crate::networks::{LayerSummary, NetworkConfig};
 
 /// Names of the models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,12 +127,20 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// The layers for examples of `shape`, which [`ModelConfig::check_shape`] has accepted, from the data to the parameters of p(x|z).
+    pub fn summary(&self, network: &NetworkConfig, shape: [usize; 3]) -> Vec<LayerSummary> {
+        let outputs = self.likelihood().map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
+        let heads: &[&str] = if self.kind == ModelKind::Vae { &["mean", "log_var"] } else { &["code"] };
+        let head = |name: &&str| LayerSummary::linear(*name, network.features(shape), self.latent);
+        let mut rows = network.encoder_summary(shape);
+        rows.extend(heads.iter().map(head));
+        rows.extend(network.decoder_summary(self.latent, shape, outputs));
+        rows
+    }
+
     /// Number of weights and biases for examples of `shape`, which [`ModelConfig::check_shape`] has accepted.
     pub fn parameters(&self, network: &NetworkConfig, shape: [usize; 3]) -> u128 {
-        let outputs = self.likelihood().map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
-        let heads = if self.kind == ModelKind::Vae { 2 } else { 1 };
-        let head = (network.features(shape) as u128 + 1) * self.latent as u128;
-        network.parameters(self.latent, shape, outputs) + heads * head
+        self.summary(network, shape).iter().map(|row| row.parameters).sum()
     }
 
     /// Builds the model with initial weights from `seed`. Call [`ModelConfig::check_shape`] first.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{ConvDecoder, ConvEncoder, Mlp};
+use super::{ConvDecoder, ConvEncoder, Mlp, ResnetDecoder, ResnetEncoder};
 
 /// From data to features.
 #[derive(Module, Debug)]
@@ -13,6 +13,8 @@ pub enum Encoder {
     Mlp(Mlp),
     /// Strided convolutions.
     Conv(ConvEncoder),
+    /// Residual blocks.
+    Resnet(ResnetEncoder),
 }
 
 impl Encoder {
@@ -23,6 +25,7 @@ impl Encoder {
         match self {
             Self::Mlp(body) => body.forward(x),
             Self::Conv(body) => body.forward(x),
+            Self::Resnet(body) => body.forward(x),
         }
     }
 }
@@ -35,6 +38,8 @@ pub enum Decoder {
     Mlp(Mlp),
     /// Transposed convolutions.
     Conv(ConvDecoder),
+    /// Residual blocks.
+    Resnet(ResnetDecoder),
 }
 
 impl Decoder {
@@ -45,6 +50,7 @@ impl Decoder {
         match self {
             Self::Mlp(body) => body.forward(z),
             Self::Conv(body) => body.forward(z),
+            Self::Resnet(body) => body.forward(z),
         }
     }
 }

@@ -3,7 +3,10 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, ConvConfig, ConvDecoder, ConvEncoder, Decoder, Encoder, Mlp, MlpConfig, Nonlinearity};
+use super::{
+    Activation, Channels, ConvConfig, ConvDecoder, ConvEncoder, Decoder, Encoder, LayerSummary, Mlp, MlpConfig,
+    Nonlinearity, Normalization, ResnetConfig, ResnetDecoder, ResnetEncoder,
+};
 use crate::error::Result;
 use crate::random::Draws;
 
@@ -15,8 +18,8 @@ use crate::random::Draws;
 /// let config: NetworkConfig = toml::from_str("hidden = [512, 256]").unwrap(); // `kind` is `mlp` unless given
 /// assert_eq!(config, NetworkConfig::mlp(&[512, 256]));
 ///
-/// let error = toml::from_str::<NetworkConfig>("kind = 'conv'\nhidden = [9]").unwrap_err();
-/// assert!(error.message().contains("`hidden`"), "{error}");
+/// let error = toml::from_str::<NetworkConfig>("kind = 'conv'\nblocks = 2").unwrap_err();
+/// assert!(error.message().contains("`blocks`"), "{error}");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", try_from = "Keys")]
@@ -25,6 +28,8 @@ pub enum NetworkConfig {
     Mlp(MlpConfig),
     /// Strided convolutions.
     Conv(ConvConfig),
+    /// Residual blocks between strided convolutions.
+    Resnet(ResnetConfig),
 }
 
 /// Names of the bodies.
@@ -34,6 +39,7 @@ enum Kind {
     #[default]
     Mlp,
     Conv,
+    Resnet,
 }
 
 /// All keys of the table, before it is known which belong together.
@@ -43,25 +49,45 @@ struct Keys {
     kind: Kind,
     activation: Nonlinearity,
     hidden: Option<Vec<usize>>,
-    channels: Option<Vec<usize>>,
+    channels: Option<Channels>,
+    kernel: Option<usize>,
+    blocks: Option<usize>,
+    norm: Option<Normalization>,
+}
+
+impl Keys {
+    /// Refuses a key of another kind.
+    fn check(&self) -> Result<(), String> {
+        let (conv, resnet) = (self.kind == Kind::Conv, self.kind == Kind::Resnet);
+        let owned = [
+            ("channels", self.channels.is_some(), conv || resnet, "`conv` or `resnet`"),
+            ("norm", self.norm.is_some(), conv || resnet, "`conv` or `resnet`"),
+            ("kernel", self.kernel.is_some(), conv, "`conv`"),
+            ("blocks", self.blocks.is_some(), resnet, "`resnet`"),
+        ];
+        match owned.iter().find(|(_, given, belongs, _)| *given && !belongs) {
+            Some((key, _, _, owner)) => Err(format!("key `{key}`, expected it only in a network of kind {owner}")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl TryFrom<Keys> for NetworkConfig {
     type Error = String;
 
     fn try_from(keys: Keys) -> Result<Self, String> {
-        let Keys { kind, activation, hidden, channels } = keys;
-        let foreign = match kind {
-            Kind::Mlp => [("channels", channels.is_some(), "conv")],
-            Kind::Conv => [("hidden", hidden.is_some(), "mlp")],
-        };
-        if let Some((key, _, owner)) = foreign.iter().find(|(_, given, _)| *given) {
-            return Err(format!("key `{key}`, expected it only in a network of kind `{owner}`"));
-        }
+        keys.check()?;
+        let Keys { kind, activation, hidden, channels, kernel, blocks, norm } = keys;
+        let (channels, norm) = (channels.unwrap_or_default(), norm.unwrap_or_default());
         Ok(match kind {
             Kind::Mlp => Self::Mlp(MlpConfig { hidden: hidden.unwrap_or(MlpConfig::default().hidden), activation }),
             Kind::Conv => {
-                Self::Conv(ConvConfig { channels: channels.unwrap_or(ConvConfig::default().channels), activation })
+                let kernel = kernel.unwrap_or(ConvConfig::default().kernel);
+                Self::Conv(ConvConfig { channels, kernel, norm, hidden: hidden.unwrap_or_default(), activation })
+            }
+            Kind::Resnet => {
+                let blocks = blocks.unwrap_or(ResnetConfig::default().blocks);
+                Self::Resnet(ResnetConfig { channels, blocks, norm, hidden: hidden.unwrap_or_default(), activation })
             }
         })
     }
@@ -79,9 +105,14 @@ impl NetworkConfig {
         Self::Mlp(MlpConfig { hidden: hidden.to_vec(), ..Default::default() })
     }
 
-    /// Convolutions of these channels, with ReLU.
+    /// Convolutions of these channels, with batch norm and ReLU.
     pub fn conv(channels: &[usize]) -> Self {
-        Self::Conv(ConvConfig { channels: channels.to_vec(), ..Default::default() })
+        Self::Conv(ConvConfig { channels: channels.to_vec().into(), ..Default::default() })
+    }
+
+    /// Resolutions of these channels with two residual blocks each, with batch norm and ReLU.
+    pub fn resnet(channels: &[usize]) -> Self {
+        Self::Resnet(ResnetConfig { channels: channels.to_vec().into(), ..Default::default() })
     }
 
     /// The key that sets how wide the layers are.
@@ -100,6 +131,7 @@ impl NetworkConfig {
         match self {
             Self::Mlp(config) => config.check(),
             Self::Conv(config) => config.check(),
+            Self::Resnet(config) => config.check(),
         }
     }
 
@@ -110,16 +142,39 @@ impl NetworkConfig {
     pub fn check_shape(&self, shape: [usize; 3]) -> Result<()> {
         match self {
             Self::Mlp(_) => Ok(()),
-            Self::Conv(config) => config.check_shape(shape),
+            Self::Conv(config) => config.pyramid(shape).map(drop),
+            Self::Resnet(config) => config.pyramid(shape).map(drop),
         }
+    }
+
+    /// The same network for examples of `shape`, with every `auto` replaced by what it means there.
+    ///
+    /// ```
+    /// use elbo::networks::{ConvConfig, NetworkConfig};
+    ///
+    /// let auto = NetworkConfig::Conv(ConvConfig::default());
+    /// assert_eq!(auto.resolved([1, 28, 28]), NetworkConfig::conv(&[32, 64, 128]));
+    /// ```
+    #[must_use]
+    pub fn resolved(&self, shape: [usize; 3]) -> Self {
+        let mut resolved = self.clone();
+        match &mut resolved {
+            Self::Mlp(_) => {}
+            Self::Conv(ConvConfig { channels, .. }) | Self::Resnet(ResnetConfig { channels, .. }) => {
+                *channels = channels.resolve(shape).into();
+            }
+        }
+        resolved
     }
 
     /// Number of features between the encoder's body and the code.
     pub fn features(&self, shape: [usize; 3]) -> usize {
-        match self {
-            Self::Mlp(config) => config.hidden.last().copied().unwrap_or(shape.iter().product()),
-            Self::Conv(config) => config.smallest(shape).iter().product(),
-        }
+        let (hidden, before) = match self {
+            Self::Mlp(config) => (&config.hidden, shape),
+            Self::Conv(config) => (&config.hidden, config.smallest(shape)),
+            Self::Resnet(config) => (&config.hidden, config.checked(shape).smallest(shape[0])),
+        };
+        hidden.last().copied().unwrap_or(before.iter().product())
     }
 
     /// From examples of `shape` to features.
@@ -130,6 +185,7 @@ impl NetworkConfig {
                 Encoder::Mlp(Mlp::init(&config.widths(shape), activation, activation, draws, device))
             }
             Self::Conv(config) => Encoder::Conv(ConvEncoder::init(shape, config, draws, device)),
+            Self::Resnet(config) => Encoder::Resnet(ResnetEncoder::init(shape, config, draws, device)),
         }
     }
 
@@ -144,36 +200,53 @@ impl NetworkConfig {
     ) -> Decoder {
         match self {
             Self::Mlp(config) => {
-                let mut widths: Vec<usize> = config.widths([outputs, shape[1], shape[2]]);
-                widths.push(latent);
-                widths.reverse();
+                let widths = config.widths_up(latent, shape, outputs);
                 Decoder::Mlp(Mlp::init(&widths, config.activation.into(), Activation::None, draws, device))
             }
             Self::Conv(config) => Decoder::Conv(ConvDecoder::init(latent, shape, outputs, config, draws, device)),
+            Self::Resnet(config) => Decoder::Resnet(ResnetDecoder::init(latent, shape, outputs, config, draws, device)),
+        }
+    }
+
+    /// The layers of [`NetworkConfig::encoder`].
+    pub fn encoder_summary(&self, shape: [usize; 3]) -> Vec<LayerSummary> {
+        match self {
+            Self::Mlp(config) => LayerSummary::mlp("encoder", &config.widths(shape)),
+            Self::Conv(config) => config.encoder_summary(shape),
+            Self::Resnet(config) => config.encoder_summary(shape),
+        }
+    }
+
+    /// The layers of [`NetworkConfig::decoder`].
+    pub fn decoder_summary(&self, latent: usize, shape: [usize; 3], outputs: usize) -> Vec<LayerSummary> {
+        match self {
+            Self::Mlp(config) => LayerSummary::mlp("decoder", &config.widths_up(latent, shape, outputs)),
+            Self::Conv(config) => config.decoder_summary(latent, shape, outputs),
+            Self::Resnet(config) => config.decoder_summary(latent, shape, outputs),
         }
     }
 
     /// Number of weights and biases of both bodies, the layer from the code up included.
     pub fn parameters(&self, latent: usize, shape: [usize; 3], outputs: usize) -> u128 {
-        match self {
-            Self::Mlp(config) => config.parameters(latent, shape, outputs),
-            Self::Conv(config) => config.parameters(latent, shape, outputs),
-        }
+        let rows = [self.encoder_summary(shape), self.decoder_summary(latent, shape, outputs)];
+        rows.iter().flatten().map(|row| row.parameters).sum()
     }
 
     /// The layers in short: `784-400-20, relu`.
     pub fn describe(&self, latent: usize, shape: [usize; 3]) -> String {
-        let (widths, activation) = match self {
-            Self::Mlp(config) => {
-                let widths = [config.widths(shape), vec![latent]].concat();
-                (widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-"), config.activation)
+        let joined = |widths: &[usize]| widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+        let (layers, activation) = match self {
+            Self::Mlp(config) => (joined(&[config.widths(shape), vec![latent]].concat()), config.activation),
+            Self::Conv(ConvConfig { channels, hidden, norm, activation, .. }) => {
+                let widths = joined(&[channels.resolve(shape), hidden.clone(), vec![latent]].concat());
+                (format!("conv {widths}{}", norm.aside()), *activation)
             }
-            Self::Conv(config) => {
-                let channels: Vec<String> = config.channels.iter().map(usize::to_string).collect();
-                (format!("conv {}-{latent}", channels.join("-")), config.activation)
+            Self::Resnet(ResnetConfig { channels, hidden, norm, activation, blocks }) => {
+                let widths = joined(&[channels.resolve(shape), hidden.clone(), vec![latent]].concat());
+                (format!("resnet {widths}, {blocks} blocks each{}", norm.aside()), *activation)
             }
         };
         let activation = serde_json::to_value(activation).unwrap_or_default();
-        format!("{widths}, {}", activation.as_str().unwrap_or_default())
+        format!("{layers}, {}", activation.as_str().unwrap_or_default())
     }
 }

@@ -72,19 +72,7 @@ impl MlpConfig {
     /// # Errors
     /// [`Error::Config`] naming the key for a width of 0 or beyond `MAX_WIDTH` (2^20), or more than 64 layers.
     pub fn check(&self) -> Result<()> {
-        if self.hidden.len() > 64 {
-            let found = format!("{} layers", self.hidden.len());
-            return Err(Error::config("network.hidden", "at most 64 layers", found, "drop some widths"));
-        }
-        match self.hidden.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
-            Some(width) => Err(Error::config(
-                "network.hidden",
-                format!("widths from 1 to {MAX_WIDTH}"),
-                width.to_string(),
-                "change the width, for example `--set network.hidden=[400]`",
-            )),
-            None => Ok(()),
-        }
+        check_widths(&self.hidden)
     }
 
     /// Widths from examples of `shape` to the features.
@@ -92,15 +80,29 @@ impl MlpConfig {
         [&[shape.iter().product()], self.hidden.as_slice()].concat()
     }
 
-    /// See [`NetworkConfig::parameters`](super::NetworkConfig::parameters).
-    pub(super) fn parameters(&self, latent: usize, shape: [usize; 3], outputs: usize) -> u128 {
-        let layer = |inputs: usize, outputs: usize| (inputs as u128 + 1) * outputs as u128;
-        let down = self.widths(shape);
-        let mut up = self.widths([outputs, shape[1], shape[2]]);
-        up.push(latent);
-        let count = |widths: &[usize]| widths.windows(2).map(|w| layer(w[0], w[1])).sum::<u128>();
-        up.reverse();
-        count(&down) + count(&up)
+    /// Widths from a code to `outputs` channels.
+    pub(super) fn widths_up(&self, latent: usize, shape: [usize; 3], outputs: usize) -> Vec<usize> {
+        let mut widths = self.widths([outputs, shape[1], shape[2]]);
+        widths.push(latent);
+        widths.reverse();
+        widths
+    }
+}
+
+/// Checks `network.hidden`.
+pub(super) fn check_widths(hidden: &[usize]) -> Result<()> {
+    if hidden.len() > 64 {
+        let found = format!("{} layers", hidden.len());
+        return Err(Error::config("network.hidden", "at most 64 layers", found, "drop some widths"));
+    }
+    match hidden.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
+        Some(width) => Err(Error::config(
+            "network.hidden",
+            format!("widths from 1 to {MAX_WIDTH}"),
+            width.to_string(),
+            "change the width, for example `--set network.hidden=[400]`",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -13,13 +13,24 @@
 //! ```
 
 mod body;
+mod channels;
 mod config;
 mod conv;
+mod image;
 mod linear;
 mod mlp;
+mod norm;
+mod pyramid;
+mod resnet;
+mod summary;
 
 pub use body::{Decoder, Encoder};
+pub use channels::Channels;
 pub use config::NetworkConfig;
-pub use conv::{BatchNorm, Conv, ConvConfig, ConvDecoder, ConvEncoder};
+pub use conv::{Conv, ConvConfig, ConvDecoder, ConvEncoder};
 pub use linear::Linear;
 pub use mlp::{Activation, Mlp, MlpConfig, Nonlinearity};
+pub use norm::{BatchNorm, GroupNorm, Norm, Normalization, groups};
+pub use pyramid::{Halving, most_halvings};
+pub use resnet::{ResidualBlock, ResnetConfig, ResnetDecoder, ResnetEncoder};
+pub use summary::LayerSummary;

@@ -207,7 +207,17 @@ fn all_keys() -> Vec<String> {
     let table: Table = RunConfig::default().to_toml().parse().unwrap_or_default();
     let mut keys = Vec::new();
     walk("", &table, &mut keys);
-    let optional = ["model.sigma", "loss.capacity", "schedule.min_lr", "schedule.epochs", "schedule.factor"];
+    let optional = [
+        "network.channels",
+        "network.kernel",
+        "network.norm",
+        "network.blocks",
+        "model.sigma",
+        "loss.capacity",
+        "schedule.min_lr",
+        "schedule.epochs",
+        "schedule.factor",
+    ];
     keys.extend(optional.map(str::to_owned));
     keys
 }

@@ -59,7 +59,12 @@ impl BatchNormKernels for Flex {
         let (mut dgamma, mut dbeta) = (like(&gamma), like(&beta));
         sums.store(flex_mut(&mut dgamma), flex_mut(&mut dbeta));
         let dx = need_dx.then(|| {
-            transform.back(flex_slice(&x), flex_mut(&mut dy), saved.own_statistics.then_some(&sums));
+            transform.back(
+                flex_slice(&x),
+                flex_mut(&mut dy),
+                saved.own_statistics.then_some(&sums),
+                flex_slice(&gamma).len(),
+            );
             dy
         });
         (dx, dgamma, dbeta)

@@ -9,7 +9,7 @@
 mod extension;
 mod ops;
 pub(crate) mod reference;
-mod statistics;
-mod transform;
+pub(crate) mod statistics;
+pub(crate) mod transform;
 
 pub use ops::{batch_norm, batch_norm_inference};

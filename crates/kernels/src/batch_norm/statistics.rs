@@ -8,7 +8,7 @@ const SAMPLES: usize = 32;
 
 /// Mean and biased variance of one channel for all.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Statistics {
+pub(crate) struct Statistics {
     pub mean: Vec<f64>,
     pub variance: Vec<f64>,
 }
@@ -18,7 +18,7 @@ impl Statistics {
     ///
     /// Sums of squares around 0 would lose the variance of a channel whose mean is large. Around the mean of a few pixels spread over
     /// the batch they are small, and float32 holds them.
-    pub(super) fn of(x: &[f32], channels: usize) -> Self {
+    pub(crate) fn of(x: &[f32], channels: usize) -> Self {
         let centre = sample_mean(x, channels);
         let repeated = repeat(&centre);
         let [sums, squares] = channel_sums(x.len(), channels, |range, [sums, squares]| {
@@ -30,6 +30,21 @@ impl Statistics {
         let variance = offsets.zip(&squares).map(|(offset, square)| not_negative(square / count - offset * offset));
         Self { mean, variance: variance.collect() }
     }
+
+    /// Mean and variance of all values of each group of neighbouring channels, given to each channel of it.
+    pub(crate) fn over_groups(&self, groups: usize) -> Self {
+        let mean = group_means(&self.mean, groups);
+        let spread = self.mean.iter().zip(&mean).zip(&self.variance).map(|((own, mean), v)| v + (own - mean).powi(2));
+        let variance = group_means(&spread.collect::<Vec<_>>(), groups);
+        Self { mean, variance }
+    }
+}
+
+/// Each channel's value replaced by the mean of its group's.
+pub(crate) fn group_means(values: &[f64], groups: usize) -> Vec<f64> {
+    let size = values.len() / groups;
+    let means = values.chunks_exact(size).map(|group| group.iter().sum::<f64>() / size as f64);
+    means.flat_map(|mean| std::iter::repeat_n(mean, size)).collect()
 }
 
 /// Rounding may leave a variance of 0 slightly below; NaN stays NaN.

@@ -1,13 +1,13 @@
 //! `y = activation(scale x + shift)` channel by channel, and the way back.
 
-use super::statistics::Statistics;
+use super::statistics::{Statistics, group_means};
 use crate::activation::{self, Activation};
 use crate::conv::channels::{channel_sums, for_parts, lanes, repeat};
 use crate::pool::SharedMut;
 use crate::simd;
 
 /// The numbers of each channel, repeated over a row (see [`crate::conv::channels`]).
-pub(super) struct Transform {
+pub(crate) struct Transform {
     channels: usize,
     scale: Vec<f32>,
     shift: Vec<f32>,
@@ -17,14 +17,14 @@ pub(super) struct Transform {
 }
 
 /// The gradients of gamma and beta.
-pub(super) struct Sums {
-    gamma: Vec<f64>,
-    beta: Vec<f64>,
+pub(crate) struct Sums {
+    pub gamma: Vec<f64>,
+    pub beta: Vec<f64>,
 }
 
 impl Transform {
     /// `scale = gamma / sqrt(variance + eps)`, `shift = beta - mean scale`.
-    pub(super) fn new(statistics: &Statistics, gamma: &[f32], beta: &[f32], eps: f64, activation: Activation) -> Self {
+    pub(crate) fn new(statistics: &Statistics, gamma: &[f32], beta: &[f32], eps: f64, activation: Activation) -> Self {
         let inverse_deviation: Vec<f64> = statistics.variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
         let scale: Vec<f64> = inverse_deviation.iter().zip(gamma).map(|(i, gamma)| i * f64::from(*gamma)).collect();
         let shift = beta.iter().zip(&statistics.mean).zip(&scale).map(|((b, mean), s)| f64::from(*b) - mean * s);
@@ -39,7 +39,7 @@ impl Transform {
     }
 
     /// `y` from `x`.
-    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+    pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
         let width = self.scale.len();
         let target = SharedMut::new(y);
         for_parts(x.len(), width, |range| {
@@ -53,7 +53,7 @@ impl Transform {
     }
 
     /// `dgamma = sum g (x - mean) / deviation` and `dbeta = sum g`, where `g = dy activation'`.
-    pub(super) fn sums(&self, x: &[f32], dy: &[f32]) -> Sums {
+    pub(crate) fn sums(&self, x: &[f32], dy: &[f32]) -> Sums {
         let width = self.scale.len();
         let [beta, products] = channel_sums(x.len(), self.channels, |range, [sums, products]| {
             let (mut before, mut slopes) = (vec![0f32; width], vec![0f32; width]);
@@ -76,13 +76,14 @@ impl Transform {
         activation::activation_gradient(dy, before, slopes, sums, self.activation);
     }
 
-    /// Turns `dy` into `dx` in place. `through` tells whether mean and variance were those of `x` itself, so that `x` acts on them.
+    /// Turns `dy` into `dx` in place. `through` tells whether mean and variance were those of `x` itself, so that `x` acts on them; `groups` of
+    /// neighbouring channels share theirs, each channel having its own in batch normalisation.
     ///
     /// `dx = scale (g - dbeta / n - (x - mean) / deviation^2 * sum g (x - mean) / n)`
-    /// (Ioffe & Szegedy 2015, arXiv:1502.03167, section 3); without the last two terms otherwise.
-    pub(super) fn back(&self, x: &[f32], dy: &mut [f32], through: Option<&Sums>) {
+    /// (Ioffe & Szegedy 2015, arXiv:1502.03167, section 3), the last two terms averaged over a group; without them if not `through`.
+    pub(crate) fn back(&self, x: &[f32], dy: &mut [f32], through: Option<&Sums>, groups: usize) {
         let width = lanes(self.channels);
-        let (slope, constant) = self.corrections(x.len() / self.channels.max(1), through);
+        let (slope, constant) = self.corrections(x.len() / self.channels.max(1), through, groups);
         let target = SharedMut::new(dy);
         for_parts(x.len(), width, |range| {
             // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
@@ -97,20 +98,21 @@ impl Transform {
     }
 
     /// The factor of `x - mean` and the constant in `dx`.
-    fn corrections(&self, pixels: usize, through: Option<&Sums>) -> (Vec<f32>, Vec<f32>) {
+    fn corrections(&self, pixels: usize, through: Option<&Sums>, groups: usize) -> (Vec<f32>, Vec<f32>) {
         let Some(sums) = through else {
             return (vec![0.0; self.scale.len()], vec![0.0; self.scale.len()]);
         };
         let per_pixel = |channel: usize| -f64::from(self.scale[channel]) / pixels as f64;
         let slope = (0..self.channels).map(|c| per_pixel(c) * sums.gamma[c] * self.inverse_deviation[c]);
         let constant = (0..self.channels).map(|c| per_pixel(c) * sums.beta[c]);
-        (repeat_rounded(slope), repeat_rounded(constant))
+        let shared = |terms: Vec<f64>| repeat_rounded(group_means(&terms, groups).into_iter());
+        (shared(slope.collect()), shared(constant.collect()))
     }
 }
 
 impl Sums {
     /// Writes the gradients of gamma and beta.
-    pub(super) fn store(&self, gamma: &mut [f32], beta: &mut [f32]) {
+    pub(crate) fn store(&self, gamma: &mut [f32], beta: &mut [f32]) {
         gamma.iter_mut().zip(&self.gamma).for_each(|(out, sum)| *out = *sum as f32);
         beta.iter_mut().zip(&self.beta).for_each(|(out, sum)| *out = *sum as f32);
     }
@@ -177,7 +179,7 @@ mod tests {
             let mut y = vec![f32::NAN; x.len()];
             transform.apply(&x, &mut y);
             let sums = transform.sums(&x, &dy);
-            transform.back(&x, &mut dx, Some(&sums));
+            transform.back(&x, &mut dx, Some(&sums), channels);
             for channel in 0..channels {
                 let of = |values: &[f32]| -> Vec<f64> {
                     values.iter().skip(channel).step_by(channels).map(|v| f64::from(*v)).collect()

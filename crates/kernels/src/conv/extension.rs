@@ -69,12 +69,11 @@ impl Direction {
     fn shape(self, x: [usize; 4], weight: [usize; 4]) -> ConvShape {
         let ([batch, height, width, channels], [_, _, rows, cols]) = (x, weight);
         let near = Extent { height, width, channels };
-        let size = |size: usize, kernel: usize| match self {
-            Self::Plain(geometry) => geometry.output_size(size, kernel),
-            Self::Transposed(geometry) => geometry.output_size(size, kernel),
+        let size = match self {
+            Self::Plain(geometry) => geometry.output_size([near.height, near.width], [rows, cols]),
+            Self::Transposed(geometry) => geometry.output_size([near.height, near.width], [rows, cols]),
         };
-        let checked = |size: Option<usize>| size.expect("the public functions check sizes");
-        let (height, width) = (checked(size(height, rows)), checked(size(width, cols)));
+        let [height, width] = size.expect("the public functions check sizes");
         let far = Extent { height, width, channels: weight[if self.is_plain() { 0 } else { 1 }] };
         let ConvGeometry { stride, padding } = match self {
             Self::Plain(geometry) => geometry,

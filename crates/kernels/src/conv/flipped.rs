@@ -12,7 +12,7 @@ const MOST_CHANNELS: usize = 8;
 pub(super) fn exchanged(shape: &ConvShape) -> Option<ConvShape> {
     let ConvShape { batch, image, map, kernel, stride, padding } = *shape;
     let thin = map.channels <= MOST_CHANNELS && map.channels < image.channels;
-    let padding = (kernel[0] - 1).checked_sub(padding)?;
+    let padding = [(kernel[0] - 1).checked_sub(padding[0])?, (kernel[1] - 1).checked_sub(padding[1])?];
     (thin && stride == 1 && kernel[0] == kernel[1]).then_some(ConvShape {
         batch,
         image: map,
@@ -49,14 +49,17 @@ mod tests {
 
     #[test]
     fn sizes_of_the_exchanged_shape_fit_each_other() {
-        for (kernel, padding, size) in [(3, 1, 7), (3, 0, 5), (5, 2, 9), (1, 0, 4), (4, 1, 6), (3, 2, 2)] {
-            let geometry = ConvGeometry { stride: 1, padding };
-            let extent = |size, channels| Extent { height: size, width: size, channels };
-            let map = extent(geometry.output_size(size, kernel).unwrap(), 3);
-            let shape = ConvShape { batch: 1, image: extent(size, 20), map, kernel: [kernel; 2], stride: 1, padding };
+        for (kernel, padding, size) in
+            [(3, [1, 1], 7), (3, [0, 2], 5), (5, [2, 1], 9), (1, [0, 0], 4), (4, [1, 3], 6), (3, [2, 1], 2)]
+        {
+            let (geometry, kernel) = (ConvGeometry { stride: 1, padding }, [kernel; 2]);
+            let extent = |[height, width]: [usize; 2], channels| Extent { height, width, channels };
+            let (image, map) = (extent([size; 2], 20), extent(geometry.output_size([size; 2], kernel).unwrap(), 3));
+            let shape = ConvShape { batch: 1, image, map, kernel, stride: 1, padding };
             let other = exchanged(&shape).unwrap();
             let geometry = ConvGeometry { stride: 1, padding: other.padding };
-            assert_eq!(geometry.output_size(other.image.height, kernel), Some(other.map.height));
+            let sides = [other.image.height, other.image.width];
+            assert_eq!(geometry.output_size(sides, kernel), Some([other.map.height, other.map.width]));
         }
     }
 }

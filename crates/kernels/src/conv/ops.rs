@@ -10,12 +10,13 @@ use crate::extension::{Router, is_fused};
 
 /// A two-dimensional convolution with its activation: `y = activation(x * weight + bias)`.
 ///
-/// `y[n, i, j, o] = activation(bias[o] + sum_{u, v, c} x[n, i stride + u - padding, j stride + v - padding, c] weight[o, c, u, v])`, where `x` is 0 outside
+/// `y[n, i, j, o] = activation(bias[o] + sum_{u, v, c} x[n, i stride + u - padding[0], j stride + v - padding[1], c] weight[o, c, u, v])`, where `x` is 0 outside
 /// the image: PyTorch's `Conv2d` for images with the channels last.
 ///
 /// # Shapes
 /// - `x`: `[batch, height, width, in]`, `weight`: `[out, in, kernel_height, kernel_width]` (PyTorch's orientation), `bias`: `[out]`
-/// - returns: `[batch, out_height, out_width, out]` with `out_height = floor((height + 2 padding - kernel_height) / stride) + 1`, likewise the width
+/// - returns: `[batch, out_height, out_width, out]` with `out_height = floor((height + 2 padding[0] - kernel_height) / stride) + 1`, likewise
+///   the width
 ///
 /// # Panics
 /// If the shapes do not fit, the weight is empty, the window is larger than the padded image, or the stride is 0.
@@ -28,7 +29,7 @@ use crate::extension::{Router, is_fused};
 /// let x = Tensor::<4>::ones([1, 3, 3, 1], &device);
 /// let weight = Tensor::<4>::ones([1, 1, 3, 3], &device);
 /// let bias = Tensor::<1>::from_data([-5.0], &device);
-/// let y = conv2d(x, weight, bias, ConvGeometry { stride: 1, padding: 1 }, Activation::Relu);
+/// let y = conv2d(x, weight, bias, ConvGeometry { stride: 1, padding: [1; 2] }, Activation::Relu);
 /// // How many of the nine pixels lie inside, less five.
 /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0, 1.0, 4.0, 1.0, 0.0, 1.0, 0.0]);
 /// ```
@@ -44,9 +45,9 @@ pub fn conv2d(
         inputs == channels && bias.dims() == [outputs],
         "x [batch, {height}, {width}, {inputs}] against weight [{outputs}, {channels}, {rows}, {cols}]"
     );
-    let sizes = (geometry.output_size(height, rows), geometry.output_size(width, cols));
+    let fits = geometry.output_size([height, width], [rows, cols]).is_some();
     assert!(
-        weight.shape().num_elements() > 0 && matches!(sizes, (Some(_), Some(_))),
+        weight.shape().num_elements() > 0 && fits,
         "a window of {rows} x {cols} on an image of {height} x {width} with {geometry:?}"
     );
     if !is_fused(&x) {
@@ -64,13 +65,13 @@ pub fn conv2d(
 /// A transposed two-dimensional convolution with its activation, from small images to large ones.
 ///
 /// `y = activation(bias + z)`, where each input pixel adds its window to the output:
-/// `z[n, i stride + u - padding, j stride + v - padding, o] += sum_c x[n, i, j, c] weight[c, o, u, v]`; what falls outside is dropped.
+/// `z[n, i stride + u - padding[0], j stride + v - padding[1], o] += sum_c x[n, i, j, c] weight[c, o, u, v]`; what falls outside is dropped.
 /// PyTorch's `ConvTranspose2d` for images with the channels last.
 ///
 /// # Shapes
 /// - `x`: `[batch, height, width, in]`, `weight`: `[in, out, kernel_height, kernel_width]` (PyTorch's orientation), `bias`: `[out]`
 /// - returns: `[batch, out_height, out_width, out]` with
-///   `out_height = (height - 1) stride - 2 padding + kernel_height + output_padding`, likewise the width
+///   `out_height = (height - 1) stride - 2 padding[0] + kernel_height + output_padding[0]`, likewise the width
 ///
 /// # Panics
 /// If the shapes do not fit, the weight is empty, nothing is left of the output, or the output padding is not smaller than the stride.
@@ -83,7 +84,7 @@ pub fn conv2d(
 /// let x = Tensor::<4>::from_data([[[[1.0], [2.0]]]], &device);
 /// let weight = Tensor::<4>::from_data([[[[1.0, 10.0]]]], &device);
 /// let bias = Tensor::<1>::zeros([1], &device);
-/// let geometry = ConvTransposeGeometry { stride: 2, padding: 0, output_padding: 0 };
+/// let geometry = ConvTransposeGeometry { stride: 2, padding: [0; 2], output_padding: [0; 2] };
 /// let y = conv_transpose2d(x, weight, bias, geometry, Activation::None);
 /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.0, 10.0, 2.0, 20.0]);
 /// ```
@@ -99,9 +100,9 @@ pub fn conv_transpose2d(
         inputs == channels && bias.dims() == [outputs],
         "x [batch, {height}, {width}, {inputs}] against weight [{channels}, {outputs}, {rows}, {cols}]"
     );
-    let sizes = (geometry.output_size(height, rows), geometry.output_size(width, cols));
+    let fits = geometry.output_size([height, width], [rows, cols]).is_some();
     assert!(
-        weight.shape().num_elements() > 0 && matches!(sizes, (Some(_), Some(_))),
+        weight.shape().num_elements() > 0 && fits,
         "a window of {rows} x {cols} on an image of {height} x {width} with {geometry:?}"
     );
     if !is_fused(&x) {

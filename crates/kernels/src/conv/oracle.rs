@@ -29,13 +29,15 @@ impl Numbers {
 /// Calls `visit(image value, map value, weight)` with the indices of every multiply-add.
 fn visit(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
     let (image, map, [rows, cols]) = (shape.image, shape.map, shape.kernel);
-    let inside = |at: usize, tap: usize, size: usize| {
-        (at * shape.stride + tap).checked_sub(shape.padding).filter(|place| *place < size)
+    let inside = |axis: usize, at: usize, tap: usize, size: usize| {
+        (at * shape.stride + tap).checked_sub(shape.padding[axis]).filter(|place| *place < size)
     };
     for n in 0..shape.batch {
         for (y, x) in (0..map.height).flat_map(|y| (0..map.width).map(move |x| (y, x))) {
             for (u, v) in (0..rows).flat_map(|u| (0..cols).map(move |v| (u, v))) {
-                let (Some(i), Some(j)) = (inside(y, u, image.height), inside(x, v, image.width)) else { continue };
+                let (Some(i), Some(j)) = (inside(0, y, u, image.height), inside(1, x, v, image.width)) else {
+                    continue;
+                };
                 let from = ((n * image.height + i) * image.width + j) * image.channels;
                 let to = ((n * map.height + y) * map.width + x) * map.channels;
                 for (c, o) in (0..image.channels).flat_map(|c| (0..map.channels).map(move |o| (c, o))) {
@@ -84,11 +86,11 @@ fn shape(
     [inputs, outputs]: [usize; 2],
     kernel: [usize; 2],
     stride: usize,
-    padding: usize,
+    padding: [usize; 2],
 ) -> Option<ConvShape> {
     let geometry = ConvGeometry { stride, padding };
     let image = Extent { height, width, channels: inputs };
-    let (height, width) = (geometry.output_size(height, kernel[0])?, geometry.output_size(width, kernel[1])?);
+    let [height, width] = geometry.output_size([height, width], kernel)?;
     Some(ConvShape { batch, image, map: Extent { height, width, channels: outputs }, kernel, stride, padding })
 }
 
@@ -107,7 +109,7 @@ fn every_kernel_stride_and_padding() {
         [1, 2, 3, 4, 5].into_iter().flat_map(|k| [1, 2, 3].into_iter().flat_map(move |s| [0, 1, 2].map(|p| (k, s, p))))
     {
         for (size, channels) in [([7, 10], [3, 5]), ([9, 6], [16, 33]), ([5, 5], [1, 1]), ([8, 8], [33, 64])] {
-            if let Some(shape) = shape(2, size, channels, [kernel, kernel], stride, padding) {
+            if let Some(shape) = shape(2, size, channels, [kernel, kernel], stride, [padding; 2]) {
                 assert_small(&shape, &mut numbers);
                 count += 1;
             }
@@ -125,9 +127,8 @@ fn random_small_shapes() {
         let sizes = [pick(&[1, 2, 3, 5, 8, 13]), pick(&[1, 2, 4, 7, 17])];
         let channels = [pick(&[1, 2, 3, 5, 8, 9, 16, 17, 32]), pick(&[1, 2, 3, 4, 15, 16, 31, 48, 65])];
         let kernel = [pick(&[1, 2, 3, 4, 5, 7]), pick(&[1, 2, 3, 4, 6])];
-        if let Some(shape) =
-            shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, pick(&[1, 1, 2, 2, 3, 4]), pick(&[0, 1, 2, 3, 6]))
-        {
+        let padding = [pick(&[0, 1, 2, 3, 6]), pick(&[0, 1, 2, 3, 6])];
+        if let Some(shape) = shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, pick(&[1, 1, 2, 2, 3, 4]), padding) {
             assert_small(&shape, &mut numbers);
             count += 1;
         }
@@ -138,14 +139,15 @@ fn random_small_shapes() {
 fn images_too_large_for_a_tile_and_batches_of_many() {
     let mut numbers = Numbers(3);
     let cases = [
-        shape(1, [131, 67], [17, 9], [3, 3], 1, 1),
-        shape(1, [130, 66], [32, 16], [4, 4], 2, 1),
-        shape(2, [65, 90], [24, 20], [5, 3], 3, 2),
-        shape(61, [9, 8], [3, 33], [4, 4], 2, 1),
-        shape(37, [12, 12], [20, 40], [3, 3], 2, 1),
-        shape(1, [40, 40], [1, 24], [4, 4], 2, 1),
-        shape(5, [8, 8], [96, 100], [4, 4], 2, 1),
-        shape(2, [3, 3], [200, 192], [3, 3], 1, 1),
+        shape(1, [131, 67], [17, 9], [3, 3], 1, [1; 2]),
+        shape(1, [130, 66], [32, 16], [4, 4], 2, [1; 2]),
+        shape(2, [65, 90], [24, 20], [5, 3], 3, [2; 2]),
+        shape(2, [71, 34], [20, 33], [4, 4], 2, [2, 1]),
+        shape(61, [9, 8], [3, 33], [4, 4], 2, [1; 2]),
+        shape(37, [12, 12], [20, 40], [3, 3], 2, [1; 2]),
+        shape(1, [40, 40], [1, 24], [4, 4], 2, [1; 2]),
+        shape(5, [8, 8], [96, 100], [4, 4], 2, [1; 2]),
+        shape(2, [3, 3], [200, 192], [3, 3], 1, [1; 2]),
     ];
     for shape in cases {
         assert_small(&shape.unwrap(), &mut numbers);
@@ -154,7 +156,7 @@ fn images_too_large_for_a_tile_and_batches_of_many() {
 
 #[test]
 fn an_empty_batch_has_no_gradient() {
-    let mut shape = shape(1, [6, 6], [3, 20], [3, 3], 2, 1).unwrap();
+    let mut shape = shape(1, [6, 6], [3, 20], [3, 3], 2, [1; 2]).unwrap();
     shape.batch = 0;
     for engine in Engine::all() {
         let mut dweight = vec![f32::NAN; shape.weights()];

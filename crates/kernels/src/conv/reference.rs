@@ -16,7 +16,7 @@ pub fn conv2d(
     activation: Activation,
 ) -> Tensor<4> {
     let ConvGeometry { stride, padding } = geometry;
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    let options = ConvOptions::new([stride; 2], padding, [1; 2], 1);
     let y = module::conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options);
     activation.reference(y.permute([0, 2, 3, 1]))
 }
@@ -30,7 +30,7 @@ pub fn conv_transpose2d(
     activation: Activation,
 ) -> Tensor<4> {
     let ConvTransposeGeometry { stride, padding, output_padding } = geometry;
-    let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [output_padding; 2], [1; 2], 1);
+    let options = ConvTransposeOptions::new([stride; 2], padding, output_padding, [1; 2], 1);
     let y = module::conv_transpose2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options);
     activation.reference(y.permute([0, 2, 3, 1]))
 }

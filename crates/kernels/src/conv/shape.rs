@@ -9,15 +9,18 @@
 pub struct ConvGeometry {
     /// Pixels between neighbouring windows; at least 1.
     pub stride: usize,
-    /// Zeros around the image on each side.
-    pub padding: usize,
+    /// Zeros above and below the image, and left and right of it.
+    pub padding: [usize; 2],
 }
 
 impl ConvGeometry {
-    /// How many windows of `kernel` pixels fit `size` pixels; `None` if not one does or the stride is 0.
-    pub fn output_size(self, size: usize, kernel: usize) -> Option<usize> {
-        let room = (size + 2 * self.padding).checked_sub(kernel)?;
-        Some(room.checked_div(self.stride)? + 1)
+    /// How many windows of `kernel` rows and columns fit `size` rows and columns; `None` if not one does or the stride is 0.
+    pub fn output_size(self, size: [usize; 2], kernel: [usize; 2]) -> Option<[usize; 2]> {
+        let along = |axis: usize| {
+            let room = (size[axis] + 2 * self.padding[axis]).checked_sub(kernel[axis])?;
+            Some(room.checked_div(self.stride)? + 1)
+        };
+        Some([along(0)?, along(1)?])
     }
 }
 
@@ -26,19 +29,22 @@ impl ConvGeometry {
 pub struct ConvTransposeGeometry {
     /// Pixels between neighbouring windows of the output; at least 1.
     pub stride: usize,
-    /// Pixels cut off the output on each side.
-    pub padding: usize,
-    /// Rows and columns added below and to the right, smaller than the stride: several sizes lead to one map, this chooses among them.
-    pub output_padding: usize,
+    /// Rows cut off the output at top and bottom, and columns at left and right.
+    pub padding: [usize; 2],
+    /// Rows added below and columns to the right, fewer than the stride: several sizes lead to one map, this chooses among them.
+    pub output_padding: [usize; 2],
 }
 
 impl ConvTransposeGeometry {
-    /// The output's size for an input of `size` pixels: `(size - 1) stride - 2 padding + kernel + output_padding`; `None` if that is not positive
-    /// or the output padding is not smaller than the stride.
-    pub fn output_size(self, size: usize, kernel: usize) -> Option<usize> {
-        let whole = size.checked_sub(1)? * self.stride + kernel + self.output_padding;
-        let cut = whole.checked_sub(2 * self.padding)?;
-        (cut > 0 && self.output_padding < self.stride).then_some(cut)
+    /// The output's rows and columns for an input of `size`: `(size - 1) stride - 2 padding + kernel + output_padding`; `None` if that is not
+    /// positive or the output padding is not smaller than the stride.
+    pub fn output_size(self, size: [usize; 2], kernel: [usize; 2]) -> Option<[usize; 2]> {
+        let along = |axis: usize| {
+            let whole = size[axis].checked_sub(1)? * self.stride + kernel[axis] + self.output_padding[axis];
+            let cut = whole.checked_sub(2 * self.padding[axis])?;
+            (cut > 0 && self.output_padding[axis] < self.stride).then_some(cut)
+        };
+        Some([along(0)?, along(1)?])
     }
 
     /// The convolution that this one transposes.
@@ -76,7 +82,7 @@ pub(crate) struct ConvShape {
     /// Height and width of the window.
     pub kernel: [usize; 2],
     pub stride: usize,
-    pub padding: usize,
+    pub padding: [usize; 2],
 }
 
 impl ConvShape {
@@ -103,7 +109,11 @@ mod tests {
 
     #[test]
     fn sizes_are_pytorchs() {
-        let size = |size, kernel, stride, padding| ConvGeometry { stride, padding }.output_size(size, kernel);
+        // The other axis always fits: what is refused is refused for the first.
+        let size = |size, kernel, stride, padding| {
+            let geometry = ConvGeometry { stride, padding: [padding, 0] };
+            geometry.output_size([size, 1], [kernel, 1]).map(|size| size[0])
+        };
         assert_eq!(size(32, 4, 2, 1), Some(16));
         assert_eq!(size(9, 3, 2, 1), Some(5));
         assert_eq!(size(1, 1, 3, 0), Some(1));
@@ -111,7 +121,10 @@ mod tests {
         assert_eq!(size(2, 3, 0, 1), None, "no stride");
 
         let size = |size, kernel, stride, padding, output_padding| {
-            ConvTransposeGeometry { stride, padding, output_padding }.output_size(size, kernel)
+            let (padding, output_padding) = ([0, padding], [0, output_padding]);
+            ConvTransposeGeometry { stride, padding, output_padding }
+                .output_size([1, size], [1, kernel])
+                .map(|size| size[1])
         };
         assert_eq!(size(16, 4, 2, 1, 0), Some(32));
         assert_eq!(size(5, 3, 2, 1, 1), Some(10));
@@ -122,8 +135,13 @@ mod tests {
 
     #[test]
     fn a_transposed_convolution_leads_back() {
-        for (map, kernel, stride, padding) in [(7, 3, 2, 1), (4, 5, 3, 2), (6, 1, 2, 0), (5, 4, 1, 1)] {
-            for output_padding in 0..stride {
+        for (map, kernel, stride, padding) in [
+            ([7, 5], [3; 2], 2, [1, 2]),
+            ([4, 9], [5; 2], 3, [2, 0]),
+            ([6, 6], [1, 3], 2, [0, 1]),
+            ([5, 4], [4; 2], 1, [1; 2]),
+        ] {
+            for output_padding in (0..stride).flat_map(|rows| (0..stride).map(move |cols| [rows, cols])) {
                 let geometry = ConvTransposeGeometry { stride, padding, output_padding };
                 let image = geometry.output_size(map, kernel).unwrap();
                 assert_eq!(geometry.forward().output_size(image, kernel), Some(map));

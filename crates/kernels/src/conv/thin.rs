@@ -83,9 +83,9 @@ impl<'a> Plan<'a> {
                 self.add_row(results, &mut sums[y * self.shape.stride * self.whole.row()..]);
             }
         }
-        let padding = self.shape.padding as isize;
+        let [top, left] = self.shape.padding.map(|padding| padding as isize);
         let Extent { height, width, .. } = self.shape.image;
-        Window { top: padding, left: padding, rows: height, cols: width }.copy(sums, self.whole, out);
+        Window { top, left, rows: height, cols: width }.copy(sums, self.whole, out);
     }
 
     /// Adds the windows of one row of map pixels to `sums`, which begins at their first row.

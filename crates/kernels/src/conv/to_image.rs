@@ -88,8 +88,8 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(engine: Engine, shape: &'a ConvShape) -> Self {
-        let axis = |kernel| Axis { kernel, stride: shape.stride, padding: shape.padding };
-        let (y, x) = (axis(shape.kernel[0]), axis(shape.kernel[1]));
+        let axis = |i: usize| Axis { kernel: shape.kernel[i], stride: shape.stride, padding: shape.padding[i] };
+        let (y, x) = (axis(0), axis(1));
         let cols = x.span(0, shape.image.width);
         let tiling = Tiling::new(shape.batch, shape.image.height, shape.stride, shape.work(), |rows| {
             y.span(0, rows) * cols * shape.map.channels + rows * shape.image.row() / 2

@@ -62,10 +62,10 @@ pub(super) fn padded_floats(shape: &ConvShape, map_rows: usize) -> usize {
 
 /// Copies what a tile of the map reads into `window`, zero-padded, image after image.
 pub(super) fn copy_padded(shape: &ConvShape, tile: &Tile, tables: &Tables, image: &[f32], window: &mut [f32]) {
-    let padding = shape.padding as isize;
-    let top = (tile.rows.start * shape.stride) as isize - padding;
+    let [above, left] = shape.padding.map(|padding| padding as isize);
+    let top = (tile.rows.start * shape.stride) as isize - above;
     let rows = padded(tile.rows.len(), shape.kernel[0], shape.stride);
-    let rectangle = Window { top, left: -padding, rows, cols: tables.cols };
+    let rectangle = Window { top, left: -left, rows, cols: tables.cols };
     let floats = tables.rows * tables.cols * shape.image.channels;
     let size = shape.image.values();
     for (example, out) in tile.images.clone().zip(window.chunks_exact_mut(floats)) {
