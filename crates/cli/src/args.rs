@@ -327,6 +327,12 @@ pub struct Data {
 pub struct Config {
     #[command(flatten)]
     pub settings: Settings,
+    /// The model's layers instead: outputs, parameters, operations. Opens the data for their shape.
+    #[arg(long)]
+    pub model: bool,
+    /// The same for data of this shape, without opening any: CHANNELSxHEIGHTxWIDTH.
+    #[arg(long, requires = "model", value_name = "CxHxW", value_parser = crate::commands::parse_shape)]
+    pub shape: Option<[usize; 3]>,
 }
 
 #[derive(Debug, Args)]

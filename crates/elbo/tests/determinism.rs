@@ -11,7 +11,7 @@ use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
 use elbo::error::{Error, Result};
 use elbo::models::{AnyModel, LikelihoodName, ModelConfig, ModelKind, ObjectiveConfig};
-use elbo::networks::NetworkConfig;
+use elbo::networks::{NetworkConfig, Nonlinearity, Normalization, ResnetConfig};
 use elbo::run::{atomic, parameters};
 use elbo::training::{
     Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Quiet, Reduction, Schedule,
@@ -92,6 +92,23 @@ fn settings() -> Vec<(&'static str, Setting)> {
             },
         ),
         ("vae that stops early", Setting { early_stopping: waiting, ..vae }),
+        (
+            "convolutions with batch norm at an odd size",
+            Setting { network: NetworkConfig::conv(&[4, 5, 6]), ..small(ModelKind::Vae) },
+        ),
+        (
+            "residual ae with group norm",
+            Setting {
+                network: NetworkConfig::Resnet(ResnetConfig {
+                    channels: vec![4, 6, 8].into(),
+                    blocks: 1,
+                    norm: Normalization::Group,
+                    hidden: vec![9],
+                    activation: Nonlinearity::Silu,
+                }),
+                ..small(ModelKind::Ae)
+            },
+        ),
         (
             "ae with coupled decay",
             Setting {

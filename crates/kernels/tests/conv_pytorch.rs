@@ -14,6 +14,7 @@ use burn::tensor::Tensor;
 use elbo_kernels::simd::{self, Level};
 use elbo_kernels::{
     Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
+    group_norm,
 };
 use serde_json::Value;
 use support::activations::ACTIVATIONS;
@@ -119,6 +120,30 @@ fn batch_normalisation() {
         }
     }
     table.assert_all(6 * 12);
+}
+
+#[test]
+fn group_normalisation() {
+    let fixture = read("kernels/group_norm.json");
+    // As for batch normalisation.
+    let mut table = Table::new(1e-4);
+    for (index, case) in list(&fixture["group_norm"]).iter().enumerate() {
+        let x = array::<4>(&case["x"]).tensor().require_grad();
+        let [gamma, beta] = ["gamma", "beta"].map(|name| array::<1>(&case[name]).tensor().require_grad());
+        let (groups, eps) = (count(&case["groups"]), number(&case["eps"]));
+        let y = group_norm(x.clone(), groups, gamma.clone(), beta.clone(), eps, activation(case));
+        let gradients = (y.clone() * array::<4>(&case["dy"]).tensor()).sum().backward();
+        let found = [
+            ("y", values(y)),
+            ("dx", gradient(&x, &gradients)),
+            ("dgamma", gradient(&gamma, &gradients)),
+            ("dbeta", gradient(&beta, &gradients)),
+        ];
+        for (what, values) in found {
+            table.tensor(format_args!("group_norm {index} {what}"), &values, &numbers(&case[what]));
+        }
+    }
+    table.assert_all(6 * 4);
 }
 
 #[test]

@@ -9,7 +9,9 @@ mod support {
 use std::panic::catch_unwind;
 
 use burn::tensor::Tensor;
-use elbo_kernels::{Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, reference};
+use elbo_kernels::{
+    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, group_norm, reference,
+};
 use support::activations::ACTIVATIONS;
 use support::grids::slopes;
 use support::images::{Array, ConvLayer, gradient, values};
@@ -96,6 +98,20 @@ fn batch_norm_keeps_a_wild_value_in_its_channel_and_shows_it() {
                 assert!(statistic.iter().enumerate().all(|(c, v)| v.is_finite() == (c != 3)), "{statistic:?}");
             }
         }
+    }
+}
+
+#[test]
+fn group_norm_keeps_a_wild_value_in_its_group_and_shows_it() {
+    for (activation, wild) in
+        [(Activation::Relu, f32::NAN), (Activation::None, f32::INFINITY), (Activation::Gelu, f32::NAN)]
+    {
+        let mut x = Array::grid(5, [3, 4, 5, 6]);
+        x.values[2 * 120 + 30] = wild; // the third example, the first of its three groups
+        let channels = || Array { dims: [6], values: vec![1.0; 6] }.tensor();
+        let y = values(group_norm(x.tensor(), 3, channels(), channels(), 1e-5, activation));
+        let expected: Vec<bool> = (0..360).map(|i| i < 240 || i % 6 >= 2).collect();
+        assert_eq!(finite(&y), expected, "{activation:?} {wild}");
     }
 }
 

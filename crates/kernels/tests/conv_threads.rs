@@ -7,7 +7,7 @@ mod support {
 }
 
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, set_threads,
+    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, group_norm, set_threads,
 };
 use support::grids::slopes;
 use support::images::{Array, ConvLayer, Results, gradient, values};
@@ -49,6 +49,14 @@ fn everything() -> Vec<Results> {
         ("normal dx", gradient(&x, &gradients)),
         ("normal dgamma", gradient(&gamma, &gradients)),
         ("mean", values(mean)),
+    ]);
+    let y = group_norm(x.clone(), 11, gamma.clone(), gamma.clone(), 1e-5, Activation::Gelu);
+    let gradients = (y.clone() * slopes(y.dims()).tensor()).sum().backward();
+    all.push([
+        ("group normal y", values(y)),
+        ("group normal dx", gradient(&x, &gradients)),
+        ("group normal dgamma", gradient(&gamma, &gradients)),
+        ("x", values(x)),
     ]);
     all
 }

@@ -10,7 +10,7 @@ mod support {
 use burn::tensor::Tensor;
 use elbo_kernels::{
     Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
-    reference,
+    group_norm, reference,
 };
 use support::activations::ACTIVATIONS;
 use support::comparison::Table;
@@ -196,4 +196,44 @@ fn batch_normalisation() {
         batch_norm_cases(&mut table, [3, 7, 6, channels]);
     }
     table.assert_all(14 * 12 * 6);
+}
+
+#[test]
+fn group_normalisation() {
+    let mut table = Table::new(2e-5);
+    for (dims, groups) in [
+        ([2, 3, 4, 1], 1),
+        ([3, 7, 6, 6], 3),
+        ([17, 1, 3, 8], 2),
+        ([1, 9, 5, 33], 11),
+        ([5, 4, 4, 64], 32),
+        ([2, 2, 3, 300], 30),
+        ([1, 40, 40, 24], 24),
+    ] {
+        let x = Array::grid(5, dims).map(|v| v * 1.7 + 0.377_77);
+        for (name, activation) in ACTIVATIONS {
+            let run = |op: fn(Tensor<4>, usize, Tensor<1>, Tensor<1>, f64, Activation) -> Tensor<4>| {
+                normalised(&x, |x, gamma, beta| {
+                    let y = op(x, groups, gamma.clone(), beta.clone(), 1e-5, activation);
+                    (y, gamma, beta)
+                })
+            };
+            compare(&mut table, &format!("{name} {dims:?}"), &run(group_norm), &run(reference::group_norm));
+        }
+    }
+    table.assert_all(7 * 6 * 6);
+}
+
+#[test]
+fn a_batch_of_one_normalised_by_single_channels_is_batch_normalisation() {
+    let x = Array::grid(5, [1, 5, 6, 7]).map(|v| v * 1.7 + 0.377_77);
+    let grouped = normalised(&x, |x, gamma, beta| {
+        (group_norm(x, 7, gamma.clone(), beta.clone(), 1e-5, Activation::Silu), gamma, beta)
+    });
+    let batch = normalised(&x, |x, gamma, beta| {
+        (batch_norm(x, gamma.clone(), beta.clone(), 1e-5, Activation::Silu).0, gamma, beta)
+    });
+    let mut table = Table::new(1e-6);
+    compare(&mut table, "one example", &grouped, &batch);
+    table.assert_all(6);
 }

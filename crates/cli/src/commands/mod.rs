@@ -5,10 +5,13 @@ mod compare;
 mod data;
 mod encode;
 mod eval;
+mod model;
 mod pictures;
 mod recipes;
 mod source;
 mod train;
+
+pub use model::parse_shape;
 
 use crate::args::{Cli, Command};
 use crate::output::Context;

@@ -56,5 +56,8 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
 
 pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
     let config = layers(args.settings)?.build()?;
+    if args.model {
+        return super::model::model(&config, args.shape, context);
+    }
     context.result(json!({ "config": config }), || config.to_toml())
 }

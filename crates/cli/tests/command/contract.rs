@@ -116,6 +116,8 @@ fn data_and_recipes_answer_in_json() {
     let names: Vec<&str> = recipes["recipes"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
     for name in [
         "digits",
+        "conv",
+        "resnet",
         "mnist-bce",
         "mnist-2d",
         "mnist-sse-2d",

@@ -29,6 +29,8 @@ macro_rules! recipes {
 pub fn builtin() -> &'static [Recipe] {
     recipes![
         "digits",
+        "conv",
+        "resnet",
         "mnist-bce",
         "mnist-2d",
         "mnist-sse-2d",

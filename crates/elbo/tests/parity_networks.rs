@@ -1,0 +1,194 @@
+//! Convolutional and residual VAEs against PyTorch in float64 (`fixtures/conv`), for odd, rectangular, coloured and tiny images: names and shapes of the
+//! parameters, every output in training and inference, running statistics, loss terms, gradients, and what each layer costs.
+
+#[path = "../../kernels/tests/support/comparison.rs"]
+mod comparison;
+#[path = "../../kernels/tests/support/fixture.rs"]
+mod fixture;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use comparison::Table;
+use elbo::models::{AnyModel, LikelihoodName, Model, ModelConfig, Objective};
+use elbo::networks::NetworkConfig;
+use elbo::run::parameters::{self, values_of};
+use elbo::run::weights::{self, NamedTensor, WeightFile};
+use fixture::{count, list, number, numbers, read, text};
+use serde_json::Value;
+
+const CASES: &str = "conv/cases.json";
+
+/// The largest relative error allowed. Batch norm over a handful of values enlarges float32's rounding.
+const TOLERANCE: f64 = 2e-5;
+
+fn sizes(array: &Value) -> Vec<usize> {
+    list(array).iter().map(count).collect()
+}
+
+fn floats(array: &Value) -> Vec<f32> {
+    numbers(array).into_iter().map(|value| value as f32).collect()
+}
+
+fn matrix(array: &Value, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(floats(array), sizes(&array["shape"])), device)
+}
+
+/// The `[network]` table of a case, less the key that belongs to the other kind.
+fn network(case: &Value) -> NetworkConfig {
+    let mut table = case["network"].as_object().expect("a table").clone();
+    table.remove(if case["network"]["kind"] == "conv" { "blocks" } else { "kernel" });
+    serde_json::from_value(table.into()).expect("a valid network")
+}
+
+fn image(case: &Value) -> [usize; 3] {
+    sizes(&case["shape"]).try_into().expect("channels, height and width")
+}
+
+fn config(case: &Value) -> ModelConfig {
+    let likelihood: LikelihoodName =
+        serde_json::from_value(case["likelihood"]["kind"].clone()).expect("a known likelihood");
+    let sigma = case["likelihood"]["sigma"].as_f64();
+    ModelConfig { likelihood, sigma, latent: count(&case["latent"]), ..Default::default() }
+}
+
+/// The model of a case with its weights, taken in the way weight files are: checked by name and shape.
+fn model(case: &Value) -> AnyModel {
+    let model = config(case).init(&network(case), image(case), 0, &Device::default()).expect("a valid model");
+    let entries = case["weights"].as_object().expect("weights by name");
+    let tensors = entries.iter().map(|(name, array)| NamedTensor {
+        name: name.clone(),
+        shape: sizes(&array["shape"]),
+        values: floats(array),
+    });
+    let file = WeightFile { tensors: tensors.collect(), metadata: Default::default() };
+    let tensors = weights::check(file, &parameters::shapes(&model), "case").expect("PyTorch's names and shapes");
+    parameters::import(model, tensors)
+}
+
+/// The gradient of each parameter that has one, by place; running statistics have none.
+fn gradients_of<M: Module>(model: &M, loss: &Tensor<1>) -> Vec<Option<Vec<f32>>> {
+    struct Collect(GradientsParams, Vec<Option<Vec<f32>>>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.push(self.0.get::<D>(param.id).map(values_of));
+        }
+    }
+    let mut collect = Collect(GradientsParams::from_grads(loss.backward(), model), Vec::new());
+    model.visit(&mut collect);
+    collect.1
+}
+
+/// Posterior, sample and logits.
+fn compare_outputs(table: &mut Table, case: &Value, mode: &str, model: &AnyModel, device: &Device) {
+    let code = model.encode(matrix(&case["x"], device));
+    let log_var = code.log_var.expect("a VAE");
+    let z = elbo_kernels::reparameterize(code.mean.clone(), log_var.clone(), matrix(&case["noise"], device));
+    let logits = model.decode(z.clone());
+    for (what, tensor) in [("mean", code.mean), ("log_var", log_var), ("z", z), ("logits", logits)] {
+        let place = format!("{} {mode} {what}", text(&case["name"]));
+        table.tensor(place, &values_of(tensor), &numbers(&case[mode][what]));
+    }
+}
+
+/// Loss terms; returns the loss.
+fn compare_terms(table: &mut Table, case: &Value, mode: &str, model: &AnyModel, device: &Device) -> Tensor<1> {
+    let objective = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
+    let terms = model.terms(matrix(&case["x"], device), matrix(&case["noise"], device));
+    let found = objective.apply(terms);
+    let kl = found.kl.expect("a VAE");
+    for (what, scalar) in [("recon", &found.recon), ("kl", &kl), ("loss", &found.loss)] {
+        let place = format!("{} {mode} {what}", text(&case["name"]));
+        table.tensor(place, &values_of(scalar.clone()), &[number(&case[mode][what])]);
+    }
+    found.loss
+}
+
+#[test]
+fn inference() {
+    let (fixture, device) = (read(CASES), Device::default());
+    let mut table = Table::new(TOLERANCE);
+    for case in list(&fixture["cases"]) {
+        let model = model(case);
+        compare_outputs(&mut table, case, "inference", &model, &device);
+        compare_terms(&mut table, case, "inference", &model, &device);
+    }
+    table.assert_all(13 * 7);
+}
+
+#[test]
+fn training_moves_the_running_statistics() {
+    let (fixture, device) = (read(CASES), Device::default().autodiff());
+    let (mut table, mut statistics) = (Table::new(TOLERANCE), 0);
+    for case in list(&fixture["cases"]) {
+        let model = model(case).train();
+        compare_outputs(&mut table, case, "training", &model, &device);
+        let updated = case["updated"].as_object().expect("statistics by name");
+        let found = parameters::export(&model);
+        for (name, stored) in updated {
+            let tensor = found.iter().find(|tensor| tensor.name == *name).expect("a running statistic");
+            table.tensor(format!("{} updated {name}", text(&case["name"])), &tensor.values, &numbers(stored));
+        }
+        statistics += updated.len();
+    }
+    assert!(statistics >= 36, "{statistics}");
+    table.assert_all(13 * 4 + statistics);
+}
+
+#[test]
+fn losses_and_gradients() {
+    let (fixture, device) = (read(CASES), Device::default().autodiff());
+    let (mut table, mut count) = (Table::new(TOLERANCE), 0);
+    for case in list(&fixture["cases"]) {
+        let model = model(case).train();
+        let loss = compare_terms(&mut table, case, "training", &model, &device);
+        let stored = |name: &str| case["gradients"].get(name).map(numbers);
+        let shapes = parameters::shapes(&model);
+        let largest =
+            shapes.iter().filter_map(|(name, _)| stored(name)).flatten().fold(0.0, |most: f64, g| most.max(g.abs()));
+        for ((name, _), gradient) in shapes.iter().zip(gradients_of(&model, &loss)) {
+            let (Some(mut gradient), Some(mut expected)) = (gradient, stored(name)) else {
+                assert!(name.contains("running"), "{name} has no gradient");
+                continue;
+            };
+            // A bias before a batch norm moves nothing: what is left is rounding, held against the largest gradient of all.
+            if expected.iter().all(|g| *g == 0.0) {
+                gradient.push(largest as f32);
+                expected.push(largest);
+            }
+            table.tensor(format!("{} gradient of {name}", text(&case["name"])), &gradient, &expected);
+            count += 1;
+        }
+    }
+    assert!(count > 13 * 12, "{count}");
+    table.assert_all(13 * 3 + count);
+}
+
+#[test]
+fn parameters_have_the_names_and_shapes_of_pytorch() {
+    for case in list(&read(CASES)["cases"]) {
+        let mut ours = parameters::shapes(&model(case));
+        let stored = case["weights"].as_object().expect("weights by name");
+        let mut theirs: Vec<_> = stored.iter().map(|(name, array)| (name.clone(), sizes(&array["shape"]))).collect();
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours, theirs, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn costs_are_what_pytorch_counts() {
+    for case in list(&read(CASES)["cases"]) {
+        let rows = config(case).summary(&network(case), image(case));
+        let parameters: u128 = rows.iter().map(|row| row.parameters).sum();
+        assert_eq!(parameters, count(&case["parameters"]) as u128, "{}", case["name"]);
+        let mut ours: Vec<(&str, u128)> =
+            rows.iter().filter(|row| row.flops > 0).map(|row| (row.name.as_str(), row.flops)).collect();
+        let stored = case["flops"].as_object().expect("operations by layer");
+        let mut theirs: Vec<(&str, u128)> =
+            stored.iter().map(|(name, flops)| (name.as_str(), count(flops) as u128)).collect();
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, theirs, "{}", case["name"]);
+    }
+}
