@@ -119,7 +119,7 @@ impl NetworkConfig {
     pub fn widths_key(&self) -> &'static str {
         match self {
             Self::Mlp(_) => "network.hidden",
-            Self::Conv(_) => "network.channels",
+            Self::Conv(_) | Self::Resnet(_) => "network.channels",
         }
     }
 
