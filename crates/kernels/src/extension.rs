@@ -13,7 +13,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::activation::Activation;
-use crate::likelihood::Term;
+use crate::likelihood::Reconstruction;
 use crate::linear::{self, LinearShape};
 use crate::{latent, likelihood};
 
@@ -85,11 +85,11 @@ pub trait Kernels: Backend {
         need_dx: bool,
     ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Returns the term of each row and, when asked, its gradient by the logits.
+    /// Returns the term of each row and, when asked, its gradient by the parameters.
     fn likelihood_rows(
-        logits: FloatTensor<Self>,
+        term: Reconstruction,
+        parameters: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        bernoulli: bool,
         need_gradient: bool,
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
@@ -175,20 +175,19 @@ impl Kernels for Flex {
     }
 
     fn likelihood_rows(
-        logits: FlexTensor,
+        term: Reconstruction,
+        parameters: FlexTensor,
         x: FlexTensor,
-        bernoulli: bool,
         need_gradient: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
-        let (logits, x) = (contiguous(logits), contiguous(x));
-        let [batch, width] = dims2(&logits);
+        let (parameters, x) = (contiguous(parameters), contiguous(x));
+        let ([batch, width], outputs) = (dims2(&x), dims2(&parameters));
         let mut sums = new_like(&[batch]);
-        let mut gradient = need_gradient.then(|| new_like(&[batch, width]));
-        let term = if bernoulli { Term::Bernoulli } else { Term::SquaredError };
+        let mut gradient = need_gradient.then(|| new_like(&outputs));
         likelihood::rows(
             term,
             width,
-            flex_slice(&logits),
+            flex_slice(&parameters),
             flex_slice(&x),
             flex_mut(&mut sums),
             gradient.as_mut().map(flex_mut),
@@ -249,8 +248,12 @@ pub trait FusedOps: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::bernoulli_nll`] and [`crate::squared_error`].
-    fn elbo_likelihood(logits: FloatTensor<Self>, x: FloatTensor<Self>, bernoulli: bool) -> FloatTensor<Self>;
+    /// See [`crate::reconstruction`].
+    fn elbo_likelihood(
+        parameters: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        term: Reconstruction,
+    ) -> FloatTensor<Self>;
 
     /// See [`crate::gaussian_kl`].
     fn elbo_gaussian_kl(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -268,8 +271,8 @@ impl FusedOps for Flex {
         Self::linear_forward(x, weight, bias, activation).0
     }
 
-    fn elbo_likelihood(logits: FlexTensor, x: FlexTensor, bernoulli: bool) -> FlexTensor {
-        Self::likelihood_rows(logits, x, bernoulli, false).0
+    fn elbo_likelihood(parameters: FlexTensor, x: FlexTensor, term: Reconstruction) -> FlexTensor {
+        Self::likelihood_rows(term, parameters, x, false).0
     }
 
     fn elbo_gaussian_kl(mean: FlexTensor, log_var: FlexTensor) -> FlexTensor {
@@ -309,7 +312,7 @@ impl<B: Kernels> Backward<B, 3> for LinearNode {
 struct LikelihoodNode;
 
 impl<B: Kernels> Backward<B, 1> for LikelihoodNode {
-    /// d term / d logits, one row per example.
+    /// d term / d parameters, one row per example.
     type State = FloatTensor<B>;
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
@@ -379,15 +382,15 @@ impl<B: FusedOps + Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     }
 
     /// `x` is data: no gradient flows into it.
-    fn elbo_likelihood(logits: FloatTensor<Self>, x: FloatTensor<Self>, bernoulli: bool) -> FloatTensor<Self> {
-        let node = LikelihoodNode.prepare::<C>([logits.node()]).compute_bound().stateful();
-        let (logits, x) = (logits.into_primitive(), x.into_primitive());
+    fn elbo_likelihood(parameters: FloatTensor<Self>, x: FloatTensor<Self>, term: Reconstruction) -> FloatTensor<Self> {
+        let node = LikelihoodNode.prepare::<C>([parameters.node()]).compute_bound().stateful();
+        let (parameters, x) = (parameters.into_primitive(), x.into_primitive());
         match node {
             OpsKind::Tracked(prep) => {
-                let (sums, gradient) = B::likelihood_rows(logits, x, bernoulli, true);
+                let (sums, gradient) = B::likelihood_rows(term, parameters, x, true);
                 prep.finish(gradient.expect("asked for"), sums)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::elbo_likelihood(logits, x, bernoulli)),
+            OpsKind::UnTracked(prep) => prep.finish(B::elbo_likelihood(parameters, x, term)),
         }
     }
 

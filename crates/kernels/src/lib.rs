@@ -43,5 +43,6 @@ pub use codebook::{nearest_codes, nearest_codes_reference};
 pub use conv::{ConvGeometry, ConvTransposeGeometry, conv_transpose2d, conv2d};
 pub use gather::{gather_bytes, unit_from_bytes};
 pub use group_norm::group_norm;
-pub use ops::{bernoulli_nll, gaussian_kl, linear, reparameterize, squared_error};
+pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
+pub use ops::{bernoulli_nll, gaussian_kl, linear, reconstruction, reparameterize, squared_error};
 pub use pool::{run as parallel, set_threads, threads};

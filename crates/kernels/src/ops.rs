@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::activation::Activation;
 use crate::extension::{FusedOps, Router, is_fused};
+use crate::likelihood::{Link, Reconstruction};
 use crate::reference;
 
 /// A fully connected layer with its activation: `y = activation(x W^T + b)`.
@@ -64,10 +65,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Acti
 /// ```
 pub fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
     assert_eq!(logits.dims(), x.dims(), "one logit for each value");
-    if !is_fused(&logits) {
-        return reference::bernoulli_nll(logits, x);
-    }
-    Tensor::from_dispatch(Router::elbo_likelihood(logits.into_dispatch(), x.into_dispatch(), true))
+    reconstruction(Reconstruction::Bernoulli, logits, x)
 }
 
 /// Sum of squared errors between `x` and `sigmoid(logits)`, one value per example: `sum_d (x_d - sigmoid(l_d))^2`.
@@ -89,10 +87,37 @@ pub fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
 /// ```
 pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
     assert_eq!(logits.dims(), x.dims(), "one logit for each value");
-    if !is_fused(&logits) {
-        return reference::squared_error(logits, x);
+    reconstruction(Reconstruction::SquaredError(Link::Sigmoid), logits, x)
+}
+
+/// A reconstruction term, summed over each example: `-ln p(x|parameters)` in nats for the distributions, the plain sum for the errors.
+///
+/// # Shapes
+/// - `x`: `[batch, channels * height * width]`, channel first; no gradient flows into it
+/// - `parameters`: `[batch, output_channels * height * width]`, in the blocks that [`Reconstruction`] describes
+/// - returns: `[batch]`
+///
+/// # Panics
+/// If the shapes do not fit.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{Reconstruction, reconstruction};
+///
+/// let device = Device::default();
+/// let x = Tensor::<2>::from_data([[0.2, 0.6]], &device); // levels 51 and 153
+/// let logits = Tensor::<2>::zeros([1, 2 * 256], &device); // every level as likely as any other
+/// let nll = reconstruction(Reconstruction::Categorical, logits, x).into_scalar::<f32>();
+/// assert!((nll - 2.0 * 256f32.ln()).abs() < 1e-5);
+/// ```
+pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    let ([batch, outputs], [examples, width]) = (parameters.dims(), x.dims());
+    let expected = term.parameters(width);
+    assert!(batch == examples && outputs == expected, "{expected} parameters for {width} values, not {outputs}");
+    if !is_fused(&parameters) {
+        return reference::reconstruction(term, parameters, x);
     }
-    Tensor::from_dispatch(Router::elbo_likelihood(logits.into_dispatch(), x.into_dispatch(), false))
+    Tensor::from_dispatch(Router::elbo_likelihood(parameters.into_dispatch(), x.into_dispatch(), term))
 }
 
 /// KL divergence from a diagonal Gaussian to N(0, I), one value per example and dimension.

@@ -16,6 +16,7 @@ use crate::activation::Activation;
 pub use crate::batch_norm::reference::{batch_norm, batch_norm_inference};
 pub use crate::conv::reference::{conv_transpose2d, conv2d};
 pub use crate::group_norm::reference::group_norm;
+pub use crate::likelihood::reference::reconstruction;
 
 /// Twin of [`crate::linear`](crate::linear()).
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {

@@ -1,0 +1,250 @@
+//! Reconstruction terms from a decoder's output, one value per example, with the gradient made in the same pass.
+//!
+//! | file | terms |
+//! |---|---|
+//! | `single` | one parameter for each value: Bernoulli, continuous Bernoulli, squared and absolute errors |
+//! | `pair` | two: the Gaussian with mean and log variance, the discretised logistic |
+//! | `logistic` | one level's probability, and the mixture |
+//! | `categorical` | 256 logits for each value |
+
+mod categorical;
+mod logistic;
+mod pair;
+pub(crate) mod reference;
+mod single;
+
+use crate::pool::{self, SharedMut};
+use crate::simd;
+
+pub use logistic::MIN_LOG_SCALE;
+pub use pair::MIN_LOG_VAR;
+
+/// Elements that justify one more part.
+const PART_ELEMENTS: usize = 16_384;
+
+/// Values of a byte.
+pub const LEVELS: usize = 256;
+
+/// From a decoder's output to the centre of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// `sigmoid(output)`, for data in [0, 1].
+    Sigmoid,
+    /// The output itself, for data of any size.
+    Identity,
+}
+
+/// What a decoder's output says of the data, and so the reconstruction term of a value `x`.
+///
+/// A term with `k` parameters for each value takes them in blocks: with `C` channels, parameter `p` is in channels `p * C` to
+/// `(p + 1) * C` of the decoder's output, which makes row `p` of `[k, C * height * width]`. Only the mixture has its own layout.
+///
+/// | term | parameters | value |
+/// |---|---|---|
+/// | `Bernoulli` | logit `l` | `max(l, 0) - l x + ln(1 + e^-\|l\|)` |
+/// | `ContinuousBernoulli` | logit `l` | `ln((e^l - 1) / l) - l x` (Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845, eq. 7 and 8, in logits) |
+/// | `SquaredError` | centre `m` | `(x - m)^2` |
+/// | `AbsoluteError` | centre `m` | `\|x - m\|` |
+/// | `Gaussian` | mean `m`, raw log variance `r` | `((x - m)^2 e^-v + v + ln 2 pi) / 2`, `v =` [`MIN_LOG_VAR`] `+ softplus(r -` [`MIN_LOG_VAR`]`)` |
+/// | `DiscretisedLogistic` | mean, raw log scale | `-ln P(x)`, below |
+/// | `LogisticMixture` | below | `-ln sum_k pi_k prod_c P_kc(x_c)` of each pixel |
+/// | `Categorical` | 256 logits `l_j` | `ln sum_j e^l_j - l_level`, `level = round(255 x)` |
+///
+/// **Discretised logistic** (Salimans et al. 2017, arXiv:1701.05517, eq. 1 and 2). With `y = 2 x - 1` on the levels
+/// `-1, -1 + 2/255, .., 1`, `P(y) = F((y + 1/255 - m) / s) - F((y - 1/255 - m) / s)`, `F` the sigmoid, open beyond the first and the last level, so that the 256
+/// probabilities add to 1. `s = e^v`, `v =` [`MIN_LOG_SCALE`] `+ softplus(r -` [`MIN_LOG_SCALE`]`)`: the paper's floor of -7 without its kink.
+///
+/// **Mixture.** Channels of the output: `K` mixture logits (one for a pixel), then means `[K, C]`, log scales `[K, C]` and, for three
+/// channels, coefficients `[K, 3]`. Red comes first: the mean of green moves by `tanh(c0) red`, that of blue by `tanh(c1) red + tanh(c2) green`
+/// (eq. 3), with the true values of `y`. Other numbers of channels are independent given the component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconstruction {
+    /// Independent Bernoulli variables.
+    Bernoulli,
+    /// The Bernoulli formula normalised on [0, 1].
+    ContinuousBernoulli,
+    /// Squared distance to the centre.
+    SquaredError(Link),
+    /// Absolute distance to the centre.
+    AbsoluteError(Link),
+    /// A Gaussian with its own variance for each value.
+    Gaussian(Link),
+    /// A logistic distribution over 256 levels.
+    DiscretisedLogistic,
+    /// A mixture of those for each pixel.
+    LogisticMixture {
+        /// Number of components `K`.
+        components: usize,
+        /// Channels `C` of a pixel.
+        channels: usize,
+    },
+    /// Any distribution over 256 levels.
+    Categorical,
+}
+
+impl Reconstruction {
+    /// Channels of the decoder's output for data of `channels`.
+    ///
+    /// ```
+    /// use elbo_kernels::Reconstruction;
+    ///
+    /// assert_eq!(Reconstruction::DiscretisedLogistic.output_channels(3), 6);
+    /// let mixture = Reconstruction::LogisticMixture { components: 10, channels: 3 };
+    /// assert_eq!(mixture.output_channels(3), 100); // PixelCNN++'s
+    /// ```
+    pub fn output_channels(&self, channels: usize) -> usize {
+        match *self {
+            Self::Bernoulli | Self::ContinuousBernoulli | Self::SquaredError(_) | Self::AbsoluteError(_) => channels,
+            Self::Gaussian(_) | Self::DiscretisedLogistic => 2 * channels,
+            Self::LogisticMixture { components, channels } => {
+                components * (1 + 2 * channels + logistic::coefficients(channels))
+            }
+            Self::Categorical => LEVELS * channels,
+        }
+    }
+
+    /// Values of the decoder's output for an example of `width` values.
+    ///
+    /// # Panics
+    /// If a mixture's pixels have no such number of values.
+    pub(crate) fn parameters(&self, width: usize) -> usize {
+        match *self {
+            Self::LogisticMixture { channels, .. } => {
+                assert!(width.is_multiple_of(channels), "{width} values are no pixels of {channels} channels");
+                width / channels * self.output_channels(channels)
+            }
+            _ => self.output_channels(width),
+        }
+    }
+
+    /// The sum over one example.
+    fn row(self, parameters: &[f32], x: &[f32]) -> f32 {
+        match self {
+            Self::Bernoulli => single::bernoulli(parameters, x),
+            Self::ContinuousBernoulli => single::continuous_bernoulli(parameters, x),
+            Self::SquaredError(Link::Sigmoid) => single::squared_error(parameters, x),
+            Self::SquaredError(Link::Identity) => single::squared_distance(parameters, x),
+            Self::AbsoluteError(Link::Sigmoid) => single::absolute_error(parameters, x),
+            Self::AbsoluteError(Link::Identity) => single::absolute_distance(parameters, x),
+            Self::Gaussian(Link::Sigmoid) => pair::unit_gaussian(parameters, x),
+            Self::Gaussian(Link::Identity) => pair::gaussian(parameters, x),
+            Self::DiscretisedLogistic => pair::logistic(parameters, x),
+            Self::LogisticMixture { components, channels } => {
+                let mut unused = vec![0f32; parameters.len()];
+                logistic::mixture(components, channels, parameters, x, &mut unused)
+            }
+            Self::Categorical => categorical::sum(parameters, x),
+        }
+    }
+
+    /// The same with the gradient by the parameters.
+    fn row_with_gradient(self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
+        match self {
+            Self::Bernoulli => single::bernoulli_with_gradient(parameters, x, gradient),
+            Self::ContinuousBernoulli => single::continuous_bernoulli_with_gradient(parameters, x, gradient),
+            Self::SquaredError(Link::Sigmoid) => single::squared_error_with_gradient(parameters, x, gradient),
+            Self::SquaredError(Link::Identity) => single::squared_distance_with_gradient(parameters, x, gradient),
+            Self::AbsoluteError(Link::Sigmoid) => single::absolute_error_with_gradient(parameters, x, gradient),
+            Self::AbsoluteError(Link::Identity) => single::absolute_distance_with_gradient(parameters, x, gradient),
+            Self::Gaussian(Link::Sigmoid) => pair::unit_gaussian_with_gradient(parameters, x, gradient),
+            Self::Gaussian(Link::Identity) => pair::gaussian_with_gradient(parameters, x, gradient),
+            Self::DiscretisedLogistic => pair::logistic_with_gradient(parameters, x, gradient),
+            Self::LogisticMixture { components, channels } => {
+                logistic::mixture(components, channels, parameters, x, gradient)
+            }
+            Self::Categorical => categorical::sum_with_gradient(parameters, x, gradient),
+        }
+    }
+}
+
+/// Sums `term` over each row of `width` values; writes its gradient by the parameters into `gradient` when given.
+pub(crate) fn rows(
+    term: Reconstruction,
+    width: usize,
+    parameters: &[f32],
+    x: &[f32],
+    sums: &mut [f32],
+    gradient: Option<&mut [f32]>,
+) {
+    let (count, outputs) = (sums.len(), term.parameters(width));
+    let parts = pool::parts_for(count, outputs, PART_ELEMENTS, 1);
+    let (sums, gradient) = (SharedMut::new(sums), gradient.map(SharedMut::new));
+    pool::run(parts, |part| {
+        for r in pool::part_range(count, parts, part, 1) {
+            let span = r * outputs..(r + 1) * outputs;
+            let (p, x) = (&parameters[span.clone()], &x[r * width..(r + 1) * width]);
+            // SAFETY: each row belongs to one part, and both buffers outlive the region.
+            let (sum, gradient) = unsafe { (sums.slice(r..r + 1), gradient.as_ref().map(|g| g.slice(span))) };
+            sum[0] = match gradient {
+                Some(gradient) => term.row_with_gradient(p, x, gradient),
+                None => term.row(p, x),
+            };
+        }
+    });
+}
+
+/// Values computed before they are added: the loop that makes them has no sum in it and so vectorises.
+const TILE: usize = 256;
+
+/// Lanes of a partial sum: one AVX-512 register, fixed so that every machine adds in the same order.
+const LANES: usize = 16;
+
+/// Adds a tile to the partial sums; what lies beyond its first `size` values is left out.
+#[inline(always)]
+fn add_tile(lanes: &mut [f32; LANES], tile: &mut [f32; TILE], size: usize) {
+    tile[size..].fill(0.0);
+    for chunk in tile.chunks_exact(LANES) {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+}
+
+fn total(lanes: [f32; LANES]) -> f32 {
+    lanes.iter().map(|&v| f64::from(v)).sum::<f64>() as f32
+}
+
+// `element` must be the name of an `inline(always)` function: a closure would be compiled on its own, without the instruction
+// set of the function around it.
+
+/// Where the series below gives way to the formulas: its next terms are smaller than 1e-8 there.
+const NEAR: f32 = 0.7;
+
+/// `ln((1 - e^-a) / a)` and its derivative for `a` from 0 to [`NEAR`], by Taylor's series: 0 and -1/2 at 0, and no cancellation.
+#[inline(always)]
+fn ln_mean_decay_near(a: f32) -> (f32, f32) {
+    let a2 = a * a;
+    let value = -0.5 * a + a2 * (1.0 / 24.0 - a2 * (1.0 / 2880.0 - a2 * (1.0 / 181_440.0)));
+    (value, -0.5 + a * (1.0 / 12.0 - a2 * (1.0 / 720.0 - a2 * (1.0 / 30_240.0))))
+}
+
+/// `ln(1 + e^v)` and its derivative, the sigmoid.
+#[inline(always)]
+fn softplus(v: f32) -> (f32, f32) {
+    let e = simd::exp(-v.abs());
+    let inverse = 1.0 / (1.0 + e);
+    let (positive, sigmoid) = if v >= 0.0 { (v, inverse) } else { (0.0, e * inverse) };
+    (positive + simd::ln_1p_unit(e), sigmoid)
+}
+
+/// Multiplies each row of `values` by its own factor.
+pub(crate) fn scale_rows(values: &mut [f32], width: usize, factors: &[f32]) {
+    let count = factors.len();
+    let parts = pool::parts_for(count, width, 4 * PART_ELEMENTS, 1);
+    let values = SharedMut::new(values);
+    pool::run(parts, |part| {
+        for r in pool::part_range(count, parts, part, 1) {
+            // SAFETY: each row belongs to one part, and the buffer outlives the region.
+            let row = unsafe { values.slice(r * width..(r + 1) * width) };
+            scale(row, factors[r]);
+        }
+    });
+}
+
+simd::multiversion! {
+    fn scale(row: &mut [f32], factor: f32) {
+        for value in row {
+            *value *= factor;
+        }
+    }
+}
