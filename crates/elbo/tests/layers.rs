@@ -20,9 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("device", &["error", "kernels"]),
     // The batcher's gather is a kernel.
     ("data", &["error", "random", "kernels"]),
-    ("distributions", &["error", "random", "kernels"]),
+    // Whether a likelihood fits depends on what the numbers are.
+    ("distributions", &["data", "error", "random", "kernels"]),
     ("networks", &["error", "random", "kernels"]),
-    ("models", &["networks", "distributions", "error", "random", "kernels"]),
+    ("models", &["networks", "distributions", "data", "error", "random", "kernels"]),
     ("run", &["models", "networks", "distributions", "data", "error", "random"]),
     ("training", &["data", "models", "distributions", "networks", "run", "error", "random", "kernels"]),
     ("evaluation", &["data", "models", "distributions", "run", "error", "random"]),

@@ -44,7 +44,7 @@ fn network(case: &Value) -> NetworkConfig {
 fn likelihood(case: &Value) -> Likelihood {
     let name: LikelihoodName = serde_json::from_value(case["likelihood"]["kind"].clone()).expect("a known likelihood");
     let config = ModelConfig { likelihood: name, sigma: case["likelihood"]["sigma"].as_f64(), ..Default::default() };
-    config.likelihood().expect("a valid likelihood")
+    config.likelihood([1, 1, 1]).expect("a valid likelihood")
 }
 
 /// The objective of a case; an autoencoder's has nothing to weight.

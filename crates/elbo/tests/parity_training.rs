@@ -10,7 +10,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::distributions::Likelihood;
+use elbo::distributions::{Likelihood, Link};
 use elbo::models::{Model, ObjectiveConfig, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::run::parameters;
@@ -81,8 +81,8 @@ impl Start {
 fn likelihood(run: &Value) -> Likelihood {
     match text(&run["likelihood"]["kind"]) {
         "bernoulli" => Likelihood::Bernoulli,
-        "sse" => Likelihood::Sse,
-        "gaussian" => Likelihood::Gaussian { sigma: number(&run["likelihood"]["sigma"]) },
+        "sse" => Likelihood::Sse { link: Link::Sigmoid },
+        "gaussian" => Likelihood::Gaussian { sigma: number(&run["likelihood"]["sigma"]), link: Link::Sigmoid },
         other => panic!("likelihood {other}"),
     }
 }

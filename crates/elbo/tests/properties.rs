@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
-use elbo::distributions::{DiagonalGaussian, Likelihood};
+use elbo::distributions::{DiagonalGaussian, Likelihood, Link};
 use elbo::models::{Model, Objective, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
@@ -60,7 +60,7 @@ proptest! {
         let width = 20.0 * sigma / (count - 1) as f64;
         let x = (0..count).map(|i| (centre - 10.0 * sigma + width * i as f64) as f32).collect();
         let logits = matrix(vec![logit; count], [count, 1]);
-        let nll = values_of(Likelihood::Gaussian { sigma }.nll(logits, matrix(x, [count, 1])));
+        let nll = values_of(Likelihood::Gaussian { sigma, link: Link::Sigmoid }.nll(logits, matrix(x, [count, 1])));
         let integral: f64 = nll.iter().map(|&nll| f64::from(-nll).exp() * width).sum();
         prop_assert!((integral - 1.0).abs() < 1e-4, "{integral}");
     }
@@ -75,7 +75,7 @@ proptest! {
         let nll = |likelihood: Likelihood| {
             f64::from(values_of(likelihood.nll(matrix(logits.clone(), [1, dims]), matrix(x.clone(), [1, dims])))[0])
         };
-        let difference = nll(Likelihood::Gaussian { sigma: 0.5f64.sqrt() }) - nll(Likelihood::Sse);
+        let difference = nll(Likelihood::Gaussian { sigma: 0.5f64.sqrt(), link: Link::Sigmoid }) - nll(Likelihood::Sse { link: Link::Sigmoid });
         let constant = 0.5 * dims as f64 * std::f64::consts::PI.ln();
         prop_assert!((difference - constant).abs() < 1e-6 * (1.0 + constant), "{difference}, not {constant}");
     }
@@ -174,8 +174,8 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
     let plain = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
     let settings = [
         (Nonlinearity::Tanh, Likelihood::Bernoulli, Objective { beta: 4.0, ..plain }),
-        (Nonlinearity::Gelu, Likelihood::Gaussian { sigma: 0.5 }, Objective { free_bits: 0.05, ..plain }),
-        (Nonlinearity::Silu, Likelihood::Sse, Objective { capacity: Some((3.0, 2.0)), ..plain }),
+        (Nonlinearity::Gelu, Likelihood::Gaussian { sigma: 0.5, link: Link::Sigmoid }, Objective { free_bits: 0.05, ..plain }),
+        (Nonlinearity::Silu, Likelihood::Sse { link: Link::Sigmoid }, Objective { capacity: Some((3.0, 2.0)), ..plain }),
         (Nonlinearity::Gelu, Likelihood::Bernoulli, plain),
     ];
     let mut failures = Vec::new();

@@ -27,5 +27,5 @@ pub mod sprites;
 
 pub use catalog::{DataConfig, open};
 pub use inspect::{DataReport, inspect};
-pub use source::{Columns, Domain, ImageShape, InMemory, Source};
+pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source};
 pub use split::{Splits, Subset, Validation};

@@ -56,6 +56,34 @@ pub enum Domain {
     Real,
 }
 
+/// What one example is: its shape, and what its numbers are. A shape alone stands for bytes.
+///
+/// ```
+/// use elbo::data::{Domain, Examples};
+///
+/// assert_eq!(Examples::from([1, 28, 28]).domain, Domain::Levels);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Examples {
+    /// Channels, height and width.
+    pub shape: [usize; 3],
+    /// What the numbers are.
+    pub domain: Domain,
+}
+
+impl Examples {
+    /// Those of a source.
+    pub fn of(source: &dyn Source) -> Self {
+        Self { shape: source.shape().dims(), domain: source.domain() }
+    }
+}
+
+impl From<[usize; 3]> for Examples {
+    fn from(shape: [usize; 3]) -> Self {
+        Self { shape, domain: Domain::default() }
+    }
+}
+
 /// The columns of a table, and how their values were standardised: `value = (original - mean) / std`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Columns {

@@ -12,8 +12,15 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod draws;
+mod fit;
 mod gaussian;
 mod likelihood;
+mod means;
+mod observation;
+mod surrogates;
 
+pub use fit::{Bits, Fit};
 pub use gaussian::DiagonalGaussian;
-pub use likelihood::Likelihood;
+pub use likelihood::{Likelihood, Link, MAX_COMPONENTS, MIN_LEARNED_SCALE};
+pub use observation::Observation;

@@ -3,9 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::data::Domain;
 use crate::data::batch::batch;
 use crate::data::split::Subset;
-use crate::distributions::Likelihood;
+use crate::distributions::{Bits, Likelihood};
 use crate::models::{Model, Objective};
 use crate::random::{Draws, Purpose};
 use crate::run::history::LossTerms;
@@ -38,6 +39,9 @@ pub struct Evaluation {
     pub kl_per_dim: Vec<f64>,
     objective: Objective,
     likelihood: Likelihood,
+    /// The learned scale of the likelihood.
+    scale: Option<f64>,
+    domain: Domain,
     dims: usize,
 }
 
@@ -73,6 +77,8 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
         kl_per_dim: Vec::new(),
         objective,
         likelihood: model.likelihood(),
+        scale: model.scale(),
+        domain: split.source().domain(),
         dims: model.input(),
     };
     let mut kl_sums = vec![0f64; model.latent()];
@@ -136,7 +142,8 @@ impl Evaluation {
         let over = format!("summed over {dims} values, mean over {} examples", self.n());
         let sum: Vec<f32> = self.recon.iter().zip(&self.kl).map(|(r, k)| r + k).collect();
         let metric = |value, stderr, unit: &str, definition| Metric { value, stderr, unit: unit.into(), definition };
-        let recon = format!("{}, {over}", self.likelihood.definition());
+        let scale = self.scale.map_or(String::new(), |scale| format!(" ({scale:.4})"));
+        let recon = format!("{}{scale}, {over}", self.likelihood.definition());
         let kl = match latent {
             0 => "0: an autoencoder has no KL term".into(),
             _ => format!(
@@ -148,12 +155,14 @@ impl Evaluation {
             ("recon", metric(terms.recon, Some(stderr(&self.recon)), unit, recon)),
             ("kl", metric(terms.kl, Some(stderr(&self.kl)), "nats per example", kl)),
             ("loss", metric(terms.loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
-            (
-                "elbo",
-                metric(terms.elbo(), Some(stderr(&sum)), unit, format!("-(recon + kl), higher is better, {over}")),
-            ),
         ];
-        if let Some((offset, definition)) = self.bits_definition() {
+        // What is made of a surrogate bounds nothing.
+        if !self.likelihood.is_surrogate() {
+            let definition = format!("-(recon + kl), higher is better, {over}");
+            metrics.push(("elbo", metric(terms.elbo(), Some(stderr(&sum)), unit, definition)));
+        }
+        // An autoencoder has no distribution of codes, so no code length either.
+        if let Some(Bits { offset, definition }) = self.likelihood.bits(self.domain).filter(|_| latent > 0) {
             let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
             let value = -terms.elbo() * per_nat + offset;
             let definition = format!("{definition}, mean over {} examples", self.n());
@@ -181,18 +190,6 @@ impl Evaluation {
         let weighted: Vec<f32> = sum.iter().zip(&self.kl).map(|(s, k)| s + (beta as f32 - 1.0) * k).collect();
         (plain || self.kl_per_dim.is_empty()).then(|| stderr(&weighted))
     }
-
-    fn bits_definition(&self) -> Option<(f64, &'static str)> {
-        match self.likelihood {
-            Likelihood::Bernoulli => {
-                Some((0.0, "-elbo / (dims ln 2); a code length for binary pixels, a cross-entropy for grey ones"))
-            }
-            Likelihood::Gaussian { .. } => {
-                Some((8.0, "-elbo / (dims ln 2) + 8: the density on 0..1 read off at 256 levels"))
-            }
-            Likelihood::Sse => None,
-        }
-    }
 }
 
 fn mean(values: &[f32]) -> f64 {
@@ -209,6 +206,7 @@ fn stderr(values: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distributions::Link;
 
     fn evaluation(objective: Objective, likelihood: Likelihood) -> Evaluation {
         Evaluation {
@@ -217,6 +215,8 @@ mod tests {
             kl_per_dim: vec![0.5, 2.5],
             objective,
             likelihood,
+            scale: None,
+            domain: Domain::Levels,
             dims: 4,
         }
     }
@@ -242,7 +242,21 @@ mod tests {
         let plain = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
         let bits = |likelihood| value(&evaluation(plain, likelihood), "bits_per_dim");
         assert!((bits(Likelihood::Bernoulli).unwrap() - 5.0 / 4.0 / std::f64::consts::LN_2).abs() < 1e-12);
-        assert_eq!(bits(Likelihood::Sse), None);
+        assert_eq!(bits(Likelihood::Sse { link: Link::Sigmoid }), None);
+    }
+
+    #[test]
+    fn a_density_of_bytes_is_read_off_at_256_levels_and_a_surrogate_has_no_bound() {
+        let plain = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
+        let mut density = evaluation(plain, Likelihood::GaussianShared { link: Link::Sigmoid });
+        let bits = value(&density, "bits_per_dim").unwrap();
+        density.domain = Domain::Unit;
+        assert_eq!(bits, value(&density, "bits_per_dim").unwrap() + 8.0);
+        density.kl_per_dim.clear();
+        assert_eq!(value(&density, "bits_per_dim"), None, "an autoencoder");
+        let surrogate = evaluation(plain, Likelihood::Edge { shape: [1, 2, 2], weight: 1.0 });
+        assert!(value(&surrogate, "elbo").is_none() && value(&surrogate, "bits_per_dim").is_none());
+        assert_eq!((value(&surrogate, "loss"), value(&surrogate, "kl")), (Some(5.0), Some(3.0)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::pages::{self, Material};
 use super::recorder::Recorder;
 use super::trained::{Trained, check_fingerprint, held_out, read_config};
 use crate::data::known::Progress;
-use crate::data::{self, Domain, Splits};
+use crate::data::{self, Domain, Examples, Splits};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::models::AnyModel;
@@ -86,7 +86,7 @@ impl Experiment {
         let splits = data::open(&config.data, config.training.seed, progress)?;
         let source = splits.train.source();
         let shape = source.shape();
-        config.model.check_shape(&config.network, shape.dims())?;
+        config.model.check_shape(&config.network, Examples::of(source.as_ref()))?;
         config.augment.check_shape(shape, source.domain() == Domain::Real)?;
         config.network = config.network.resolved(shape.dims());
         let dir = RunDir::create(out)?;
@@ -241,8 +241,9 @@ impl Experiment {
     fn train_model(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
         let device = self.device.clone().autodiff();
         let seed = self.config.training.seed;
-        let shape = self.splits.train.source().shape();
-        let model = self.config.model.init(&self.config.network, shape.dims(), seed, &device)?;
+        let source = self.splits.train.source();
+        let shape = source.shape();
+        let model = self.config.model.init(&self.config.network, Examples::of(source.as_ref()), seed, &device)?;
         let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
         let mut trainer = self.trainer(model, checkpoints.clone(), &device)?;
         let purge = self.resumes.then_some(trainer.state.step as i64 + 1);
@@ -349,6 +350,7 @@ fn describe(splits: &Splits) -> DataInfo {
         test: splits.test.len(),
         validation_is_test: splits.validation_is_test,
         shape: [shape.channels, shape.height, shape.width],
+        domain: source.domain(),
     }
 }
 

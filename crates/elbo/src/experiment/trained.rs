@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 
 use crate::data::source::ImageShape;
-use crate::data::{self, DataConfig, Splits, Subset, Validation};
+use crate::data::{self, DataConfig, Examples, Splits, Subset, Validation};
 use crate::error::{Error, Result};
 use crate::models::AnyModel;
 use crate::recipe::{Layers, RunConfig};
@@ -78,10 +78,11 @@ impl Trained {
         };
         check_saved(&dir, checkpoint, &info)?;
         let shape = image_shape(&dir, &info)?;
-        config.model.check_shape(&config.network, shape.dims()).map_err(|error| in_run(&dir, error))?;
-        check_size(&dir, checkpoint, config.model.parameters(&config.network, shape.dims()))?;
+        let examples = Examples { shape: shape.dims(), domain: info.data.domain };
+        config.model.check_shape(&config.network, examples).map_err(|error| in_run(&dir, error))?;
+        check_size(&dir, checkpoint, config.model.parameters(&config.network, examples))?;
         let device = device.clone().without_autodiff();
-        let model = config.model.init(&config.network, shape.dims(), 0, &device)?;
+        let model = config.model.init(&config.network, examples, 0, &device)?;
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         let passed_over = checkpoints.passed_over(checkpoint)?;
         let model = checkpoints.load(checkpoint, model)?;

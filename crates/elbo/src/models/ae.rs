@@ -3,7 +3,7 @@
 //! | symbol | here |
 //! |---|---|
 //! | code `c = f(x)` | [`Ae::encode`], its `mean` |
-//! | `p(x\|c)` | [`Ae::decode`], logits |
+//! | `p(x\|c)` | [`Ae::decode`], its parameters |
 //! | loss `-log p(x\|c)` | [`Ae::terms`], `recon`; there is no KL term |
 //!
 //! Nothing shapes the distribution of the codes, so samples from N(0, I) mean little here: that is the difference to [`super::Vae`].
@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
-use crate::distributions::Likelihood;
+use crate::distributions::{Likelihood, Observation};
 use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
 
@@ -22,12 +22,11 @@ pub struct Ae {
     encoder: Encoder,
     code: Linear,
     decoder: Decoder,
+    observation: Observation,
     #[module(skip)]
     input: usize,
     #[module(skip)]
     latent: usize,
-    #[module(skip)]
-    likelihood: Likelihood,
 }
 
 impl Ae {
@@ -38,12 +37,13 @@ impl Ae {
     ///
     /// ```
     /// use burn::tensor::Tensor;
-    /// use elbo::distributions::Likelihood;
+    /// use elbo::distributions::{Likelihood, Link};
     /// use elbo::models::{Ae, Model};
     /// use elbo::networks::NetworkConfig;
     ///
     /// let device = elbo::device::choose("cpu")?;
-    /// let ae = Ae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Sse, 0, &device);
+    /// let likelihood = Likelihood::Sse { link: Link::Sigmoid };
+    /// let ae = Ae::init([1, 28, 28], 2, &NetworkConfig::default(), likelihood, 0, &device);
     /// let code = ae.encode(Tensor::zeros([8, 784], &device));
     /// assert_eq!((code.mean.dims(), code.log_var.is_none()), ([8, 2], true));
     /// # Ok::<(), elbo::Error>(())
@@ -63,8 +63,8 @@ impl Ae {
             code: Linear::init(network.features(shape), latent, draws, device),
             decoder: network.decoder(latent, shape, outputs, draws, device),
             input: shape.iter().product(),
+            observation: Observation::new(likelihood, device),
             latent,
-            likelihood,
         }
     }
 }
@@ -79,7 +79,11 @@ impl Model for Ae {
     }
 
     fn likelihood(&self) -> Likelihood {
-        self.likelihood
+        self.observation.likelihood()
+    }
+
+    fn scale(&self) -> Option<f64> {
+        self.observation.scale()
     }
 
     fn noise_dims(&self) -> usize {
@@ -96,7 +100,7 @@ impl Model for Ae {
     }
 
     fn terms(&self, x: Tensor<2>, _noise: Tensor<2>) -> Terms {
-        let logits = self.decode(self.encode(x.clone()).mean);
-        Terms { recon: self.likelihood.nll(logits, x), kl: None }
+        let parameters = self.decode(self.encode(x.clone()).mean);
+        Terms { recon: self.observation.nll(parameters, x), kl: None }
     }
 }

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Ae, Code, Model, Terms, Vae};
-use crate::distributions::Likelihood;
+use crate::data::{Domain, Examples};
+use crate::distributions::{Fit, Likelihood, Link};
 use crate::error::{Error, Result};
 use crate::networks::{LayerSummary, NetworkConfig};
 
@@ -25,10 +26,29 @@ pub enum ModelKind {
 pub enum LikelihoodName {
     /// [`Likelihood::Bernoulli`].
     Bernoulli,
+    /// [`Likelihood::ContinuousBernoulli`].
+    ContinuousBernoulli,
     /// [`Likelihood::Gaussian`], with `sigma`.
     Gaussian,
+    /// [`Likelihood::GaussianShared`].
+    GaussianShared,
+    /// [`Likelihood::GaussianPerPixel`].
+    GaussianPerPixel,
+    /// [`Likelihood::Laplace`] with `scale`, [`Likelihood::LaplaceShared`] without.
+    Laplace,
+    /// [`Likelihood::Categorical`].
+    Categorical,
+    /// [`Likelihood::DiscretisedLogistic`].
+    #[serde(alias = "discretized-logistic")]
+    DiscretisedLogistic,
+    /// [`Likelihood::LogisticMixture`], with `components`.
+    LogisticMixture,
     /// [`Likelihood::Sse`].
     Sse,
+    /// [`Likelihood::MsSsim`], with `weight`.
+    MsSsim,
+    /// [`Likelihood::Edge`], with `weight`.
+    Edge,
 }
 
 /// The `[model]` table of a recipe.
@@ -56,44 +76,102 @@ pub struct ModelConfig {
     /// Standard deviation of the Gaussian likelihood; belongs to no other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
+    /// Scale of the Laplace likelihood; learned if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Components of the mixture of logistics; 5 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<usize>,
+    /// Factor of the surrogates `ms-ssim` and `edge` (of its edges); 1 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { kind: ModelKind::Vae, latent: 20, likelihood: LikelihoodName::Bernoulli, sigma: None }
+        Self {
+            kind: ModelKind::Vae,
+            latent: 20,
+            likelihood: LikelihoodName::Bernoulli,
+            sigma: None,
+            scale: None,
+            components: None,
+            weight: None,
+        }
     }
 }
 
+/// Components of a mixture that is not told how many: half of PixelCNN++'s, since a decoder has no neighbours to condition on and each costs ten
+/// channels.
+const COMPONENTS: usize = 5;
 /// Largest code accepted.
 pub const MAX_LATENT: usize = 1 << 16;
 /// Most parameters accepted: 4 GiB of float32 weights, before moments and gradients.
 pub const MAX_PARAMETERS: u128 = 1 << 30;
 
 impl ModelConfig {
-    /// The likelihood these keys describe.
+    /// The likelihood these keys describe, for examples of a shape and domain. A shape alone stands for bytes.
     ///
     /// # Errors
-    /// [`Error::Config`] if `sigma` is missing, superfluous or not positive.
-    pub fn likelihood(&self) -> Result<Likelihood> {
-        let likelihood = match (self.likelihood, self.sigma) {
-            (LikelihoodName::Bernoulli, None) => Likelihood::Bernoulli,
-            (LikelihoodName::Sse, None) => Likelihood::Sse,
-            (LikelihoodName::Gaussian, Some(sigma)) => Likelihood::Gaussian { sigma },
-            (LikelihoodName::Gaussian, None) => {
-                let help = "add `sigma = 0.1` (in units of the pixel range 0..1) to [model]";
-                return Err(Error::config("model.sigma", "a standard deviation for the Gaussian", "nothing", help));
+    /// [`Error::Config`] if a key is missing, superfluous or out of range, or if the likelihood means nothing on such data.
+    ///
+    /// ```
+    /// use elbo::data::{Domain, Examples};
+    /// use elbo::models::ModelConfig;
+    ///
+    /// let rows = Examples { shape: [1, 1, 13], domain: Domain::Real };
+    /// assert!(ModelConfig::default().likelihood(rows).unwrap_err().to_string().contains("model.likelihood"));
+    /// ```
+    pub fn likelihood(&self, examples: impl Into<Examples>) -> Result<Likelihood> {
+        let Examples { shape, domain } = examples.into();
+        self.check_keys()?;
+        let link = if domain == Domain::Real { Link::Identity } else { Link::Sigmoid };
+        let (sigma, weight) = (self.sigma.unwrap_or(1.0), self.weight.unwrap_or(1.0));
+        let likelihood = match self.likelihood {
+            LikelihoodName::Bernoulli => Likelihood::Bernoulli,
+            LikelihoodName::ContinuousBernoulli => Likelihood::ContinuousBernoulli,
+            LikelihoodName::Gaussian => Likelihood::Gaussian { sigma, link },
+            LikelihoodName::GaussianShared => Likelihood::GaussianShared { link },
+            LikelihoodName::GaussianPerPixel => Likelihood::GaussianPerPixel { link },
+            LikelihoodName::Laplace => match self.scale {
+                Some(scale) => Likelihood::Laplace { scale, link },
+                None => Likelihood::LaplaceShared { link },
+            },
+            LikelihoodName::Categorical => Likelihood::Categorical,
+            LikelihoodName::DiscretisedLogistic => Likelihood::DiscretisedLogistic,
+            LikelihoodName::LogisticMixture => {
+                Likelihood::LogisticMixture { components: self.components.unwrap_or(COMPONENTS), channels: shape[0] }
             }
-            (_, Some(sigma)) => {
-                let help = "remove it, or set `model.likelihood = \"gaussian\"`";
-                return Err(Error::config(
-                    "model.sigma",
-                    "nothing: only the Gaussian has one",
-                    sigma.to_string(),
-                    help,
-                ));
-            }
+            LikelihoodName::Sse => Likelihood::Sse { link },
+            LikelihoodName::MsSsim => Likelihood::MsSsim { shape, weight },
+            LikelihoodName::Edge => Likelihood::Edge { shape, weight },
         };
+        if let Fit::Refused { reason, help } = likelihood.fits(domain) {
+            return Err(Error::config("model.likelihood", "a likelihood of such data", reason, help));
+        }
         likelihood.check().map(|()| likelihood)
+    }
+
+    /// Refuses keys of other likelihoods, and asks for one that is missing.
+    fn check_keys(&self) -> Result<()> {
+        use LikelihoodName::{Edge, Gaussian, Laplace, LogisticMixture, MsSsim};
+        let given = [
+            ("model.sigma", self.sigma.map(|v| v.to_string()), &[Gaussian][..], "the Gaussian", "gaussian"),
+            ("model.scale", self.scale.map(|v| v.to_string()), &[Laplace], "the Laplace distribution", "laplace"),
+            ("model.components", self.components.map(|v| v.to_string()), &[LogisticMixture], "a mixture", "logistic-mixture"),
+            ("model.weight", self.weight.map(|v| v.to_string()), &[MsSsim, Edge], "a surrogate", "edge"),
+        ];
+        for (key, value, owners, owner, name) in given {
+            if let (Some(value), false) = (value, owners.contains(&self.likelihood)) {
+                let help = format!("remove it, or set `model.likelihood = \"{name}\"`");
+                return Err(Error::config(key, format!("nothing: only {owner} has one"), value, help));
+            }
+        }
+        if self.likelihood == Gaussian && self.sigma.is_none() {
+            let help = "add `sigma = 0.1` (in units of the pixel range 0..1) to [model], or learn it: `likelihood = \"gaussian-shared\"`";
+            return Err(Error::config("model.sigma", "a standard deviation for the Gaussian", "nothing", help));
+        }
+        Ok(())
     }
 
     /// Checks what does not depend on the data.
@@ -101,7 +179,9 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] for a latent size of 0 or beyond `MAX_LATENT` (65,536), a bad likelihood or a bad network.
     pub fn check(&self, network: &NetworkConfig) -> Result<()> {
-        self.likelihood()?;
+        // On pictures large enough for all of them: what the data's own shape and domain refuse is said once the data is open.
+        self.check_keys()?;
+        self.likelihood([1, 64, 64])?;
         network.check()?;
         if self.latent == 0 || self.latent > MAX_LATENT {
             let found = self.latent.to_string();
@@ -111,14 +191,16 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// The same for examples of `shape` (channels, height, width), sizes included, before anything is allocated.
+    /// The same for examples of a shape and domain, sizes included, before anything is allocated.
     ///
     /// # Errors
-    /// As [`ModelConfig::check`], for a shape that the network cannot take, and for more than `MAX_PARAMETERS` (2^30).
-    pub fn check_shape(&self, network: &NetworkConfig, shape: [usize; 3]) -> Result<()> {
+    /// As [`ModelConfig::check`] and [`ModelConfig::likelihood`], for a shape that the network cannot take, and for more than `MAX_PARAMETERS` (2^30).
+    pub fn check_shape(&self, network: &NetworkConfig, examples: impl Into<Examples>) -> Result<()> {
+        let examples = examples.into();
         self.check(network)?;
-        network.check_shape(shape)?;
-        let parameters = self.parameters(network, shape);
+        self.likelihood(examples)?;
+        network.check_shape(examples.shape)?;
+        let parameters = self.parameters(network, examples);
         if parameters > MAX_PARAMETERS {
             let found = format!("{parameters} parameters ({} GiB in training)", (parameters * 16) >> 30);
             let expected = format!("at most {MAX_PARAMETERS} parameters");
@@ -127,9 +209,11 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// The layers for examples of `shape`, which [`ModelConfig::check_shape`] has accepted, from the data to the parameters of p(x|z).
-    pub fn summary(&self, network: &NetworkConfig, shape: [usize; 3]) -> Vec<LayerSummary> {
-        let outputs = self.likelihood().map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
+    /// The layers for examples that [`ModelConfig::check_shape`] has accepted, from the data to the parameters of p(x|z).
+    pub fn summary(&self, network: &NetworkConfig, examples: impl Into<Examples>) -> Vec<LayerSummary> {
+        let examples = examples.into();
+        let shape = examples.shape;
+        let outputs = self.likelihood(examples).map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
         let heads: &[&str] = if self.kind == ModelKind::Vae { &["mean", "log_var"] } else { &["code"] };
         let head = |name: &&str| LayerSummary::linear(*name, network.features(shape), self.latent);
         let mut rows = network.encoder_summary(shape);
@@ -138,17 +222,24 @@ impl ModelConfig {
         rows
     }
 
-    /// Number of weights and biases for examples of `shape`, which [`ModelConfig::check_shape`] has accepted.
-    pub fn parameters(&self, network: &NetworkConfig, shape: [usize; 3]) -> u128 {
-        self.summary(network, shape).iter().map(|row| row.parameters).sum()
+    /// Number of weights and biases for examples that [`ModelConfig::check_shape`] has accepted.
+    pub fn parameters(&self, network: &NetworkConfig, examples: impl Into<Examples>) -> u128 {
+        self.summary(network, examples).iter().map(|row| row.parameters).sum()
     }
 
     /// Builds the model with initial weights from `seed`. Call [`ModelConfig::check_shape`] first.
     ///
     /// # Errors
     /// As [`ModelConfig::likelihood`].
-    pub fn init(&self, network: &NetworkConfig, shape: [usize; 3], seed: u64, device: &Device) -> Result<AnyModel> {
-        let likelihood = self.likelihood()?;
+    pub fn init(
+        &self,
+        network: &NetworkConfig,
+        examples: impl Into<Examples>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<AnyModel> {
+        let examples = examples.into();
+        let (likelihood, shape) = (self.likelihood(examples)?, examples.shape);
         Ok(match self.kind {
             ModelKind::Ae => AnyModel::Ae(Ae::init(shape, self.latent, network, likelihood, seed, device)),
             ModelKind::Vae => AnyModel::Vae(Vae::init(shape, self.latent, network, likelihood, seed, device)),
@@ -188,6 +279,10 @@ impl Model for AnyModel {
         self.inner().likelihood()
     }
 
+    fn scale(&self) -> Option<f64> {
+        self.inner().scale()
+    }
+
     fn noise_dims(&self) -> usize {
         self.inner().noise_dims()
     }
@@ -224,6 +319,48 @@ mod tests {
                 let learned = model.num_params() as u128 - statistics;
                 assert_eq!(learned, config.parameters(&network, [3, 8, 4]), "{network:?}");
             }
+        }
+    }
+
+    #[test]
+    fn likelihoods_are_refused_where_they_mean_nothing_and_keys_where_they_belong_to_others() {
+        let rows = Examples { shape: [1, 1, 5], domain: Domain::Real };
+        let named = |name: &str| {
+            let config: ModelConfig = toml::from_str(&format!("likelihood = '{name}'")).unwrap();
+            if name == "gaussian" { ModelConfig { sigma: Some(0.5), ..config } } else { config }
+        };
+        for name in ["gaussian", "gaussian-shared", "gaussian-per-pixel", "laplace", "sse"] {
+            let likelihood = named(name).likelihood(rows).unwrap();
+            assert!(format!("{likelihood:?}").contains("Identity"), "{likelihood:?}");
+            let likelihood = named(name).likelihood([1, 8, 8]).unwrap();
+            assert!(format!("{likelihood:?}").contains("Sigmoid"), "{likelihood:?}");
+        }
+        let of_pictures =
+            ["bernoulli", "continuous-bernoulli", "categorical", "discretised-logistic", "logistic-mixture", "ms-ssim", "edge"];
+        for name in of_pictures {
+            assert!(named(name).likelihood([3, 8, 8]).is_ok(), "{name}");
+            let error = named(name).likelihood(rows).unwrap_err();
+            assert!(error.to_string().contains("model.likelihood") && error.help().contains("gaussian-shared"), "{error}");
+        }
+        let superfluous = [
+            ("model.sigma", ModelConfig { sigma: Some(1.0), ..Default::default() }),
+            ("model.scale", ModelConfig { scale: Some(1.0), ..Default::default() }),
+            ("model.components", ModelConfig { components: Some(2), ..Default::default() }),
+            ("model.weight", ModelConfig { weight: Some(2.0), ..Default::default() }),
+            ("model.sigma", named("gaussian-shared").with_sigma(0.5)),
+            ("model.components", ModelConfig { components: Some(0), ..named("logistic-mixture") }),
+            ("model.scale", ModelConfig { scale: Some(-1.0), ..named("laplace") }),
+            ("model.weight", ModelConfig { weight: Some(f64::NAN), ..named("edge") }),
+        ];
+        for (key, config) in superfluous {
+            let error = config.check(&NetworkConfig::default()).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    impl ModelConfig {
+        fn with_sigma(self, sigma: f64) -> Self {
+            Self { sigma: Some(sigma), ..self }
         }
     }
 

@@ -26,6 +26,8 @@ mod vae;
 use burn::tensor::Tensor;
 
 use crate::distributions::Likelihood;
+use crate::error::Result;
+use crate::random::Draws;
 
 pub use ae::Ae;
 pub use choice::{AnyModel, LikelihoodName, ModelConfig, ModelKind};
@@ -55,7 +57,7 @@ pub struct Terms {
 /// ```
 /// use burn::module::Module;
 /// use burn::tensor::Tensor;
-/// use elbo::distributions::{DiagonalGaussian, Likelihood};
+/// use elbo::distributions::{DiagonalGaussian, Likelihood, Link};
 /// use elbo::models::{Code, Model, Terms};
 /// use elbo::networks::{Activation::None as Identity, Linear};
 /// use elbo::random::{Draws, Purpose};
@@ -71,7 +73,7 @@ pub struct Terms {
 /// impl Model for LinearVae {
 ///     fn latent(&self) -> usize { self.mean.weight.dims()[0] }
 ///     fn input(&self) -> usize { self.mean.weight.dims()[1] }
-///     fn likelihood(&self) -> Likelihood { Likelihood::Gaussian { sigma: 0.1 } }
+///     fn likelihood(&self) -> Likelihood { Likelihood::Gaussian { sigma: 0.1, link: Link::Identity } }
 ///     fn encode(&self, x: Tensor<2>) -> Code {
 ///         Code { mean: self.mean.forward(x.clone(), Identity), log_var: Some(self.log_var.forward(x, Identity)) }
 ///     }
@@ -101,6 +103,11 @@ pub trait Model {
     /// What the decoder's output means.
     fn likelihood(&self) -> Likelihood;
 
+    /// The scale of the likelihood where it is learned ([`Observation::scale`](crate::distributions::Observation::scale)).
+    fn scale(&self) -> Option<f64> {
+        None
+    }
+
     /// Draws from N(0, 1) that [`Model::terms`] wants for each example; 0 for a deterministic model.
     fn noise_dims(&self) -> usize {
         self.latent()
@@ -109,14 +116,14 @@ pub trait Model {
     /// q(z|x).
     ///
     /// # Shapes
-    /// - `x`: `[batch, input]`, values in [0, 1]
+    /// - `x`: `[batch, input]`
     fn encode(&self, x: Tensor<2>) -> Code;
 
-    /// The parameters of p(x|z): one logit for each value.
+    /// The parameters of p(x|z), as many for each value as [`Likelihood`] says.
     ///
     /// # Shapes
     /// - `z`: `[batch, latent]`
-    /// - returns: `[batch, input]`
+    /// - returns: `[batch, output_channels * height * width]`
     fn decode(&self, z: Tensor<2>) -> Tensor<2>;
 
     /// Both terms of the loss for a batch, with the noise given.
@@ -130,8 +137,20 @@ pub trait Model {
     ///
     /// # Shapes
     /// - `z`: `[batch, latent]`
-    /// - returns: `[batch, input]`, values in [0, 1]
+    /// - returns: `[batch, input]`
     fn decode_mean(&self, z: Tensor<2>) -> Tensor<2> {
         self.likelihood().mean(self.decode(z))
+    }
+
+    /// A draw of x from p(x|z).
+    ///
+    /// # Shapes
+    /// - `z`: `[batch, latent]`
+    /// - returns: `[batch, input]`
+    ///
+    /// # Errors
+    /// As [`Likelihood::sample`].
+    fn decode_draw(&self, z: Tensor<2>, draws: &mut Draws) -> Result<Tensor<2>> {
+        self.likelihood().sample(self.decode(z), self.scale(), draws)
     }
 }

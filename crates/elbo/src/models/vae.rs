@@ -4,7 +4,7 @@
 //! |---|---|
 //! | q(z\|x) = N(mu, sigma^2 I), section 3 | [`Vae::encode`]: `mean`, `log_var = log sigma^2` |
 //! | z = mu + sigma * eps, eq. 4 | [`DiagonalGaussian::sample`] |
-//! | -log p(x\|z), appendix C | [`Vae::decode`] gives logits, [`Likelihood::nll`] the value: `recon` |
+//! | -log p(x\|z), appendix C | [`Vae::decode`] gives its parameters, [`Observation::nll`] the value: `recon` |
 //! | KL(q \|\| p), appendix B | [`DiagonalGaussian::kl_to_standard_normal`]: `kl` |
 //! | -L, eq. 10 with L = 1 sample | `recon + kl` |
 //!
@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
-use crate::distributions::{DiagonalGaussian, Likelihood};
+use crate::distributions::{DiagonalGaussian, Likelihood, Observation};
 use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
 
@@ -25,12 +25,11 @@ pub struct Vae {
     mean: Linear,
     log_var: Linear,
     decoder: Decoder,
+    observation: Observation,
     #[module(skip)]
     input: usize,
     #[module(skip)]
     latent: usize,
-    #[module(skip)]
-    likelihood: Likelihood,
 }
 
 impl Vae {
@@ -69,8 +68,8 @@ impl Vae {
             log_var: Linear::init(features, latent, draws, device),
             decoder: network.decoder(latent, shape, outputs, draws, device),
             input: shape.iter().product(),
+            observation: Observation::new(likelihood, device),
             latent,
-            likelihood,
         }
     }
 
@@ -97,7 +96,11 @@ impl Model for Vae {
     }
 
     fn likelihood(&self) -> Likelihood {
-        self.likelihood
+        self.observation.likelihood()
+    }
+
+    fn scale(&self) -> Option<f64> {
+        self.observation.scale()
     }
 
     fn encode(&self, x: Tensor<2>) -> Code {
@@ -112,7 +115,7 @@ impl Model for Vae {
     fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
         let posterior = self.posterior(x.clone()); // q(z|x)
         let z = posterior.sample(noise); // z ~ q(z|x)
-        let logits = self.decode(z); // p(x|z)
-        Terms { recon: self.likelihood.nll(logits, x), kl: Some(posterior.kl_to_standard_normal()) }
+        let parameters = self.decode(z); // p(x|z)
+        Terms { recon: self.observation.nll(parameters, x), kl: Some(posterior.kl_to_standard_normal()) }
     }
 }

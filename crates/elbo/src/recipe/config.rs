@@ -105,11 +105,9 @@ impl RunConfig {
             ModelKind::Ae => "autoencoder",
             ModelKind::Vae => "VAE",
         };
-        let likelihood = match (self.model.likelihood().map(|l| l.unit()), self.model.sigma) {
-            (Ok("nats per example"), None) => "Bernoulli likelihood".into(),
-            (_, Some(sigma)) => format!("Gaussian likelihood (sigma {sigma})"),
-            _ => "squared errors".to_owned(),
-        };
+        // Of numbers whose domain refuses no likelihood, since this line has no place for an error.
+        let known = self.model.likelihood(shape).or_else(|_| self.model.likelihood([1, 64, 64]));
+        let likelihood = known.map_or_else(|_| "unknown likelihood".into(), |likelihood| likelihood.describe());
         format!("{kind} {}, {likelihood}", self.network.describe(self.model.latent, shape))
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic;
 use super::history::{EpochRecord, LossTerms};
 use super::lock::LOCK_FILE;
+use crate::data::Domain;
 use crate::error::{Error, Result};
 
 /// Version of [`RunInfo`] written here; newer ones are refused.
@@ -67,6 +68,9 @@ pub struct DataInfo {
     pub validation_is_test: bool,
     /// Channels, height, width.
     pub shape: [usize; 3],
+    /// What the numbers are; bytes in runs that do not say.
+    #[serde(default)]
+    pub domain: Domain,
 }
 
 /// A run directory that exists.
