@@ -174,8 +174,16 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
     let plain = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
     let settings = [
         (Nonlinearity::Tanh, Likelihood::Bernoulli, Objective { beta: 4.0, ..plain }),
-        (Nonlinearity::Gelu, Likelihood::Gaussian { sigma: 0.5, link: Link::Sigmoid }, Objective { free_bits: 0.05, ..plain }),
-        (Nonlinearity::Silu, Likelihood::Sse { link: Link::Sigmoid }, Objective { capacity: Some((3.0, 2.0)), ..plain }),
+        (
+            Nonlinearity::Gelu,
+            Likelihood::Gaussian { sigma: 0.5, link: Link::Sigmoid },
+            Objective { free_bits: 0.05, ..plain },
+        ),
+        (
+            Nonlinearity::Silu,
+            Likelihood::Sse { link: Link::Sigmoid },
+            Objective { capacity: Some((3.0, 2.0)), ..plain },
+        ),
         (Nonlinearity::Gelu, Likelihood::Bernoulli, plain),
     ];
     let mut failures = Vec::new();

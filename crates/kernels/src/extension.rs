@@ -249,11 +249,7 @@ pub trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// See [`crate::reconstruction`].
-    fn elbo_likelihood(
-        parameters: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        term: Reconstruction,
-    ) -> FloatTensor<Self>;
+    fn elbo_likelihood(parameters: FloatTensor<Self>, x: FloatTensor<Self>, term: Reconstruction) -> FloatTensor<Self>;
 
     /// See [`crate::gaussian_kl`].
     fn elbo_gaussian_kl(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self>;

@@ -66,7 +66,8 @@ impl Likelihood {
     /// Appends a draw of one example.
     fn draw_row(&self, row: &[f32], scale: f64, draws: &mut Draws, x: &mut Vec<f32>) {
         let outputs = row.iter().map(|&v| f64::from(v));
-        let pairs = || row[..row.len() / 2].iter().zip(&row[row.len() / 2..]).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+        let pairs =
+            || row[..row.len() / 2].iter().zip(&row[row.len() / 2..]).map(|(&a, &b)| (f64::from(a), f64::from(b)));
         match *self {
             Self::Bernoulli => x.extend(outputs.map(|l| f32::from(draws.uniform() < sigmoid(l)))),
             Self::ContinuousBernoulli => x.extend(outputs.map(|l| continuous_bernoulli(l, draws.uniform()) as f32)),
@@ -83,7 +84,9 @@ impl Likelihood {
             Self::LogisticMixture { components, channels } => mixture(components, channels, row, draws, x),
             Self::Categorical => {
                 let width = row.len() / LEVELS;
-                x.extend((0..width).map(|i| chosen(|j| row[j * width + i], LEVELS, draws) as f32 / (LEVELS - 1) as f32));
+                x.extend(
+                    (0..width).map(|i| chosen(|j| row[j * width + i], LEVELS, draws) as f32 / (LEVELS - 1) as f32),
+                );
             }
             Self::Sse { .. } | Self::MsSsim { .. } | Self::Edge { .. } => unreachable!("no distribution"),
         }

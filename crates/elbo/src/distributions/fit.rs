@@ -33,7 +33,8 @@ pub struct Bits {
     pub definition: &'static str,
 }
 
-const LEVELS_INSTEAD: &str = "`discretised-logistic`, `logistic-mixture` and `categorical` give probabilities of the 256 levels";
+const LEVELS_INSTEAD: &str =
+    "`discretised-logistic`, `logistic-mixture` and `categorical` give probabilities of the 256 levels";
 const REAL_INSTEAD: &str = "set `model.likelihood` to \"gaussian-shared\", \"gaussian-per-pixel\" or \"laplace\"";
 
 impl Likelihood {
@@ -61,20 +62,23 @@ impl Likelihood {
                 reason: "a likelihood where every value is 0 or 1; for grey values a cross-entropy that no distribution has",
                 help: "`continuous-bernoulli` is the normalised form; `discretised-logistic` gives probabilities of levels",
             },
-            (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Levels) => Fit::Honest,
-            (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Unit) => Fit::Refused {
-                reason: "probabilities of 256 levels, and these numbers lie between them",
-                help: "`continuous-bernoulli` or `gaussian-shared` describe numbers in [0, 1]",
-            },
+            (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Levels) => {
+                Fit::Honest
+            }
+            (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Unit) => {
+                Fit::Refused {
+                    reason: "probabilities of 256 levels, and these numbers lie between them",
+                    help: "`continuous-bernoulli` or `gaussian-shared` describe numbers in [0, 1]",
+                }
+            }
             (Self::ContinuousBernoulli, Domain::Unit) => Fit::Honest,
             (_, Domain::Levels) => Fit::Loose {
                 reason: "a density on bytes: its bits per dimension assume noise between the levels that the data has not, and are no bound",
                 help: LEVELS_INSTEAD,
             },
-            (_, Domain::Unit) => Fit::Loose {
-                reason: "a density with mass outside [0, 1]",
-                help: "`continuous-bernoulli` has none",
-            },
+            (_, Domain::Unit) => {
+                Fit::Loose { reason: "a density with mass outside [0, 1]", help: "`continuous-bernoulli` has none" }
+            }
             (
                 Self::Gaussian { .. }
                 | Self::GaussianShared { .. }
@@ -108,7 +112,9 @@ impl Likelihood {
             }
             (_, Domain::Levels) => bits(8.0, "-elbo / (dims ln 2) + 8: the density on 0..1 read off at 256 levels"),
             (_, Domain::Unit) => bits(0.0, "-elbo / (dims ln 2): of a density on 0..1, may be negative"),
-            (_, Domain::Real) => bits(0.0, "-elbo / (dims ln 2): of a density of the standardised values, may be negative"),
+            (_, Domain::Real) => {
+                bits(0.0, "-elbo / (dims ln 2): of a density of the standardised values, may be negative")
+            }
         }
     }
 
@@ -132,7 +138,9 @@ impl Likelihood {
             Self::Sse { link: Link::Identity } => "E[sum of (x - output)^2], not a log-likelihood".into(),
             Self::MsSsim { weight, .. } => format!("surrogate: {weight} values (1 - MS-SSIM), not a log-likelihood"),
             Self::Edge { weight, .. } => {
-                format!("surrogate: sum of (x - mean)^2 + {weight} sum of squared errors of edges, not a log-likelihood")
+                format!(
+                    "surrogate: sum of (x - mean)^2 + {weight} sum of squared errors of edges, not a log-likelihood"
+                )
             }
         }
     }

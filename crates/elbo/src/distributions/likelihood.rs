@@ -128,9 +128,11 @@ impl Likelihood {
             Self::Gaussian { sigma, .. } => {
                 positive("model.sigma", sigma, "0.1 is a usual choice for pixels in 0..1: `--set model.sigma=0.1`")
             }
-            Self::Laplace { scale, .. } => {
-                positive("model.scale", scale, "0.1 is a usual choice for pixels in 0..1; without it the scale is learned")
-            }
+            Self::Laplace { scale, .. } => positive(
+                "model.scale",
+                scale,
+                "0.1 is a usual choice for pixels in 0..1; without it the scale is learned",
+            ),
             Self::LogisticMixture { components, .. } if !(1..=MAX_COMPONENTS).contains(&components) => {
                 let expected = format!("1 to {MAX_COMPONENTS} components");
                 Err(Error::config("model.components", expected, components.to_string(), "PixelCNN++ has 10"))

@@ -49,7 +49,8 @@ pub(super) fn discretised_logistic(parameters: Tensor<2>) -> Tensor<2> {
 
 pub(super) fn logistic_mixture(components: usize, channels: usize, parameters: Tensor<2>) -> Tensor<2> {
     let [batch, outputs] = parameters.dims();
-    let pixels = outputs / elbo_kernels::Reconstruction::LogisticMixture { components, channels }.output_channels(channels);
+    let pixels =
+        outputs / elbo_kernels::Reconstruction::LogisticMixture { components, channels }.output_channels(channels);
     let blocks = |first: usize, count: usize| {
         let block = parameters.clone().narrow(1, first * components * pixels, components * count * pixels);
         block.reshape([batch, components, count, pixels])

@@ -74,7 +74,8 @@ fn similarity(a: Tensor<3>, b: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let [_, height, width] = a.dims();
     let device = a.device();
     let (down, across) = (gaussian(height, &device), gaussian(width, &device));
-    let blur = |t: Tensor<3>| down.clone().unsqueeze::<3>().matmul(t).matmul(across.clone().transpose().unsqueeze::<3>());
+    let blur =
+        |t: Tensor<3>| down.clone().unsqueeze::<3>().matmul(t).matmul(across.clone().transpose().unsqueeze::<3>());
     let (mean_a, mean_b) = (blur(a.clone()), blur(b.clone()));
     let (square_a, square_b, both) =
         (mean_a.clone().square(), mean_b.clone().square(), mean_a.clone() * mean_b.clone());
