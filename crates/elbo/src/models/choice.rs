@@ -309,13 +309,18 @@ impl Model for AnyModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::networks::{Channels, ConvConfig, Normalization, ResnetConfig};
 
     #[test]
     fn parameter_count_is_the_modules() {
         for kind in [ModelKind::Ae, ModelKind::Vae] {
             let config = ModelConfig { kind, latent: 3, ..Default::default() };
-            // Those of the other networks: tests/network_shapes.rs.
-            for network in [NetworkConfig::mlp(&[]), NetworkConfig::mlp(&[7]), NetworkConfig::mlp(&[9, 5])] {
+            // Batch norm's running statistics, which Burn counts too, are no parameters: `tests/network_shapes.rs` tells them apart.
+            let (norm, channels) = (Normalization::Group, Channels::from(vec![3, 2]));
+            let conv = NetworkConfig::Conv(ConvConfig { norm, channels: channels.clone(), ..Default::default() });
+            let resnet = NetworkConfig::Resnet(ResnetConfig { norm, channels, ..Default::default() });
+            let mlps = [[].as_slice(), &[7], &[9, 5]].map(NetworkConfig::mlp);
+            for network in mlps.into_iter().chain([conv, resnet]) {
                 let model = config.init(&network, [3, 8, 4], 0, &Device::default()).unwrap();
                 assert_eq!(model.num_params() as u128, config.parameters(&network, [3, 8, 4]), "{network:?}");
             }
