@@ -2,11 +2,13 @@
 
 use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
+use elbo::experiment::{Experiment, Trained};
 use elbo::generation;
 use elbo::models::{Model, Vae};
 use elbo::networks::NetworkConfig;
+use elbo::recipe::Layers;
 use elbo::run::parameters;
-use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
+use elbo::training::{Checkpoints, Ending, OptimizerConfig, Quiet, Stop, Trainer};
 
 const SHAPE: [usize; 3] = [1, 28, 28];
 
@@ -40,6 +42,31 @@ fn it_learns_and_its_checkpoint_holds_the_running_statistics() {
         parameters::export(&loaded).into_iter().filter(|t| t.name.ends_with("running_var")).collect();
     assert_eq!(variances.len(), 3);
     assert!(variances.iter().all(|t| t.values.iter().any(|v| (v - 1.0).abs() > 1e-3)), "they moved from their start");
+}
+
+#[test]
+fn a_chosen_size_is_written_into_the_run() {
+    let device = elbo::device::choose("cpu").unwrap();
+    for (recipe, narrow) in [("conv", "network.hidden=[9]"), ("resnet", "network.blocks=0")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut layers = Layers::from_recipe(recipe).unwrap();
+        for setting in ["data.count=40", "training.epochs=1", "training.batch_size=16", "model.kind=ae", narrow] {
+            layers.set(setting).unwrap();
+        }
+        let out = folder.path().join("run");
+        let config = layers.build().unwrap();
+        let experiment = Experiment::create(config, &out, &device, "cpu", &mut |_| {}).unwrap();
+        assert_eq!(experiment.train(&mut Quiet, &Stop::new()).unwrap().ending, Ending::Finished);
+        let written = std::fs::read_to_string(out.join("config.toml")).unwrap();
+        assert!(written.contains("channels = [32, 64, 128]"), "{written}");
+        assert_eq!(
+            Trained::load(&out, None, &device).unwrap().config.network.resolved(SHAPE).features(SHAPE),
+            match recipe {
+                "conv" => 9,
+                _ => 128 * 4 * 4,
+            }
+        );
+    }
 }
 
 #[test]

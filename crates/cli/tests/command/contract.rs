@@ -137,6 +137,29 @@ fn data_and_recipes_answer_in_json() {
 }
 
 #[test]
+fn the_layers_of_a_model_add_up() {
+    let folder = Folder::new();
+    let value = folder.run("config conv --model --shape 3x61x47 --json").done().json();
+    has_keys(&value, "shape network layers parameters flops");
+    assert_eq!(value["network"]["channels"], serde_json::json!([32, 64, 128]));
+    let layers = value["layers"].as_array().unwrap();
+    for total in ["parameters", "flops"] {
+        let sum: u64 = layers.iter().map(|layer| layer[total].as_u64().unwrap()).sum();
+        assert_eq!(value[total], sum);
+    }
+    assert_eq!(layers.last().unwrap()["output"], serde_json::json!([3, 61, 47]));
+    // 784-512-256-10: the shape is that of the recipe's own data.
+    let value = folder.run("config digits --set data.count=20 --model --json").done().json();
+    assert_eq!((&value["shape"], &value["parameters"]), (&serde_json::json!([1, 28, 28]), &1_075_748.into()));
+    let text = folder.run("config resnet --model --shape 1x8x8").done().stdout;
+    assert!(text.contains("encoder.stages.0.down") && text.contains("total"), "{text}");
+
+    let small = "config conv --set network.channels=[8,8,8] --model --shape 1x8x2";
+    folder.run(small).fails(2, "layer 2: 4 x 1 -> cannot be halved");
+    folder.run("config --shape 1x8x8").fails(2, "--model");
+}
+
+#[test]
 fn a_printed_recipe_trains_and_a_printed_configuration_reads_back() {
     let folder = Folder::new();
     let recipe = folder.run("recipes mnist-bce").done().stdout;

@@ -243,7 +243,8 @@ impl NetworkConfig {
             }
             Self::Resnet(ResnetConfig { channels, hidden, norm, activation, blocks }) => {
                 let widths = joined(&[channels.resolve(shape), hidden.clone(), vec![latent]].concat());
-                (format!("resnet {widths}, {blocks} blocks each{}", norm.aside()), *activation)
+                let blocks = format!("{blocks} block{} each", if *blocks == 1 { "" } else { "s" });
+                (format!("resnet {widths}, {blocks}{}", norm.aside()), *activation)
             }
         };
         let activation = serde_json::to_value(activation).unwrap_or_default();
