@@ -1,6 +1,6 @@
 //! `elbo config --model`: the layers of a recipe's model and what they cost, without building it.
 
-use elbo::data;
+use elbo::data::{self, Examples};
 use elbo::networks::LayerSummary;
 use elbo::recipe::RunConfig;
 use serde_json::json;
@@ -24,14 +24,14 @@ pub fn parse_shape(text: &str) -> Result<[usize; 3], String> {
     }
 }
 
-/// For data of `shape`, or of the shape that the configuration's own data turn out to have.
+/// For pictures of `shape`, or for what the configuration's own data turn out to be.
 pub fn model(config: &RunConfig, shape: Option<[usize; 3]>, context: Context) -> anyhow::Result<()> {
-    let shape = match shape {
-        Some(shape) => shape,
-        None => data::open(&config.data, config.training.seed, &mut |_| {})?.train.source().shape().dims(),
+    let examples = match shape {
+        Some(shape) => Examples::from(shape),
+        None => Examples::of(data::open(&config.data, config.training.seed, &mut |_| {})?.train.source().as_ref()),
     };
-    config.model.check_shape(&config.network, shape)?;
-    let layers = config.model.summary(&config.network, shape);
+    config.model.check_shape(&config.network, examples)?;
+    let (shape, layers) = (examples.shape, config.model.summary(&config.network, examples));
     let (parameters, flops) = (total(&layers, |l| l.parameters), total(&layers, |l| l.flops));
     let value = json!({
         "shape": shape,

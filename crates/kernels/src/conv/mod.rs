@@ -5,7 +5,8 @@
 //! weights, so files need no change; each call packs them anew, a few percent of its time.
 //!
 //! Channels last is a decision: a pixel's channels are one vector, a row of a window is one run of memory, and bias, activation and batch
-//! statistics pass over memory in order. Only square strides and paddings, no dilation and no groups: no model here has them.
+//! statistics pass over memory in order. Strides are square; paddings may differ between the axes, as odd sizes need. No dilation and no groups: no model here has
+//! them.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
