@@ -177,6 +177,9 @@ pub struct Sample {
     /// Standard deviation of the codes: below 1 safer, above 1 more varied.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f64,
+    /// Show the mean of p(x|z), or draw from it.
+    #[arg(long, value_enum, default_value_t = Observation::Mean)]
+    pub observation: Observation,
     /// Weights: last or best.
     #[arg(long)]
     pub checkpoint: Option<String>,
@@ -194,6 +197,15 @@ pub struct Reconstruct {
     /// Which images: chosen at random from this seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Show the mean of p(x|z), or draw from it.
+    #[arg(long, value_enum, default_value_t = Observation::Mean)]
+    pub observation: Observation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Observation {
+    Mean,
+    Draw,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo_kernels::{
-    AdamStep, adam, bernoulli_nll, gather_bytes, linear, parallel, set_threads, squared_error, sum_of_squares, threads,
+    AdamStep, Link, Reconstruction, adam, bernoulli_nll, gather_bytes, linear, parallel, reconstruction, set_threads,
+    squared_error, sum_of_squares, threads,
 };
 use support::layer::{ACTIVATIONS, Layer, gradient, values};
 
@@ -41,6 +42,7 @@ fn everything() -> Vec<(String, Vec<f32>)> {
         }
     }
     results.extend(likelihoods());
+    results.extend(reconstructions());
     let count = 1_000_003;
     let vector = |seed| Tensor::<1>::from_data(TensorData::new(rough(seed, count), [count]), &Device::default());
     let step =
@@ -68,6 +70,29 @@ fn likelihoods() -> [(String, Vec<f32>); 4] {
         ("slope of bernoulli".into(), bernoulli_slope),
         ("slope of squared error".into(), squared_slope),
     ]
+}
+
+/// The terms with several parameters for each value.
+fn reconstructions() -> Vec<(String, Vec<f32>)> {
+    let device = Device::default().autodiff();
+    let (batch, width) = (64, 3 * 256);
+    let x = Tensor::<2>::from_data(TensorData::new(rough(7, batch * width), [batch, width]), &device).abs();
+    let terms = [
+        Reconstruction::ContinuousBernoulli,
+        Reconstruction::Gaussian(Link::Sigmoid),
+        Reconstruction::DiscretisedLogistic,
+        Reconstruction::LogisticMixture { components: 3, channels: 3 },
+        Reconstruction::Categorical,
+    ];
+    let results = terms.into_iter().flat_map(|term| {
+        let outputs = term.output_channels(3) * 256;
+        let data = TensorData::new(rough(8, batch * outputs), [batch, outputs]);
+        let parameters = Tensor::<2>::from_data(data, &device).require_grad();
+        let nll = reconstruction(term, parameters.clone(), x.clone());
+        let slope = gradient(&parameters, &nll.clone().mean().backward());
+        [(format!("{term:?}"), values(nll)), (format!("slope of {term:?}"), slope)]
+    });
+    results.collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

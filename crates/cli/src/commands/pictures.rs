@@ -4,13 +4,14 @@ use std::ops::RangeInclusive;
 
 use elbo::data::{ImageShape, Subset};
 use elbo::experiment::Trained;
-use elbo::generation::{self, Path, Pictures};
+use elbo::generation::{self, Path, Pictures, Show};
+use elbo::models::Model;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
 
 use super::source;
-use crate::args::{Grid, GridName, Interpolate, PathName, Reconstruct, Sample, Target, Traverse};
+use crate::args::{Grid, GridName, Interpolate, Observation, PathName, Reconstruct, Sample, Target, Traverse};
 use crate::output::Context;
 
 /// Images a command makes at most: a typing mistake must not fill the memory.
@@ -24,7 +25,8 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
     check_count("--n", args.n)?;
     check_number("--temperature", args.temperature, 0.0..=MAX_REACH, "1 samples the prior")?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
-    let pictures = generation::sample(&run.model, run.shape, args.n, args.temperature, args.seed, &run.device);
+    let codes = generation::sample_codes(run.model.latent(), args.n, args.temperature, args.seed);
+    let pictures = generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?;
     save(&pictures, &args.target, 0, context)
 }
 
@@ -34,7 +36,15 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let opened = source::open(&args.source, device)?;
     let (run, split) = (&opened.run, opened.first());
     let chosen = generation::random_places(split, args.n, args.seed);
-    let decoded = generation::reconstruct(&run.model, split, &chosen, &run.device);
+    let decoded = match args.observation {
+        Observation::Mean => generation::reconstruct(&run.model, split, &chosen, &run.device),
+        Observation::Draw => {
+            let places: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
+            let images = Subset::new(std::sync::Arc::clone(split.source()), places);
+            let codes = elbo::evaluation::encode(&run.model, &images, &run.device).mean;
+            generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?
+        }
+    };
     if is_npy(&args.target) {
         return save(&decoded, &args.target, 0, context);
     }
@@ -130,6 +140,13 @@ pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
         GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
     };
     save(&pictures, &args.target, size, context)
+}
+
+fn shown(observation: Observation, seed: u64) -> Show {
+    match observation {
+        Observation::Mean => Show::Mean,
+        Observation::Draw => Show::Draw { seed },
+    }
 }
 
 /// The posterior mean of one image.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use elbo::data::Examples;
 use elbo::data::known::Progress as Download;
 use elbo::experiment::{Experiment, Finished};
+use elbo::models::LikelihoodName;
 use elbo::run::directory::RunDir;
 use elbo::training::Ending;
 use serde_json::json;
@@ -53,10 +55,12 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
 
 fn run(experiment: Experiment, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
     let mut progress = Progress::new(context, experiment.config().training.epochs);
+    let name = experiment.config().model.likelihood;
+    let surrogate = matches!(name, LikelihoodName::MsSsim | LikelihoodName::Edge);
     interruption.training_begins();
     let finished = experiment.train(&mut progress, &interruption.stop)?;
     drop(progress);
-    report(&finished, context)?;
+    report(&finished, surrogate, context)?;
     Ok(if finished.ending == Ending::Interrupted { interruption.exit_code() } else { 0 })
 }
 
@@ -70,7 +74,7 @@ fn announce(experiment: &Experiment, context: Context) {
         Some(split) => format!("{} for validation", split.len()),
         None => "no validation".to_owned(),
     };
-    let parameters = config.model.parameters(&config.network, shape);
+    let parameters = config.model.parameters(&config.network, Examples::of(source.as_ref()));
     context.note(format!("run    {}", experiment.dir().path().display()));
     context.note(format!(
         "data   {}: {} images of {} to train on, {validation}, {} to test",
@@ -84,15 +88,21 @@ fn announce(experiment: &Experiment, context: Context) {
         elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
         elbo::models::ModelKind::Ae => String::new(),
     };
-    let unit =
-        if config.model.likelihood == elbo::models::LikelihoodName::Sse { "squared errors (kl: nats)" } else { "nats" };
+    let unit = match config.model.likelihood {
+        LikelihoodName::Sse => "squared errors (kl: nats)",
+        LikelihoodName::MsSsim | LikelihoodName::Edge => "a surrogate's units, not nats (kl: nats)",
+        _ => "nats",
+    };
     context.note(format!("losses in {unit}, mean over images; recon summed over {pixels} pixels{kl}"));
 }
 
-fn report(finished: &Finished, context: Context) -> anyhow::Result<()> {
+fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Result<()> {
     let info = &finished.info;
     let path = finished.path.display().to_string();
-    let test = info.test.map(|t| json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss, "elbo": t.elbo() }));
+    let test = info.test.map(|t| match surrogate {
+        true => json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss }),
+        false => json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss, "elbo": t.elbo() }),
+    });
     let value = json!({
         "run": path,
         "status": info.status,
@@ -104,9 +114,10 @@ fn report(finished: &Finished, context: Context) -> anyhow::Result<()> {
     });
     context.result(value, || match info.test {
         Some(test) => format!(
-            "{}: {} in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}), elbo {:.2}\nreport {path}/report.html\n\n\
+            "{}: {} in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}){}\nreport {path}/report.html\n\n\
              try    elbo sample {path} --out samples.png\n       elbo interpolate {path} --out walk.png\n       elbo eval {path}",
-            info.status, count(info.epochs, "epoch"), info.seconds, test.loss, test.recon, test.kl, test.elbo()
+            info.status, count(info.epochs, "epoch"), info.seconds, test.loss, test.recon, test.kl,
+            if surrogate { String::new() } else { format!(", elbo {:.2}", test.elbo()) }
         ),
         None => {
             let done = count(info.epochs, "whole epoch");

@@ -25,5 +25,5 @@ pub use latent_grids::{
     Path, interpolate, interpolation_codes, manifold_around, manifold_linear, manifold_quantiles, traversal_codes,
     traverse,
 };
-pub use pictures::{Pictures, decode, originals, random_places, reconstruct, sample, sample_codes};
+pub use pictures::{Pictures, Show, decode, originals, random_places, reconstruct, sample, sample_codes, show};
 pub use quantile::normal_quantile;

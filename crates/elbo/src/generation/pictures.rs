@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::data::batch::batch;
 use crate::data::source::ImageShape;
 use crate::data::split::Subset;
+use crate::error::Result;
 use crate::models::Model;
 use crate::random::{Draws, Purpose};
 use crate::run::parameters::values_of;
@@ -63,6 +64,54 @@ pub fn decode(model: &dyn Model, shape: ImageShape, codes: &[f32], device: &Devi
         pixels.extend(values_of(model.decode_mean(z)));
     }
     Pictures { shape, pixels }
+}
+
+/// What stands for x given its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// E[x|z]: what the decoder expects, without the noise of single values.
+    Mean,
+    /// A draw from p(x|z), from a seed of its own: what the model says data look like.
+    Draw {
+        /// Of the draws.
+        seed: u64,
+    },
+}
+
+/// [`decode`] to means or draws.
+///
+/// # Errors
+/// As [`Likelihood::sample`](crate::distributions::Likelihood::sample): nothing can be drawn from squared errors or a surrogate.
+///
+/// # Panics
+/// As [`decode`].
+///
+/// ```
+/// # use elbo::data::ImageShape;
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::NetworkConfig;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// use elbo::generation::{Show, show};
+///
+/// let pictures = show(&vae, ImageShape::grey(28, 28), &[0.0, 0.0], Show::Draw { seed: 1 }, &device)?;
+/// assert!(pictures.pixels.iter().all(|&value| value == 0.0 || value == 1.0), "a Bernoulli's draws");
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn show(model: &dyn Model, shape: ImageShape, codes: &[f32], show: Show, device: &Device) -> Result<Pictures> {
+    let Show::Draw { seed } = show else {
+        return Ok(decode(model, shape, codes, device));
+    };
+    let latent = model.latent();
+    assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
+    let mut pixels = Vec::with_capacity(codes.len() / latent * shape.numel());
+    for (chunk, rows) in codes.chunks(512 * latent).enumerate() {
+        let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [rows.len() / latent, latent]), device);
+        let draws = &mut Draws::new(seed, Purpose::Likelihood, 0, chunk as u64);
+        pixels.extend(values_of(model.decode_draw(z, draws)?));
+    }
+    Ok(Pictures { shape, pixels })
 }
 
 /// `count` codes from N(0, `temperature`^2 I), drawn from `seed`. `[count, latent]`.

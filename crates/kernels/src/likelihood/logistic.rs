@@ -8,6 +8,8 @@ pub const MIN_LOG_SCALE: f32 = -7.0;
 
 /// Half the distance of two levels.
 const HALF: f32 = 1.0 / 255.0;
+/// Added and taken away, this rounds to a whole number: `1.5 * 2^23`.
+const ROUND: f32 = 12_582_912.0;
 /// `ln(2 / 255)`.
 const LN_STEP: f32 = -4.848_116_4;
 
@@ -16,20 +18,23 @@ pub(super) fn coefficients(channels: usize) -> usize {
     if channels == 3 { 3 } else { 0 }
 }
 
-/// `-ln P(y)` with its derivatives by mean and raw log scale.
+/// `-ln P` of the level `255 x`, with its derivatives by mean and raw log scale.
 ///
-/// With `a = (y + h - m) / s` and `b = (y - h - m) / s`, `F(a) - F(b) = F(a) F(-b) (1 - e^(b - a))`: three factors of which none cancels, so the logarithm
+/// With `a = (y + h - m) / s` and `b = (y - h - m) / s`, `y = 2 x - 1`, `F(a) - F(b) = F(a) F(-b) (1 - e^(b - a))`: three factors of which none cancels, so the logarithm
 /// is exact however far the level lies from the mean. PixelCNN++ falls back to the density there and loses the normalisation.
 #[inline(always)]
-pub(super) fn level(m: f32, raw: f32, y: f32) -> (f32, f32, f32) {
+pub(super) fn level(m: f32, raw: f32, x: f32) -> (f32, f32, f32) {
     let (above, slope) = softplus(raw - MIN_LOG_SCALE);
     let log_scale = MIN_LOG_SCALE + above;
     let inverse = simd::exp(-log_scale);
-    let (a, b) = ((y - m + HALF) * inverse, (y - m - HALF) * inverse);
+    // From whole numbers: one level's upper edge is the next one's lower edge to the last bit, which a narrow scale would show.
+    let level = (x * 255.0 + ROUND) - ROUND;
+    let (upper_edge, lower_edge) = ((2.0 * level - 254.0) * HALF, (2.0 * level - 256.0) * HALF);
+    let (a, b) = ((upper_edge - m) * inverse, (lower_edge - m) * inverse);
     let (lost_above, upper) = softplus(-a);
     let (lost_below, lower) = softplus(b);
     let (inside, by_width) = ln_width(2.0 * HALF * inverse, LN_STEP - log_scale);
-    let (top, bottom) = (y > 1.0 - HALF, y < HALF - 1.0);
+    let (top, bottom) = (level > 254.5, level < 0.5);
     // An open end has no edge and no width.
     let (lost_above, upper) = if top { (0.0, 0.0) } else { (lost_above, upper) };
     let (lost_below, lower) = if bottom { (0.0, 0.0) } else { (lost_below, lower) };
@@ -147,7 +152,7 @@ fn component(layout: Layout, k: usize, parameters: &[f32], x: &[f32], joint: &mu
         let slopes = by_mean.iter_mut().zip(&mut by_scale).zip(joint.iter_mut());
         for ((((m, raw), shift), x), ((by_mean, by_scale), joint)) in spread.zip(slopes) {
             let lost;
-            (lost, *by_mean, *by_scale) = level(m + shift, *raw, 2.0 * x - 1.0);
+            (lost, *by_mean, *by_scale) = level(m + shift, *raw, *x);
             *joint -= lost;
         }
         tile_mut(gradient, pixels, means + c, start, size).copy_from_slice(&by_mean[..size]);
@@ -174,6 +179,7 @@ pub(super) fn ln_sum_exp<'a>(rows: usize, row: impl Fn(usize) -> &'a [f32], out:
         terms.for_each(|((sum, most), v)| *sum += simd::exp(v - most));
     }
     for ((out, most), sum) in out.iter_mut().zip(&most).zip(&sum) {
-        *out = most + simd::ln(*sum);
+        // `ln` reads the bits of its argument and would make a number of NaN.
+        *out = if sum.is_nan() { *sum } else { most + simd::ln(*sum) };
     }
 }

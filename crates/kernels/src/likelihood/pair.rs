@@ -21,12 +21,6 @@ fn gaussian_element(m: f32, raw: f32, x: f32) -> (f32, f32, f32) {
     (0.5 * (square + log_var) + HALF_LN_2_PI, scaled, 0.5 * (1.0 - square) * slope)
 }
 
-/// The discretised logistic: levels lie from -1 to 1.
-#[inline(always)]
-fn logistic_element(m: f32, raw: f32, x: f32) -> (f32, f32, f32) {
-    level(m, raw, 2.0 * x - 1.0)
-}
-
 /// The Gaussian with its mean in [0, 1], by the output that it is the sigmoid of.
 #[inline(always)]
 fn unit_gaussian_element(l: f32, raw: f32, x: f32) -> (f32, f32, f32) {
@@ -89,5 +83,5 @@ macro_rules! kernels {
 kernels! {
     gaussian, gaussian_with_gradient: gaussian_element;
     unit_gaussian, unit_gaussian_with_gradient: unit_gaussian_element;
-    logistic, logistic_with_gradient: logistic_element;
+    logistic, logistic_with_gradient: level;
 }

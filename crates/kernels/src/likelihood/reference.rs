@@ -16,7 +16,7 @@ pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>)
         Reconstruction::Gaussian(link) => gaussian(link, parameters, x),
         Reconstruction::DiscretisedLogistic => {
             let [mean, raw] = halves(parameters);
-            sum(level(mean, raw, x * 2.0 - 1.0))
+            sum(level(mean, raw, x))
         }
         Reconstruction::LogisticMixture { components, channels } => mixture(components, channels, parameters, x),
         Reconstruction::Categorical => categorical(parameters, x),
@@ -66,16 +66,18 @@ fn gaussian(link: Link, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
     sum((square + log_var + (2.0 * std::f64::consts::PI).ln()) * 0.5)
 }
 
-/// `-ln P(y)` of each value under its logistic.
-fn level<const D: usize>(mean: Tensor<D>, raw: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
+/// `-ln P` of the level `255 x` of each value under its logistic.
+fn level<const D: usize>(mean: Tensor<D>, raw: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     let half = 1.0 / 255.0;
+    let level = (x * 255.0).round();
     let log_scale = softplus(raw - MIN_LOG_SCALE) + MIN_LOG_SCALE;
     let inverse = (-log_scale.clone()).exp();
-    let centred = y.clone() - mean;
-    let (top, bottom) = (y.clone().greater_elem(1.0 - half), y.lower_elem(half - 1.0));
+    let edge = |to: f64| (level.clone() * 2.0 - to) * half - mean.clone();
+    let (upper, lower) = (edge(254.0), edge(256.0));
+    let (top, bottom) = (level.clone().greater_elem(254.5), level.clone().lower_elem(0.5));
     let open = top.clone().bool_or(bottom.clone());
-    let above = softplus((centred.clone() + half) * inverse.clone() * -1.0).mask_fill(top, 0.0);
-    let below = softplus((centred - half) * inverse.clone()).mask_fill(bottom, 0.0);
+    let above = softplus(upper * inverse.clone() * -1.0).mask_fill(top, 0.0);
+    let below = softplus(lower * inverse.clone()).mask_fill(bottom, 0.0);
     // ln((1 - e^-d) / d) + ln d: exact for narrow levels too.
     let width = inverse * (2.0 * half);
     let near = width.clone().lower_elem(0.7);
@@ -96,16 +98,16 @@ fn mixture(components: usize, channels: usize, parameters: Tensor<2>, x: Tensor<
     };
     let ln_prior = activation::log_softmax(blocks(0, 1).squeeze_dim::<3>(2), 1);
     let (means, scales) = (blocks(1, channels), blocks(1 + channels, channels));
-    let y = (x * 2.0 - 1.0).reshape([batch, 1, channels, pixels]).repeat_dim(1, components);
+    let x = x.reshape([batch, 1, channels, pixels]).repeat_dim(1, components);
     let means = if channels == 3 {
-        let [red, green] = [0, 1].map(|c| y.clone().narrow(2, c, 1));
+        let [red, green] = [0, 1].map(|c| x.clone().narrow(2, c, 1) * 2.0 - 1.0);
         let [c0, c1, c2] = [0, 1, 2].map(|j| blocks(7, 3).narrow(2, j, 1).tanh());
         let shifts = vec![red.zeros_like(), c0 * red.clone(), c1 * red + c2 * green];
         means + Tensor::cat(shifts, 2)
     } else {
         means
     };
-    let joint = ln_prior - level(means, scales, y).sum_dim(2).squeeze_dim::<3>(2);
+    let joint = ln_prior - level(means, scales, x).sum_dim(2).squeeze_dim::<3>(2);
     // Any number may be taken out before the exponential; the largest keeps it finite.
     let most = joint.clone().detach().max_dim(1);
     let total = (joint - most.clone()).exp().sum_dim(1).log() + most;
