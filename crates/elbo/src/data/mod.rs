@@ -21,11 +21,13 @@ pub mod idx;
 pub mod inspect;
 pub mod known;
 pub mod pictures;
+mod progress;
 pub mod source;
 pub mod split;
 pub mod sprites;
 
 pub use catalog::{DataConfig, open};
 pub use inspect::{DataReport, inspect};
+pub use progress::Progress;
 pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source};
 pub use split::{Splits, Subset, Validation};
