@@ -80,9 +80,11 @@ pub struct Settings {
     /// A built-in recipe (see `elbo recipes`) or a TOML file.
     #[arg(default_value = "digits")]
     pub recipe: String,
-    /// Data: digits, sprites, mnist, fashion-mnist, or a path to IDX files.
+    /// Data: digits, sprites, mnist, fashion-mnist, cifar10, or a path: a folder of pictures, a tar or zip of one, IDX files.
     #[arg(long)]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub pictures: Pictures,
     /// Passes over the training data.
     #[arg(long)]
     pub epochs: Option<u64>,
@@ -95,6 +97,23 @@ pub struct Settings {
     /// Change any other setting, e.g. `--set optimizer.lr=3e-4`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// What pictures are brought to.
+#[derive(Debug, Default, Args)]
+pub struct Pictures {
+    /// Bring pictures to this height and width, HxW in pixels, or one number for a square.
+    #[arg(long, value_name = "HxW")]
+    pub size: Option<String>,
+    /// How pictures of other proportions come to that size [default: crop].
+    #[arg(long, value_name = "crop|pad|stretch")]
+    pub fit: Option<String>,
+    /// 1 for grey, 3 for RGB [default: 1 if all files are grey].
+    #[arg(long, value_name = "1|3")]
+    pub channels: Option<i64>,
+    /// What to do about a file that is no good picture [default: fail].
+    #[arg(long, value_name = "fail|skip")]
+    pub on_bad_image: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -319,8 +338,10 @@ pub struct Recipes {
 
 #[derive(Debug, Args)]
 pub struct Data {
-    /// digits, sprites, mnist, fashion-mnist, or a path to IDX files.
+    /// digits, sprites, mnist, fashion-mnist, cifar10, or a path: a folder of pictures, a tar or zip of one, IDX files.
     pub data: String,
+    #[command(flatten)]
+    pub pictures: Pictures,
     /// Write a grid of images.
     #[arg(long)]
     pub out: Option<PathBuf>,

@@ -81,6 +81,61 @@ impl Observer for Progress {
     }
 }
 
+/// Shows how data are opened, on standard error.
+pub struct DataProgress {
+    context: Context,
+    bar: Option<ProgressBar>,
+}
+
+impl DataProgress {
+    /// Silent until there is something to tell.
+    pub fn new(context: Context) -> Self {
+        Self { context, bar: None }
+    }
+
+    /// Takes one message: a fetched file is told once, at its start; decoding has a bar on a terminal.
+    pub fn show(&mut self, progress: elbo::data::Progress<'_>) {
+        use elbo::data::Progress::{Decode, Download, Note};
+        match progress {
+            Download { target, done: 0, total } => {
+                let size = total.map_or(String::new(), |bytes| format!(" ({:.1} MB)", bytes as f64 / 1e6));
+                self.context.note(format!("fetch  {}{size}", target.display()));
+            }
+            Decode { done, total } if !self.context.quiet && std::io::stderr().is_terminal() => {
+                let bar = self.bar.get_or_insert_with(|| {
+                    let style =
+                        ProgressStyle::with_template("decode {bar:24.cyan/dim} {pos}/{len}  {per_sec}, {eta} left")
+                            .unwrap_or_else(|_| ProgressStyle::default_bar());
+                    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)).with_style(style)
+                });
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                if done == total {
+                    bar.finish_and_clear();
+                    self.bar = None;
+                }
+            }
+            Note(note) => {
+                self.clear();
+                self.context.note(format!("note   {note}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for DataProgress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {

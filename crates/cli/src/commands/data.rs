@@ -1,15 +1,17 @@
 //! `elbo data`: the data doctor.
 
 use elbo::data::inspect::Severity;
-use elbo::data::{self, DataReport, Splits, Subset};
+use elbo::data::{self, DataReport, Progress, Splits, Subset};
 use elbo::recipe::Layers;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
 
 use super::pictures::check_count;
+use super::recipes::put_pictures;
 use crate::args::Data;
 use crate::output::Context;
+use crate::progress::DataProgress;
 
 pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
     let mut layers = Layers::from_text("defaults", "")?;
@@ -17,11 +19,20 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
     for assignment in &args.set {
         layers.set(assignment)?;
     }
+    put_pictures(&mut layers, &args.pictures)?;
     let config = layers.build()?.data;
     if args.out.is_some() {
         check_count("--n", args.n)?;
     }
-    let splits = data::open(&config, args.seed, &mut |_| {})?;
+    let mut opening = DataProgress::new(context);
+    // What was chosen is part of the report.
+    let mut show = |progress: Progress<'_>| {
+        if !matches!(progress, Progress::Note(_)) {
+            opening.show(progress)
+        }
+    };
+    let splits = data::open(&config, args.seed, &mut show)?;
+    drop(opening);
     let report = data::inspect(&splits);
     if let Some(out) = &args.out {
         atomic::write_file(out, &picture(&splits, args.n)?)?;

@@ -4,7 +4,7 @@ use elbo::recipe::{Layers, RunConfig, builtin, find};
 use serde_json::json;
 use std::path::Path;
 
-use crate::args::{Config, Recipes, Settings};
+use crate::args::{Config, Pictures, Recipes, Settings};
 use crate::output::Context;
 
 /// Recipe, then `--set`, then the named flags.
@@ -16,6 +16,7 @@ pub fn layers(settings: Settings) -> elbo::Result<Layers> {
     if let Some(data) = &settings.data {
         layers.put("data.source", data.clone().into())?;
     }
+    put_pictures(&mut layers, &settings.pictures)?;
     let numbers = [
         ("training.epochs", settings.epochs),
         ("training.batch_size", settings.batch_size),
@@ -31,6 +32,18 @@ pub fn layers(settings: Settings) -> elbo::Result<Layers> {
         }
     }
     Ok(layers)
+}
+
+/// The flags about pictures, as settings.
+pub fn put_pictures(layers: &mut Layers, pictures: &Pictures) -> elbo::Result<()> {
+    let texts =
+        [("data.size", &pictures.size), ("data.fit", &pictures.fit), ("data.on_bad_image", &pictures.on_bad_image)];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            layers.put(key, text.clone().into())?;
+        }
+    }
+    pictures.channels.map_or(Ok(()), |channels| layers.put("data.channels", channels.into()))
 }
 
 /// A path as the run must remember it: `elbo resume` may be called from another folder. Names stay as they are.

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use elbo::data::Examples;
-use elbo::data::known::Progress as Download;
 use elbo::experiment::{Experiment, Finished};
 use elbo::models::LikelihoodName;
 use elbo::run::directory::RunDir;
@@ -13,7 +12,7 @@ use serde_json::json;
 use super::recipes::{absolute, layers};
 use crate::args::{Resume, Train};
 use crate::output::{Context, warn_of_damage};
-use crate::progress::Progress;
+use crate::progress::{DataProgress, Progress};
 use crate::signals::Interruption;
 
 pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> {
@@ -21,14 +20,16 @@ pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> 
     let mut config = layers(args.settings)?.build()?;
     config.data.source = absolute(&config.data.source);
     let chosen = elbo::device::choose(device)?;
+    let mut opening = DataProgress::new(context);
     let experiment = loop {
         let out = args.out.clone().unwrap_or_else(|| RunDir::next_free(Path::new("runs"), &config.name));
-        match Experiment::create(config.clone(), out, &chosen, device, &mut |p| download(context, p)) {
+        match Experiment::create(config.clone(), out, &chosen, device, &mut |p| opening.show(p)) {
             // Another run took the free name while the data were opened.
             Err(error) if args.out.is_none() && is_taken(&error) => {}
             result => break result?,
         }
     };
+    drop(opening);
     announce(&experiment, context);
     run(experiment, &interruption, context)
 }
@@ -42,7 +43,9 @@ fn is_taken(error: &elbo::Error) -> bool {
 pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8> {
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
-    let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| download(context, p))?;
+    let mut opening = DataProgress::new(context);
+    let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| opening.show(p))?;
+    drop(opening);
     warn_of_damage(experiment.passed_over());
     if experiment.is_complete() {
         let (done, path) = (count(experiment.info().epochs, "epoch"), experiment.dir().path().display());
@@ -129,12 +132,4 @@ fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Res
 /// `1 epoch` or `2 epochs`.
 fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
-}
-
-/// Says once, at its start, that a file is being fetched.
-fn download(context: Context, progress: Download<'_>) {
-    if progress.done == 0 {
-        let size = progress.total.map_or(String::new(), |bytes| format!(" ({:.1} MB)", bytes as f64 / 1e6));
-        context.note(format!("fetch  {}{size}", progress.target.display()));
-    }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::cifar10;
 use super::digits;
-use super::known::{self, Network, Progress};
+use super::known::{self, Network};
+use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
+use super::progress::Progress;
 use super::source::{InMemory, Source};
 use super::split::{self, Splits, Validation};
 use super::sprites::Sprites;
@@ -23,7 +26,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// `digits`, `sprites`, `mnist`, `fashion-mnist`, or a path to IDX files.
+    /// `digits`, `sprites`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of pictures, a tar or zip archive of one, IDX files.
     pub source: String,
     /// How many images a generator makes for training (and a sixth of it for the test).
     pub count: usize,
@@ -33,11 +36,31 @@ pub struct DataConfig {
     pub test: f64,
     /// Use only the first so many training images; 0 for all.
     pub limit: usize,
+    /// Height and width that pictures are brought to, `"112x92"` or `64`; unset, they must share one size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// How pictures of other proportions come to that size: `crop`, `pad` or `stretch`.
+    pub fit: Fit,
+    /// 1 for grey pictures, 3 for RGB; unset, 1 if all files are grey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u8>,
+    /// What to do about a file that cannot be read as a picture: `fail` or `skip`.
+    pub on_bad_image: OnBadImage,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: "digits".into(), count: 30_000, validation: Validation::Fraction(0.1), test: 0.1, limit: 0 }
+        Self {
+            source: "digits".into(),
+            count: 30_000,
+            validation: Validation::Fraction(0.1),
+            test: 0.1,
+            limit: 0,
+            size: None,
+            fit: Fit::Crop,
+            channels: None,
+            on_bad_image: OnBadImage::Fail,
+        }
     }
 }
 
@@ -62,7 +85,17 @@ impl DataConfig {
             let found = self.test.to_string();
             return Err(Error::config("data.test", "a share in [0, 1)", found, "for example `data.test = 0.1`"));
         }
-        Ok(())
+        self.picture_settings().check()
+    }
+
+    /// What pictures are brought to.
+    pub fn picture_settings(&self) -> Settings {
+        let Self { size, fit, channels, on_bad_image, .. } = *self;
+        Settings { size, fit, channels, on_bad_image }
+    }
+
+    fn division(&self, seed: u64) -> Division {
+        Division { test: self.test, validation: self.validation, seed }
     }
 }
 
@@ -91,11 +124,16 @@ pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_
             with_test(train, test, config, seed)
         }
         "sprites" => split::split_single(Arc::new(Sprites::new()), config.test, config.validation, seed),
+        cifar10::NAME => {
+            let places = known::Places::from_env(cifar10::NAME, None);
+            let (settings, division) = (config.picture_settings(), config.division(seed));
+            cifar10::open(&places.folders, places.cache.as_deref(), network(), &settings, division, progress)
+        }
         name if known::known_names().any(|known| known == name) => {
             let (train, test) = load_known(name, progress)?;
             with_test(train, test, config, seed)
         }
-        path => open_path(Path::new(path), config, seed),
+        path => open_path(Path::new(path), config, seed, progress),
     }?;
     Ok(limited(splits, config.limit))
 }
@@ -104,15 +142,18 @@ pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_
 const TEST_SEED: u64 = 0x7465_7374_5f73_6574;
 
 fn load_known(name: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(InMemory, InMemory)> {
-    let network = if std::env::var_os("ELBO_OFFLINE").is_some() { Network::Offline } else { Network::Allowed };
-    known::load_observed(name, None, network, progress)
+    known::load_observed(name, None, network(), progress)
+}
+
+fn network() -> Network {
+    if std::env::var_os("ELBO_OFFLINE").is_some() { Network::Offline } else { Network::Allowed }
 }
 
 fn with_test(train: InMemory, test: InMemory, config: &DataConfig, seed: u64) -> Result<Splits> {
     split::split_with_test(Arc::new(train), Arc::new(test), config.validation, seed)
 }
 
-fn open_path(path: &Path, config: &DataConfig, seed: u64) -> Result<Splits> {
+fn open_path(path: &Path, config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Splits> {
     if !path.exists() {
         let name = path.to_string_lossy();
         let names = || ["digits", "sprites"].into_iter().chain(known::known_names());
@@ -122,6 +163,9 @@ fn open_path(path: &Path, config: &DataConfig, seed: u64) -> Result<Splits> {
             None => "check the path for a typing mistake".into(),
         };
         return Err(Error::data(path, "source", format!("one of {list}, or a path that exists"), "neither", help));
+    }
+    if !known::is_idx_folder(path) && pictures::holds_pictures(path) {
+        return pictures::open_path(path, &config.picture_settings(), config.division(seed), progress);
     }
     match known::open_idx(path)? {
         (train, Some(test)) => with_test(train, test, config, seed),

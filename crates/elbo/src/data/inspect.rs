@@ -121,6 +121,7 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
     let mut findings: Vec<Finding> = [
+        source.notes().iter().map(|note| Finding::note(note, "")).collect(),
         size_findings(splits, train.len()),
         pixels.findings(train.len()),
         copy_findings(splits, &pixels.hashes),

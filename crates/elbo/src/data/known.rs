@@ -1,4 +1,4 @@
-//! The sets known by name, `mnist` and `fashion-mnist`: found on disk or fetched, and checked byte for byte; and IDX
+//! The sets known by name, `mnist`, `fashion-mnist` and `cifar10`: found on disk or fetched, and checked byte for byte; and IDX
 //! files of one's own, given by path.
 //!
 //! A known set is its content, not a file name: whatever is found under the name must have the sha256 of the published
@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
+use crate::data::cifar10;
 use crate::data::download::{Limits, download};
 use crate::data::idx::{IdxImages, IdxLabels, hex, read_images, read_labels};
+use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, InMemory};
 use crate::error::{Error, Result};
 
@@ -33,20 +35,9 @@ pub enum Network {
     Offline,
 }
 
-/// How far the download of one file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Where the file will lie.
-    pub target: &'a Path,
-    /// Bytes that are there.
-    pub done: u64,
-    /// Bytes there will be, where the server says so.
-    pub total: Option<u64>,
-}
-
 /// The names [`load`] accepts.
 pub fn known_names() -> impl Iterator<Item = &'static str> {
-    KNOWN.iter().map(|set| set.name)
+    KNOWN.iter().map(|set| set.name).chain([cifar10::NAME])
 }
 
 /// The candidate that `name` was probably meant to be, if one is close.
@@ -66,10 +57,10 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
 
 /// Loads the train and test images of the known set `name`.
 ///
-/// The four files are looked for in `folder`, in `$ELBO_DATA/NAME` and in the cache (`$ELBO_HOME/data/NAME`, or
-/// `elbo/data/NAME` in the user's cache folder), plain or gzip; the first place that has all four is used. If none has
+/// The files (of `cifar10`, those of its binary version or their archive) are looked for in `folder`, in `$ELBO_DATA/NAME` and in the cache (`$ELBO_HOME/data/NAME`, or
+/// `elbo/data/NAME` in the user's cache folder), plain or gzip; the first place that has all is used. If none has
 /// and the network is allowed, they are fetched into the cache. Both sources carry one fingerprint, the sha256 over the
-/// hashes of the four files.
+/// hashes of the files.
 ///
 /// # Errors
 /// [`Error::Config`] for a name that is not known, [`Error::Data`] if the files are not found or are not those of the
@@ -97,9 +88,11 @@ pub fn load_observed(
     network: Network,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(InMemory, InMemory)> {
-    let set = find_set(name)?;
-    let places = Places::of(set.name, folder, std::env::var_os("ELBO_DATA"), std::env::var_os("ELBO_HOME"));
-    set.load(&places, network, progress)
+    let places = Places::from_env(name, folder);
+    match name {
+        cifar10::NAME => cifar10::load(&places.folders, places.cache.as_deref(), network, progress),
+        name => find_set(name)?.load(&places, network, progress),
+    }
 }
 
 /// Opens IDX files by path: a folder with the four files named as MNIST's, or one file of images.
@@ -131,6 +124,11 @@ pub fn open_idx(path: &Path) -> Result<(InMemory, Option<InMemory>)> {
     let labels = known.map(KnownSet::label_names).unwrap_or_else(|| four.numbered_labels());
     let (train, test) = four.into_sources(&name, labels);
     Ok((train, Some(test)))
+}
+
+/// Whether `path` is a folder with any of the four files, and so is meant as one of IDX files.
+pub(super) fn is_idx_folder(path: &Path) -> bool {
+    (0..FILES.len()).any(|index| find_file(path, index).is_some())
 }
 
 /// A published set: four IDX files.
@@ -202,21 +200,35 @@ fn find_set(name: &str) -> Result<&'static KnownSet> {
 }
 
 /// The folders a set is looked for in.
-struct Places {
+pub(super) struct Places {
     /// In the order of search; the cache is the last, if there is one.
-    folders: Vec<PathBuf>,
-    cache: Option<PathBuf>,
+    pub folders: Vec<PathBuf>,
+    pub cache: Option<PathBuf>,
 }
 
 impl Places {
+    /// Of the set `name`, as [`load`] tells.
+    pub fn from_env(name: &str, folder: Option<&Path>) -> Self {
+        Self::of(name, folder, std::env::var_os("ELBO_DATA"), std::env::var_os("ELBO_HOME"))
+    }
+
     fn of(name: &str, folder: Option<&Path>, elbo_data: Option<OsString>, elbo_home: Option<OsString>) -> Self {
         let set = |variable: Option<OsString>| variable.filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = set(elbo_home).or_else(|| Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("elbo")));
-        let cache = home.map(|home| home.join("data").join(name));
+        let cache = home_of(elbo_home).map(|home| home.join("data").join(name));
         let elbo_data = set(elbo_data).map(|data| data.join(name));
         let folders = folder.map(Path::to_owned).into_iter().chain(elbo_data).chain(cache.clone()).collect();
         Self { folders, cache }
     }
+}
+
+/// The folder for what is fetched or made once: `$ELBO_HOME`, or `elbo` in the user's cache folder.
+pub(super) fn home() -> Option<PathBuf> {
+    home_of(std::env::var_os("ELBO_HOME"))
+}
+
+fn home_of(elbo_home: Option<OsString>) -> Option<PathBuf> {
+    let given = elbo_home.filter(|value| !value.is_empty()).map(PathBuf::from);
+    given.or_else(|| Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("elbo")))
 }
 
 impl KnownSet {
@@ -253,7 +265,7 @@ impl KnownSet {
             let urls: Vec<_> = self.mirrors.iter().map(|mirror| format!("{mirror}/{name}")).collect();
             let target = cache.join(&name);
             let check = |path: &Path| self.check_sha256(path, self.sha256[index], &content_sha256(path, index)?);
-            let mut report = |done, total| progress(Progress { target: &target, done, total });
+            let mut report = |done, total| progress(Progress::Download { target: &target, done, total });
             download(&urls, &target, &Limits::for_size(MAX_FILE_BYTES), &check, &mut report)?;
         }
         find_files(cache).map_err(|missing| missing_files(cache, &missing))
@@ -376,7 +388,7 @@ impl Four {
 }
 
 /// sha256 over the hexadecimal hashes of the files, one per line.
-fn fingerprint(hashes: &[&str]) -> String {
+pub(super) fn fingerprint(hashes: &[&str]) -> String {
     hex(&Sha256::digest(hashes.join("\n")))
 }
 
@@ -548,7 +560,9 @@ mod tests {
         let set = made_up(vec![server.url.trim_end_matches("/file.gz").to_owned()]);
         let mut files = std::collections::BTreeSet::new();
         let mut note = |progress: Progress<'_>| {
-            files.insert(progress.target.to_owned());
+            if let Progress::Download { target, .. } = progress {
+                files.insert(target.to_owned());
+            }
         };
         let (train, _) = set.load(&places(&[&cache]), Network::Allowed, &mut note).unwrap();
         assert_eq!(train.len(), 6);
@@ -560,13 +574,13 @@ mod tests {
 
     #[test]
     fn names_are_suggested() {
-        assert_eq!(known_names().collect::<Vec<_>>(), ["mnist", "fashion-mnist"]);
+        assert_eq!(known_names().collect::<Vec<_>>(), ["mnist", "fashion-mnist", "cifar10"]);
         for (typed, meant) in [("minst", "mnist"), ("FashionMNIST", "fashion-mnist"), ("fashion", "fashion-mnist")] {
             let error = load(typed, None, Network::Offline).unwrap_err();
             assert_eq!(error.help(), format!("did you mean `{meant}`?"));
         }
         let error = load("celeba", None, Network::Offline).unwrap_err();
-        assert_eq!(error.to_string(), "`data`: expected one of mnist, fashion-mnist, found `celeba`");
+        assert_eq!(error.to_string(), "`data`: expected one of mnist, fashion-mnist, cifar10, found `celeba`");
         assert!(!error.help().contains("did you mean"));
     }
 

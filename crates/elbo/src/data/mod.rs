@@ -15,6 +15,7 @@
 pub mod augment;
 pub mod batch;
 mod catalog;
+mod cifar10;
 pub mod digits;
 pub mod download;
 pub mod idx;

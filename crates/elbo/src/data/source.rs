@@ -195,6 +195,16 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// What image `index` is called where it comes from: a path inside a folder or archive.
+    fn id(&self, _index: usize) -> Option<String> {
+        None
+    }
+
+    /// What was chosen or left out on the user's behalf when the set was opened, in one sentence each.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
     /// sha256 of the content in hexadecimal: of the uncompressed files for sets read from disk, of the generator's name, version and
     /// parameters for generated sets. It is written into every run, so that a resumed run can tell another data set.
     fn fingerprint(&self) -> &str;

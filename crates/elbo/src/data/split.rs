@@ -219,7 +219,7 @@ pub fn split_with_test(
         let (expected, found) = (format!("test images of {}", train.shape()), format!("{}", test.shape()));
         return Err(Error::config("data", expected, found, "give train and test images of one size"));
     }
-    assemble(train, |_| Subset::all(test), 0, validation, seed)
+    assemble(Subset::all(train), |_| Subset::all(test), 0, validation, seed)
 }
 
 /// Splits a set without test images of its own: `test` and `validation` are shares of the whole `source`.
@@ -252,23 +252,49 @@ pub fn split_single(source: Arc<dyn Source>, test: f64, validation: Validation, 
     }
     let held_back = rounded_share(test, source.len(), source.len());
     let whole = Arc::clone(&source);
-    assemble(source, |indices| Subset::new(whole, indices), held_back, validation, seed)
+    assemble(Subset::all(source), |indices| Subset::new(whole, indices), held_back, validation, seed)
 }
 
-/// Draws `held_back` test images and the validation part from `source`; the rest is for training.
-fn assemble(
+/// Splits a set that brings its parts: `parts` are the images for training, validation and test. What it does not bring is drawn from those for
+/// training, as [`split_single`] would; `"test"` as `validation` takes the test part even where there is another.
+///
+/// # Errors
+/// As [`split_single`].
+pub fn split_parts(
     source: Arc<dyn Source>,
+    parts: [Vec<u32>; 3],
+    test: f64,
+    validation: Validation,
+    seed: u64,
+) -> Result<Splits> {
+    let [train, own_validation, own_test] = parts;
+    let held_back = if own_test.is_empty() { rounded_share(test, train.len(), train.len()) } else { 0 };
+    let brings_validation = !own_validation.is_empty() && validation != Validation::Test;
+    let drawn = if brings_validation { Validation::NONE } else { validation };
+    let pool = Subset::new(Arc::clone(&source), train);
+    let test_part = |drawn: Vec<u32>| Subset::new(Arc::clone(&source), [own_test, drawn].concat());
+    let mut splits = assemble(pool, test_part, held_back, drawn, seed)?;
+    if brings_validation {
+        splits.validation = Some(Subset::new(source, own_validation));
+    }
+    Ok(splits)
+}
+
+/// Draws `held_back` test images and the validation part from `pool`; the rest is for training.
+fn assemble(
+    pool: Subset,
     test_part: impl FnOnce(Vec<u32>) -> Subset,
     held_back: usize,
     validation: Validation,
     seed: u64,
 ) -> Result<Splits> {
-    let available = source.len() - held_back;
-    let validation_count = validation_count(validation, source.len(), available)?;
-    let mut order = permutation(source.len(), seed, "split");
+    let available = pool.len() - held_back;
+    let validation_count = validation_count(validation, pool.len(), available)?;
+    let mut order = permutation(pool.len(), seed, "split");
+    order.iter_mut().for_each(|place| *place = pool.indices()[*place as usize]);
     let mut draw = |count| sorted(order.drain(..count).collect());
     let (test, validation_indices) = (test_part(draw(held_back)), draw(validation_count));
-    let train = Subset::new(Arc::clone(&source), sorted(order));
+    let train = Subset::new(Arc::clone(pool.source()), sorted(order));
     let validation_is_test = validation == Validation::Test;
     if validation_is_test && test.is_empty() {
         let help = "hold test images back (`data.test = 0.1`), or set `data.validation = 0`";
@@ -281,7 +307,7 @@ fn assemble(
     }
     let validation = match validation {
         Validation::Test => Some(test.clone()),
-        _ => (validation_count > 0).then(|| Subset::new(source, validation_indices)),
+        _ => (validation_count > 0).then(|| Subset::new(Arc::clone(pool.source()), validation_indices)),
     };
     Ok(Splits { train, validation, test, validation_is_test })
 }

@@ -1,15 +1,38 @@
 //! Encoded pictures (PNG, JPEG, ...) from a folder, an archive or a table, on their way to one shape.
+//!
+//! A [`Collection`] gives names, classes and encoded bytes; [`open`] decodes them once, in parallel, into a cache file that is mapped into
+//! memory from then on. So a set may be larger than memory, and a second start takes no time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::known;
 use super::progress::Progress;
 use super::split::{Splits, Validation};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
+mod archive;
+mod arrangement;
+mod build;
+mod cache;
+mod decode;
+mod file;
+mod folder;
 mod settings;
+mod source;
+mod tar;
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+mod zip;
+
+pub(super) use archive::open_tars;
+pub use archive::{holds_pictures, open_path};
+pub use folder::{Folder, MAX_DEPTH};
 
 pub use settings::{Fit, OnBadImage, Settings, Size};
+pub(super) use tar::read_members;
 
 /// Longest side of a picture that is decoded, and of one that is made, in pixels.
 pub const MAX_SIDE: u32 = 8192;
@@ -74,13 +97,34 @@ pub struct Division {
 
 /// Decodes a collection, or finds it decoded in the cache, and divides it by its own parts or by `division`.
 ///
+/// Decoded pixels are kept in `$ELBO_HOME/pictures`, or `elbo/pictures` in the user's cache folder. Where that cannot be written, or is full,
+/// sets of up to 2 GiB are kept in memory instead, and `progress` is told so.
+///
 /// # Errors
-/// [`Error::Data`] naming the picture that cannot be used and the setting that helps, [`Error::Config`] when the parts cannot be made.
+/// [`Error::Data`](crate::Error::Data) naming the picture that cannot be used and the setting that helps, [`Error::Config`](crate::Error::Config)
+/// when the parts cannot be made.
 pub fn open(
-    _collection: Arc<dyn Collection>,
-    _settings: &Settings,
-    _division: Division,
-    _progress: &mut dyn FnMut(Progress<'_>),
+    collection: Arc<dyn Collection>,
+    settings: &Settings,
+    division: Division,
+    progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
-    Err(Error::config("data", "", "", ""))
+    let origin = Origin {
+        name: collection.name().to_owned(),
+        path: collection.path().to_owned(),
+        stamp: collection.stamp().to_owned(),
+    };
+    let mut collect = || Ok(Arc::clone(&collection));
+    source::Pictures::open(&origin, &mut collect, settings, cache_folder().as_deref(), progress)?.split(division)
+}
+
+/// What is known of a collection before it is looked into: enough to find it in the cache.
+struct Origin {
+    name: String,
+    path: PathBuf,
+    stamp: String,
+}
+
+fn cache_folder() -> Option<PathBuf> {
+    known::home().map(|home| home.join("pictures"))
 }

@@ -1,0 +1,266 @@
+//! Pictures as files in a folder.
+//!
+//! The order is that of the paths' bytes, so it is the same on every file system. Symbolic links are followed wherever
+//! they lead, since whoever runs the command may read those files anyway; but after everything else, each file and
+//! folder once, known by device and inode, and not deeper than [`MAX_DEPTH`]. Only regular files are opened. What is
+//! named like a picture and is none (a pipe, a device, a link to nowhere) and folders that cannot be read are entries
+//! whose bytes are an error, so that the setting for bad pictures decides about them.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::arrangement::{ENDINGS, arranged, escaped, is_hidden, is_picture};
+use super::file::{Identity, Times, raw_bytes};
+use super::{Collection, Entry, MAX_ENCODED_BYTES};
+use crate::data::idx::hex;
+use crate::error::{Error, Result};
+
+/// Folders in folders that are looked into.
+pub const MAX_DEPTH: usize = 64;
+
+/// The pictures below a folder.
+pub struct Folder {
+    name: String,
+    root: PathBuf,
+    entries: Vec<Entry>,
+    /// Paths that their escaped names do not give.
+    odd_paths: HashMap<usize, PathBuf>,
+    /// Why an entry has no bytes.
+    faults: HashMap<usize, String>,
+    stamp: String,
+    notes: Vec<String>,
+}
+
+impl Folder {
+    /// Looks for pictures below `root`, without opening any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder itself cannot be read, [`Error::Data`] if there are none.
+    pub fn scan(root: &Path) -> Result<Self> {
+        let mut walk = Walk::default();
+        let metadata = fs::metadata(root).map_err(Error::io(root, "read"))?;
+        fs::read_dir(root).map_err(Error::io(root, "list"))?;
+        walk.seen.insert(Identity::of(root, &metadata));
+        walk.folder(root, &[], 0);
+        while let Some(link) = walk.links.pop() {
+            walk.follow(link);
+        }
+        walk.into_folder(root)
+    }
+
+    fn path_of(&self, index: usize) -> PathBuf {
+        self.odd_paths.get(&index).cloned().unwrap_or_else(|| self.root.join(&self.entries[index].name))
+    }
+}
+
+impl Collection for Folder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(&self) -> &Path {
+        &self.root
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        let path = self.path_of(index);
+        match self.faults.get(&index) {
+            Some(fault) => Err(Error::data(&path, "file", "a regular file", fault, "remove it, or leave it out")),
+            None => read_regular(&path),
+        }
+    }
+
+    fn stamp(&self) -> &str {
+        &self.stamp
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// All bytes of a regular file of bounded length.
+fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    let metadata = file.metadata().map_err(Error::io(path, "read"))?;
+    // It may have become something else since it was found.
+    if !metadata.is_file() {
+        return Err(Error::data(path, "file", "a regular file", kind_of(&metadata), "remove it, or leave it out"));
+    }
+    if metadata.len() > MAX_ENCODED_BYTES {
+        return Err(too_long(path, "file", metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    file.take(MAX_ENCODED_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    Ok(bytes)
+}
+
+/// The error for an encoded picture that is larger than any should be.
+pub(super) fn too_long(path: &Path, place: &str, found: u64) -> Error {
+    let expected = format!("a picture of at most {MAX_ENCODED_BYTES} bytes");
+    Error::data(path, place, expected, format!("{found} bytes"), "store it in a format that compresses")
+}
+
+fn kind_of(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" }
+}
+
+/// One file found, or the reason why it is none.
+struct Found {
+    relative: Vec<u8>,
+    path: PathBuf,
+    times: Times,
+    fault: Option<String>,
+}
+
+/// A symbolic link to be followed when everything else is known.
+struct Link {
+    path: PathBuf,
+    relative: Vec<u8>,
+    depth: usize,
+}
+
+#[derive(Default)]
+struct Walk {
+    found: Vec<Found>,
+    links: Vec<Link>,
+    seen: HashSet<Identity>,
+    hidden: usize,
+    others: usize,
+    repeated: usize,
+}
+
+impl Walk {
+    fn folder(&mut self, path: &Path, relative: &[u8], depth: usize) {
+        let listed = fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+        let mut entries = match listed {
+            Ok(entries) => entries,
+            Err(error) => return self.fault(path, relative, format!("a folder that cannot be listed: {error}")),
+        };
+        entries.sort_by_key(|entry| entry.file_name());
+        let (_, mut links) = (0, Vec::new());
+        for entry in entries {
+            let name = raw_bytes(&entry.file_name());
+            if is_hidden(&name) {
+                self.hidden += 1;
+                continue;
+            }
+            let mut below = relative.to_vec();
+            if !below.is_empty() {
+                below.push(b'/');
+            }
+            below.extend(&name);
+            match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => links.push(Link { path: entry.path(), relative: below, depth }),
+                Ok(kind) if kind.is_dir() => self.enter(entry.path(), below, depth, entry.metadata()),
+                Ok(_) => self.file(entry.path(), below, entry.metadata()),
+                Err(error) => self.fault(&entry.path(), &below, error.to_string()),
+            }
+        }
+        // The stack of links is emptied from its end.
+        links.reverse();
+        self.links.splice(0..0, links);
+    }
+
+    fn enter(&mut self, path: PathBuf, relative: Vec<u8>, depth: usize, metadata: std::io::Result<Metadata>) {
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(error) => return self.fault(&path, &relative, error.to_string()),
+        };
+        if depth + 1 >= MAX_DEPTH {
+            return self.fault(&path, &relative, format!("a folder more than {MAX_DEPTH} folders deep"));
+        }
+        match self.seen.insert(Identity::of(&path, &metadata)) {
+            true => self.folder(&path, &relative, depth + 1),
+            false => self.repeated += 1,
+        }
+    }
+
+    fn file(&mut self, path: PathBuf, relative: Vec<u8>, metadata: std::io::Result<Metadata>) {
+        if !is_picture(&relative) {
+            self.others += 1;
+            return;
+        }
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(error) => return self.fault(&path, &relative, error.to_string()),
+        };
+        if !metadata.is_file() {
+            return self.fault(&path, &relative, kind_of(&metadata).to_owned());
+        }
+        if !self.seen.insert(Identity::of(&path, &metadata)) {
+            self.repeated += 1;
+            return;
+        }
+        self.found.push(Found { relative, path, times: Times::of(&metadata), fault: None });
+    }
+
+    fn follow(&mut self, link: Link) {
+        match fs::metadata(&link.path) {
+            Ok(metadata) if metadata.is_dir() => self.enter(link.path, link.relative, link.depth, Ok(metadata)),
+            Ok(metadata) => self.file(link.path, link.relative, Ok(metadata)),
+            Err(_) if !is_picture(&link.relative) => self.others += 1,
+            Err(error) => self.fault(&link.path, &link.relative, format!("a link that leads nowhere: {error}")),
+        }
+    }
+
+    fn fault(&mut self, path: &Path, relative: &[u8], fault: String) {
+        let times = Times::default();
+        self.found.push(Found { relative: relative.to_vec(), path: path.to_owned(), times, fault: Some(fault) });
+    }
+
+    fn into_folder(mut self, root: &Path) -> Result<Folder> {
+        if self.found.iter().all(|found| found.fault.is_some() && !is_picture(&found.relative)) {
+            return Err(self.nothing(root));
+        }
+        self.found.sort_by(|a, b| a.relative.cmp(&b.relative));
+        let (mut odd_paths, mut faults, mut hash) = (HashMap::new(), HashMap::new(), Sha256::new());
+        let mut names = Vec::with_capacity(self.found.len());
+        for (index, found) in self.found.into_iter().enumerate() {
+            found.times.hash_into(&mut hash, &found.relative);
+            let name = escaped(&found.relative);
+            if name.as_bytes() != found.relative {
+                odd_paths.insert(index, found.path);
+            }
+            if let Some(fault) = found.fault {
+                hash.update(&fault);
+                faults.insert(index, fault);
+            }
+            names.push(name);
+        }
+        let notes = match self.repeated {
+            0 => vec![],
+            n => vec![format!("{n} further names of files and folders that were found before are left out")],
+        };
+        let name = root.file_name().map_or_else(|| "pictures".into(), |name| escaped(&raw_bytes(name)));
+        let stamp = hex(&hash.finalize());
+        Ok(Folder { name, root: root.to_owned(), entries: arranged(names), odd_paths, faults, stamp, notes })
+    }
+
+    fn nothing(&self, root: &Path) -> Error {
+        let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let mut found = match (self.others, self.hidden) {
+            (0, 0) => "nothing in it".to_owned(),
+            (others, 0) => format!("only {}", counted(others, "other file")),
+            (0, hidden) => format!("only {}", counted(hidden, "hidden name")),
+            (others, hidden) => {
+                format!("only {} and {}", counted(others, "other file"), counted(hidden, "hidden name"))
+            }
+        };
+        if let Some(unread) = self.found.first() {
+            let fault = unread.fault.as_deref().unwrap_or_default();
+            found = format!("none, and `{}`, {fault}", escaped(&unread.relative));
+        }
+        let endings = ENDINGS.map(|ending| format!(".{ending}")).join(", ");
+        let help = "give a folder with pictures in it, or in its sub-folders, one for each class";
+        Error::data(root, "images", format!("files that end in {endings}"), found, help)
+    }
+}

@@ -1,0 +1,186 @@
+//! Decoded pictures as a [`Source`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::build::{self, NO_LABEL, Summary};
+use super::cache::{Cached, Key, Pixels, Slot, Tables};
+use super::{Collection, Division, Origin, Settings};
+use crate::data::progress::Progress;
+use crate::data::source::{ImageShape, Source};
+use crate::data::split::{self, Splits};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most decoded bytes that are held in memory when there is no place for a cache file.
+const MAX_IN_MEMORY: u64 = 2 << 30;
+
+/// All pictures of a collection, decoded.
+pub(super) struct Pictures {
+    pixels: Pixels,
+    tables: Tables,
+    summary: Summary,
+}
+
+impl Pictures {
+    /// Takes the set from `cache`, or makes it there from what `collect` finds.
+    pub fn open(
+        origin: &Origin,
+        collect: &mut dyn FnMut() -> Result<Arc<dyn Collection>>,
+        settings: &Settings,
+        cache: Option<&Path>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        settings.check()?;
+        let key = key(origin, settings);
+        let slot = cache.map(|folder| Slot::new(folder, &origin.name, key));
+        let found = slot.as_ref().and_then(Slot::find);
+        let Cached { pixels, tables, summary } = match found {
+            Some(cached) => cached,
+            None => decoded(&*collect()?, settings, slot.as_ref(), progress)?,
+        };
+        summary.notes.iter().for_each(|note| progress(Progress::Note(note)));
+        Ok(Self { pixels, tables, summary })
+    }
+
+    /// By the parts the collection brings, else by `division`.
+    pub fn split(self, division: Division) -> Result<Splits> {
+        let Division { test, validation, seed } = division;
+        if self.tables.parts.iter().all(|&part| part == 0) {
+            return split::split_single(Arc::new(self), test, validation, seed);
+        }
+        let of = |wanted: u8| -> Vec<u32> {
+            let parts = self.tables.parts.iter().zip(0..);
+            parts.filter(|(part, _)| **part == wanted).map(|(_, index)| index).collect()
+        };
+        let parts = [of(0), of(1), of(2)];
+        split::split_parts(Arc::new(self), parts, test, validation, seed)
+    }
+}
+
+/// All that decides what the decoded pixels are.
+fn key(origin: &Origin, settings: &Settings) -> Key {
+    let path = origin.path.canonicalize().unwrap_or_else(|_| origin.path.clone());
+    Key { what: format!("{} {settings:?}", path.display()), stamp: origin.stamp.clone() }
+}
+
+/// Decodes into the cache, or into memory where that cannot be.
+fn decoded(
+    collection: &dyn Collection,
+    settings: &Settings,
+    slot: Option<&Slot>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Cached> {
+    let Some(slot) = slot else { return in_memory(collection, settings, None, progress) };
+    match in_cache(collection, settings, slot, progress) {
+        // What the collection says is about a picture; what the cache says names the cache.
+        Err(error) if error.kind() == ErrorKind::Io && error.path().is_some_and(|path| is_of(slot, path)) => {
+            in_memory(collection, settings, Some(error), progress)
+        }
+        result => result,
+    }
+}
+
+fn is_of(slot: &Slot, path: &Path) -> bool {
+    path.with_extension("") == slot.path().with_extension("") || Some(path) == slot.path().parent()
+}
+
+fn in_cache(
+    collection: &dyn Collection,
+    settings: &Settings,
+    slot: &Slot,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Cached> {
+    let mut writer = slot.begin(progress)?;
+    // Another process may have made it while this one waited.
+    if let Some(cached) = slot.find() {
+        return Ok(cached);
+    }
+    let (tables, summary) = build::build(collection, settings, &mut writer, progress)?;
+    let bytes = summary.count as f64 * summary.shape.numel() as f64;
+    let cached = writer.finish(&tables, &summary)?;
+    progress(Progress::Note(&format!("{:.1} MB of decoded pixels are kept in {}", bytes / 1e6, slot.path().display())));
+    Ok(cached)
+}
+
+/// Bounded pixels in memory, and why they are there.
+struct Bounded {
+    pixels: Vec<u8>,
+    reason: Option<Error>,
+}
+
+impl build::Sink for Bounded {
+    fn write(&mut self, pixels: &[u8]) -> Result<()> {
+        if (self.pixels.len() + pixels.len()) as u64 <= MAX_IN_MEMORY {
+            self.pixels.extend_from_slice(pixels);
+            return Ok(());
+        }
+        let found = self.reason.as_ref().map_or_else(|| "no folder for it".to_owned(), Error::to_string);
+        let expected =
+            format!("a folder with space for the decoded pixels, which are more than {} GiB", MAX_IN_MEMORY >> 30);
+        let help = "set ELBO_HOME to a folder on a disk with space, or ask for a smaller `--size`";
+        Err(Error::config("ELBO_HOME", expected, found, help))
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.pixels.clear();
+        Ok(())
+    }
+}
+
+fn in_memory(
+    collection: &dyn Collection,
+    settings: &Settings,
+    reason: Option<Error>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Cached> {
+    let why = reason.as_ref().map_or_else(|| "there is no cache folder".to_owned(), Error::to_string);
+    progress(Progress::Note(&format!(
+        "decoded pixels are kept in memory, for this run only: {why}; ELBO_HOME names another place"
+    )));
+    let mut sink = Bounded { pixels: Vec::new(), reason };
+    let (tables, summary) = build::build(collection, settings, &mut sink, progress)?;
+    Ok(Cached { pixels: Pixels::Memory(sink.pixels), tables, summary })
+}
+
+impl Source for Pictures {
+    fn name(&self) -> &str {
+        &self.summary.name
+    }
+
+    fn len(&self) -> usize {
+        self.summary.count
+    }
+
+    fn shape(&self) -> ImageShape {
+        self.summary.shape
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) {
+        let size = self.summary.shape.numel();
+        pixels.copy_from_slice(&self.pixels.bytes()[index * size..(index + 1) * size]);
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        Some(self.tables.labels[index]).filter(|&label| label != NO_LABEL)
+    }
+
+    fn label_names(&self) -> &[String] {
+        &self.summary.label_names
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self.pixels.bytes())
+    }
+
+    fn id(&self, index: usize) -> Option<String> {
+        self.tables.name(index).map(str::to_owned)
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.summary.notes
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.summary.fingerprint
+    }
+}

@@ -1,0 +1,96 @@
+//! Pictures in a zip archive, stored or deflated.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ::zip::ZipArchive;
+use ::zip::result::ZipError;
+
+use super::arrangement::{arranged, escaped, is_hidden, is_picture};
+use super::file::SharedFile;
+use super::folder::too_long;
+use super::{Collection, Entry, MAX_ENCODED_BYTES};
+use crate::error::{Error, Result};
+
+/// The pictures of an archive.
+pub struct Zip {
+    name: String,
+    path: PathBuf,
+    archive: ZipArchive<SharedFile>,
+    entries: Vec<Entry>,
+    /// Place of each entry in the archive's directory.
+    places: Vec<usize>,
+    stamp: String,
+}
+
+impl Zip {
+    /// Reads the archive's directory.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged or has no pictures, [`Error::Io`].
+    pub(super) fn open(name: String, path: &Path, stamp: String) -> Result<Self> {
+        let file = File::open(path).and_then(SharedFile::new).map_err(Error::io(path, "open"))?;
+        let archive = ZipArchive::new(file).map_err(|error| damaged(path, "directory", &error))?;
+        let mut members = Vec::new();
+        for place in 0..archive.len() {
+            let member = archive.by_index_data(place).map_err(|error| damaged(path, "directory", &error))?;
+            let name = member.name_raw();
+            let hidden = name.split(|&byte| byte == b'/').any(is_hidden);
+            if member.is_file() && is_picture(name) && !hidden {
+                members.push((name.to_vec(), place));
+            }
+        }
+        if members.is_empty() {
+            let help = "pack a folder of pictures: `zip -r pictures.zip FOLDER`";
+            return Err(Error::data(path, "images", "pictures (.png, .jpg, ...) in the archive", "none", help));
+        }
+        members.sort();
+        let places = members.iter().map(|(_, place)| *place).collect();
+        let entries = arranged(members.into_iter().map(|(name, _)| escaped(&name)).collect());
+        Ok(Self { name, path: path.to_owned(), archive, entries, places, stamp })
+    }
+}
+
+impl Collection for Zip {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        let name = &self.entries[index].name;
+        // The directory is shared; only the place of reading is the clone's own.
+        let mut archive = self.archive.clone();
+        let member = archive.by_index(self.places[index]).map_err(|error| damaged(&self.path, name, &error))?;
+        if member.size() > MAX_ENCODED_BYTES {
+            return Err(too_long(&self.path, name, member.size()));
+        }
+        let mut bytes = Vec::new();
+        let read = member.take(MAX_ENCODED_BYTES + 1).read_to_end(&mut bytes);
+        let read = read.map_err(|error| damaged(&self.path, name, &ZipError::Io(error)))?;
+        if read as u64 > MAX_ENCODED_BYTES {
+            return Err(too_long(&self.path, name, read as u64));
+        }
+        Ok(bytes)
+    }
+
+    fn stamp(&self) -> &str {
+        &self.stamp
+    }
+}
+
+fn damaged(path: &Path, place: &str, error: &ZipError) -> Error {
+    let help = match error {
+        ZipError::UnsupportedArchive(_) => "pack it without encryption, with the usual method (deflate)",
+        _ => "the archive is damaged or cut short: pack or fetch it again",
+    };
+    Error::data(path, place, "a readable zip archive", error.to_string(), help)
+}
