@@ -27,8 +27,18 @@ fn main() -> ExitCode {
         elbo::device::set_threads(threads);
     }
     let context = output::Context { json: cli.json, quiet: cli.quiet };
-    match commands::run(cli.command, &cli.device, context) {
+    keep_panics_quiet();
+    // The library returns its own panics as errors where it can; this is the last resort, for the command's.
+    let outcome = elbo::Error::catch(|| Ok(commands::run(cli.command, &cli.device, context)));
+    match outcome.map_err(anyhow::Error::new).flatten() {
         Ok(code) => ExitCode::from(code),
         Err(error) => output::failure(&error, context),
+    }
+}
+
+/// Panics are reported once, as errors; whoever looks for their cause sets `RUST_BACKTRACE` and sees them where they happen.
+fn keep_panics_quiet() {
+    if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
+        std::panic::set_hook(Box::new(|_| {}));
     }
 }

@@ -13,7 +13,9 @@
 //! assert_eq!(error.help(), "did you mean `mnist-bce`?");
 //! ```
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// What kind of trouble it is. The `elbo` command maps each kind to one exit code.
@@ -113,6 +115,19 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+    /// The program contradicts itself: a panic, on whichever thread. What was saved before is sound.
+    #[error("internal error: {message}")]
+    Internal {
+        /// The panic's message.
+        message: String,
+        /// What to do about it.
+        help: String,
+    },
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
 }
 
 fn first_tensor(tensor: &Option<String>) -> String {
@@ -173,6 +188,29 @@ impl Error {
         move |source| Self::Io { path, action, source }
     }
 
+    /// Runs `work`; a panic in it, on this thread or on one that works for it, becomes [`Error::Internal`].
+    ///
+    /// What `work` was changing may be left half changed: drop it.
+    ///
+    /// # Errors
+    /// Those of `work`, and the panic.
+    ///
+    /// ```
+    /// use elbo::{Error, ErrorKind};
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// let outcome: elbo::Result<()> = Error::catch(|| panic!("seven is not even"));
+    /// let error = outcome.unwrap_err();
+    /// assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Other, "internal error: seven is not even"));
+    /// ```
+    pub fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+            let help = "this is a mistake in elbo, not in your input: please report the command and this message; what was saved \
+                        before, if anything, is sound, and `elbo resume` continues from it";
+            Err(Self::Internal { message: message_of(payload.as_ref()), help: help.into() })
+        })
+    }
+
     /// What kind of trouble this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -181,6 +219,7 @@ impl Error {
             Self::Model { .. } => ErrorKind::Model,
             Self::Io { .. } => ErrorKind::Io,
             Self::Diverged { .. } => ErrorKind::Diverged,
+            Self::Internal { .. } => ErrorKind::Other,
         }
     }
 
@@ -188,7 +227,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Data { path, .. } | Self::Model { path, .. } | Self::Io { path, .. } => Some(path),
-            Self::Config { .. } | Self::Diverged { .. } | Self::Download { .. } => None,
+            Self::Config { .. } | Self::Diverged { .. } | Self::Download { .. } | Self::Internal { .. } => None,
         }
     }
 
@@ -198,7 +237,8 @@ impl Error {
             Self::Config { help, .. }
             | Self::Data { help, .. }
             | Self::Model { help, .. }
-            | Self::Download { help, .. } => help,
+            | Self::Download { help, .. }
+            | Self::Internal { help, .. } => help,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path for a typing mistake",
                 io::ErrorKind::PermissionDenied => "check the permissions of the file and of its folder",

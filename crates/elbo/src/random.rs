@@ -27,6 +27,8 @@ pub enum Purpose {
     Likelihood = 7,
     /// Random changes to the images of a training batch.
     Augmentation = 8,
+    /// Binary pixels of the data, by [`elbo_kernels::gather_bytes_binarized`]; epoch 0 is the fixed draw of evaluations.
+    Binarization = 9,
 }
 
 /// A stream of draws.

@@ -1,5 +1,6 @@
 //! Activations, fused into the layer before them.
 
+#[cfg(feature = "tensors")]
 use burn::tensor::{Tensor, activation};
 
 use crate::simd;
@@ -41,6 +42,7 @@ impl Activation {
     /// let y = Activation::Relu.reference(x);
     /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [0.0, 3.0]);
     /// ```
+    #[cfg(feature = "tensors")]
     pub fn reference<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::None => x,
@@ -126,5 +128,65 @@ fn chain(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], derivative:
         let d = dy * derivative(*saved);
         *dx = d;
         *sum += d;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Activation; 6] = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::LeakyRelu,
+    ];
+
+    /// Value and slope in float64; Phi by integration of the density from far below.
+    fn expected(activation: Activation, x: f64) -> (f64, f64) {
+        match activation {
+            Activation::None => (x, 1.0),
+            Activation::Relu => (x.max(0.0), f64::from(x > 0.0)),
+            Activation::Tanh => (x.tanh(), 1.0 - x.tanh().powi(2)),
+            Activation::Gelu => {
+                let pdf = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
+                let step = (x + 9.0) / 400.0;
+                let weight = |i: i32| if i == 0 || i == 400 { 1.0 } else { f64::from(2 + 2 * (i % 2)) };
+                let phi = (0..=400).map(|i| weight(i) * pdf(-9.0 + step * f64::from(i))).sum::<f64>() * step / 3.0;
+                (x * phi, phi + x * pdf(x))
+            }
+            Activation::Silu => {
+                let s = 1.0 / (1.0 + (-x).exp());
+                (x * s, s * (1.0 + x * (1.0 - s)))
+            }
+            Activation::LeakyRelu => {
+                let slope = if x > 0.0 { 1.0 } else { f64::from(LEAKY_SLOPE) };
+                (slope * x, slope)
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_slopes_follow_the_definitions() {
+        let x: Vec<f32> = (0..39).step_by(if cfg!(miri) { 7 } else { 1 }).map(|i| 0.25 * i as f32 - 4.6).collect();
+        let bias = vec![0.5f32; x.len()];
+        let (dy, mut shifted) = (vec![2.0f32; x.len()], x.clone());
+        shifted.iter_mut().for_each(|v| *v -= 0.5);
+        for activation in ALL {
+            let (mut y, mut dx, mut sum) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()], vec![1f32; x.len()]);
+            activate(&x, &mut y, activation);
+            let mut with_bias = shifted.clone();
+            add_bias_activate(&mut with_bias, &bias, activation);
+            let saved = if activation.derivative_needs_input() { &x } else { &y };
+            activation_gradient(&dy, saved, &mut dx, &mut sum, activation);
+            for i in 0..x.len() {
+                let (value, slope) = expected(activation, f64::from(x[i]));
+                let near = |found: f32, wanted: f64| (f64::from(found) - wanted).abs() < 5e-6;
+                assert!(near(y[i], value) && near(with_bias[i], value), "{activation:?}({}) = {}", x[i], y[i]);
+                assert!(near(dx[i], 2.0 * slope) && near(sum[i], 1.0 + 2.0 * slope), "{activation:?}'({})", x[i]);
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937, eq. 1).
 
+#[cfg(feature = "tensors")]
 use burn::tensor::{Int, Tensor, TensorData};
 
+#[cfg(feature = "tensors")]
 use crate::extension::{flex_slice, into_flex, is_fused};
 use crate::linear::{Matrix, multiply};
 use crate::pool::{self, SharedMut};
@@ -30,6 +32,7 @@ const TILE: usize = 64;
 /// let codebook = Tensor::<2>::from_data([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], &device);
 /// assert_eq!(nearest_codes(z, codebook).into_data_as::<i32>().to_vec::<i32>().unwrap(), [1, 2]);
 /// ```
+#[cfg(feature = "tensors")]
 pub fn nearest_codes(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
     let ([_, dims], [entries, width]) = (z.dims(), codebook.dims());
     assert!(dims == width && entries > 0, "vectors of {dims} values against {entries} entries of {width}");
@@ -44,6 +47,7 @@ pub fn nearest_codes(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
 }
 
 /// Plain Burn twin of [`nearest_codes`].
+#[cfg(feature = "tensors")]
 pub fn nearest_codes_reference(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
     let squares = codebook.clone().square().sum_dim(1).transpose();
     (squares - z.matmul(codebook.transpose()) * 2.0).argmin(1).squeeze_dim(1)
@@ -84,6 +88,7 @@ fn first_smallest(scores: &[f32], squares: &[f32]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "tensors")]
     use burn::tensor::Device;
 
     /// Numbers without a pattern, the same on every machine.
@@ -96,19 +101,31 @@ mod tests {
         (0..count).map(|_| next()).collect()
     }
 
+    /// The nearest of `codes` to each of `z`, by all differences in float64.
+    fn brute_force(z: &[f32], codes: &[f32], dims: usize) -> Vec<i32> {
+        let nearest = |z: &[f32]| {
+            let distance = |e: &[f32]| z.iter().zip(e).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+            let all: Vec<f64> = codes.chunks_exact(dims).map(distance).collect();
+            (0..all.len()).min_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0) as i32
+        };
+        z.chunks_exact(dims).map(nearest).collect()
+    }
+
     #[test]
+    fn slices_agree_with_brute_force() {
+        for (count, entries, dims) in [(1, 1, 1), (5, 3, 2), (65, 17, 5), (130, 9, 3)] {
+            let (z, codes) = (values(count * dims, 1), values(entries * dims, 2));
+            assert_eq!(nearest(&z, &codes, dims), brute_force(&z, &codes, dims), "{count} {entries} {dims}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tensors")]
     fn brute_force_and_the_twin_agree() {
         let device = Device::flex();
         for (count, entries, dims) in [(1, 1, 1), (5, 3, 2), (64, 17, 5), (65, 512, 64), (300, 33, 7)] {
             let (z, codes) = (values(count * dims, 1), values(entries * dims, 2));
-            let brute: Vec<i32> = z
-                .chunks_exact(dims)
-                .map(|z| {
-                    let distance = |e: &[f32]| z.iter().zip(e).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
-                    let all: Vec<f64> = codes.chunks_exact(dims).map(distance).collect();
-                    (0..entries).min_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0) as i32
-                })
-                .collect();
+            let brute = brute_force(&z, &codes, dims);
             let tensor =
                 |v: &Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v.clone(), [n, dims]), &device);
             let (z, codes) = (tensor(&z, count), tensor(&codes, entries));

@@ -38,3 +38,33 @@ simd::multiversion! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latent_terms_follow_their_formulas() {
+        for count in [1, 7, 16, 33] {
+            let value = |i: usize, seed: usize| ((i * 37 + seed * 101) % 199) as f32 / 33.0 - 3.0;
+            let [mean, log_var, noise, slope] =
+                [0, 1, 2, 3].map(|seed| (0..count).map(|i| value(i, seed)).collect::<Vec<_>>());
+            let [mut terms, mut dmean, mut dkl, mut z, mut dz] = [(); 5].map(|()| vec![f32::NAN; count]);
+            kl(&mean, &log_var, &mut terms);
+            kl_gradient(&mean, &log_var, &slope, &mut dmean, &mut dkl);
+            sample(&mean, &log_var, &noise, &mut z);
+            sample_gradient(&log_var, &noise, &slope, &mut dz);
+            for i in 0..count {
+                let [m, lv, e, d] = [mean[i], log_var[i], noise[i], slope[i]].map(f64::from);
+                let expected = [
+                    (terms[i], 0.5 * (m * m + lv.exp() - lv - 1.0)),
+                    (dmean[i], d * m),
+                    (dkl[i], 0.5 * d * (lv.exp() - 1.0)),
+                    (z[i], m + (0.5 * lv).exp() * e),
+                    (dz[i], 0.5 * d * (0.5 * lv).exp() * e),
+                ];
+                assert!(expected.iter().all(|(f, e)| (f64::from(*f) - e).abs() < 1e-5 * (1.0 + e.abs())), "{expected:?}");
+            }
+        }
+    }
+}

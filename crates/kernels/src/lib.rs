@@ -20,29 +20,46 @@
 //! assert!((fused - plain).abs().into_scalar::<f32>() < 1e-6);
 //! ```
 
+#![cfg_attr(not(feature = "tensors"), allow(dead_code, reason = "only the tests of the slices call them then"))]
+
 mod activation;
 mod adam;
 mod batch_norm;
+mod binarize;
 mod codebook;
 mod conv;
+#[cfg(feature = "tensors")]
 mod extension;
 mod gather;
+#[cfg(feature = "tensors")]
 mod group_norm;
 mod latent;
 mod likelihood;
 mod linear;
+#[cfg(feature = "tensors")]
 mod ops;
 mod pool;
+#[cfg(feature = "tensors")]
 pub mod reference;
 pub mod simd;
 
 pub use activation::{Activation, LEAKY_SLOPE};
-pub use adam::{AdamStep, Updated, adam, adam_reference, sum_of_squares};
+pub use adam::AdamStep;
+#[cfg(feature = "tensors")]
+pub use adam::{Updated, adam, adam_reference, sum_of_squares};
+#[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
+pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
+#[cfg(feature = "tensors")]
 pub use codebook::{nearest_codes, nearest_codes_reference};
-pub use conv::{ConvGeometry, ConvTransposeGeometry, conv_transpose2d, conv2d};
+pub use conv::{ConvGeometry, ConvTransposeGeometry};
+#[cfg(feature = "tensors")]
+pub use conv::{conv_transpose2d, conv2d};
 pub use gather::{gather_bytes, unit_from_bytes};
+#[cfg(feature = "tensors")]
 pub use group_norm::group_norm;
 pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
+pub use linear::peak_gflops;
+#[cfg(feature = "tensors")]
 pub use ops::{bernoulli_nll, gaussian_kl, linear, reconstruction, reparameterize, squared_error};
 pub use pool::{run as parallel, set_threads, threads};

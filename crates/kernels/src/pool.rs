@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::thread::{self, Thread};
 
-/// Rounds of `spin_loop` a worker waits for the next region before it starts to yield.
-const SPINS: u32 = 4_000;
+/// Rounds of `spin_loop` a worker waits for the next region before it starts to yield. Miri, to which a round is long, gets to the rest sooner.
+const SPINS: u32 = if cfg!(miri) { 8 } else { 4_000 };
 /// Rounds of `yield_now` after that, before it parks.
-const YIELDS: u32 = 200;
+const YIELDS: u32 = if cfg!(miri) { 3 } else { 200 };
 
 /// One part of a region: called with the part's number.
 type Part<'a> = &'a (dyn Fn(usize) + Sync);
@@ -246,6 +246,8 @@ fn serve(shared: &Shared, number: usize, parked: &AtomicBool) {
 /// How many parts to cut `length` units into, by shape alone: about `work` operations each at `per_unit` operations a unit, parts no
 /// shorter than `least` units and no more than 16 of them.
 pub(crate) fn parts_for(length: usize, per_unit: usize, work: usize, least: usize) -> usize {
+    // Miri is to see small tests cut as well.
+    let work = if cfg!(miri) { work / 1024 } else { work };
     let by_work = length.saturating_mul(per_unit) / work.max(1);
     by_work.min(length / least.max(1)).clamp(1, 16)
 }
@@ -295,16 +297,19 @@ impl<T> SharedMut<T> {
 mod tests {
     use super::*;
 
+    /// Miri checks every access and needs few repetitions.
+    const REPETITIONS: usize = if cfg!(miri) { 4 } else { 50 };
+
     #[test]
     fn every_part_runs_exactly_once() {
-        for parts in [0, 1, 2, 3, 7, 64, 1000] {
+        for parts in [0, 1, 2, 3, 7, 64, if cfg!(miri) { 100 } else { 1000 }] {
             let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-            for _ in 0..50 {
+            for _ in 0..REPETITIONS {
                 run(parts, |i| {
                     counts[i].fetch_add(1, Relaxed);
                 });
             }
-            assert!(counts.iter().all(|c| c.load(Relaxed) == 50), "{parts} parts");
+            assert!(counts.iter().all(|c| c.load(Relaxed) == REPETITIONS), "{parts} parts");
         }
     }
 
@@ -326,7 +331,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..4 * REPETITIONS {
                         run(4, |_| {
                             run(3, |_| {
                                 total.fetch_add(1, Relaxed);
@@ -336,7 +341,26 @@ mod tests {
                 });
             }
         });
-        assert_eq!(total.load(Relaxed), 4 * 200 * 12);
+        assert_eq!(total.load(Relaxed), 4 * 4 * REPETITIONS * 12);
+    }
+
+    /// What kernels do: disjoint ranges of one plain buffer, written by any thread and read by the caller after the region.
+    #[test]
+    fn writes_of_all_parts_are_seen_after_the_region() {
+        let mut buffer = vec![0usize; 300];
+        for round in 1..=2 * REPETITIONS {
+            let (count, target) = (buffer.len(), SharedMut::new(&mut buffer));
+            run(7, |part| {
+                let range = part_range(count, 7, part, 16);
+                // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
+                unsafe { target.slice(range) }.iter_mut().for_each(|value| *value += round);
+            });
+            assert!(buffer.iter().all(|value| *value == round * (round + 1) / 2));
+            // Long enough, now and then, for workers to park.
+            if round % 3 == 0 {
+                thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! AVX2 or baseline code, whichever `multiversion` instantiates. Accuracy is part of the contract: each
 //! function states its largest error and the tests assert that same constant.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
 /// Defines a function once and compiles it three times: for AVX-512, for AVX2 and for the baseline.
 ///
 /// The body must consist of plain loops over slices. Which copy runs is decided at run time, once per call, so one
@@ -41,18 +43,22 @@ macro_rules! multiversion {
 }
 pub(crate) use multiversion;
 
-/// The instruction sets that `multiversion` chooses between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The instruction sets that `multiversion` chooses between, from the least to the most capable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Level {
-    /// AVX-512 F, DQ, VL and BW.
-    Avx512,
-    /// AVX2 and FMA.
-    Avx2,
     /// Whatever the build target guarantees: SSE2 on x86-64, NEON on AArch64.
-    Baseline,
+    Baseline = 1,
+    /// AVX2 and FMA.
+    Avx2 = 2,
+    /// AVX-512 F, DQ, VL and BW.
+    Avx512 = 3,
 }
 
-/// The best [`Level`] of this processor; `ELBO_SIMD=baseline|avx2` lowers it, for tests and for comparing.
+/// The [`Level`] in use, as a number; 0 until somebody asks.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The best [`Level`] of this processor; `ELBO_SIMD=baseline|avx2` or [`set_level`] lower it, for tests and for comparing.
 ///
 /// ```
 /// use elbo_kernels::simd::{Level, level};
@@ -64,18 +70,35 @@ pub enum Level {
 /// }
 /// ```
 pub fn level() -> Level {
-    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-    *LEVEL.get_or_init(|| {
-        let best = detect();
-        match std::env::var("ELBO_SIMD").as_deref() {
+    match LEVEL.load(Relaxed) {
+        1 => Level::Baseline,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => set_level(match std::env::var("ELBO_SIMD").as_deref() {
             Ok("baseline") => Level::Baseline,
-            Ok("avx2") if best == Level::Avx512 => Level::Avx2,
-            _ => best,
-        }
-    })
+            Ok("avx2") => Level::Avx2,
+            _ => Level::Avx512,
+        }),
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// Uses `level` from now on, or the best below it that this processor has; returns which. For the whole process: results then differ in
+/// their last bits, so this is for tests and comparisons.
+///
+/// ```
+/// use elbo_kernels::simd::{Level, level, set_level};
+///
+/// assert_eq!(set_level(Level::Baseline), Level::Baseline);
+/// let best = set_level(Level::Avx512); // never more than there is
+/// assert_eq!(level(), best);
+/// ```
+pub fn set_level(level: Level) -> Level {
+    let level = level.min(detect());
+    LEVEL.store(level as u8, Relaxed);
+    level
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 fn detect() -> Level {
     let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     let avx512 = is_x86_feature_detected!("avx512f")
@@ -89,7 +112,7 @@ fn detect() -> Level {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
 fn detect() -> Level {
     Level::Baseline
 }
@@ -278,7 +301,8 @@ mod tests {
     use super::*;
 
     fn grid(low: f64, high: f64) -> impl Iterator<Item = f32> {
-        (0..=40_000).map(move |i| (low + (high - low) * f64::from(i) / 40_000.0) as f32)
+        let steps = if cfg!(miri) { 60 } else { 40_000 };
+        (0..=steps).map(move |i| (low + (high - low) * f64::from(i) / f64::from(steps)) as f32)
     }
 
     /// The largest absolute error over a grid against a float64 oracle.

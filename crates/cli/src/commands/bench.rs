@@ -22,10 +22,7 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
         let help = "the workloads are defined on 28 x 28 grey images";
         return Err(elbo::Error::config("--data", "images of 784 values", shape.to_string(), help).into());
     }
-    let mut measured = experiment::bench(workload, &splits, args.seconds, &device)?;
-    if !args.profile {
-        measured.profile = None;
-    }
+    let measured = experiment::bench(workload, &splits, args.seconds, args.profile, &device)?;
     context.result(json!(measured), || text(&measured))
 }
 
@@ -42,7 +39,13 @@ fn text(measured: &Measured) -> String {
         ] {
             text += &format!("  {part:<10} {ms:.3} ms\n");
         }
-        text += &format!("  {:.3} GFLOP of matrix products a step: {:.0} GFLOP/s in all\n", p.gflop, p.gflops);
+        text += &format!(
+            "  {:.3} GFLOP of matrix products a step: {:.0} GFLOP/s in all, {:.0} % of the {:.0} that one large product reaches here\n",
+            p.gflop,
+            p.gflops,
+            100.0 * p.share_of_peak,
+            p.peak_gflops
+        );
     }
     text
 }

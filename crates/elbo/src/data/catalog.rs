@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::binarize::{Binarization, Binarize};
 use super::cifar10;
 use super::digits;
 use super::known::{self, Network};
 use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
 use super::progress::Progress;
-use super::source::{InMemory, Source};
-use super::split::{self, Splits, Validation};
+use super::source::{Domain, InMemory, Source};
+use super::split::{self, Splits, Subset, Validation};
 use super::sprites::Sprites;
 use crate::error::{Error, Result};
 
@@ -46,6 +47,8 @@ pub struct DataConfig {
     pub channels: Option<u8>,
     /// What to do about a file that cannot be read as a picture: `fail` or `skip`.
     pub on_bad_image: OnBadImage,
+    /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones. See [`Binarize`].
+    pub binarize: Binarize,
 }
 
 impl Default for DataConfig {
@@ -60,6 +63,7 @@ impl Default for DataConfig {
             fit: Fit::Crop,
             channels: None,
             on_bad_image: OnBadImage::Fail,
+            binarize: Binarize::None,
         }
     }
 }
@@ -135,7 +139,23 @@ pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_
         }
         path => open_path(Path::new(path), config, seed, progress),
     }?;
-    Ok(limited(splits, config.limit))
+    binarized(limited(splits, config.limit), config.binarize, seed)
+}
+
+/// Makes all parts binary, where the pixels are bytes.
+fn binarized(splits: Splits, binarize: Binarize, seed: u64) -> Result<Splits> {
+    let domain = splits.train.source().domain();
+    if binarize != Binarize::None && domain != Domain::Levels {
+        let help = "real numbers are no probabilities of ink: leave `data.binarize` away";
+        return Err(Error::config("data.binarize", "none for data of real numbers", "another", help));
+    }
+    let binarized = |part: Subset| part.binarized(Binarization { binarize, seed });
+    Ok(Splits {
+        train: binarized(splits.train),
+        validation: splits.validation.map(binarized),
+        test: binarized(splits.test),
+        ..splits
+    })
 }
 
 /// Flips the seed of the test part of a generated set.

@@ -14,6 +14,7 @@
 
 pub mod augment;
 pub mod batch;
+mod binarize;
 mod catalog;
 mod cifar10;
 pub mod digits;
@@ -27,6 +28,7 @@ pub mod source;
 pub mod split;
 pub mod sprites;
 
+pub use binarize::{Binarization, Binarize};
 pub use catalog::{DataConfig, open};
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;

@@ -13,6 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::data::binarize::Binarization;
 use crate::data::source::Source;
 use crate::error::{Error, Result};
 
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 pub struct Subset {
     source: Arc<dyn Source>,
     indices: Arc<[u32]>,
+    binarization: Binarization,
 }
 
 impl Subset {
@@ -41,7 +43,7 @@ impl Subset {
     pub fn new(source: Arc<dyn Source>, indices: impl Into<Arc<[u32]>>) -> Self {
         let indices = indices.into();
         assert!(indices.iter().all(|&index| (index as usize) < source.len()), "an index lies outside the source");
-        Self { source, indices }
+        Self { source, indices, binarization: Binarization::default() }
     }
 
     /// All images of `source`.
@@ -50,7 +52,7 @@ impl Subset {
     /// If the source has 2^32 images or more.
     pub fn all(source: Arc<dyn Source>) -> Self {
         let count = u32::try_from(source.len()).expect("a source has fewer than 2^32 images");
-        Self { source, indices: (0..count).collect() }
+        Self { source, indices: (0..count).collect(), binarization: Binarization::default() }
     }
 
     /// Number of images.
@@ -89,9 +91,19 @@ impl Subset {
         &self.indices
     }
 
+    /// The same images, made binary on their way into batches.
+    pub fn binarized(self, binarization: Binarization) -> Self {
+        Self { binarization, ..self }
+    }
+
+    /// How images become binary on their way into batches.
+    pub fn binarization(&self) -> Binarization {
+        self.binarization
+    }
+
     /// The first `count` images, or all when there are fewer.
     pub fn take(&self, count: usize) -> Self {
-        Self { source: Arc::clone(&self.source), indices: self.indices[..count.min(self.len())].into() }
+        Self { indices: self.indices[..count.min(self.len())].into(), ..self.clone() }
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Measured {
     pub ms_per_step: f64,
     /// Images a second of every repetition.
     pub reps: Vec<f64>,
-    /// Milliseconds a step by part, over all repetitions; none for inference.
+    /// Milliseconds a step by part, over all repetitions; none for inference, or where nobody asked.
     pub profile: Option<Profile>,
 }
 
@@ -88,6 +88,10 @@ pub struct Profile {
     pub gflop: f64,
     /// Those a second, all parts together.
     pub gflops: f64,
+    /// What one large product reaches on the same threads, measured just before.
+    pub peak_gflops: f64,
+    /// `gflops / peak_gflops`.
+    pub share_of_peak: f64,
 }
 
 impl Workload {
@@ -115,26 +119,29 @@ impl Workload {
     }
 }
 
-/// Measures for about `seconds`, in at least two repetitions of at least a second.
+/// Measures for about `seconds`, in at least two repetitions of at least a second. `profiled` asks for the parts of a training step too.
 ///
 /// # Errors
 /// As [`Trainer::run`].
-pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -> Result<Measured> {
+pub fn bench(workload: Workload, data: &Splits, seconds: f64, profiled: bool, device: &Device) -> Result<Measured> {
+    let peak = if profiled { Some(elbo_kernels::peak_gflops()) } else { None };
     let mlp = || Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device);
     let conv = |channels: &[usize]| {
         Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device)
     };
     let batch = workload.batch();
-    let (reps, profile) = match workload {
-        Workload::Mlp | Workload::Mlp512 => train(mlp(), batch, data, mlp_gflop(batch), seconds, device)?,
+    let (reps, times, gflop) = match workload {
+        Workload::Mlp | Workload::Mlp512 => with_gflop(train(mlp(), batch, data, seconds, device)?, mlp_gflop(batch)),
         Workload::ConvS => {
-            train(conv(&[32, 64, 128]), batch, &noise(), conv_gflop(batch, &[32, 64, 128]), seconds, device)?
+            let channels = [32, 64, 128];
+            with_gflop(train(conv(&channels), batch, &noise(), seconds, device)?, conv_gflop(batch, &channels))
         }
         Workload::ConvM => {
-            train(conv(&[128, 256, 512]), batch, &noise(), conv_gflop(batch, &[128, 256, 512]), seconds, device)?
+            let channels = [128, 256, 512];
+            with_gflop(train(conv(&channels), batch, &noise(), seconds, device)?, conv_gflop(batch, &channels))
         }
-        Workload::Encode => (encode(&mlp(), &data.train, batch, seconds, device), None),
-        Workload::Decode => (decode(&mlp(), data.train.len(), batch, seconds, device), None),
+        Workload::Encode => (encode(&mlp(), &data.train, batch, seconds, device), None, 0.0),
+        Workload::Decode => (decode(&mlp(), data.train.len(), batch, seconds, device), None, 0.0),
     };
     let images_per_s = reps.iter().copied().fold(0.0, f64::max);
     Ok(Measured {
@@ -144,8 +151,12 @@ pub fn bench(workload: Workload, data: &Splits, seconds: f64, device: &Device) -
         images_per_s,
         ms_per_step: 1e3 * workload.batch() as f64 / images_per_s,
         reps,
-        profile,
+        profile: peak.zip(times).map(|(peak, times)| profile(&times, gflop, peak)),
     })
+}
+
+fn with_gflop((reps, times): (Vec<f64>, StepTimes), gflop: f64) -> (Vec<f64>, Option<StepTimes>, f64) {
+    (reps, Some(times), gflop)
 }
 
 /// Ends a repetition when its time is over, and notes its speed; the first few steps warm up.
@@ -214,10 +225,9 @@ fn train(
     vae: Vae,
     batch: usize,
     data: &Splits,
-    gflop: f64,
     seconds: f64,
     device: &Device,
-) -> Result<(Vec<f64>, Option<Profile>)> {
+) -> Result<(Vec<f64>, StepTimes)> {
     let data = Splits { validation: None, ..data.clone() };
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), device);
     trainer.config.batch_size = batch;
@@ -233,8 +243,7 @@ fn train(
         reps: Vec::new(),
     };
     trainer.run(&mut watch, &stop)?;
-    let profile = profile(&trainer.times, gflop);
-    Ok((watch.reps, Some(profile)))
+    Ok((watch.reps, trainer.times))
 }
 
 /// Matrix products of one step of 784-400-20: forward, weight gradient, and data gradient for all layers but the first.
@@ -243,9 +252,10 @@ fn mlp_gflop(batch: usize) -> f64 {
     product(784, 400, 2) + 2.0 * product(400, 20, 3) + product(20, 400, 3) + product(400, 784, 3)
 }
 
-fn profile(times: &StepTimes, gflop: f64) -> Profile {
+fn profile(times: &StepTimes, gflop: f64, peak_gflops: f64) -> Profile {
     let per_step = |seconds: f64| 1e3 * seconds / times.steps.max(1) as f64;
     let total = times.gather + times.forward + times.loss + times.backward + times.optimizer;
+    let gflops = gflop * times.steps as f64 / total.max(1e-9);
     Profile {
         gather: per_step(times.gather),
         forward: per_step(times.forward),
@@ -253,7 +263,9 @@ fn profile(times: &StepTimes, gflop: f64) -> Profile {
         backward: per_step(times.backward),
         optimizer: per_step(times.optimizer),
         gflop,
-        gflops: gflop * times.steps as f64 / total.max(1e-9),
+        gflops,
+        peak_gflops,
+        share_of_peak: gflops / peak_gflops,
     }
 }
 

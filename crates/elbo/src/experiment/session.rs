@@ -203,14 +203,13 @@ impl Experiment {
     /// Trains to the end, evaluates on the test split, draws the pictures and writes the report.
     ///
     /// # Errors
-    /// As [`Trainer::run`]; `run.json` then has the status `diverged` or `failed`, and the last good checkpoint stays.
+    /// As [`Trainer::run`], also for a panic outside of it; `run.json` then has the status `diverged` or `failed`, and the last good checkpoint stays.
     pub fn train(mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Finished> {
         if self.complete {
             let ending = if self.info.status == FINISHED { Ending::Finished } else { Ending::StoppedEarly };
             return Ok(self.finished(ending));
         }
-        let outcome = self.train_model(observer, stop);
-        let ending = match outcome {
+        let ending = match Error::catch(|| self.train_model(observer, stop)) {
             Ok(ending) => ending,
             Err(error) => {
                 self.info.status = if matches!(error, Error::Diverged { .. }) { "diverged" } else { "failed" }.into();
@@ -226,7 +225,7 @@ impl Experiment {
         }
         .into();
         if ending != Ending::Interrupted {
-            self.conclude()?;
+            Error::catch(|| self.conclude())?;
         }
         // Only now is it true: a run killed while its report is drawn is taken up again and draws it.
         self.dir.write_info(&self.info)?;

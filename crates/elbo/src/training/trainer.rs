@@ -14,7 +14,7 @@ use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::state::{RunningTerms, TrainState};
 use crate::data::augment::Augment;
-use crate::data::batch::{augmented, batch};
+use crate::data::batch::{self, augmented, batch};
 use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::models::{Model, Objective, ObjectiveConfig, Weighted};
@@ -180,8 +180,13 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     ///
     /// # Errors
     /// [`Error::Diverged`] when a loss term or gradient is not finite (nothing of it reaches a checkpoint), [`Error::Io`] when a
-    /// checkpoint cannot be written, and whatever `observer` returns.
+    /// checkpoint cannot be written, [`Error::Internal`] for a panic on whichever thread (train on from a checkpoint, not with this trainer),
+    /// and whatever `observer` returns.
     pub fn run(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        Error::catch(|| self.epochs(observer, stop))
+    }
+
+    fn epochs(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
         while self.state.epoch <= self.config.epochs && !self.state.stopped_early {
             let started = Instant::now();
             let examples_before = self.state.running.examples;
@@ -260,10 +265,10 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
 
     fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Tensor<2> {
         if !self.augment.is_on() {
-            return batch(train, chosen, &self.device);
+            return batch::training_batch(train, chosen, self.state.epoch, &self.device);
         }
         let draws = &mut Draws::new(self.config.seed, Purpose::Augmentation, epoch, step);
-        augmented(train, chosen, &self.augment, draws, &self.device)
+        augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device)
     }
 
     fn update(&mut self, gradients: GradientsParams) -> Result<()> {

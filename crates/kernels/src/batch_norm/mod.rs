@@ -6,10 +6,14 @@
 //!
 //! Running statistics are the caller's: a layer that changes when it is used is hard to save, to resume and to understand.
 
+#[cfg(feature = "tensors")]
 mod extension;
+#[cfg(feature = "tensors")]
 mod ops;
+#[cfg(feature = "tensors")]
 pub(crate) mod reference;
 pub(crate) mod statistics;
 pub(crate) mod transform;
 
+#[cfg(feature = "tensors")]
 pub use ops::{batch_norm, batch_norm_inference};

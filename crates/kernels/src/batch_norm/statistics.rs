@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn a_large_mean_does_not_hide_the_variance() {
-        for (pixels, channels) in [(2, 1), (1000, 3), (4096, 64)] {
+        for (pixels, channels) in [(2, 1), (if cfg!(miri) { 200 } else { 1000 }, 3), (4096, 64)] {
+            if cfg!(miri) && pixels > 1000 {
+                continue;
+            }
             let value = |i: usize| 5000.0 + ((i * 7919) % 1009) as f32 / 1009.0;
             let x: Vec<f32> = (0..pixels * channels).map(value).collect();
             let found = Statistics::of(&x, channels);
@@ -99,10 +102,10 @@ mod tests {
 
     #[test]
     fn equal_values_have_no_variance_and_nan_stays_in_its_channel() {
-        let same = Statistics::of(&[0.1; 3000], 3);
+        let same = Statistics::of(&[0.1; 600], 3);
         assert!(same.variance.iter().all(|v| (0.0..1e-12).contains(v)), "{same:?}");
-        let mut x = vec![1.0; 3000];
-        x[1501] = f32::NAN;
+        let mut x = vec![1.0; 600];
+        x[301] = f32::NAN;
         let wild = Statistics::of(&x, 3);
         assert!(wild.mean[1].is_nan() && wild.variance[1].is_nan());
         assert_eq!([wild.mean[0], wild.variance[2]], [1.0, 0.0]);

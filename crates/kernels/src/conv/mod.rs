@@ -11,15 +11,18 @@
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
 pub(crate) mod channels;
+#[cfg(feature = "tensors")]
 mod extension;
 mod finish;
 mod flipped;
+#[cfg(feature = "tensors")]
 mod ops;
 #[cfg(test)]
 mod oracle;
 mod panels;
 mod portable;
 mod product;
+#[cfg(feature = "tensors")]
 pub(crate) mod reference;
 mod scratch;
 mod shape;
@@ -29,5 +32,6 @@ mod to_image;
 mod to_map;
 mod weight_gradient;
 
+#[cfg(feature = "tensors")]
 pub use ops::{conv_transpose2d, conv2d};
 pub use shape::{ConvGeometry, ConvTransposeGeometry};

@@ -105,9 +105,9 @@ fn assert_small(shape: &ConvShape, numbers: &mut Numbers) {
 fn every_kernel_stride_and_padding() {
     let mut numbers = Numbers(1);
     let mut count = 0;
-    for (kernel, stride, padding) in
-        [1, 2, 3, 4, 5].into_iter().flat_map(|k| [1, 2, 3].into_iter().flat_map(move |s| [0, 1, 2].map(|p| (k, s, p))))
-    {
+    let windows =
+        [1, 2, 3, 4, 5].into_iter().flat_map(|k| [1, 2, 3].into_iter().flat_map(move |s| [0, 1, 2].map(|p| (k, s, p))));
+    for (kernel, stride, padding) in windows.step_by(if cfg!(miri) { 14 } else { 1 }) {
         for (size, channels) in [([7, 10], [3, 5]), ([9, 6], [16, 33]), ([5, 5], [1, 1]), ([8, 8], [33, 64])] {
             if let Some(shape) = shape(2, size, channels, [kernel, kernel], stride, [padding; 2]) {
                 assert_small(&shape, &mut numbers);
@@ -115,14 +115,14 @@ fn every_kernel_stride_and_padding() {
             }
         }
     }
-    assert!(count > 170, "{count}");
+    assert!(count > if cfg!(miri) { 8 } else { 170 }, "{count}");
 }
 
 #[test]
 fn random_small_shapes() {
     let mut numbers = Numbers(2);
     let mut count = 0;
-    while count < 300 {
+    while count < if cfg!(miri) { 12 } else { 300 } {
         let mut pick = |from: &[usize]| numbers.choose(from);
         let sizes = [pick(&[1, 2, 3, 5, 8, 13]), pick(&[1, 2, 4, 7, 17])];
         let channels = [pick(&[1, 2, 3, 5, 8, 9, 16, 17, 32]), pick(&[1, 2, 3, 4, 15, 16, 31, 48, 65])];
@@ -136,6 +136,7 @@ fn random_small_shapes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "millions of multiply-adds")]
 fn images_too_large_for_a_tile_and_batches_of_many() {
     let mut numbers = Numbers(3);
     let cases = [

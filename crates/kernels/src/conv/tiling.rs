@@ -10,7 +10,7 @@ use crate::pool;
 /// Floats of padded input and of output (counted half: it is written once) that a tile may occupy: 384 KiB of an L2 cache of 1 MiB or more.
 const TILE_FLOATS: usize = 96 * 1024;
 /// Multiply-adds that justify one more part: about 20 microseconds on one core.
-const PART_WORK: usize = 2_000_000;
+const PART_WORK: usize = if cfg!(miri) { 2_000 } else { 2_000_000 };
 /// The most parts a pass is cut into.
 const MOST_PARTS: usize = 16;
 

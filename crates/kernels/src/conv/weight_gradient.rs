@@ -16,7 +16,7 @@ use crate::pool::{self, SharedMut};
 /// Map pixels of a tile: long sums in registers, an input that stays in the L2 cache.
 const TILE_PIXELS: usize = 192;
 /// Multiply-adds that justify one more part.
-const PART_WORK: usize = 4_000_000;
+const PART_WORK: usize = if cfg!(miri) { 4_000 } else { 4_000_000 };
 /// The most groups of the batch.
 const MOST_GROUPS: usize = 8;
 /// Floats of a result that several groups may each have a copy of.

@@ -10,6 +10,7 @@
 mod categorical;
 mod logistic;
 mod pair;
+#[cfg(feature = "tensors")]
 pub(crate) mod reference;
 mod single;
 
@@ -245,6 +246,84 @@ simd::multiversion! {
     fn scale(row: &mut [f32], factor: f32) {
         for value in row {
             *value *= factor;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Bernoulli term or the squared error, and its slope, in float64.
+    fn expected(term: Reconstruction, l: f64, x: f64) -> (f64, f64) {
+        let s = 1.0 / (1.0 + (-l).exp());
+        match term {
+            Reconstruction::Bernoulli => (l.max(0.0) - l * x + (-l.abs()).exp().ln_1p(), s - x),
+            _ => ((s - x).powi(2), 2.0 * (s - x) * s * (1.0 - s)),
+        }
+    }
+
+    #[test]
+    fn rows_are_sums_of_their_terms() {
+        // Around the tile, and the last one cut into parts.
+        for (count, width) in [(1, 1), (3, 17), (2, 255), (2, 257), (70, if cfg!(miri) { 10 } else { 1024 })] {
+            let logits: Vec<f32> = (0..count * width).map(|i| (i * 37 % 199) as f32 / 10.0 - 9.9).collect();
+            let x: Vec<f32> = (0..count * width).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
+            for term in [Reconstruction::Bernoulli, Reconstruction::SquaredError(Link::Sigmoid)] {
+                let (mut sums, mut alone) = (vec![f32::NAN; count], vec![f32::NAN; count]);
+                let mut slopes = vec![f32::NAN; count * width];
+                rows(term, width, &logits, &x, &mut sums, Some(&mut slopes));
+                rows(term, width, &logits, &x, &mut alone, None);
+                assert_eq!(sums, alone);
+                for (row, sum) in sums.iter().enumerate() {
+                    let span = row * width..(row + 1) * width;
+                    let both = span.clone().map(|i| expected(term, f64::from(logits[i]), f64::from(x[i])));
+                    let (values, wanted): (Vec<f64>, Vec<f64>) = both.unzip();
+                    let total: f64 = values.iter().sum();
+                    assert!((f64::from(*sum) - total).abs() < 2e-6 * total.max(1.0), "{term:?} {count}x{width}");
+                    let near = |(found, wanted): (&f32, &f64)| (f64::from(*found) - wanted).abs() < 1e-6;
+                    assert!(slopes[span].iter().zip(&wanted).all(near), "{term:?} {count}x{width}");
+                }
+                scale_rows(&mut slopes, width, &vec![0.0; count]);
+                assert!(slopes.iter().all(|s| *s == 0.0));
+            }
+        }
+    }
+
+    /// Every term, at every number of rows, writes all it is given room for, and its gradient is its slope.
+    #[test]
+    fn gradients_of_all_terms_are_their_finite_differences() {
+        let terms = [
+            Reconstruction::Bernoulli,
+            Reconstruction::ContinuousBernoulli,
+            Reconstruction::SquaredError(Link::Identity),
+            Reconstruction::AbsoluteError(Link::Sigmoid),
+            Reconstruction::AbsoluteError(Link::Identity),
+            Reconstruction::Gaussian(Link::Sigmoid),
+            Reconstruction::Gaussian(Link::Identity),
+            Reconstruction::DiscretisedLogistic,
+            Reconstruction::LogisticMixture { components: 2, channels: 3 },
+            Reconstruction::Categorical,
+        ];
+        for term in terms {
+            let (count, width) = (2, 3);
+            let outputs = term.parameters(width);
+            let parameters: Vec<f32> = (0..count * outputs).map(|i| (i * 37 % 199) as f32 / 66.0 - 1.5).collect();
+            let x: Vec<f32> = (0..count * width).map(|i| (i * 50 % 256) as f32 / 255.0).collect();
+            let (mut sums, mut gradient) = (vec![f32::NAN; count], vec![f32::NAN; count * outputs]);
+            rows(term, width, &parameters, &x, &mut sums, Some(&mut gradient));
+            assert!(sums.iter().chain(&gradient).all(|v| v.is_finite()), "{term:?}");
+            for at in (0..parameters.len()).step_by(parameters.len().div_ceil(6)) {
+                let shifted = |by: f32| {
+                    let (mut moved, mut sums) = (parameters.clone(), vec![0f32; count]);
+                    moved[at] += by;
+                    rows(term, width, &moved, &x, &mut sums, None);
+                    f64::from(sums[at / outputs])
+                };
+                let slope = (shifted(0.02) - shifted(-0.02)) / 0.04;
+                let found = f64::from(gradient[at]);
+                assert!((found - slope).abs() < 0.02 * (1.0 + slope.abs()), "{term:?}, {at}: {found} is not {slope}");
+            }
         }
     }
 }
