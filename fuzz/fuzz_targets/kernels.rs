@@ -11,7 +11,9 @@ use libfuzzer_sys::fuzz_target;
 mod support {
     pub mod activations;
     pub mod cases;
+    #[allow(dead_code, reason = "cases draw their own layers")]
     pub mod grids;
+    #[allow(dead_code, reason = "as above")]
     pub mod images;
 }
 

@@ -99,8 +99,7 @@ fn a_fault_in_a_step_or_a_validation_is_an_error_and_leaves_the_checkpoint_and_t
     let mut checked = 0;
     // Two steps and one validation an epoch: the fifth call is the second epoch's second step, the sixth its validation.
     for calls in [5, 6] {
-        let mut trainer =
-            Trainer::new(Faulty { inner: vae(&device) }, &data, OptimizerConfig::default(), &device);
+        let mut trainer = Trainer::new(Faulty { inner: vae(&device) }, &data, OptimizerConfig::default(), &device);
         trainer.config.epochs = 3;
         trainer.checkpoints = Some(Checkpoints::new(folder.path().to_owned(), String::new()));
         trainer.config.epochs = 1;

@@ -218,8 +218,16 @@ mod tests {
 
     #[test]
     fn slices_are_updated_by_the_formula_and_what_is_not_finite_shows() {
-        let step =
-            AdamStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-5, l2: 0.1, decay: 0.2, gradient_scale: 0.5, time: 3 };
+        let step = AdamStep {
+            lr: 0.01,
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-5,
+            l2: 0.1,
+            decay: 0.2,
+            gradient_scale: 0.5,
+            time: 3,
+        };
         // The last is cut into parts.
         for count in [1, 15, 16, 33, if cfg!(miri) { 333 } else { 100_003 }] {
             let value = |i: usize, seed: usize| ((i * 37 + seed * 101) % 199) as f32 / 99.5 - 1.0;

@@ -157,7 +157,8 @@ mod tests {
         let bytes = vec![128u8; width * rows];
         let all: Vec<u32> = (0..rows as u32).collect();
         let base = gather_bytes_binarized(&bytes, width, &all, DRAW);
-        let agreement = |other: &[f32]| base.iter().zip(other).filter(|(a, b)| a == b).count() as f64 / other.len() as f64;
+        let agreement =
+            |other: &[f32]| base.iter().zip(other).filter(|(a, b)| a == b).count() as f64 / other.len() as f64;
         let p = 128.0 / 255.0;
         let (expected, bound) = (p * p + (1.0 - p) * (1.0 - p), 5.0 * 0.5 / ((width * rows) as f64).sqrt());
         let others = [

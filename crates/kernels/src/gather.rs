@@ -53,12 +53,16 @@ mod tests {
     #[test]
     fn every_byte_of_every_row_comes_where_it_belongs() {
         // The last of these is cut into parts.
-        for (rows, width, count) in [(3, 1, 5), (4, 17, 4), (2, 300, 1), (64, if cfg!(miri) { 16 } else { 1024 }, 700)] {
+        for (rows, width, count) in [(3, 1, 5), (4, 17, 4), (2, 300, 1), (64, if cfg!(miri) { 16 } else { 1024 }, 700)]
+        {
             let bytes: Vec<u8> = (0..rows * width).map(|i| (i * 31 % 251) as u8).collect();
             let indices: Vec<u32> = (0..count).map(|i| (i * 7 % rows) as u32).collect();
             let found = gather_bytes(&bytes, width, &indices);
             let expected = indices.iter().flat_map(|&i| &bytes[i as usize * width..][..width]);
-            assert!(found.iter().eq(expected.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>().iter()), "{rows}x{width}");
+            assert!(
+                found.iter().eq(expected.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>().iter()),
+                "{rows}x{width}"
+            );
         }
         assert!(gather_bytes(&[1, 2], 2, &[]).is_empty());
     }

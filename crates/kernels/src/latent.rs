@@ -63,7 +63,10 @@ mod tests {
                     (z[i], m + (0.5 * lv).exp() * e),
                     (dz[i], 0.5 * d * (0.5 * lv).exp() * e),
                 ];
-                assert!(expected.iter().all(|(f, e)| (f64::from(*f) - e).abs() < 1e-5 * (1.0 + e.abs())), "{expected:?}");
+                assert!(
+                    expected.iter().all(|(f, e)| (f64::from(*f) - e).abs() < 1e-5 * (1.0 + e.abs())),
+                    "{expected:?}"
+                );
             }
         }
     }

@@ -254,7 +254,8 @@ mod tests {
     fn layers_and_gradients_are_exact_sums() {
         // Cut by rows, by columns and into several parts where time allows.
         let large: &[_] = if cfg!(miri) { &[] } else { &[(128, 300, 400), (2048, 65, 40)] };
-        for &(batch, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (2, 17, 33), (20, 3, 1), (5, 1, 70)].iter().chain(large) {
+        for &(batch, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (2, 17, 33), (20, 3, 1), (5, 1, 70)].iter().chain(large)
+        {
             let [x, weight] = [batch, outputs].map(|rows| numbers(rows * inputs, rows));
             let (bias, dy) = (numbers(outputs, 3), numbers(batch * outputs, 4));
             let shape = LinearShape { batch, inputs, outputs };

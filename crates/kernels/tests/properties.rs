@@ -4,7 +4,9 @@
 mod support {
     pub mod activations;
     pub mod cases;
+    #[allow(dead_code, reason = "cases draw their own layers")]
     pub mod grids;
+    #[allow(dead_code, reason = "as above")]
     pub mod images;
 }
 

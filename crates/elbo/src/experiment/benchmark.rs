@@ -221,13 +221,7 @@ fn conv_gflop(batch: usize, channels: &[usize]) -> f64 {
     sum + 3.0 * 3.0 * 2.0 * (batch * features * 16) as f64 / 1e9
 }
 
-fn train(
-    vae: Vae,
-    batch: usize,
-    data: &Splits,
-    seconds: f64,
-    device: &Device,
-) -> Result<(Vec<f64>, StepTimes)> {
+fn train(vae: Vae, batch: usize, data: &Splits, seconds: f64, device: &Device) -> Result<(Vec<f64>, StepTimes)> {
     let data = Splits { validation: None, ..data.clone() };
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), device);
     trainer.config.batch_size = batch;
