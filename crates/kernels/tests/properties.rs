@@ -72,8 +72,8 @@ fn few_and_odd_channels_at_odd_sizes_with_stride_two() {
         for (inputs, outputs) in [1, 3, 5, 33].into_iter().flat_map(|i| [1, 3, 5, 33].map(|o| (i, o))) {
             for (batch, height, width) in [(1, 7, 11), (1, 9, 5), (2, 13, 1)] {
                 let (x, kernel) = ([batch, height, width, inputs], [3, 3]);
-                let down = ConvGeometry { stride: 2, padding: 1 };
-                let up = ConvTransposeGeometry { stride: 2, padding: 1, output_padding: 1 };
+                let down = ConvGeometry { stride: 2, padding: [1; 2] };
+                let up = ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [1; 2] };
                 for operation in [
                     Operation::Conv { x, outputs, kernel, geometry: down },
                     Operation::ConvTranspose { x, outputs, kernel, geometry: up },

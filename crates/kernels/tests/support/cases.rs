@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::Tensor;
 use elbo_kernels::simd::{Level, set_level};
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
-    reference,
+    Activation, ConvGeometry, ConvTransposeGeometry, LEVELS, Link, Reconstruction, batch_norm, batch_norm_inference,
+    conv_transpose2d, conv2d, reconstruction, reference,
 };
 
 use super::activations::ACTIVATIONS;
@@ -24,9 +24,22 @@ pub enum Operation {
     Conv { x: [usize; 4], outputs: usize, kernel: [usize; 2], geometry: ConvGeometry },
     ConvTranspose { x: [usize; 4], outputs: usize, kernel: [usize; 2], geometry: ConvTransposeGeometry },
     BatchNorm { x: [usize; 4], inference: bool },
-    Likelihood { batch: usize, width: usize, bernoulli: bool },
+    Likelihood { batch: usize, pixels: usize, term: Reconstruction },
     Latent { batch: usize, width: usize },
 }
+
+const TERMS: [Reconstruction; 10] = [
+    Reconstruction::Bernoulli,
+    Reconstruction::SquaredError(Link::Sigmoid),
+    Reconstruction::SquaredError(Link::Identity),
+    Reconstruction::ContinuousBernoulli,
+    Reconstruction::AbsoluteError(Link::Sigmoid),
+    Reconstruction::AbsoluteError(Link::Identity),
+    Reconstruction::Gaussian(Link::Identity),
+    Reconstruction::DiscretisedLogistic,
+    Reconstruction::LogisticMixture { components: 2, channels: 3 },
+    Reconstruction::Categorical,
+];
 
 /// The kinds of operations, for [`Case::draw`].
 pub const KINDS: usize = 6;
@@ -131,25 +144,7 @@ impl Case {
                 })
             }
             Operation::BatchNorm { x, inference } => self.batch_norms(x, inference),
-            Operation::Likelihood { batch, width, bernoulli } => {
-                let logits = self.array(0, [batch, width]).map(|l| 8.0 * l);
-                let x = self.array(1, [batch, width]).map(f32::abs);
-                let run = |plain: bool, l: Tensor<2>| match (plain, bernoulli) {
-                    (false, true) => elbo_kernels::bernoulli_nll(l, x.tensor()),
-                    (false, false) => elbo_kernels::squared_error(l, x.tensor()),
-                    (true, true) => reference::bernoulli_nll(l, x.tensor()),
-                    (true, false) => reference::squared_error(l, x.tensor()),
-                };
-                let [fused, plain] = [false, true].map(|plain| {
-                    let logits = self.with_wild(logits.clone()).tensor().require_grad();
-                    let y = run(plain, logits.clone());
-                    let weights = self.array(2, y.dims()).tensor();
-                    let gradients = (y.clone() * weights).sum().backward();
-                    [values(y), gradient(&logits, &gradients)]
-                });
-                // Gradients of infinite logits are limits in one form and NaN in the other.
-                pair(["y", "dlogits"], fused, plain, [1.0, 0.1], if self.wild.is_some() { 1 } else { 2 })
-            }
+            Operation::Likelihood { batch, pixels, term } => self.likelihoods(batch, pixels, term),
             Operation::Latent { batch, width } => {
                 let [mean, log_var, noise] = [0, 1, 2].map(|i| self.array(i, [batch, width]).map(|v| 3.0 * v));
                 let [fused, plain] = [false, true].map(|plain| {
@@ -222,6 +217,32 @@ impl Case {
         pair(["y", "dx", "dw", "db"], fused, plain, [0.1, f64::from(one_weight), 1.0, 1.0], kept)
     }
 
+    fn likelihoods(&self, batch: usize, pixels: usize, term: Reconstruction) -> Vec<Compared> {
+        // Three channels, as the mixture wants them; of the 256 logits of a level fewer pixels are enough.
+        let width = if term == Reconstruction::Categorical { 1 + pixels % 5 } else { 3 * pixels };
+        let outputs = term.output_channels(3) * width / 3;
+        let outputs = if term == Reconstruction::Categorical { LEVELS * width } else { outputs };
+        let single = matches!(term, Reconstruction::Bernoulli | Reconstruction::SquaredError(_));
+        // Off the grid of `x`, where the absolute error has its kink.
+        let spread = if single { 8.0 } else { 2.0 };
+        let parameters = self.array(0, [batch, outputs]).map(|p| spread * p + 0.013);
+        let x = self.array(1, [batch, width]).map(|x| (255.0 * x.abs()).round() / 255.0);
+        let [fused, plain] = [reconstruction, reference::reconstruction].map(|op| {
+            let parameters = self.with_wild(parameters.clone()).tensor().require_grad();
+            let y = op(term, parameters.clone(), x.tensor());
+            let weights = self.array(2, y.dims()).tensor();
+            let gradients = (y.clone() * weights).sum().backward();
+            [values(y), gradient(&parameters, &gradients)]
+        });
+        // Slopes at infinities are limits in one form and NaN in the other, and so are values of all but the simplest terms.
+        let kept = match self.wild {
+            None => 2,
+            Some((value, _)) if single || value.is_nan() => 1,
+            Some(_) => 0,
+        };
+        pair(["y", "dparameters"], fused, plain, [1.0, 0.1], kept)
+    }
+
     fn batch_norms(&self, dims: [usize; 4], inference: bool) -> Vec<Compared> {
         const EPS: f64 = 1e-3;
         let channels = dims[3];
@@ -265,24 +286,25 @@ impl Operation {
             0 => Self::Linear { batch: 1 + pick(40), inputs: choose(pick, &WIDTHS), outputs: choose(pick, &WIDTHS) },
             1 => {
                 let (x, outputs, kernel) = (image(pick), choose(pick, &CHANNELS), [1 + pick(5), 1 + pick(5)]);
-                let mut geometry = ConvGeometry { stride: 1 + pick(4), padding: pick(4) };
+                let mut geometry = ConvGeometry { stride: 1 + pick(4), padding: [pick(4), pick(4)] };
                 // A window larger than the image gets the padding it needs.
-                while (1..3).any(|i| geometry.output_size(x[i], kernel[i - 1]).is_none()) {
-                    geometry.padding += 1;
+                while geometry.output_size([x[1], x[2]], kernel).is_none() {
+                    geometry.padding = geometry.padding.map(|p| p + 1);
                 }
                 Self::Conv { x, outputs, kernel, geometry }
             }
             2 => {
                 let (x, outputs, kernel) = (image(pick), choose(pick, &CHANNELS), [1 + pick(5), 1 + pick(5)]);
                 let stride = 1 + pick(4);
-                let mut geometry = ConvTransposeGeometry { stride, padding: pick(4), output_padding: pick(stride) };
-                while (1..3).any(|i| geometry.output_size(x[i], kernel[i - 1]).is_none()) {
-                    geometry.padding -= 1;
+                let (padding, output_padding) = ([pick(4), pick(4)], [pick(stride), pick(stride)]);
+                let mut geometry = ConvTransposeGeometry { stride, padding, output_padding };
+                while geometry.output_size([x[1], x[2]], kernel).is_none() {
+                    geometry.padding = geometry.padding.map(|p| p.saturating_sub(1));
                 }
                 Self::ConvTranspose { x, outputs, kernel, geometry }
             }
             3 => Self::BatchNorm { x: image(pick), inference: pick(2) == 1 },
-            4 => Self::Likelihood { batch: 1 + pick(8), width: 1 + pick(600), bernoulli: pick(2) == 0 },
+            4 => Self::Likelihood { batch: 1 + pick(8), pixels: 1 + pick(300), term: choose(pick, &TERMS) },
             _ => Self::Latent { batch: 1 + pick(8), width: choose(pick, &WIDTHS) },
         }
     }
