@@ -12,5 +12,6 @@ mod divergence;
 mod files;
 mod interruption;
 mod models;
+mod processors;
 mod resume;
 mod support;
