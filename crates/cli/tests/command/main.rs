@@ -12,6 +12,7 @@ mod divergence;
 mod files;
 mod interruption;
 mod models;
+mod pictures;
 mod processors;
 mod resume;
 mod support;

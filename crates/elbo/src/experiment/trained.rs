@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 
+use crate::data::pictures::Size;
 use crate::data::source::ImageShape;
 use crate::data::{self, DataConfig, Examples, Splits, Subset, Validation};
 use crate::error::{Error, Result};
@@ -95,16 +96,14 @@ impl Trained {
     }
 
     /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
-    /// validation.
+    /// validation, and pictures are brought to the size and channels of the run's.
     ///
     /// # Errors
     /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
     pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
         let config = match source {
             None => self.config.data.clone(),
-            Some(source) => {
-                DataConfig { source: source.into(), limit: 0, validation: Validation::NONE, ..self.config.data.clone() }
-            }
+            Some(source) => self.other_data(source),
         };
         let splits = data::open(&config, self.config.training.seed, &mut |_| {})?;
         let found = splits.train.source();
@@ -117,6 +116,20 @@ impl Trained {
             check_fingerprint(&self.info, &splits, &config.source)?;
         }
         Ok(splits)
+    }
+
+    fn other_data(&self, source: &str) -> DataConfig {
+        let ImageShape { channels, height, width } = self.shape;
+        let side = |pixels: usize| u32::try_from(pixels).ok();
+        let size = side(height).zip(side(width)).map(|(height, width)| Size { height, width });
+        DataConfig {
+            source: source.into(),
+            limit: 0,
+            validation: Validation::NONE,
+            size: self.config.data.size.or(size),
+            channels: Some(channels as u8).filter(|channels| [1, 3].contains(channels)),
+            ..self.config.data.clone()
+        }
     }
 
     /// Where training stood at the loaded run's `last` checkpoint.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -14,13 +14,24 @@ pub(super) fn raw_bytes(name: &OsStr) -> Vec<u8> {
     name.as_encoded_bytes().to_vec()
 }
 
+/// The name that [`raw_bytes`] gave.
+pub(super) fn name_of(raw: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        PathBuf::from(OsStr::from_bytes(raw))
+    }
+    #[cfg(not(unix))]
+    PathBuf::from(String::from_utf8_lossy(raw).into_owned())
+}
+
 /// What tells two names of one file from two files.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) enum Identity {
     #[cfg(unix)]
     Inode(u64, u64),
     #[cfg(not(unix))]
-    Path(std::path::PathBuf),
+    Path(PathBuf),
 }
 
 impl Identity {
@@ -41,18 +52,19 @@ impl Identity {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
     len: u64,
-    modified: i128,
-    changed: i128,
+    /// Nanoseconds since 1970, as far as they go into 64 bits; only whether they change matters.
+    modified: i64,
+    changed: i64,
 }
 
 impl Times {
     pub fn of(metadata: &Metadata) -> Self {
-        let since = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(-1, |d| d.as_nanos() as i128);
+        let since = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(-1, |d| d.as_nanos() as i64);
         let modified = metadata.modified().map_or(0, since);
         #[cfg(unix)]
         let changed = {
             use std::os::unix::fs::MetadataExt;
-            i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
+            metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec())
         };
         #[cfg(not(unix))]
         let changed = 0;

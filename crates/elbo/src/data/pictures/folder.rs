@@ -7,14 +7,15 @@
 //! whose bytes are an error, so that the setting for bad pictures decides about them.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::arrangement::{ENDINGS, arranged, escaped, is_hidden, is_picture};
-use super::file::{Identity, Times, raw_bytes};
+use super::file::{Identity, Times, name_of, raw_bytes};
 use super::{Collection, Entry, MAX_ENCODED_BYTES};
 use crate::data::idx::hex;
 use crate::error::{Error, Result};
@@ -113,12 +114,37 @@ fn kind_of(metadata: &Metadata) -> &'static str {
     if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" }
 }
 
+/// What a name in a folder stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    Link,
+    Other,
+}
+
+/// The names in a folder, in the order of their bytes.
+fn listed(path: &Path) -> io::Result<Vec<(OsString, Kind)>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => Kind::Link,
+            Ok(kind) if kind.is_dir() => Kind::Folder,
+            // What has no readable type is told when its length is asked for.
+            _ => Kind::Other,
+        };
+        names.push((entry.file_name(), kind));
+    }
+    names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(names)
+}
+
 /// One file found, or the reason why it is none.
 struct Found {
-    relative: Vec<u8>,
-    path: PathBuf,
+    /// The path below the root, in raw bytes with `/` between parts.
+    relative: Box<[u8]>,
     times: Times,
-    fault: Option<String>,
+    fault: Option<Box<str>>,
 }
 
 /// A symbolic link to be followed when everything else is known.
@@ -140,29 +166,23 @@ struct Walk {
 
 impl Walk {
     fn folder(&mut self, path: &Path, relative: &[u8], depth: usize) {
-        let listed = fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
-        let mut entries = match listed {
+        let entries = match listed(path) {
             Ok(entries) => entries,
-            Err(error) => return self.fault(path, relative, format!("a folder that cannot be listed: {error}")),
+            Err(error) => return self.fault(relative, format!("a folder that cannot be listed: {error}")),
         };
-        entries.sort_by_key(|entry| entry.file_name());
-        let (_, mut links) = (0, Vec::new());
-        for entry in entries {
-            let name = raw_bytes(&entry.file_name());
-            if is_hidden(&name) {
+        let mut links = Vec::new();
+        for (name, kind) in entries {
+            let raw = raw_bytes(&name);
+            if is_hidden(&raw) {
                 self.hidden += 1;
                 continue;
             }
-            let mut below = relative.to_vec();
-            if !below.is_empty() {
-                below.push(b'/');
-            }
-            below.extend(&name);
-            match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => links.push(Link { path: entry.path(), relative: below, depth }),
-                Ok(kind) if kind.is_dir() => self.enter(entry.path(), below, depth, entry.metadata()),
-                Ok(_) => self.file(entry.path(), below, entry.metadata()),
-                Err(error) => self.fault(&entry.path(), &below, error.to_string()),
+            let below = if relative.is_empty() { raw } else { [relative, &raw[..]].join(&b'/') };
+            let path = path.join(name);
+            match kind {
+                Kind::Link => links.push(Link { path, relative: below, depth }),
+                Kind::Folder => self.enter(&path, &below, depth, fs::symlink_metadata(&path)),
+                Kind::Other => self.file(&path, &below, || fs::symlink_metadata(&path)),
             }
         }
         // The stack of links is emptied from its end.
@@ -170,69 +190,66 @@ impl Walk {
         self.links.splice(0..0, links);
     }
 
-    fn enter(&mut self, path: PathBuf, relative: Vec<u8>, depth: usize, metadata: std::io::Result<Metadata>) {
+    fn enter(&mut self, path: &Path, relative: &[u8], depth: usize, metadata: io::Result<Metadata>) {
         let metadata = match metadata {
             Ok(metadata) => metadata,
-            Err(error) => return self.fault(&path, &relative, error.to_string()),
+            Err(error) => return self.fault(relative, error.to_string()),
         };
         if depth + 1 >= MAX_DEPTH {
-            return self.fault(&path, &relative, format!("a folder more than {MAX_DEPTH} folders deep"));
+            return self.fault(relative, format!("a folder more than {MAX_DEPTH} folders deep"));
         }
-        match self.seen.insert(Identity::of(&path, &metadata)) {
-            true => self.folder(&path, &relative, depth + 1),
+        match self.seen.insert(Identity::of(path, &metadata)) {
+            true => self.folder(path, relative, depth + 1),
             false => self.repeated += 1,
         }
     }
 
-    fn file(&mut self, path: PathBuf, relative: Vec<u8>, metadata: std::io::Result<Metadata>) {
-        if !is_picture(&relative) {
+    fn file(&mut self, path: &Path, relative: &[u8], metadata: impl FnOnce() -> io::Result<Metadata>) {
+        if !is_picture(relative) {
             self.others += 1;
             return;
         }
-        let metadata = match metadata {
-            Ok(metadata) => metadata,
-            Err(error) => return self.fault(&path, &relative, error.to_string()),
+        let metadata = match metadata() {
+            Ok(metadata) if metadata.is_file() => metadata,
+            Ok(metadata) => return self.fault(relative, kind_of(&metadata).to_owned()),
+            Err(error) => return self.fault(relative, error.to_string()),
         };
-        if !metadata.is_file() {
-            return self.fault(&path, &relative, kind_of(&metadata).to_owned());
-        }
-        if !self.seen.insert(Identity::of(&path, &metadata)) {
+        if !self.seen.insert(Identity::of(path, &metadata)) {
             self.repeated += 1;
             return;
         }
-        self.found.push(Found { relative, path, times: Times::of(&metadata), fault: None });
+        self.found.push(Found { relative: relative.into(), times: Times::of(&metadata), fault: None });
     }
 
-    fn follow(&mut self, link: Link) {
-        match fs::metadata(&link.path) {
-            Ok(metadata) if metadata.is_dir() => self.enter(link.path, link.relative, link.depth, Ok(metadata)),
-            Ok(metadata) => self.file(link.path, link.relative, Ok(metadata)),
-            Err(_) if !is_picture(&link.relative) => self.others += 1,
-            Err(error) => self.fault(&link.path, &link.relative, format!("a link that leads nowhere: {error}")),
+    fn follow(&mut self, Link { path, relative, depth }: Link) {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => self.enter(&path, &relative, depth, Ok(metadata)),
+            Ok(metadata) => self.file(&path, &relative, || Ok(metadata)),
+            Err(_) if !is_picture(&relative) => self.others += 1,
+            Err(error) => self.fault(&relative, format!("a link that leads nowhere: {error}")),
         }
     }
 
-    fn fault(&mut self, path: &Path, relative: &[u8], fault: String) {
-        let times = Times::default();
-        self.found.push(Found { relative: relative.to_vec(), path: path.to_owned(), times, fault: Some(fault) });
+    fn fault(&mut self, relative: &[u8], fault: String) {
+        self.found.push(Found { relative: relative.into(), times: Times::default(), fault: Some(fault.into()) });
     }
 
     fn into_folder(mut self, root: &Path) -> Result<Folder> {
         if self.found.iter().all(|found| found.fault.is_some() && !is_picture(&found.relative)) {
             return Err(self.nothing(root));
         }
-        self.found.sort_by(|a, b| a.relative.cmp(&b.relative));
+        self.found.sort_unstable_by(|a, b| a.relative.cmp(&b.relative));
         let (mut odd_paths, mut faults, mut hash) = (HashMap::new(), HashMap::new(), Sha256::new());
         let mut names = Vec::with_capacity(self.found.len());
         for (index, found) in self.found.into_iter().enumerate() {
             found.times.hash_into(&mut hash, &found.relative);
             let name = escaped(&found.relative);
-            if name.as_bytes() != found.relative {
-                odd_paths.insert(index, found.path);
+            if name.as_bytes() != &*found.relative {
+                odd_paths.insert(index, root.join(name_of(&found.relative)));
             }
             if let Some(fault) = found.fault {
-                hash.update(&fault);
-                faults.insert(index, fault);
+                hash.update(fault.as_bytes());
+                faults.insert(index, fault.into());
             }
             names.push(name);
         }
@@ -260,7 +277,7 @@ impl Walk {
             found = format!("none, and `{}`, {fault}", escaped(&unread.relative));
         }
         let endings = ENDINGS.map(|ending| format!(".{ending}")).join(", ");
-        let help = "give a folder with pictures in it, or in its sub-folders, one for each class";
+        let help = "give a folder with pictures in it, or in its sub-folders, one for each class; or one with the four IDX files of a set";
         Error::data(root, "images", format!("files that end in {endings}"), found, help)
     }
 }
