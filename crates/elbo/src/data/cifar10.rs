@@ -268,7 +268,8 @@ mod tests {
         })]);
         let set = made_up(server.url.trim_end_matches("/file.gz"));
         let cache = root.path().join("cache");
-        let (train, test) = set.load(&[cache.clone()], Some(&cache), Network::Allowed, &mut |_| {}).unwrap();
+        let (train, test) =
+            set.load(std::slice::from_ref(&cache), Some(&cache), Network::Allowed, &mut |_| {}).unwrap();
         check(&train, &test);
         // Now it is there, packed.
         let (train, test) = set.load(&[cache], None, Network::Offline, &mut |_| {}).unwrap();
@@ -278,7 +279,7 @@ mod tests {
         for (file, name) in FILES.iter().enumerate() {
             std::fs::write(unpacked.join(FOLDER).join(name), content(file as u8)).unwrap();
         }
-        let (train, test) = set.load(&[unpacked.clone()], None, Network::Offline, &mut |_| {}).unwrap();
+        let (train, test) = set.load(std::slice::from_ref(&unpacked), None, Network::Offline, &mut |_| {}).unwrap();
         check(&train, &test);
         let changed = unpacked.join(FOLDER).join(FILES[2]);
         std::fs::write(&changed, content(7)).unwrap();

@@ -104,8 +104,14 @@ impl Collection for Tar {
     }
 }
 
-/// The pictures of one archive, by raw name, and the file their bytes are in.
-fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Vec<(Vec<u8>, Place)>)> {
+/// The pictures of an archive: raw names, and where their bytes are.
+type Listed = Vec<(Vec<u8>, Place)>;
+
+/// What looks at a file of an archive: raw name, length and content.
+type Visit<'a> = dyn FnMut(&[u8], u64, &mut dyn Read) -> Result<()> + 'a;
+
+/// The pictures of one archive, and the file their bytes are in.
+fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Listed)> {
     let input = Input::open(archive)?;
     let shared = if let Input::Plain(shared) = &input { Some(shared.clone()) } else { None };
     let headers = Headers { input, offset: 0, path: archive };
@@ -116,7 +122,7 @@ fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(Shared
 }
 
 /// Where the pictures of a plain archive of `end` bytes are.
-fn listed(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Vec<(Vec<u8>, Place)>> {
+fn listed(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Listed> {
     let mut members = Vec::new();
     while let Some(member) = headers.next()? {
         let place = Place { file, offset: headers.offset, len: member.len };
@@ -132,11 +138,7 @@ fn listed(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Vec<(Vec<u8
 }
 
 /// Copies the pictures of a compressed archive into a file without a name, which ends with this process.
-fn unpacked(
-    mut headers: Headers<'_>,
-    file: usize,
-    temporary: Option<&Path>,
-) -> Result<(SharedFile, Vec<(Vec<u8>, Place)>)> {
+fn unpacked(mut headers: Headers<'_>, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Listed)> {
     let folder = temporary.map_or_else(std::env::temp_dir, Path::to_owned);
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.map_err(Error::io(&folder, "create a file in"))?;
@@ -164,10 +166,7 @@ fn unpacked(
 ///
 /// # Errors
 /// [`Error::Data`] if the archive is damaged, [`Error::Io`], and what `visit` says.
-pub(in crate::data) fn read_members(
-    archive: &Path,
-    visit: &mut dyn FnMut(&[u8], u64, &mut dyn Read) -> Result<()>,
-) -> Result<()> {
+pub(in crate::data) fn read_members(archive: &Path, visit: &mut Visit<'_>) -> Result<()> {
     let mut headers = Headers { input: Input::open(archive)?, offset: 0, path: archive };
     while let Some(member) = headers.next()? {
         match member.regular {
