@@ -11,9 +11,10 @@ use super::digits;
 use super::known::{self, Network};
 use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
 use super::progress::Progress;
-use super::source::{Domain, InMemory, Source};
+use super::source::{Columns, Domain, InMemory, Source};
 use super::split::{self, Splits, Subset, Validation};
 use super::sprites::Sprites;
+use super::table::{self, Missing, Range};
 use crate::error::{Error, Result};
 
 /// The `[data]` table of a recipe.
@@ -49,6 +50,20 @@ pub struct DataConfig {
     pub on_bad_image: OnBadImage,
     /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones. See [`Binarize`].
     pub binarize: Binarize,
+    /// Which array of a `.npz` file; see [`table`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array: Option<String>,
+    /// What the numbers of an array mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
+    /// The column, or array, of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The columns of a table to use; empty for all but the label.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// What happens to rows of a table with a missing value.
+    pub missing: Missing,
 }
 
 impl Default for DataConfig {
@@ -64,6 +79,11 @@ impl Default for DataConfig {
             channels: None,
             on_bad_image: OnBadImage::Fail,
             binarize: Binarize::None,
+            array: None,
+            range: None,
+            label: None,
+            columns: Vec::new(),
+            missing: Missing::Fail,
         }
     }
 }
@@ -98,7 +118,8 @@ impl DataConfig {
         Settings { size, fit, channels, on_bad_image }
     }
 
-    fn division(&self, seed: u64) -> Division {
+    /// How a set without parts of its own is divided.
+    pub(super) fn division(&self, seed: u64) -> Division {
         Division { test: self.test, validation: self.validation, seed }
     }
 }
@@ -119,6 +140,20 @@ impl DataConfig {
 /// assert_eq!((splits.train.len(), splits.test.len()), (180, 33));
 /// ```
 pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Splits> {
+    open_for(config, seed, None, progress)
+}
+
+/// [`open`] for a model that is trained: `columns` are those of the table it was trained on. Its names are looked for and its means and
+/// deviations used; what only training needs, such as labels, may be absent.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for(
+    config: &DataConfig,
+    seed: u64,
+    columns: Option<&Columns>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Splits> {
     config.check()?;
     let splits = match config.source.as_str() {
         "digits" => {
@@ -137,7 +172,7 @@ pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_
             let (train, test) = load_known(name, progress)?;
             with_test(train, test, config, seed)
         }
-        path => open_path(Path::new(path), config, seed, progress),
+        path => open_path(Path::new(path), config, seed, columns, progress),
     }?;
     binarized(limited(splits, config.limit), config.binarize, seed)
 }
@@ -173,7 +208,13 @@ fn with_test(train: InMemory, test: InMemory, config: &DataConfig, seed: u64) ->
     split::split_with_test(Arc::new(train), Arc::new(test), config.validation, seed)
 }
 
-fn open_path(path: &Path, config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Splits> {
+fn open_path(
+    path: &Path,
+    config: &DataConfig,
+    seed: u64,
+    columns: Option<&Columns>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Splits> {
     if !path.exists() {
         let name = path.to_string_lossy();
         let names = || ["digits", "sprites"].into_iter().chain(known::known_names());
@@ -183,6 +224,9 @@ fn open_path(path: &Path, config: &DataConfig, seed: u64, progress: &mut dyn FnM
             None => "check the path for a typing mistake".into(),
         };
         return Err(Error::data(path, "source", format!("one of {list}, or a path that exists"), "neither", help));
+    }
+    if let Some(format) = table::format_of(path) {
+        return table::open(path, format, config, seed, columns, progress);
     }
     if !known::is_idx_folder(path) && pictures::holds_pictures(path) {
         return pictures::open_path(path, &config.picture_settings(), config.division(seed), progress);

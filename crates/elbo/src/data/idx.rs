@@ -342,7 +342,7 @@ const SIGNATURES: [(&[u8], &str); 14] = [
 ];
 
 /// Names what a file seems to be from its first bytes.
-fn describe(start: &[u8]) -> String {
+pub(crate) fn describe(start: &[u8]) -> String {
     if let Some((_, name)) = SIGNATURES.iter().find(|(signature, _)| start.starts_with(signature)) {
         return (*name).to_owned();
     }

@@ -27,9 +27,10 @@ mod progress;
 pub mod source;
 pub mod split;
 pub mod sprites;
+pub mod table;
 
 pub use binarize::{Binarization, Binarize};
-pub use catalog::{DataConfig, open};
+pub use catalog::{DataConfig, open, open_for};
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;
 pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source};

@@ -95,6 +95,27 @@ pub struct Columns {
     pub std: Vec<f64>,
 }
 
+impl Columns {
+    /// `(value - mean) / std` of a value in `column`.
+    pub fn standardised(&self, column: usize, value: f64) -> f32 {
+        ((value - self.mean[column]) / self.std[column]) as f32
+    }
+
+    /// Rows of standardised values in the units of the table: `value * std + mean`, in float64, since a column such as a date in
+    /// milliseconds has more digits than float32.
+    ///
+    /// ```
+    /// use elbo::data::Columns;
+    ///
+    /// let columns = Columns { names: vec!["cm".into(), "kg".into()], mean: vec![170.0, 70.0], std: vec![10.0, 12.0] };
+    /// assert_eq!(columns.original(&[0.5, -1.0, 0.0, 0.0]), [175.0, 58.0, 170.0, 70.0]);
+    /// ```
+    pub fn original(&self, values: &[f32]) -> Vec<f64> {
+        let scales = self.std.iter().zip(&self.mean).cycle();
+        values.iter().zip(scales).map(|(&value, (std, mean))| f64::from(value) * std + mean).collect()
+    }
+}
+
 /// A data set: `len` examples of one shape, read by index.
 ///
 /// Pixels are bytes, channel first (`[channels, height, width]`), and stay bytes until they enter a batch; there they

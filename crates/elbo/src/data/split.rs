@@ -126,6 +126,19 @@ pub struct Splits {
     pub validation_is_test: bool,
 }
 
+impl Splits {
+    /// The same examples of other sources: those of the test part from `test`, all others from `train`.
+    pub(super) fn with_sources(self, train: Arc<dyn Source>, test: Arc<dyn Source>) -> Self {
+        let test = Subset::new(test, self.test.indices);
+        let validation = self.validation.map(|validation| match self.validation_is_test {
+            true => test.clone(),
+            false => Subset::new(train.clone(), validation.indices),
+        });
+        let validation_is_test = self.validation_is_test;
+        Self { train: Subset::new(train, self.train.indices), validation, test, validation_is_test }
+    }
+}
+
 /// How large the validation part is: `0.1`, `5000`, `"test"`, or `0` for none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Validation {

@@ -1,0 +1,122 @@
+//! The number types of arrays, and how their bytes are read.
+
+/// Kind of number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Unsigned,
+    Signed,
+    Float,
+}
+
+/// A number type: kind, bytes and their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dtype {
+    pub kind: Kind,
+    /// Bytes of one number: 1, 2, 4 or 8.
+    pub size: usize,
+    pub big_endian: bool,
+}
+
+impl Dtype {
+    /// NumPy's type string, such as `<f4`; none for what is not a plain number read here.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (order, rest) = text.split_at_checked(1)?;
+        let (kind, size) = rest.split_at_checked(1)?;
+        let size: usize = size.parse().ok()?;
+        let kind = match (kind, size) {
+            ("b", 1) => Kind::Bool,
+            ("u", 1 | 2 | 4 | 8) => Kind::Unsigned,
+            ("i", 1 | 2 | 4 | 8) => Kind::Signed,
+            ("f", 2 | 4 | 8) => Kind::Float,
+            _ => return None,
+        };
+        match order {
+            "<" => Some(Self { kind, size, big_endian: false }),
+            ">" => Some(Self { kind, size, big_endian: true }),
+            // No byte order: of one byte only.
+            "|" if size == 1 => Some(Self { kind, size, big_endian: false }),
+            _ => None,
+        }
+    }
+
+    /// The type in words: `float32`.
+    pub fn name(self) -> String {
+        let word = match self.kind {
+            Kind::Bool => return "bool".into(),
+            Kind::Unsigned => "uint",
+            Kind::Signed => "int",
+            Kind::Float => "float",
+        };
+        format!("{word}{}", 8 * self.size)
+    }
+
+    /// Whether the file's bytes are this machine's `u8` or, with `floats`, `f32`.
+    pub fn is_native(self, floats: bool) -> bool {
+        match floats {
+            true => self.kind == Kind::Float && self.size == 4 && !self.big_endian && cfg!(target_endian = "little"),
+            false => self.kind == Kind::Unsigned && self.size == 1,
+        }
+    }
+
+    /// One number from its `size` bytes. Integers beyond 2^53 are rounded to the nearest float64.
+    pub fn decode(self, bytes: &[u8]) -> f64 {
+        let mut word = [0u8; 8];
+        let place = &mut word[..self.size];
+        place.copy_from_slice(bytes);
+        if self.big_endian {
+            place.reverse();
+        }
+        let bits = u64::from_le_bytes(word);
+        match (self.kind, self.size) {
+            (Kind::Bool, _) => f64::from(u8::from(bits != 0)),
+            (Kind::Unsigned, _) => bits as f64,
+            // Shifted up and down again, the sign bit fills what is above.
+            (Kind::Signed, size) => {
+                let unused = 64 - 8 * size as u32;
+                ((bits << unused) as i64 >> unused) as f64
+            }
+            (Kind::Float, 2) => half::f16::from_bits(bits as u16).to_f64(),
+            (Kind::Float, 4) => f64::from(f32::from_bits(bits as u32)),
+            (Kind::Float, _) => f64::from_bits(bits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read_in_both_byte_orders() {
+        let cases: [(&str, &[u8], f64); 16] = [
+            ("|b1", &[1], 1.0),
+            ("|u1", &[200], 200.0),
+            ("|i1", &[200], -56.0),
+            ("<u2", &[0x34, 0x12], 4660.0),
+            (">u2", &[0x12, 0x34], 4660.0),
+            ("<i2", &[0xff, 0xff], -1.0),
+            (">i4", &[0xff, 0xff, 0xff, 0xfe], -2.0),
+            ("<u4", &[0xff, 0xff, 0xff, 0xff], 4_294_967_295.0),
+            ("<i8", &[0, 0, 0, 0, 0, 0, 0, 0x80], -9_223_372_036_854_775_808.0),
+            (">u8", &[0, 0, 0, 0, 0, 1, 0, 0], 65_536.0),
+            ("<f2", &[0x00, 0x3c], 1.0),
+            (">f2", &[0xc1, 0x00], -2.5),
+            ("<f2", &[0x01, 0x00], 5.960_464_477_539_063e-8),
+            ("<f4", &[0, 0, 0x80, 0x3e], 0.25),
+            (">f4", &[0x3e, 0x80, 0, 0], 0.25),
+            (">f8", &[0xbf, 0xe0, 0, 0, 0, 0, 0, 0], -0.5),
+        ];
+        for (text, bytes, value) in cases {
+            let dtype = Dtype::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(dtype.decode(bytes), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_number_is_none() {
+        for text in ["|O", "<U7", "|S3", "<c8", "<M8[ns]", "f4", "<f16", "<u3", "|f4", "=f4", "", "<", "é1", "<é"] {
+            assert_eq!(Dtype::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Numbers that lie in memory or in a mapped file.
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+
+/// Numbers of one type, in memory or in a file.
+pub(super) enum Numbers<T> {
+    Owned(Vec<T>),
+    /// The file from byte `start` on; length and alignment were checked when it was made.
+    Mapped {
+        map: Mmap,
+        start: usize,
+    },
+}
+
+impl<T: bytemuck::AnyBitPattern> Numbers<T> {
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Owned(values) => values,
+            Self::Mapped { map, start } => bytemuck::cast_slice(&map[*start..]),
+        }
+    }
+
+    /// The rest of a mapped file from `start` on, or nothing when it is not aligned for `T`.
+    pub fn mapped(map: Mmap, start: usize) -> Option<Self> {
+        bytemuck::try_cast_slice::<u8, T>(map.get(start..)?).ok()?;
+        Some(Self::Mapped { map, start })
+    }
+}
+
+/// Maps a file for reading.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn map(path: &Path, file: &File) -> Result<Mmap> {
+    // SAFETY: the mapping is read-only and private to this process. Another program that writes to the file while it is mapped can
+    // change values between two reads, and one that truncates it ends this process with a bus error: as for every mapped file, data
+    // must not be rewritten in place during a run. The values are plain numbers, for which every bit pattern is valid.
+    unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))
+}

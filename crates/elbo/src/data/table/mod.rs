@@ -1,0 +1,325 @@
+//! Tables and arrays: NumPy's `.npy` and `.npz`, CSV, and Parquet as the Hugging Face hub publishes it.
+//!
+//! Arrays of three or four dimensions are images, rows of numbers are vectors. What the numbers mean is decided by their type and
+//! dimensions, said in the data report, and never guessed from the values: nothing is rescaled in silence.
+//!
+//! | array | taken as | `data.range` |
+//! |---|---|---|
+//! | `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` of integers, c = 1 or 3 | images, bytes 0 to 255 | `byte` |
+//! | the same of floats or booleans | images, values in [0, 1] | `unit` |
+//! | `[n, d]` of any numbers, CSV, Parquet | rows, each column standardised | `real` |
+//!
+//! Rows are standardised with mean and standard deviation of the *training* part only: a held-out row must not shape what the model sees.
+//! A run keeps these numbers, so that samples come back in the units of the table ([`Columns::original`]).
+//!
+//! Values that are missing or not finite are refused with their place, or their rows dropped and counted with `data.missing = "drop"`.
+//! An array of more than [`MAP_ABOVE`] bytes whose layout in the file is that in memory (little-endian `u8` or `f32`, C order, not
+//! interleaved) is memory-mapped instead of loaded; the report says so. The fingerprint is the sha256 of the file's content.
+
+mod cells;
+mod csv;
+mod dtype;
+mod header;
+mod images;
+mod labels;
+mod layout;
+mod mapped;
+mod meaning;
+mod npy;
+mod npz;
+mod rows;
+mod standardise;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::DataConfig;
+use super::source::{Columns, ImageShape, Source};
+use super::split::{self, Splits};
+use crate::error::{Error, Result};
+use images::ArrayImages;
+use labels::Labels;
+use rows::Table;
+
+/// Arrays larger than this many bytes are memory-mapped where their layout allows it: 256 MiB.
+pub const MAP_ABOVE: u64 = 256 << 20;
+
+/// What the numbers of an array mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Range {
+    /// Real numbers in [0, 1], as they are.
+    Unit,
+    /// Whole numbers from 0 to 255, which the model sees as `byte / 255`.
+    Byte,
+    /// Real numbers of any size, each column standardised.
+    Real,
+}
+
+impl Range {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Byte => "byte",
+            Self::Real => "real",
+        }
+    }
+}
+
+/// What happens to rows with a missing value, NaN or an infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// The first one is an error that names its place.
+    #[default]
+    Fail,
+    /// They are left out and counted.
+    Drop,
+}
+
+/// The file formats read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Npy,
+    Npz,
+    Csv,
+}
+
+/// What the configuration asks of a table, whatever its format.
+#[derive(Debug, Clone)]
+pub(super) struct Request<'a> {
+    path: &'a Path,
+    array: Option<&'a str>,
+    label: Option<&'a str>,
+    columns: &'a [String],
+    range: Option<Range>,
+    missing: Missing,
+    /// False for other data than a model was trained on: what only training needs may be absent.
+    strict: bool,
+    map_above: u64,
+}
+
+impl<'a> Request<'a> {
+    fn new(path: &'a Path, config: &'a DataConfig, trained: Option<&'a Columns>) -> Self {
+        Self {
+            path,
+            array: config.array.as_deref(),
+            label: config.label.as_deref(),
+            columns: trained.map_or(&config.columns, |columns| &columns.names),
+            range: config.range,
+            missing: config.missing,
+            strict: trained.is_none(),
+            map_above: MAP_ABOVE,
+        }
+    }
+
+    fn error(
+        &self,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        help: &str,
+    ) -> Error {
+        Error::data(self.path, place, expected, found, help)
+    }
+
+    /// Name of the set in logs: the file without its extension.
+    fn name(&self) -> String {
+        self.path.file_stem().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
+/// Examples of one file or one part of it, before they are split.
+struct Part {
+    content: Content,
+    labels: Option<Labels>,
+    /// What was decided on the way, in words.
+    notes: Vec<String>,
+}
+
+enum Content {
+    Images { shape: ImageShape, pixels: images::Pixels },
+    Rows { names: Vec<String>, shape: ImageShape, cells: cells::Cells },
+}
+
+/// A file that was read.
+struct Loaded {
+    train: Part,
+    test: Option<Part>,
+    label_names: Vec<String>,
+    sha256: String,
+}
+
+/// Which of the formats read here a file is, by its name or first bytes; none if it is something else.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    // A folder is none, and a pipe is not even opened.
+    if !path.metadata().is_ok_and(|meta| meta.is_file()) {
+        return None;
+    }
+    let extension = path.extension().map(|end| end.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("npy") => return Some(Format::Npy),
+        Some("npz") => return Some(Format::Npz),
+        Some("csv" | "tsv") => return Some(Format::Csv),
+        _ => {}
+    }
+    let mut start = [0; 6];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
+    (start == npy::MAGIC).then_some(Format::Npy)
+}
+
+/// Reads and splits a table or array. `trained` are the columns of the model it is meant for, when that is trained already: its names
+/// are then looked for, and its means and deviations used.
+///
+/// # Errors
+/// [`Error::Data`] for a file that is damaged or not what it should be, [`Error::Config`] for keys that do not fit it.
+pub(super) fn open(
+    path: &Path,
+    format: Format,
+    config: &DataConfig,
+    seed: u64,
+    trained: Option<&Columns>,
+) -> Result<Splits> {
+    let request = Request::new(path, config, trained);
+    let loaded = load(&request, format)?;
+    split_up(&request, loaded, config, seed, trained)
+}
+
+fn load(request: &Request<'_>, format: Format) -> Result<Loaded> {
+    match format {
+        Format::Npy => npy::load(request),
+        Format::Npz => npz::load(request),
+        Format::Csv => csv::load(request),
+    }
+}
+
+fn split_up(
+    request: &Request<'_>,
+    loaded: Loaded,
+    config: &DataConfig,
+    seed: u64,
+    trained: Option<&Columns>,
+) -> Result<Splits> {
+    let Loaded { train, test, label_names, sha256 } = loaded;
+    let known = Known { name: request.name(), label_names, sha256 };
+    match (train, test) {
+        (Part { content: Content::Rows { names, shape, cells }, labels, notes }, test) => {
+            let train = Arc::new(Table::new(&known, names, shape, cells, labels, notes));
+            let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
+            let mut splits = split_parts(train.clone(), test.clone(), config, seed)?;
+            if config.limit > 0 {
+                splits.train = splits.train.take(config.limit);
+            }
+            let columns = match trained {
+                Some(columns) => columns.clone(),
+                None => train.fit(splits.train.indices()).map_err(|column| column.refuse(request))?,
+            };
+            let train = Arc::new(train.standardised(&columns).map_err(|column| column.refuse(request))?);
+            let test = match test {
+                Some(test) => Arc::new(test.standardised(&columns).map_err(|column| column.refuse(request))?),
+                None => train.clone(),
+            };
+            Ok(splits.with_sources(train, test))
+        }
+        (train, test) => {
+            let train = Arc::new(train.into_images(request, &known)?);
+            let test = test.map(|part| part.into_images(request, &known)).transpose()?.map(Arc::new);
+            split_parts(train, test, config, seed)
+        }
+    }
+}
+
+fn split_parts<S: Source + 'static>(
+    train: Arc<S>,
+    test: Option<Arc<S>>,
+    config: &DataConfig,
+    seed: u64,
+) -> Result<Splits> {
+    match test {
+        Some(test) => split::split_with_test(train, test, config.validation, seed),
+        None => split::split_single(train, config.test, config.validation, seed),
+    }
+}
+
+/// What all parts of a file share.
+struct Known {
+    name: String,
+    label_names: Vec<String>,
+    sha256: String,
+}
+
+impl Part {
+    fn into_table(self, request: &Request<'_>, known: &Known) -> Result<Table> {
+        match self.content {
+            Content::Rows { names, shape, cells } => {
+                Ok(Table::new(known, names, shape, cells, self.labels, self.notes))
+            }
+            Content::Images { .. } => Err(mixed(request, "rows", "images")),
+        }
+    }
+
+    fn into_images(self, request: &Request<'_>, known: &Known) -> Result<ArrayImages> {
+        match self.content {
+            Content::Images { shape, pixels } => Ok(ArrayImages::new(known, shape, pixels, self.labels, self.notes)),
+            Content::Rows { .. } => Err(mixed(request, "images", "rows")),
+        }
+    }
+}
+
+fn mixed(request: &Request<'_>, train: &str, test: &str) -> Error {
+    request.error("test part", format!("{train}, as in the train part"), test, "give both parts the same dimensions")
+}
+
+/// The places of the wanted columns among `names`; all of them when none is named.
+fn chosen(request: &Request<'_>, names: &[String]) -> Result<Vec<usize>> {
+    if request.columns.is_empty() {
+        return Ok((0..names.len()).collect());
+    }
+    let place = |wanted: &String| {
+        names.iter().position(|name| name == wanted).ok_or_else(|| {
+            let close = super::known::did_you_mean(wanted, names.iter().map(String::as_str));
+            let help = match close {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("it has {}", listed(names)),
+            };
+            request.error("columns", format!("a column `{wanted}`"), "no such column", &help)
+        })
+    };
+    let places = request.columns.iter().map(place).collect::<Result<Vec<_>>>()?;
+    match duplicate(request.columns) {
+        Some(name) => Err(Error::config("data.columns", "each column once", format!("`{name}` twice"), "name it once")),
+        None => Ok(places),
+    }
+}
+
+/// What `data.missing = "drop"` did, in words.
+fn dropped_note(dropped: usize, count: usize) -> Option<String> {
+    (dropped > 0).then(|| format!("{dropped} of {count} rows dropped: a value is missing or not finite"))
+}
+
+/// The first name that occurs twice.
+fn duplicate(names: &[String]) -> Option<&String> {
+    let mut seen = std::collections::HashSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
+/// Up to twelve names, in words.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let rest = names.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if rest > 0 { format!(" and {rest} more") } else { String::new() }
+}
+
+/// `--set 'data.columns=[...]'` with these names, as it is typed.
+fn columns_flag<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
+    format!("--set 'data.columns=[{}]'", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The rows of a table as a source.
+
+use super::Known;
+use super::cells::Cells;
+use super::labels::Labels;
+use super::standardise::{self, BadColumn};
+use crate::data::source::{Columns, Domain, ImageShape, Source};
+
+/// Rows of numbers, each column standardised.
+pub(super) struct Table {
+    name: String,
+    columns: Columns,
+    shape: ImageShape,
+    values: Values,
+    labels: Option<Labels>,
+    label_names: Vec<String>,
+    fingerprint: String,
+    notes: Vec<String>,
+}
+
+/// The cells, or what became of them.
+enum Values {
+    Standardised(Vec<f32>),
+    /// In the units of the file; standardised when a row is read.
+    Raw(std::sync::Arc<Cells>),
+}
+
+impl Table {
+    /// Rows in the units of the file.
+    pub fn new(
+        known: &Known,
+        names: Vec<String>,
+        shape: ImageShape,
+        cells: Cells,
+        labels: Option<Labels>,
+        notes: Vec<String>,
+    ) -> Self {
+        let width = names.len();
+        Self {
+            name: known.name.clone(),
+            columns: Columns { names, mean: vec![0.0; width], std: vec![1.0; width] },
+            shape,
+            values: Values::Raw(cells.into()),
+            labels,
+            label_names: known.label_names.clone(),
+            fingerprint: known.sha256.clone(),
+            notes,
+        }
+    }
+
+    fn cells(&self) -> &Cells {
+        match &self.values {
+            Values::Raw(cells) => cells,
+            Values::Standardised(_) => unreachable!("standardised once, from the cells"),
+        }
+    }
+
+    /// Mean and deviation of each column over the rows `chosen`.
+    pub fn fit(&self, chosen: &[u32]) -> Result<Columns, BadColumn> {
+        standardise::fit(&self.columns.names, self.cells(), chosen)
+    }
+
+    /// The same rows standardised by `columns`; a mapped file stays one and is standardised as it is read.
+    pub fn standardised(&self, columns: &Columns) -> Result<Self, BadColumn> {
+        let Values::Raw(cells) = &self.values else { unreachable!("standardised once, from the cells") };
+        let values = match cells.as_ref() {
+            Cells::Read(_) => Values::Standardised(standardise::apply(columns, cells)?),
+            Cells::Single(_) => Values::Raw(cells.clone()),
+        };
+        Ok(Self {
+            name: self.name.clone(),
+            columns: columns.clone(),
+            shape: self.shape,
+            values,
+            labels: self.labels.clone(),
+            label_names: self.label_names.clone(),
+            fingerprint: self.fingerprint.clone(),
+            notes: self.notes.clone(),
+        })
+    }
+
+    fn width(&self) -> usize {
+        self.columns.names.len()
+    }
+}
+
+impl Source for Table {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        let values = match &self.values {
+            Values::Standardised(values) => values.len(),
+            Values::Raw(cells) => cells.len(),
+        };
+        values / self.width()
+    }
+
+    fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Grey levels: -4 standard deviations are black, +4 white.
+    fn read(&self, index: usize, pixels: &mut [u8]) {
+        let mut values = vec![0f32; pixels.len()];
+        self.read_values(index, &mut values);
+        pixels.iter_mut().zip(values).for_each(|(pixel, value)| *pixel = ((value + 4.0) / 8.0 * 255.0).round() as u8);
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels.as_ref().and_then(|labels| labels.get(index))
+    }
+
+    fn label_names(&self) -> &[String] {
+        &self.label_names
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::Real
+    }
+
+    fn read_values(&self, index: usize, values: &mut [f32]) {
+        assert_eq!(values.len(), self.width(), "a row has {} values", self.width());
+        match &self.values {
+            Values::Standardised(all) => values.copy_from_slice(&all[index * values.len()..][..values.len()]),
+            Values::Raw(cells) => cells.for_row(index, self.width(), |column, value| {
+                values[column] = self.columns.standardised(column, value);
+            }),
+        }
+    }
+
+    fn floats(&self) -> Option<&[f32]> {
+        match &self.values {
+            Values::Standardised(values) => Some(values),
+            Values::Raw(_) => None,
+        }
+    }
+
+    fn columns(&self) -> Option<&Columns> {
+        Some(&self.columns)
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}

@@ -1,0 +1,136 @@
+//! CSV, good and bad.
+
+use super::*;
+
+const IRIS: &str = "length,width,species\n5.1,3.5,setosa\n7.0,3.2,versicolor\n6.3,3.3,virginica\n4.9,3.0,setosa\n";
+
+#[test]
+fn numbers_are_columns_and_the_label_is_a_class() {
+    let splits = opened("iris.csv", IRIS.as_bytes(), "label = 'species'");
+    let source = splits.train.source();
+    assert_eq!((source.name(), source.domain(), source.shape()), ("iris", Domain::Real, ImageShape::grey(1, 2)));
+    assert_eq!(source.columns().unwrap().names, ["length", "width"]);
+    assert_eq!(source.label_names(), ["setosa", "versicolor", "virginica"]);
+    assert_eq!(label_names(&splits.train)[2], Some("virginica".into()));
+    assert_close(&originals(&splits.train), &[5.1, 3.5, 7.0, 3.2, 6.3, 3.3, 4.9, 3.0]);
+    let columns = source.columns().unwrap();
+    assert!((columns.mean[0] - 5.825).abs() < 1e-12 && (columns.mean[1] - 3.25).abs() < 1e-12);
+}
+
+#[test]
+fn separators_quotes_line_ends_and_byte_order_marks_change_nothing() {
+    let wanted = originals(&opened("a.csv", IRIS.as_bytes(), "label = 'species'").train);
+    let quoted = IRIS.replace("setosa", "\"set\"\"o\"\"sa,\nsecond line\"");
+    let cases = [
+        IRIS.replace('\n', "\r\n"),
+        IRIS.replace(',', ";"),
+        IRIS.replace(',', "\t"),
+        format!("\u{feff}{IRIS}"),
+        IRIS.trim_end().to_owned(),
+        IRIS.replace(",3.", " , 3."),
+        IRIS.replace('\n', "\n\n"),
+        IRIS.replace("length", "\"length\""),
+        quoted.clone(),
+    ];
+    for text in &cases {
+        let splits = opened("a.csv", text.as_bytes(), "label = 'species'");
+        assert_eq!(originals(&splits.train), wanted, "{text}");
+        assert_eq!(splits.train.source().columns().unwrap().names, ["length", "width"], "{text}");
+    }
+    let splits = opened("a.csv", quoted.as_bytes(), "label = 'species'");
+    assert_eq!(label_names(&splits.train)[0], Some("set\"o\"sa,\nsecond line".into()));
+    // Lines are counted as an editor counts them.
+    refused("a.csv", quoted.replace("7.0", "x").as_bytes(), "label = 'species'", &["line 4", "column `length`", "`x`"]);
+}
+
+#[test]
+fn without_names_the_first_line_is_a_row() {
+    let splits = opened("a.csv", b"1,2\n3,4.5\n-1e3,6\n", "");
+    assert_eq!(splits.train.source().columns().unwrap().names, ["x0", "x1"]);
+    assert_close(&originals(&splits.train), &[1.0, 2.0, 3.0, 4.5, -1000.0, 6.0]);
+}
+
+#[test]
+fn columns_are_chosen_in_the_order_asked() {
+    let splits = opened("a.csv", b"a,b,c\n1,x,3\n4,y,6\n", "columns = ['c', 'a']");
+    assert_eq!(splits.train.source().columns().unwrap().names, ["c", "a"]);
+    assert_close(&originals(&splits.train), &[3.0, 1.0, 6.0, 4.0]);
+    refused("a.csv", b"alpha,b\n1,2\n", "columns = ['alhpa']", &["a column `alhpa`", "did you mean `alpha`?"]);
+    refused("a.csv", b"a,b\n1,2\n", "columns = ['a', 'a']", &["data.columns", "`a` twice"]);
+    refused("a.csv", b"a,b\n1,2\n", "columns = ['a', 'b']\nlabel = 'b'", &["data.columns", "`b` in both"]);
+    refused("a.csv", b"a,b\n1,2\n", "label = 'c'", &["a column `c` for labels", "one of `a`, `b`"]);
+}
+
+#[test]
+fn text_columns_are_refused_with_the_cure() {
+    let cure = "--set 'data.columns=[\"length\", \"width\"]'";
+    refused("a.csv", IRIS.as_bytes(), "", &["line 2, column `species`", "`setosa`", "--set data.label=species", cure]);
+    refused("a.csv", b"a,b\n1,2\n3,4,5\n", "", &["line 3", "expected 2 fields, found 3"]);
+    refused("a.csv", b"a,b\n1,2\n3\n", "", &["line 3", "expected 2 fields, found 1"]);
+    refused("a.csv", b"a,b\n1,2\n\"3,4\n5,6\n", "", &["line 3", "expected 2 fields, found 1"]);
+    refused("a.csv", b"a,b\n1,2\n3,1.5.2\n", "", &["line 3, column `b`", "`1.5.2`", "correct the value"]);
+    refused("a.csv", b"a,b\n1,2\n3,\"4,5\"\n", "", &["line 3, column `b`", "`4,5`"]);
+}
+
+#[test]
+fn missing_values_are_refused_with_their_place_or_dropped_and_counted() {
+    for missing in ["", "NA", "nan", "NaN", "inf", "-Infinity", "null", "None", "?", "N/A", "1e999"] {
+        let text = format!("a,b\n1,2\n3,{missing}\n5,6\n");
+        refused("a.csv", text.as_bytes(), "", &["line 3, column `b`", "a finite number", "--set data.missing=drop"]);
+        let splits = opened("a.csv", text.as_bytes(), "missing = 'drop'");
+        assert_close(&originals(&splits.train), &[1.0, 2.0, 5.0, 6.0]);
+        assert_eq!(splits.train.source().notes(), ["1 of 3 rows dropped: a value is missing or not finite"]);
+        // Elsewhere it does no harm.
+        assert_eq!(opened("a.csv", text.as_bytes(), "columns = ['a']").train.len(), 3);
+    }
+    refused("a.csv", b"a\nNA\nNA\n", "missing = 'drop'", &["none: all 2 miss a value"]);
+    refused("a.csv", b"a\n1\nx\n", "missing = 'drop'", &["line 3, column `a`", "`x`"]);
+    let unlabelled = opened("a.csv", b"a,c\n1,u\n2,\n3,v\n", "label = 'c'");
+    assert_eq!(label_names(&unlabelled.train), [Some("u".into()), None, Some("v".into())]);
+}
+
+#[test]
+fn files_that_are_no_tables_are_refused_by_name() {
+    refused("a.csv", b"", "", &["an empty file"]);
+    refused("a.csv", b"\n\n\n", "", &["an empty file"]);
+    refused("a.csv", b"a,b\n", "", &["rows", "found none"]);
+    refused("a.csv", b"a,b,a\n1,2,3\n", "", &["line 1", "`a` twice", "rename"]);
+    refused("a.csv", b",a,b\n0,1,2\n", "", &["column 1", "expected a name", "to_csv", "'data.columns=[\"a\", \"b\"]'"]);
+    assert_eq!(opened("a.csv", b",a,b\n0,1,2\n", "columns = ['a', 'b']").train.len(), 1);
+    refused("a.csv", b"name\nx\n", "label = 'name'", &["at least one column of numbers"]);
+    refused("a.csv", b"caf\xe9,b\n1,2\n", "", &["line 1, field 1", "UTF-8", "iconv"]);
+    refused("a.csv", b"a,b\n1,2\n1,\xff\n", "", &["line 3, field 2", "0xff"]);
+    refused("a.csv", b"\xff\xfea\0,\0b\0\n\0", "", &["found UTF-16"]);
+    refused("a.csv", b"\x1f\x8b\x08\0\0\0\0\0", "", &["found gzip", "unpacked"]);
+    refused("a.csv", b"PK\x03\x04 a spreadsheet", "", &["found a zip archive"]);
+    refused("a.csv", b"a,b\0\n1,2\n", "", &["text in UTF-8"]);
+    refused("a.csv", IRIS.as_bytes(), "array = 'x'\nlabel = 'species'", &["data.array", "table"]);
+    refused("a.csv", IRIS.as_bytes(), "range = 'byte'\nlabel = 'species'", &["data.range", "table"]);
+}
+
+#[test]
+fn huge_fields_and_too_many_columns_do_not_fill_the_memory() {
+    let unclosed = format!("a,b\n1,2\n\"3,4\n{}", "5,6\n".repeat(2 << 20));
+    refused("a.csv", unclosed.as_bytes(), "", &["line 3", "more than 4194304 bytes", "quote"]);
+    let wide = format!("{}\n", vec!["c"; 70_000].join(","));
+    refused("a.csv", wide.as_bytes(), "", &["line 1", "more than 65536 columns"]);
+    let long = format!("a\n{}1\n", "0".repeat(1 << 20));
+    assert_close(&originals(&opened("a.csv", long.as_bytes(), "").train), &[1.0]);
+}
+
+#[test]
+fn constant_columns_become_zero_and_come_back() {
+    let splits = opened("a.csv", b"a,b\n1,7\n2,7\n4,7\n", "");
+    let seen = values(&splits.train);
+    assert!(seen.chunks(2).all(|row| row[1] == 0.0 && row[0] != 0.0));
+    assert_close(&originals(&splits.train), &[1.0, 7.0, 2.0, 7.0, 4.0, 7.0]);
+    refused("a.csv", b"a,b\n1,1e308\n2,-1e308\n", "", &["column `b`", "spread"]);
+}
+
+#[test]
+fn the_fingerprint_is_the_sha256_of_the_file() {
+    use sha2::Digest;
+    let splits = opened("iris.csv", IRIS.as_bytes(), "label = 'species'");
+    let expected = crate::data::idx::hex(&sha2::Sha256::digest(IRIS.as_bytes()));
+    assert_eq!(splits.train.source().fingerprint(), expected);
+}
