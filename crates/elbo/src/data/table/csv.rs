@@ -17,7 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::cells::Cells;
 use super::labels::{Classes, Labels, MAX_CLASSES};
-use super::{Content, Loaded, Missing, Part, Request, chosen, columns_flag, dropped_note, duplicate, listed};
+use super::{
+    Content, Loaded, Missing, Part, Request, check_table_keys, chosen, columns_flag, dropped_note, duplicate,
+    label_column, listed,
+};
 use crate::data::idx::{describe, hex};
 use crate::data::source::ImageShape;
 use crate::error::{Error, Result};
@@ -32,7 +35,7 @@ const CHUNK: usize = 256 * 1024;
 
 /// Reads a CSV file.
 pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
-    check_keys(request)?;
+    check_table_keys(request)?;
     let mut records = Records::open(request)?;
     if !records.next()? {
         return Err(request.error("file", "a line of column names", "an empty file", "give a table with rows"));
@@ -56,17 +59,6 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
     }
     let sha256 = hex(&records.sha256.finalize());
     table.finish(request, sha256)
-}
-
-fn check_keys(request: &Request<'_>) -> Result<()> {
-    let refuse = |key: &str, found: String| {
-        Err(Error::config(key, "nothing: the data is a table", found, "remove the key: it belongs to arrays"))
-    };
-    match (request.array, request.range) {
-        (Some(name), _) if request.strict => refuse("data.array", format!("`{name}`")),
-        (_, Some(range)) if request.strict && range != super::Range::Real => refuse("data.range", range.word().into()),
-        _ => Ok(()),
-    }
 }
 
 /// The rows of a file, one at a time.
@@ -283,21 +275,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The place of the column that `data.label` names.
-pub(super) fn label_column(request: &Request<'_>, names: &[String]) -> Result<Option<usize>> {
-    let Some(wanted) = request.label else { return Ok(None) };
-    match names.iter().position(|name| name == wanted) {
-        None if request.strict => {
-            let help = match crate::data::known::did_you_mean(wanted, names.iter().map(String::as_str)) {
-                Some(close) => format!("did you mean `{close}`?"),
-                None => format!("`data.label` is one of {}", listed(names)),
-            };
-            Err(request.error("columns", format!("a column `{wanted}` for labels"), "no such column", &help))
-        }
-        place => Ok(place),
-    }
-}
-
 /// The table so far.
 struct Rows<'a> {
     plan: &'a Plan<'a>,
@@ -388,7 +365,7 @@ impl Rows<'_> {
         let content = Content::Rows { names, shape: ImageShape::grey(1, width), cells: Cells::Read(cells) };
         let labels = plan.label.map(|_| labels);
         let notes = dropped_note(dropped, rows).into_iter().collect();
-        Ok(Loaded { train: Part { content, labels, notes }, test: None, label_names, sha256 })
+        Ok(Loaded { train: Part { content, labels, notes }, test: None, parts: None, label_names, sha256 })
     }
 }
 

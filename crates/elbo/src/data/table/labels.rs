@@ -48,6 +48,31 @@ impl Classes {
             Some(values) => values[a].total_cmp(&values[b]).then_with(|| self.names[a].cmp(&self.names[b])),
             None => self.names[a].cmp(&self.names[b]),
         });
+        self.reordered(order, parts)
+    }
+
+    /// Renumbers `parts` by the place of their names in `known`; names that are not in it come after it. Returns all names.
+    pub fn in_order_of<'a>(
+        mut self,
+        known: Vec<String>,
+        parts: impl IntoIterator<Item = &'a mut Labels>,
+    ) -> Vec<String> {
+        let mut order: Vec<usize> = Vec::new();
+        for name in &known {
+            let number = self.numbers.get(name).copied().unwrap_or_else(|| {
+                self.names.push(name.clone());
+                self.names.len() as u32 - 1
+            });
+            order.push(number as usize);
+        }
+        let mut rest: Vec<usize> = (0..self.names.len()).filter(|number| !order.contains(number)).collect();
+        rest.sort_by(|&a, &b| self.names[a].cmp(&self.names[b]));
+        order.extend(rest);
+        self.reordered(order, parts)
+    }
+
+    /// Renumbers `parts` so that class `order[i]` becomes `i`; returns the names in that order.
+    fn reordered<'a>(self, order: Vec<usize>, parts: impl IntoIterator<Item = &'a mut Labels>) -> Vec<String> {
         let mut renumbered = vec![0; order.len()];
         for (new, &old) in order.iter().enumerate() {
             renumbered[old] = new as u32;
@@ -80,6 +105,15 @@ mod tests {
         assert_eq!(sorted(&["10", "9", "10", "-1"]), (vec![2, 1, 2, 0], ["-1", "9", "10"].map(str::to_owned).into()));
         assert_eq!(sorted(&["10", "9", "b"]), (vec![0, 1, 2], ["10", "9", "b"].map(str::to_owned).into()));
         assert_eq!(sorted(&[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_given_order_keeps_classes_that_do_not_occur() {
+        let mut classes = Classes::default();
+        let mut labels = Labels(["dog", "?", "ant", "dog"].iter().map(|name| classes.number(name).unwrap()).collect());
+        let known = ["ant", "bee", "dog"].map(str::to_owned).to_vec();
+        assert_eq!(classes.in_order_of(known, [&mut labels]), ["ant", "bee", "dog", "?"]);
+        assert_eq!(labels.0, [2, 3, 0, 2]);
     }
 
     #[test]

@@ -27,22 +27,29 @@ mod mapped;
 mod meaning;
 mod npy;
 mod npz;
+mod parquet;
 mod rows;
 mod standardise;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use sha2::{Digest, Sha256};
+
 use super::catalog::DataConfig;
+use super::idx::hex;
+use super::pictures;
+use super::progress::Progress;
 use super::source::{Columns, ImageShape, Source};
 use super::split::{self, Splits};
 use crate::error::{Error, Result};
 use images::ArrayImages;
 use labels::Labels;
+use parquet::Opened;
 use rows::Table;
 
 /// Arrays larger than this many bytes are memory-mapped where their layout allows it: 256 MiB.
@@ -87,6 +94,7 @@ pub(super) enum Format {
     Npy,
     Npz,
     Csv,
+    Parquet,
 }
 
 /// What the configuration asks of a table, whatever its format.
@@ -150,26 +158,34 @@ enum Content {
 struct Loaded {
     train: Part,
     test: Option<Part>,
+    /// Which examples of `train` are for training, validation and test, where the files say so.
+    parts: Option<[Vec<u32>; 3]>,
     label_names: Vec<String>,
     sha256: String,
 }
 
 /// Which of the formats read here a file is, by its name or first bytes; none if it is something else.
 pub(super) fn format_of(path: &Path) -> Option<Format> {
-    // A folder is none, and a pipe is not even opened.
-    if !path.metadata().is_ok_and(|meta| meta.is_file()) {
-        return None;
+    let meta = path.metadata().ok()?;
+    // A pipe is not even opened.
+    if !meta.is_file() {
+        return (meta.is_dir() && parquet::holds_shards(path)).then_some(Format::Parquet);
     }
     let extension = path.extension().map(|end| end.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("npy") => return Some(Format::Npy),
         Some("npz") => return Some(Format::Npz),
         Some("csv" | "tsv") => return Some(Format::Csv),
+        Some("parquet") => return Some(Format::Parquet),
         _ => {}
     }
     let mut start = [0; 6];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
-    (start == npy::MAGIC).then_some(Format::Npy)
+    match start {
+        npy::MAGIC => Some(Format::Npy),
+        start if start.starts_with(&parquet::MAGIC) => Some(Format::Parquet),
+        _ => None,
+    }
 }
 
 /// Reads and splits a table or array. `trained` are the columns of the model it is meant for, when that is trained already: its names
@@ -183,18 +199,23 @@ pub(super) fn open(
     config: &DataConfig,
     seed: u64,
     trained: Option<&Columns>,
+    progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
     let request = Request::new(path, config, trained);
-    let loaded = load(&request, format)?;
-    split_up(&request, loaded, config, seed, trained)
-}
-
-fn load(request: &Request<'_>, format: Format) -> Result<Loaded> {
-    match format {
-        Format::Npy => npy::load(request),
-        Format::Npz => npz::load(request),
-        Format::Csv => csv::load(request),
-    }
+    let loaded = match format {
+        Format::Npy => npy::load(&request),
+        Format::Npz => npz::load(&request),
+        Format::Csv => csv::load(&request),
+        Format::Parquet => match parquet::open(&request)? {
+            Opened::Rows(loaded) => Ok(loaded),
+            Opened::Pictures(collection) => {
+                return pictures::open(collection, &config.picture_settings(), config.division(seed), progress);
+            }
+        },
+    }?;
+    let splits = split_up(&request, loaded, config, seed, trained)?;
+    splits.train.source().notes().iter().for_each(|note| progress(Progress::Note(note)));
+    Ok(splits)
 }
 
 fn split_up(
@@ -204,13 +225,13 @@ fn split_up(
     seed: u64,
     trained: Option<&Columns>,
 ) -> Result<Splits> {
-    let Loaded { train, test, label_names, sha256 } = loaded;
+    let Loaded { train, test, parts, label_names, sha256 } = loaded;
     let known = Known { name: request.name(), label_names, sha256 };
     match (train, test) {
         (Part { content: Content::Rows { names, shape, cells }, labels, notes }, test) => {
             let train = Arc::new(Table::new(&known, names, shape, cells, labels, notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
-            let mut splits = split_parts(train.clone(), test.clone(), config, seed)?;
+            let mut splits = divided(train.clone(), test.clone(), parts, config, seed)?;
             if config.limit > 0 {
                 splits.train = splits.train.take(config.limit);
             }
@@ -228,20 +249,22 @@ fn split_up(
         (train, test) => {
             let train = Arc::new(train.into_images(request, &known)?);
             let test = test.map(|part| part.into_images(request, &known)).transpose()?.map(Arc::new);
-            split_parts(train, test, config, seed)
+            divided(train, test, parts, config, seed)
         }
     }
 }
 
-fn split_parts<S: Source + 'static>(
+fn divided<S: Source + 'static>(
     train: Arc<S>,
     test: Option<Arc<S>>,
+    parts: Option<[Vec<u32>; 3]>,
     config: &DataConfig,
     seed: u64,
 ) -> Result<Splits> {
-    match test {
-        Some(test) => split::split_with_test(train, test, config.validation, seed),
-        None => split::split_single(train, config.test, config.validation, seed),
+    match (test, parts) {
+        (Some(test), _) => split::split_with_test(train, test, config.validation, seed),
+        (None, Some(parts)) => split::split_parts(train, parts, config.test, config.validation, seed),
+        (None, None) => split::split_single(train, config.test, config.validation, seed),
     }
 }
 
@@ -299,6 +322,49 @@ fn chosen(request: &Request<'_>, names: &[String]) -> Result<Vec<usize>> {
 /// What `data.missing = "drop"` did, in words.
 fn dropped_note(dropped: usize, count: usize) -> Option<String> {
     (dropped > 0).then(|| format!("{dropped} of {count} rows dropped: a value is missing or not finite"))
+}
+
+/// The place of the column that `data.label` names.
+fn label_column(request: &Request<'_>, names: &[String]) -> Result<Option<usize>> {
+    let Some(wanted) = request.label else { return Ok(None) };
+    match names.iter().position(|name| name == wanted) {
+        None if request.strict => {
+            let help = match super::known::did_you_mean(wanted, names.iter().map(String::as_str)) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("`data.label` is one of {}", listed(names)),
+            };
+            Err(request.error("columns", format!("a column `{wanted}` for labels"), "no such column", &help))
+        }
+        place => Ok(place),
+    }
+}
+
+/// Refuses the keys of arrays for a table.
+fn check_table_keys(request: &Request<'_>) -> Result<()> {
+    let refuse = |key: &str, found: String| {
+        Err(Error::config(key, "nothing: the data is a table", found, "remove the key: it belongs to arrays"))
+    };
+    match (request.array, request.range) {
+        (Some(name), _) if request.strict => refuse("data.array", format!("`{name}`")),
+        (_, Some(range)) if request.strict && range != Range::Real => refuse("data.range", range.word().into()),
+        _ => Ok(()),
+    }
+}
+
+/// Length and sha256 of a file.
+fn hashed(file: &mut File) -> io::Result<(u64, String)> {
+    let (mut sha256, mut chunk, mut size) = (Sha256::new(), vec![0; 64 * 1024], 0);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok((size, hex(&sha256.finalize()))),
+            Ok(read) => {
+                sha256.update(&chunk[..read]);
+                size += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The first name that occurs twice.

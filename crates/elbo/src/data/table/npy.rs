@@ -50,7 +50,7 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
         let part = meaning.read(&mut array)?.part;
         (part, hex(&array.sha256.finalize()))
     };
-    Ok(Loaded { train: part, test: None, label_names: Vec::new(), sha256 })
+    Ok(Loaded { train: part, test: None, parts: None, label_names: Vec::new(), sha256 })
 }
 
 /// An array whose header is read and whose values follow.

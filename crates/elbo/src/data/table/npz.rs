@@ -10,17 +10,15 @@
 //! With `x_train` come `x_test` and `y_test` as the test part, as in the `mnist.npz` of Keras.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 
-use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
 use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::meaning::meaning;
 use super::npy::{Array, Kept};
-use super::{Loaded, Part, Request, listed};
-use crate::data::idx::hex;
+use super::{Loaded, Part, Request, hashed, listed};
 use crate::data::known::did_you_mean;
 use crate::error::{Error, Result};
 
@@ -47,7 +45,7 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
     };
     let labels = [Some(&mut train), test.as_mut()].into_iter().flatten().filter_map(|part| part.labels.as_mut());
     let label_names = classes.sorted(labels);
-    Ok(Loaded { train, test, label_names, sha256: archive.sha256 })
+    Ok(Loaded { train, test, parts: None, label_names, sha256: archive.sha256 })
 }
 
 struct Archive<'a> {
@@ -156,22 +154,6 @@ impl<'a> Archive<'a> {
             request.error(name, "a stored or deflated array", error.to_string(), help)
         })?;
         read(&mut Array::begin(request, name, entry, size)?)
-    }
-}
-
-/// Length and sha256 of a file.
-fn hashed(file: &mut File) -> io::Result<(u64, String)> {
-    let (mut sha256, mut chunk, mut size) = (Sha256::new(), vec![0; 64 * 1024], 0);
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok((size, hex(&sha256.finalize()))),
-            Ok(read) => {
-                sha256.update(&chunk[..read]);
-                size += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

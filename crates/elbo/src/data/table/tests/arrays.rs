@@ -250,7 +250,7 @@ fn a_mapped_file_gives_the_same_values_as_a_loaded_one() {
         let config = DataConfig { source: path.to_str().unwrap().into(), test: 0.25, ..Default::default() };
         let open = |map_above| {
             let request = Request { map_above, ..Request::new(&path, &config, None) };
-            split_up(&request, load(&request, Format::Npy).unwrap(), &config, 3, None).unwrap()
+            split_up(&request, npy::load(&request).unwrap(), &config, 3, None).unwrap()
         };
         let (mapped, loaded) = (open(0), open(MAP_ABOVE));
         let is_mapped =
@@ -272,7 +272,7 @@ fn a_mapped_file_gives_the_same_values_as_a_loaded_one() {
             }
             std::fs::write(&path, bad).unwrap();
             let request = Request { map_above: 0, ..Request::new(&path, &config, None) };
-            assert!(load(&request, Format::Npy).is_err(), "{name} {end}");
+            assert!(npy::load(&request).is_err(), "{name} {end}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod csv;
+mod parquet;
 
 use std::sync::Arc;
 
@@ -14,6 +15,10 @@ fn open_bytes(name: &str, bytes: &[u8], settings: &str) -> Result<Splits> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
+    open_path(&path, settings)
+}
+
+fn open_path(path: &Path, settings: &str) -> Result<Splits> {
     let mut config: DataConfig = toml::from_str(settings).unwrap_or_else(|error| panic!("{settings}: {error}"));
     config.source = path.to_str().unwrap().into();
     super::super::open(&config, 0, &mut |_| {})
@@ -28,7 +33,12 @@ fn opened(name: &str, bytes: &[u8], settings: &str) -> Splits {
 /// Message and help of a refusal.
 #[track_caller]
 fn refused(name: &str, bytes: &[u8], settings: &str, parts: &[&str]) {
-    let Err(error) = open_bytes(name, bytes, settings) else { panic!("{name} was read; expected {parts:?}") };
+    assert_refused(open_bytes(name, bytes, settings), parts);
+}
+
+#[track_caller]
+fn assert_refused(result: Result<Splits>, parts: &[&str]) {
+    let Err(error) = result else { panic!("it was read; expected {parts:?}") };
     let text = format!("{error}\nhelp: {}", error.help());
     for part in parts {
         assert!(text.contains(part), "expected {part:?} in: {text}");
