@@ -77,14 +77,16 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Settings {
-    /// A built-in recipe (see `elbo recipes`) or a TOML file.
-    #[arg(default_value = "digits")]
-    pub recipe: String,
-    /// Data: digits, sprites, mnist, fashion-mnist, cifar10, or a path: a folder of pictures, a tar or zip of one, IDX files.
+    /// A built-in recipe (see `elbo recipes`) or a TOML file [default: digits; for a table: table].
+    pub recipe: Option<String>,
+    /// Data: digits, sprites, mnist, fashion-mnist, cifar10, or a path: a folder of pictures, a tar or zip of one, a table
+    /// (.csv, .parquet), an array (.npy, .npz), IDX files.
     #[arg(long)]
     pub data: Option<String>,
     #[command(flatten)]
     pub pictures: Pictures,
+    #[command(flatten)]
+    pub table: Table,
     /// Passes over the training data.
     #[arg(long)]
     pub epochs: Option<u64>,
@@ -114,6 +116,20 @@ pub struct Pictures {
     /// What to do about a file that is no good picture [default: fail].
     #[arg(long, value_name = "fail|skip")]
     pub on_bad_image: Option<String>,
+}
+
+/// What is taken of a table.
+#[derive(Debug, Default, Args)]
+pub struct Table {
+    /// The column of classes (of .npz: the array).
+    #[arg(long, value_name = "COLUMN")]
+    pub label: Option<String>,
+    /// The columns to use, comma-separated [default: all but the label].
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// What to do about rows with a missing value [default: fail].
+    #[arg(long, value_name = "fail|drop")]
+    pub missing: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -173,7 +189,7 @@ pub struct Eval {
 /// Where pictures go.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// A .png grid, or .npy with float32 [n, channels, height, width].
+    /// A .png grid, or .npy with float32 [n, channels, height, width]; of a table .csv or .npy [n, columns], in its own units.
     #[arg(long)]
     pub out: PathBuf,
     /// Images in a row of the grid [default: fits the command].
@@ -342,6 +358,8 @@ pub struct Data {
     pub data: String,
     #[command(flatten)]
     pub pictures: Pictures,
+    #[command(flatten)]
+    pub table: Table,
     /// Write a grid of images.
     #[arg(long)]
     pub out: Option<PathBuf>,

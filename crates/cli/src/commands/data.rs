@@ -1,6 +1,6 @@
 //! `elbo data`: the data doctor.
 
-use elbo::data::inspect::Severity;
+use elbo::data::inspect::{ColumnReport, Severity};
 use elbo::data::{self, DataReport, Progress, Splits, Subset};
 use elbo::recipe::Layers;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
@@ -8,7 +8,7 @@ use elbo::run::atomic;
 use serde_json::json;
 
 use super::pictures::check_count;
-use super::recipes::put_pictures;
+use super::recipes::{put_pictures, put_table};
 use crate::args::Data;
 use crate::output::Context;
 use crate::progress::DataProgress;
@@ -20,6 +20,7 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
         layers.set(assignment)?;
     }
     put_pictures(&mut layers, &args.pictures)?;
+    put_table(&mut layers, &args.table)?;
     let config = layers.build()?.data;
     if args.out.is_some() {
         check_count("--n", args.n)?;
@@ -35,6 +36,11 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
     drop(opening);
     let report = data::inspect(&splits);
     if let Some(out) = &args.out {
+        if splits.train.source().columns().is_some() {
+            let help = "leave `--out` away: the report has the numbers of each column";
+            let found = out.display().to_string();
+            return Err(elbo::Error::config("--out", "nothing: rows of a table are no images", found, help).into());
+        }
         atomic::write_file(out, &picture(&splits, args.n)?)?;
         context.note(format!("picture {}", out.display()));
     }
@@ -59,22 +65,19 @@ fn picture(splits: &Splits, n: usize) -> elbo::Result<Vec<u8>> {
 }
 
 fn text(report: &DataReport) -> String {
-    let mut text = format!(
-        "{}\nimages  {} train, {} validation, {} test\nshape   {} x {} x {} (channels, height, width)\n\
-         range   {:.3} to {:.3}, mean {:.4}, std {:.4}\nsha256  {}\n",
-        report.name,
-        report.splits.train,
-        report.splits.validation,
-        report.splits.test,
-        report.shape[0],
-        report.shape[1],
-        report.shape[2],
-        report.range[0],
-        report.range[1],
-        report.mean,
-        report.std,
-        report.sha256
-    );
+    let counts =
+        format!("{} train, {} validation, {} test", report.splits.train, report.splits.validation, report.splits.test);
+    let mut text = format!("{}\n", report.name);
+    if report.columns.is_empty() {
+        let [channels, height, width] = report.shape;
+        text += &format!("images  {counts}\nshape   {channels} x {height} x {width} (channels, height, width)\n");
+        let [low, high] = report.range;
+        text += &format!("range   {low:.3} to {high:.3}, mean {:.4}, std {:.4}\n", report.mean, report.std);
+    } else {
+        text += &format!("rows    {counts}\ncolumns {}\n", report.columns.len());
+        text += &columns_text(&report.columns);
+    }
+    text += &format!("sha256  {}\n", report.sha256);
     let labels: Vec<_> = report.labels.iter().map(|l| format!("{} {}", l.name, l.count)).collect();
     if !labels.is_empty() {
         text += &format!("labels  {}\n", labels.join(", "));
@@ -87,4 +90,29 @@ fn text(report: &DataReport) -> String {
         }
     }
     text
+}
+
+/// One line a column, for the first so many.
+fn columns_text(columns: &[ColumnReport]) -> String {
+    const SHOWN: usize = 40;
+    let width = columns.iter().take(SHOWN).map(|column| column.name.chars().count()).max().unwrap_or(0).max(6);
+    let mut text = format!("        {:width$} {:>12} {:>12} {:>12} {:>12}\n", "", "min", "mean", "max", "std");
+    for ColumnReport { name, min, mean, max, std } in columns.iter().take(SHOWN) {
+        let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value));
+        text += &format!("        {name:width$} {min:>12} {mean:>12} {max:>12} {std:>12}\n");
+    }
+    if columns.len() > SHOWN {
+        text += &format!("        and {} more (--json has all)\n", columns.len() - SHOWN);
+    }
+    text
+}
+
+/// Six digits that matter.
+fn number(value: f64) -> String {
+    let decimals = 5 - value.abs().max(1e-300).log10().floor() as i64;
+    match value {
+        0.0 => "0".into(),
+        _ if !(0..=10).contains(&decimals) => format!("{value:.4e}"),
+        _ => format!("{value:.*}", decimals as usize),
+    }
 }

@@ -25,9 +25,10 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
     check_count("--n", args.n)?;
     check_number("--temperature", args.temperature, 0.0..=MAX_REACH, "1 samples the prior")?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    check_kind(&run, &args.target)?;
     let codes = generation::sample_codes(run.model.latent(), args.n, args.temperature, args.seed);
     let pictures = generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?;
-    save(&pictures, &args.target, 0, context)
+    save(&run, &pictures, &args.target, 0, context)
 }
 
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
@@ -35,18 +36,23 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     check_format(&args.target)?;
     let opened = source::open(&args.source, device)?;
     let (run, split) = (&opened.run, opened.first());
+    check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);
+    let places: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
     let decoded = match args.observation {
         Observation::Mean => generation::reconstruct(&run.model, split, &chosen, &run.device),
         Observation::Draw => {
-            let places: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
-            let images = Subset::new(std::sync::Arc::clone(split.source()), places);
+            let images = Subset::new(std::sync::Arc::clone(split.source()), places.clone());
             let codes = elbo::evaluation::encode(&run.model, &images, &run.device).mean;
             generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?
         }
     };
-    if is_npy(&args.target) {
-        return save(&decoded, &args.target, 0, context);
+    if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
+        atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), &places).as_bytes())?;
+        return said(run, &args.target, decoded.len(), context);
+    }
+    if !ends_in(&args.target, "png") {
+        return save(run, &decoded, &args.target, 0, context);
     }
     let originals = generation::originals(split, &chosen, &run.device);
     let ImageShape { channels, height, width } = run.shape;
@@ -58,7 +64,7 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     };
     let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
     atomic::write_file(&args.target.out, &image_grid::png(&grid)?)?;
-    said(&args.target, decoded.len(), context)
+    said(run, &args.target, decoded.len(), context)
 }
 
 pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Result<()> {
@@ -80,6 +86,7 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
             (&opened.run, vec![0.0; opened.run.config.model.latent])
         }
     };
+    check_kind(run, &args.target)?;
     let latent = base.len();
     let dims = if args.dims.is_empty() { (0..latent.min(32)).collect() } else { args.dims.clone() };
     if let Some(dim) = dims.iter().find(|dim| **dim >= latent) {
@@ -89,7 +96,7 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
     check_count("--steps", dims.len().saturating_mul(args.steps))?;
     let reach = vec![args.reach; latent];
     let pictures = generation::traverse(&run.model, run.shape, &base, &reach, &dims, args.steps, &run.device);
-    save(&pictures, &args.target, args.steps, context)
+    save(run, &pictures, &args.target, args.steps, context)
 }
 
 pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow::Result<()> {
@@ -97,6 +104,7 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
     check_count("--steps", args.steps.saturating_mul(8))?;
     let opened = source::open(&args.source, device)?;
     let (run, split) = (&opened.run, opened.first());
+    check_kind(run, &args.target)?;
     let pairs: Vec<(usize, usize)> = match (args.from, args.to) {
         (Some(from), Some(to)) => vec![(from, to)],
         _ => {
@@ -120,7 +128,7 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
         let walk = generation::interpolate(&run.model, run.shape, &a, &b, args.steps, path, &run.device);
         all.pixels.extend(walk.pixels);
     }
-    save(&all, &args.target, args.steps, context)
+    save(run, &all, &args.target, args.steps, context)
 }
 
 pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
@@ -135,11 +143,12 @@ pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
         let found = format!("{} dimensions", run.config.model.latent);
         return Err(elbo::Error::config("grid", "a run with a two-dimensional code", found, help).into());
     }
+    check_kind(&run, &args.target)?;
     let pictures = match args.spacing {
         GridName::Linear => generation::manifold_linear(&run.model, run.shape, args.reach, size, &run.device),
         GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
     };
-    save(&pictures, &args.target, size, context)
+    save(&run, &pictures, &args.target, size, context)
 }
 
 fn shown(observation: Observation, seed: u64) -> Show {
@@ -176,16 +185,34 @@ fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str
     Err(elbo::Error::config(key, expected, value.to_string(), help))
 }
 
-fn is_npy(target: &Target) -> bool {
-    target.out.extension().is_some_and(|extension| extension == "npy")
+fn ends_in(target: &Target, extension: &str) -> bool {
+    target.out.extension().is_some_and(|end| end == extension)
 }
 
+/// Refuses names that no run can write, before anything is loaded.
 fn check_format(target: &Target) -> elbo::Result<()> {
-    if is_npy(target) || target.out.extension().is_some_and(|extension| extension == "png") {
+    if ["png", "npy", "csv"].iter().any(|end| ends_in(target, end)) {
         return Ok(());
     }
     let found = target.out.display().to_string();
-    Err(elbo::Error::config("--out", "a name that ends in .png or .npy", found, "for example `--out samples.png`"))
+    let expected = "a name that ends in .png or .npy (of a table .csv or .npy)";
+    Err(elbo::Error::config("--out", expected, found, "for example `--out samples.png`"))
+}
+
+/// Refuses pictures of a table, and tables of pictures.
+fn check_kind(run: &Trained, target: &Target) -> elbo::Result<()> {
+    let found = target.out.display().to_string();
+    match run.columns() {
+        Some(_) if ends_in(target, "png") => {
+            let help = "for example `--out rows.csv`: the model was trained on a table, and its rows are no pictures";
+            Err(elbo::Error::config("--out", "a name that ends in .csv or .npy", found, help))
+        }
+        None if ends_in(target, "csv") => {
+            let help = "for example `--out samples.png`: the model was trained on images";
+            Err(elbo::Error::config("--out", "a name that ends in .png or .npy", found, help))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Small images are enlarged on disk, so that a viewer shows more than a stamp.
@@ -193,22 +220,40 @@ fn scale(shape: ImageShape) -> usize {
     (56 / shape.height.max(shape.width).max(1)).clamp(1, 4)
 }
 
-/// Writes pictures as a grid or an array; `columns` of 0 means about square.
-fn save(pictures: &Pictures, target: &Target, columns: usize, context: Context) -> anyhow::Result<()> {
+/// Writes pictures as a grid or an array, rows of a table in its own units; `columns` of 0 means about square.
+fn save(run: &Trained, pictures: &Pictures, target: &Target, columns: usize, context: Context) -> anyhow::Result<()> {
     let ImageShape { channels, height, width } = pictures.shape;
-    if is_npy(target) {
-        let shape = [pictures.len(), channels, height, width].map(|n| n as u64);
-        atomic::write_file(&target.out, &super::encode::npy(&shape, &pictures.pixels)?)?;
-    } else {
-        let columns = target.columns.unwrap_or(columns);
-        let layout = GridLayout { columns, scale: scale(pictures.shape), ..Default::default() };
-        let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, channels, height, width)?, layout)?;
-        atomic::write_file(&target.out, &image_grid::png(&grid)?)?;
-    }
-    said(target, pictures.len(), context)
+    let bytes = match run.columns() {
+        Some(table) if ends_in(target, "csv") => table.csv(&pictures.pixels).into_bytes(),
+        Some(table) => {
+            let values: Vec<f32> = table.original(&pictures.pixels).into_iter().map(|value| value as f32).collect();
+            super::encode::npy(&[pictures.len() as u64, width as u64], &values)?
+        }
+        None if ends_in(target, "npy") => {
+            let shape = [pictures.len(), channels, height, width].map(|n| n as u64);
+            super::encode::npy(&shape, &pictures.pixels)?
+        }
+        None => {
+            let columns = target.columns.unwrap_or(columns);
+            let layout = GridLayout { columns, scale: scale(pictures.shape), ..Default::default() };
+            let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, channels, height, width)?, layout)?;
+            image_grid::png(&grid)?
+        }
+    };
+    atomic::write_file(&target.out, &bytes)?;
+    said(run, target, pictures.len(), context)
 }
 
-fn said(target: &Target, count: usize, context: Context) -> anyhow::Result<()> {
+/// Rows as CSV with a first column `index`: the place of each row in its source.
+fn numbered(csv: &str, places: &[u32]) -> String {
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap_or_default();
+    let rows: String = places.iter().zip(lines).map(|(place, line)| format!("{place},{line}\n")).collect();
+    format!("index,{header}\n{rows}")
+}
+
+fn said(run: &Trained, target: &Target, count: usize, context: Context) -> anyhow::Result<()> {
     let out = target.out.display().to_string();
-    context.result(json!({ "out": out, "n": count }), || format!("{count} images in {out}"))
+    let noun = if run.columns().is_some() { "rows" } else { "images" };
+    context.result(json!({ "out": out, "n": count }), || format!("{count} {noun} in {out}"))
 }

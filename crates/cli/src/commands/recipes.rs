@@ -1,15 +1,27 @@
 //! `elbo recipes` and `elbo config`, and how settings become a configuration.
 
+use elbo::data::table;
 use elbo::recipe::{Layers, RunConfig, builtin, find};
 use serde_json::json;
 use std::path::Path;
 
-use crate::args::{Config, Pictures, Recipes, Settings};
+use crate::args::{Config, Pictures, Recipes, Settings, Table};
 use crate::output::Context;
 
-/// Recipe, then `--set`, then the named flags.
+/// Recipe, then `--set`, then the named flags. Without a recipe, the data decides: `table` for rows of numbers, else `digits`.
 pub fn layers(settings: Settings) -> elbo::Result<Layers> {
-    let mut layers = Layers::from_recipe(&settings.recipe)?;
+    if let Some(recipe) = &settings.recipe {
+        return layers_of(recipe, &settings);
+    }
+    let layers = layers_of("digits", &settings)?;
+    match table::holds_rows(&layers.clone().build()?.data) {
+        true => layers_of("table", &settings),
+        false => Ok(layers),
+    }
+}
+
+fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<Layers> {
+    let mut layers = Layers::from_recipe(recipe)?;
     for assignment in &settings.set {
         layers.set(assignment)?;
     }
@@ -17,6 +29,7 @@ pub fn layers(settings: Settings) -> elbo::Result<Layers> {
         layers.put("data.source", data.clone().into())?;
     }
     put_pictures(&mut layers, &settings.pictures)?;
+    put_table(&mut layers, &settings.table)?;
     let numbers = [
         ("training.epochs", settings.epochs),
         ("training.batch_size", settings.batch_size),
@@ -44,6 +57,19 @@ pub fn put_pictures(layers: &mut Layers, pictures: &Pictures) -> elbo::Result<()
         }
     }
     pictures.channels.map_or(Ok(()), |channels| layers.put("data.channels", channels.into()))
+}
+
+/// The flags about tables, as settings.
+pub fn put_table(layers: &mut Layers, table: &Table) -> elbo::Result<()> {
+    for (key, text) in [("data.label", &table.label), ("data.missing", &table.missing)] {
+        if let Some(text) = text {
+            layers.put(key, text.clone().into())?;
+        }
+    }
+    match table.columns.is_empty() {
+        true => Ok(()),
+        false => layers.put("data.columns", table.columns.clone().into()),
+    }
 }
 
 /// A path as the run must remember it: `elbo resume` may be called from another folder. Names stay as they are.

@@ -71,7 +71,11 @@ fn run(experiment: Experiment, interruption: &Interruption, context: Context) ->
 fn announce(experiment: &Experiment, context: Context) {
     let (config, splits) = (experiment.config(), experiment.splits());
     let source = splits.train.source();
-    let (shape, pixels) = (source.shape().dims(), source.shape().numel());
+    let (shape, values) = (source.shape().dims(), source.shape().numel());
+    let (examples, noun, place) = match source.columns() {
+        Some(columns) => (format!("rows of {} columns", columns.names.len()), "rows", "columns"),
+        None => (format!("images of {}", source.shape()), "images", "pixels"),
+    };
     let validation = match &splits.validation {
         _ if splits.validation_is_test => "validation on the test split".into(),
         Some(split) => format!("{} for validation", split.len()),
@@ -80,10 +84,9 @@ fn announce(experiment: &Experiment, context: Context) {
     let parameters = config.model.parameters(&config.network, Examples::of(source.as_ref()));
     context.note(format!("run    {}", experiment.dir().path().display()));
     context.note(format!(
-        "data   {}: {} images of {} to train on, {validation}, {} to test",
+        "data   {}: {} {examples} to train on, {validation}, {} to test",
         source.name(),
         splits.train.len(),
-        source.shape(),
         splits.test.len()
     ));
     context.note(format!("model  {}, {parameters} parameters", config.describe(shape)));
@@ -96,7 +99,7 @@ fn announce(experiment: &Experiment, context: Context) {
         LikelihoodName::MsSsim | LikelihoodName::Edge => "a surrogate's units, not nats (kl: nats)",
         _ => "nats",
     };
-    context.note(format!("losses in {unit}, mean over images; recon summed over {pixels} pixels{kl}"));
+    context.note(format!("losses in {unit}, mean over {noun}; recon summed over {values} {place}{kl}"));
 }
 
 fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Result<()> {
@@ -115,10 +118,11 @@ fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Res
         "peak_memory_mb": info.peak_memory_mb,
         "test": test,
     });
+    let end = if info.data.columns.is_some() { "csv" } else { "png" };
     context.result(value, || match info.test {
         Some(test) => format!(
             "{}: {} in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}){}\nreport {path}/report.html\n\n\
-             try    elbo sample {path} --out samples.png\n       elbo interpolate {path} --out walk.png\n       elbo eval {path}",
+             try    elbo sample {path} --out samples.{end}\n       elbo interpolate {path} --out walk.{end}\n       elbo eval {path}",
             info.status, count(info.epochs, "epoch"), info.seconds, test.loss, test.recon, test.kl,
             if surrogate { String::new() } else { format!(", elbo {:.2}", test.elbo()) }
         ),

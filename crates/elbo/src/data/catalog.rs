@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// `digits`, `sprites`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of pictures, a tar or zip archive of one, IDX files.
+    /// `digits`, `sprites`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of pictures, a tar or zip archive of one,
+    /// a table (CSV, Parquet), an array (`.npy`, `.npz`), IDX files.
     pub source: String,
     /// How many images a generator makes for training (and a sixth of it for the test).
     pub count: usize,

@@ -8,12 +8,17 @@
 //! A finding is a note (worth knowing, harmless) or a warning (likely to spoil the result), and every one says what to
 //! do. Nothing is repaired here: the bytes that are reported are the bytes that are trained on.
 
+mod values;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use values::Values;
+
+use crate::data::source::Domain;
 use crate::data::split::{Splits, Subset};
 
 /// Most images looked at in each part of a set that is not in memory.
@@ -31,14 +36,18 @@ pub struct DataReport {
     pub splits: SplitCounts,
     /// Channels, height and width of one image.
     pub shape: [usize; 3],
-    /// Smallest and largest value as the model sees it, `byte / 255`.
+    /// Smallest and largest value as the model sees it: `byte / 255`, or a real number.
     pub range: [f64; 2],
-    /// Smallest and largest byte.
-    pub range_bytes: [u8; 2],
-    /// Mean over all values of the train part, in 0..1.
+    /// Smallest and largest byte; none in a set of real numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_bytes: Option<[u8; 2]>,
+    /// Mean over all values of the train part, as the model sees them.
     pub mean: f64,
-    /// Standard deviation over all values of the train part, in 0..1.
+    /// Standard deviation over all values of the train part, as the model sees them.
     pub std: f64,
+    /// The columns of a table, in its own units.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnReport>,
     /// The classes, in order, and how many of the images looked at belong to each.
     pub labels: Vec<LabelCount>,
     /// The source's fingerprint.
@@ -47,6 +56,21 @@ pub struct DataReport {
     pub examined: usize,
     /// What is worth knowing, warnings first.
     pub findings: Vec<Finding>,
+}
+
+/// A column of a table: numbers of the train part, in the units of the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnReport {
+    /// Its name.
+    pub name: String,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation; 0 for a column of one value.
+    pub std: f64,
 }
 
 /// Number of images in each part of a data set.
@@ -117,19 +141,19 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let source = splits.train.source();
     let shape = source.shape();
     let train = sample(&splits.train);
-    let pixels = Pixels::of(&train);
+    let facts = Facts::of(&train);
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
     let mut findings: Vec<Finding> = [
         source.notes().iter().map(|note| Finding::note(note, "")).collect(),
         size_findings(splits, train.len()),
-        pixels.findings(train.len()),
-        copy_findings(splits, &pixels.hashes),
+        facts.findings,
+        copy_findings(splits, &facts.hashes),
         label_findings(&labels, &train),
     ]
     .concat();
     findings.sort_by_key(|finding| finding.severity);
-    let (mean, std) = pixels.moments();
+    let (mean, std) = facts.moments;
     DataReport {
         name: source.name().to_owned(),
         splits: SplitCounts {
@@ -138,10 +162,11 @@ pub fn inspect(splits: &Splits) -> DataReport {
             test: splits.test.len(),
         },
         shape: [shape.channels, shape.height, shape.width],
-        range: pixels.range().map(|byte| f64::from(byte) / 255.0),
-        range_bytes: pixels.range(),
+        range: facts.range,
+        range_bytes: facts.range_bytes,
         mean,
         std,
+        columns: facts.columns,
         labels,
         sha256: source.fingerprint().to_owned(),
         examined: train.len(),
@@ -149,10 +174,58 @@ pub fn inspect(splits: &Splits) -> DataReport {
     }
 }
 
+/// What a look at the values of a part gives, whatever their domain.
+struct Facts {
+    range: [f64; 2],
+    range_bytes: Option<[u8; 2]>,
+    moments: (f64, f64),
+    columns: Vec<ColumnReport>,
+    findings: Vec<Finding>,
+    hashes: Vec<u64>,
+}
+
+impl Facts {
+    fn of(part: &Subset) -> Self {
+        if part.source().domain() == Domain::Levels {
+            let pixels = Pixels::of(part);
+            return Self {
+                range: pixels.range().map(|byte| f64::from(byte) / 255.0),
+                range_bytes: Some(pixels.range()),
+                moments: pixels.moments(),
+                columns: Vec::new(),
+                findings: pixels.findings(part.len()),
+                hashes: pixels.hashes,
+            };
+        }
+        let values = Values::of(part);
+        Self {
+            range: values.range(),
+            range_bytes: None,
+            moments: values.moments(),
+            columns: values.columns(part),
+            findings: values.findings(part),
+            hashes: values.hashes,
+        }
+    }
+}
+
+/// Of each example of a part.
+fn hashes(part: &Subset) -> Vec<u64> {
+    match part.source().domain() {
+        Domain::Levels => Pixels::of(part).hashes,
+        Domain::Unit | Domain::Real => Values::of(part).hashes,
+    }
+}
+
+/// What one example is called.
+fn noun(part: &Subset) -> &'static str {
+    if part.source().columns().is_some() { "row" } else { "image" }
+}
+
 /// All of a part in memory; else at most [`SAMPLE`] images, evenly spaced.
 fn sample(part: &Subset) -> Subset {
     let len = part.len();
-    if part.source().bytes().is_some() || len <= SAMPLE {
+    if part.source().bytes().is_some() || part.source().floats().is_some() || len <= SAMPLE {
         return part.clone();
     }
     let indices: Vec<u32> = (0..SAMPLE).map(|i| part.indices()[i * len / SAMPLE]).collect();
@@ -234,7 +307,7 @@ impl Pixels {
         }
         findings.extend(self.constant_pixels(numel, images));
         findings.extend(range_finding(range));
-        findings.extend(self.copies(images));
+        findings.extend(copies(&self.hashes, "image"));
         findings
     }
 
@@ -252,17 +325,18 @@ impl Pixels {
             Finding::note(message, "harmless, as in a border: the model learns them in its first steps")
         })
     }
+}
 
-    fn copies(&self, images: usize) -> Option<Finding> {
-        let distinct = self.hashes.iter().collect::<HashSet<_>>().len();
-        let copies = images - distinct;
-        let message = format!("{copies} of {images} train images are copies of others");
-        let help = "remove the copies, or the model will favour these images";
-        match copies {
-            0 => None,
-            few if few * 100 <= images => Some(Finding::note(message, "harmless at this number")),
-            _ => Some(Finding::warning(message, help)),
-        }
+/// Examples that are in the part more than once.
+fn copies(hashes: &[u64], noun: &str) -> Option<Finding> {
+    let (count, distinct) = (hashes.len(), hashes.iter().collect::<HashSet<_>>().len());
+    let copies = count - distinct;
+    let message = format!("{copies} of {count} train {noun}s are copies of others");
+    let help = format!("remove the copies, or the model will favour these {noun}s");
+    match copies {
+        0 => None,
+        few if few * 100 <= count => Some(Finding::note(message, "harmless at this number")),
+        _ => Some(Finding::warning(message, help)),
     }
 }
 
@@ -290,24 +364,24 @@ fn range_finding([lowest, highest]: [u8; 2]) -> Option<Finding> {
 }
 
 fn size_findings(splits: &Splits, examined: usize) -> Vec<Finding> {
-    let train = splits.train.len();
+    let (train, noun) = (splits.train.len(), noun(&splits.train));
     let mut findings = Vec::new();
     if train < 1000 {
-        let images = if train == 1 { "is only 1 image" } else { &format!("are only {train} images") };
+        let images = if train == 1 { &format!("is only 1 {noun}") } else { &format!("are only {train} {noun}s") };
         let message = format!("there {images} to train on");
         let help = "expect the model to learn them by heart: compare train and validation loss, and keep it small";
         findings.push(if train < 100 { Finding::warning(message, help) } else { Finding::note(message, help) });
     }
     if splits.test.is_empty() {
         let help = "hold some back for testing (`data.test = 0.1`) to know how good the model is";
-        findings.push(Finding::warning("there are no test images", help));
+        findings.push(Finding::warning(format!("there are no test {noun}s"), help));
     }
     if splits.validation_is_test {
         let help = "set `data.validation = 0.1` when the final numbers should be untouched by choices made in training";
         findings.push(Finding::note("the test part serves for validation too", help));
     }
     if examined < train {
-        let message = format!("numbers are from {examined} evenly spaced images of {train}, rendered for the purpose");
+        let message = format!("numbers are from {examined} evenly spaced {noun}s of {train}, read for the purpose");
         findings.push(Finding::note(message, "nothing to do"));
     }
     findings
@@ -320,8 +394,8 @@ fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<Finding> {
     let parts = [("test", Some(&splits.test)), ("validation", validation)];
     let parts = parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))));
     let leaks = parts.filter_map(|(name, part)| {
-        let leaked = Pixels::of(&part).hashes.iter().filter(|hash| seen.contains(hash)).count();
-        let message = format!("{leaked} of {} {name} images are in the train part too", part.len());
+        let leaked = hashes(&part).iter().filter(|hash| seen.contains(hash)).count();
+        let message = format!("{leaked} of {} {name} {}s are in the train part too", part.len(), noun(&part));
         let help = format!("remove them from one of the two, or the {name} numbers will look too good");
         match leaked {
             0 => None,
@@ -343,32 +417,33 @@ fn count_labels(part: &Subset) -> Vec<LabelCount> {
 
 fn label_findings(labels: &[LabelCount], part: &Subset) -> Vec<Finding> {
     let labelled: usize = labels.iter().map(|label| label.count).sum();
+    let noun = noun(part);
     if labelled == 0 {
         let help = "training needs none; pictures that are coloured by class will be in one colour";
-        return vec![Finding::note("the images have no labels", help)];
+        return vec![Finding::note(format!("the {noun}s have no labels"), help)];
     }
     let mut findings = Vec::new();
     let missing: Vec<_> =
         labels.iter().filter(|label| label.count == 0).map(|label| format!("`{}`", label.name)).collect();
     if !missing.is_empty() {
         let help = "check the labels; the model cannot learn what it does not see";
-        findings.push(Finding::warning(format!("no train images of class {}", missing.join(", ")), help));
+        findings.push(Finding::warning(format!("no train {noun}s of class {}", missing.join(", ")), help));
     }
     if labelled < part.len() {
-        let message = format!("{} of {} images have no label", part.len() - labelled, part.len());
+        let message = format!("{} of {} {noun}s have no label", part.len() - labelled, part.len());
         findings
-            .push(Finding::note(message, "training needs none; such images are left out where classes are compared"));
+            .push(Finding::note(message, "training needs none; those without are left out where classes are compared"));
     }
-    findings.extend(imbalance(labels));
+    findings.extend(imbalance(labels, noun));
     findings
 }
 
 /// Classes of very different size.
-fn imbalance(labels: &[LabelCount]) -> Option<Finding> {
+fn imbalance(labels: &[LabelCount], noun: &str) -> Option<Finding> {
     let present = || labels.iter().filter(|label| label.count > 0);
     let (least, most) = (present().min_by_key(|label| label.count)?, present().max_by_key(|label| label.count)?);
-    let message = format!("`{}` has {} images, `{}` only {}", most.name, most.count, least.name, least.count);
-    let help = "expect rare classes to be drawn worse and less often; add images of them if that matters";
+    let message = format!("`{}` has {} {noun}s, `{}` only {}", most.name, most.count, least.name, least.count);
+    let help = "expect rare classes to be drawn worse and less often; add more of them if that matters";
     match most.count / least.count {
         0..=1 => None,
         2..=9 => Some(Finding::note(message, help)),
@@ -418,7 +493,7 @@ mod tests {
         let report = of(noise(8000, 1), |i| (i % 3) as u8);
         assert_eq!(texts(&report), Vec::<String>::new());
         assert_eq!(report.splits, SplitCounts { train: 2000, validation: 0, test: 100 });
-        assert_eq!((report.shape, report.range_bytes, report.range), ([1, 2, 2], [0, 255], [0.0, 1.0]));
+        assert_eq!((report.shape, report.range_bytes, report.range), ([1, 2, 2], Some([0, 255]), [0.0, 1.0]));
         assert_eq!(report.labels.iter().map(|label| label.count).collect::<Vec<_>>(), [667, 667, 666]);
         assert_eq!((report.name.as_str(), report.sha256.as_str(), report.examined), ("made up", "print", 2000));
         let values: Vec<f64> = noise(8000, 1).iter().map(|&byte| f64::from(byte) / 255.0).collect();

@@ -114,6 +114,49 @@ impl Columns {
         let scales = self.std.iter().zip(&self.mean).cycle();
         values.iter().zip(scales).map(|(&value, (std, mean))| f64::from(value) * std + mean).collect()
     }
+
+    /// Rows of standardised values as CSV in the units of the table, with a header. Digits beyond what float32 tells are left away.
+    ///
+    /// ```
+    /// use elbo::data::Columns;
+    ///
+    /// let columns = Columns { names: vec!["cm".into(), "kg, dry".into()], mean: vec![170.0, 70.0], std: vec![10.0, 12.0] };
+    /// assert_eq!(columns.csv(&[0.5, -1.0]), "cm,\"kg, dry\"\n175,58\n");
+    /// ```
+    pub fn csv(&self, values: &[f32]) -> String {
+        let header: Vec<String> = self.names.iter().map(|name| quoted(name)).collect();
+        let mut text = header.join(",") + "\n";
+        for (row, standardised) in self.original(values).chunks(self.names.len()).zip(values.chunks(self.names.len())) {
+            let fields = row.iter().zip(standardised).zip(&self.std).map(|((value, z), std)| {
+                // A float32 near z is exact to about z * 2^-24, and so is the original to std times that.
+                decimal(*value, std * f64::from(z.abs().max(1.0)) * 2f64.powi(-24))
+            });
+            text += &(fields.collect::<Vec<_>>().join(",") + "\n");
+        }
+        text
+    }
+}
+
+/// A CSV field (RFC 4180).
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) || text.trim() != text {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// A number that is known to about `error`, without digits that mean nothing.
+fn decimal(value: f64, error: f64) -> String {
+    let decimals = (-error.log10()).floor().clamp(0.0, 300.0) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.split_once('.') {
+        Some((whole, part)) => match part.trim_end_matches('0') {
+            "" if whole == "-0" => "0".to_owned(),
+            "" => whole.to_owned(),
+            part => format!("{whole}.{part}"),
+        },
+        None => text,
+    }
 }
 
 /// A data set: `len` examples of one shape, read by index.

@@ -29,6 +29,7 @@ mod memory;
 mod pages;
 mod recorder;
 mod session;
+mod tables;
 mod trained;
 
 pub use benchmark::{Measured, Workload, bench};

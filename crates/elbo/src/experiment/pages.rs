@@ -1,6 +1,7 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
 use super::recorder::{Png, grid_png};
+use super::tables;
 use super::trained::{Trained, held_out};
 use crate::data::{Splits, Subset};
 use crate::error::Result;
@@ -106,10 +107,13 @@ pub fn compare(runs: &[(Trained, Splits)]) -> Result<Comparison> {
 
 fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
     let material = Material::gather(run, splits);
-    let mut pictures = vec![
-        ("Reconstructions".to_owned(), art(material.reconstructions(run)?, "originals above reconstructions")),
-        ("Samples from N(0, I)".to_owned(), art(material.samples(run)?, "samples")),
-    ];
+    let mut pictures = match run.columns() {
+        Some(columns) => tables::Rows::gather(run, material.split, columns).compared(),
+        None => vec![
+            ("Reconstructions".to_owned(), art(material.reconstructions(run)?, "originals above reconstructions")),
+            ("Samples from N(0, I)".to_owned(), art(material.samples(run)?, "samples")),
+        ],
+    };
     if run.model.latent() == 2 {
         pictures.push(("Latent space".to_owned(), Picture::rendering(&material.scatter(), "codes coloured by class")));
     }
@@ -133,6 +137,8 @@ pub(super) struct Material<'a> {
     codes: Codes,
     kind: ModelKind,
     dimensions: usize,
+    /// What one example and its dimensions are called.
+    names: (&'static str, &'static str),
 }
 
 impl<'a> Material<'a> {
@@ -147,6 +153,7 @@ impl<'a> Material<'a> {
             codes: evaluation::encode(&run.model, &split.take(CODES), &run.device),
             kind: run.config.model.kind,
             dimensions: run.shape.numel(),
+            names: (example(run), if run.columns().is_some() { "columns" } else { "pixels" }),
         }
     }
 
@@ -169,9 +176,9 @@ impl<'a> Material<'a> {
         Summary {
             split: self.split_name.into(),
             examples: self.evaluation.n(),
-            example_name: "image".into(),
+            example_name: self.names.0.into(),
             dimensions: self.dimensions,
-            dimension_name: "pixels".into(),
+            dimension_name: self.names.1.into(),
             recon: estimate("recon").unwrap_or(terms.recon.into()),
             kl: estimate("kl").filter(|_| self.variational()),
             loss: estimate("loss").unwrap_or(terms.loss.into()),
@@ -181,7 +188,37 @@ impl<'a> Material<'a> {
     }
 
     fn sections(&self, run: &Trained) -> Result<Vec<Section>> {
-        let mut sections = vec![
+        let mut sections = match run.columns() {
+            Some(columns) => tables::Rows::gather(run, self.split, columns).sections(run, self.split_name)?,
+            None => self.image_sections(run)?,
+        };
+        if run.model.latent() == 2 {
+            sections.extend(self.plane(run)?);
+        }
+        if run.columns().is_none() {
+            sections.push(self.traversal(run)?);
+        }
+        sections.push(self.histograms(run)?);
+        if self.variational() {
+            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
+            save_figure(run, "kl_per_dimension", &figure)?;
+            let (active, all) = (self.codes.active_units(), self.codes.latent);
+            sections.push(Section {
+                title: "KL per dimension".into(),
+                explanation: format!(
+                    "How many nats each latent dimension carries, on average over the {} split. {active} of {all} are active: \
+                     their posterior mean varies over the data by more than {} (variance).",
+                    self.split_name,
+                    evaluation::ACTIVE_THRESHOLD
+                ),
+                pictures: vec![Picture::drawing(&figure, "bar chart of KL by latent dimension")],
+            });
+        }
+        Ok(sections)
+    }
+
+    fn image_sections(&self, run: &Trained) -> Result<Vec<Section>> {
+        Ok(vec![
             Section {
                 title: "Reconstructions".into(),
                 explanation: format!(
@@ -203,28 +240,7 @@ impl<'a> Material<'a> {
                 },
                 pictures: vec![art(self.saved(run, "samples", self.samples(run)?)?, "samples")],
             },
-        ];
-        if run.model.latent() == 2 {
-            sections.extend(self.plane(run)?);
-        }
-        sections.push(self.traversal(run)?);
-        sections.push(self.histograms(run)?);
-        if self.variational() {
-            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
-            save_figure(run, "kl_per_dimension", &figure)?;
-            let (active, all) = (self.codes.active_units(), self.codes.latent);
-            sections.push(Section {
-                title: "KL per dimension".into(),
-                explanation: format!(
-                    "How many nats each latent dimension carries, on average over the {} split. {active} of {all} are active: \
-                     their posterior mean varies over the data by more than {} (variance).",
-                    self.split_name,
-                    evaluation::ACTIVE_THRESHOLD
-                ),
-                pictures: vec![Picture::drawing(&figure, "bar chart of KL by latent dimension")],
-            });
-        }
-        Ok(sections)
+        ])
     }
 
     fn reconstructions(&self, run: &Trained) -> Result<Png> {
@@ -245,6 +261,14 @@ impl<'a> Material<'a> {
     fn plane(&self, run: &Trained) -> Result<Vec<Section>> {
         let scatter = self.scatter();
         save_figure(run, "latent", &scatter)?;
+        let plane = Section {
+            title: "Latent space".into(),
+            explanation: format!("Where the encoder puts the {}s of the {} split.", example(run), self.split_name),
+            pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],
+        };
+        if run.columns().is_some() {
+            return Ok(vec![plane]);
+        }
         let (centre, reach) = match self.kind {
             ModelKind::Vae => ([0.0; 2], [2.0; 2]),
             // An autoencoder's codes lie where they like: two standard deviations around their mean reach most of them.
@@ -271,11 +295,7 @@ impl<'a> Material<'a> {
             );
         }
         Ok(vec![
-            Section {
-                title: "Latent space".into(),
-                explanation: format!("Where the encoder puts the images of the {} split.", self.split_name),
-                pictures: vec![Picture::rendering(&scatter, "codes coloured by class")],
-            },
+            plane,
             Section {
                 title: "Manifold".into(),
                 explanation: "What the decoder makes of each place of the plane.".into(),
@@ -371,12 +391,17 @@ fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-fn save_figure(run: &Trained, name: &str, figure: &Figure) -> Result<()> {
+pub(super) fn save_figure(run: &Trained, name: &str, figure: &Figure) -> Result<()> {
     run.dir.write(&format!("plots/{name}.png"), figure.png(Theme::Light))
 }
 
 fn unit(run: &Trained) -> String {
-    run.model.likelihood().unit().replace("example", "image")
+    run.model.likelihood().unit().replace("example", example(run))
+}
+
+/// What one example is called.
+pub(super) fn example(run: &Trained) -> &'static str {
+    if run.columns().is_some() { "row" } else { "image" }
 }
 
 fn facts(run: &Trained) -> Vec<(String, String)> {
@@ -388,9 +413,15 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
     };
     let fact = |name: &str, value: String| (name.to_owned(), value);
     vec![
-        fact("data", format!("{}: {} images to train on, {validation}, {} to test", data.name, data.train, data.test)),
+        fact(
+            "data",
+            format!("{}: {} {}s to train on, {validation}, {} to test", data.name, data.train, example(run), data.test),
+        ),
         fact("epochs", info.epochs.to_string()),
-        fact("time", format!("{:.0} s, {:.0} images/s on {} threads", info.seconds, info.images_per_s, info.threads)),
+        fact(
+            "time",
+            format!("{:.0} s, {:.0} {}s/s on {} threads", info.seconds, info.images_per_s, example(run), info.threads),
+        ),
         fact("device", info.device.clone()),
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
@@ -400,9 +431,10 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
 fn commands(run: &Trained) -> Vec<NextCommand> {
     let path = run.dir.path().display();
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
+    let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));
     vec![
-        command(format!("elbo sample {path} --out samples.png"), "new images"),
-        command(format!("elbo interpolate {path} --out walk.png"), "a walk between two images"),
+        command(format!("elbo sample {path} --out samples.{end}"), &format!("new {noun}s")),
+        command(format!("elbo interpolate {path} --out walk.{end}"), &format!("a walk between two {noun}s")),
         command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"),
         command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"),
     ]

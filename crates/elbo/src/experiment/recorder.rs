@@ -43,9 +43,19 @@ impl Observer for Recorder<'_> {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.dir.write_metrics(end.history)?;
-        let picture = grid_png(&self.pictures(end.model), 8)?;
-        self.dir.write(&format!("samples/epoch-{:04}.png", end.record.epoch), &picture.bytes)?;
-        self.write_events(end, &picture)?;
+        let (name, examples) = (format!("samples/epoch-{:04}", end.record.epoch), self.examples(end.model));
+        let picture = match &self.info.data.columns {
+            Some(columns) => {
+                self.dir.write(&format!("{name}.csv"), columns.csv(&examples.pixels))?;
+                None
+            }
+            None => {
+                let picture = grid_png(&examples, 8)?;
+                self.dir.write(&format!("{name}.png"), &picture.bytes)?;
+                Some(picture)
+            }
+        };
+        self.write_events(end, picture.as_ref())?;
         self.info.epochs = end.record.epoch;
         self.update_times();
         self.info.images_per_s = end.images_per_s;
@@ -62,7 +72,7 @@ impl Recorder<'_> {
     }
 
     /// Samples from N(0, I), always from the same codes; for an autoencoder reconstructions, since its codes are not N(0, I).
-    fn pictures(&self, model: &dyn Model) -> Pictures {
+    fn examples(&self, model: &dyn Model) -> Pictures {
         match self.kind {
             ModelKind::Vae => generation::sample(model, self.shape, SHOWN, 1.0, self.seed, &self.device),
             ModelKind::Ae => {
@@ -72,7 +82,7 @@ impl Recorder<'_> {
         }
     }
 
-    fn write_events(&mut self, end: &EpochEnd<'_>, picture: &Png) -> Result<()> {
+    fn write_events(&mut self, end: &EpochEnd<'_>, picture: Option<&Png>) -> Result<()> {
         let EpochRecord { step, learning_rate, beta, train, validation, .. } = *end.record;
         let step = step as i64;
         let mut scalars = vec![
@@ -89,7 +99,9 @@ impl Recorder<'_> {
         for (tag, value) in scalars {
             self.events.scalar(step, tag, value as f32)?;
         }
-        self.events.image_png(step, "samples", picture.width, picture.height, &picture.bytes)?;
+        if let Some(picture) = picture {
+            self.events.image_png(step, "samples", picture.width, picture.height, &picture.bytes)?;
+        }
         self.events.flush()
     }
 }

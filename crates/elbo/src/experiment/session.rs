@@ -349,6 +349,7 @@ fn describe(splits: &Splits) -> DataInfo {
         validation_is_test: splits.validation_is_test,
         shape: [shape.channels, shape.height, shape.width],
         domain: source.domain(),
+        columns: source.columns().cloned(),
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use crate::data::pictures::Size;
 use crate::data::source::ImageShape;
-use crate::data::{self, DataConfig, Examples, Splits, Subset, Validation};
+use crate::data::{self, Columns, DataConfig, Examples, Splits, Subset, Validation};
 use crate::error::{Error, Result};
 use crate::models::AnyModel;
 use crate::recipe::{Layers, RunConfig};
@@ -95,8 +95,14 @@ impl Trained {
         self.dir.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// The columns of the table it was trained on, if it was one.
+    pub fn columns(&self) -> Option<&Columns> {
+        self.info.data.columns.as_ref()
+    }
+
     /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
-    /// validation, and pictures are brought to the size and channels of the run's.
+    /// validation. Pictures are brought to the size and channels of the run's; of another table, the columns of the run are taken, standardised
+    /// as the run's were.
     ///
     /// # Errors
     /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
@@ -105,8 +111,14 @@ impl Trained {
             None => self.config.data.clone(),
             Some(source) => self.other_data(source),
         };
-        let splits = data::open(&config, self.config.training.seed, &mut |_| {})?;
+        let columns = self.columns().filter(|_| source.is_some());
+        let splits = data::open_for(&config, self.config.training.seed, columns, &mut |_| {})?;
         let found = splits.train.source();
+        if found.columns().is_some() != self.columns().is_some() {
+            let words = |is_table| if is_table { "a table" } else { "images" };
+            let (expected, help) = (words(self.columns().is_some()), "give data of the kind the model was trained on");
+            return Err(Error::data(&config.source, "content", expected, words(found.columns().is_some()), help));
+        }
         if found.shape() != self.shape {
             let help = "give images of the size the model was trained on";
             let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
@@ -183,6 +195,14 @@ fn image_shape(dir: &RunDir, info: &RunInfo) -> Result<ImageShape> {
         let found = format!("{channels} x {height} x {width}");
         let help = "`elbo train` writes this file; a damaged one cannot be used";
         return Err(Error::model(dir.join("run.json"), "data.shape", "the shape of an image", found, help));
+    }
+    if let Some(Columns { names, mean, std }) = &info.data.columns {
+        let sound = std.iter().all(|std| std.is_normal() && *std > 0.0) && mean.iter().all(|mean| mean.is_finite());
+        if !sound || [names.len(), mean.len(), std.len()].iter().any(|len| values != Some(*len)) {
+            let expected = format!("{height} x {width} columns with a mean and a positive deviation each");
+            let help = "`elbo train` writes this file; a damaged one cannot be used";
+            return Err(Error::model(dir.join("run.json"), "data.columns", expected, "others", help));
+        }
     }
     Ok(ImageShape { channels, height, width })
 }

@@ -31,6 +31,7 @@ pub fn builtin() -> &'static [Recipe] {
         "digits",
         "conv",
         "resnet",
+        "table",
         "mnist-bce",
         "mnist-2d",
         "mnist-sse-2d",

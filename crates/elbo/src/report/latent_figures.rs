@@ -68,7 +68,7 @@ pub fn scatter(codes: &[[f32; 2]], labels: &[usize], names: &[String]) -> Figure
 
 /// `0..count` in a fixed scattered order. A stride would meet the period of data sets whose labels take turns, and the
 /// stored order would bury the first classes of those that are sorted.
-fn shuffled(count: usize) -> Vec<usize> {
+pub(super) fn shuffled(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|index| (*index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     order
@@ -139,17 +139,7 @@ pub fn code_histogram(code: &[f32]) -> Figure {
 }
 
 fn histogram(title: &str, x_label: &str, values: impl Iterator<Item = f32>, span: Span) -> Figure {
-    let width = span.length() / BINS as f64;
-    let mut counts = vec![0u64; BINS];
-    let mut total = 0u64;
-    for value in values {
-        total += 1;
-        let bin = (f64::from(value) - span.low) / width;
-        if bin >= 0.0 && bin < BINS as f64 {
-            counts[bin as usize] += 1;
-        }
-    }
-    let heights: Vec<f64> = counts.iter().map(|count| *count as f64 / (total.max(1) as f64 * width)).collect();
+    let (edges, heights) = densities(values.map(f64::from), span, BINS);
     Figure {
         title: title.into(),
         x_label: x_label.into(),
@@ -157,15 +147,27 @@ fn histogram(title: &str, x_label: &str, values: impl Iterator<Item = f32>, span
         x: span,
         y: Span::of(heights.iter().copied(), 0.08).including_zero().above_zero(),
         ticks: Ticks::Auto,
-        marks: vec![Mark::Bins {
-            edges: (0..=BINS).map(|bin| span.low + width * bin as f64).collect(),
-            heights,
-            ink: Ink::Fill,
-        }],
+        marks: vec![Mark::Bins { edges, heights, ink: Ink::Fill }],
         keys: Vec::new(),
         size: PANEL,
         equal_aspect: false,
     }
+}
+
+/// Edges and heights of `bins` bars over `span`; their area is the share of the values that lie in it.
+pub(super) fn densities(values: impl Iterator<Item = f64>, span: Span, bins: usize) -> (Vec<f64>, Vec<f64>) {
+    let width = span.length() / bins as f64;
+    let mut counts = vec![0u64; bins];
+    let mut total = 0u64;
+    for value in values {
+        total += 1;
+        let bin = (value - span.low) / width;
+        if bin >= 0.0 && bin < bins as f64 {
+            counts[bin as usize] += 1;
+        }
+    }
+    let heights = counts.iter().map(|count| *count as f64 / (total.max(1) as f64 * width)).collect();
+    ((0..=bins).map(|bin| span.low + width * bin as f64).collect(), heights)
 }
 
 /// KL of each latent dimension, a mean over examples, largest first; inactive dimensions in grey. `unit` labels the
@@ -232,7 +234,7 @@ fn kl_keys(active: usize, all: usize) -> Vec<Key> {
 }
 
 /// The range that holds the crowd: all values, unless a few outliers would take more than half of the picture.
-fn crowd(values: impl Iterator<Item = f64> + Clone) -> Span {
+pub(super) fn crowd(values: impl Iterator<Item = f64> + Clone) -> Span {
     let full = Span::of(values.clone(), 0.04);
     let count = values.clone().count();
     let mut sample: Vec<f64> = values.step_by((count / 50_000).max(1)).filter(|value| drawable(*value)).collect();

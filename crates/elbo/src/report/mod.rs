@@ -26,6 +26,7 @@ pub mod html;
 pub mod image_grid;
 pub mod latent_figures;
 pub mod style;
+pub mod table_figures;
 
 pub use compare::{ComparedRun, Comparison};
 pub use figures::Figure;

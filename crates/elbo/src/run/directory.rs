@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic;
 use super::history::{EpochRecord, LossTerms};
 use super::lock::LOCK_FILE;
-use crate::data::Domain;
+use crate::data::{Columns, Domain};
 use crate::error::{Error, Result};
 
 /// Version of [`RunInfo`] written here; newer ones are refused.
@@ -52,7 +52,7 @@ pub struct RunInfo {
 }
 
 /// The data of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataInfo {
     /// Name of the source.
     pub name: String,
@@ -71,6 +71,9 @@ pub struct DataInfo {
     /// What the numbers are; bytes in runs that do not say.
     #[serde(default)]
     pub domain: Domain,
+    /// The columns of a table, with what they were standardised by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
 }
 
 /// A run directory that exists.

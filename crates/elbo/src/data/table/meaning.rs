@@ -93,6 +93,10 @@ fn wrong_dimensions<R: Read>(array: &Array<'_, R>) -> Error {
 }
 
 impl Meaning {
+    pub fn is_rows(&self) -> bool {
+        self.range == Range::Real
+    }
+
     /// Whether the file's bytes can serve as they are.
     pub fn can_be_mapped<R: Read>(&self, array: &Array<'_, R>) -> bool {
         let native = array.header.dtype.is_native(self.range != Range::Byte);

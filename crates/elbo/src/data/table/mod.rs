@@ -188,6 +188,30 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
+/// Whether the configured data are rows of numbers rather than images, by a look at the beginning of the file. What cannot be read counts as
+/// neither: [`open`](super::open) says what is wrong with it.
+///
+/// ```
+/// use elbo::data::{DataConfig, table};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("iris.csv");
+/// std::fs::write(&path, "length,width\n5.1,3.5\n").unwrap();
+/// assert!(table::holds_rows(&DataConfig { source: path.display().to_string(), ..Default::default() }));
+/// assert!(!table::holds_rows(&DataConfig::default()));
+/// ```
+pub fn holds_rows(config: &DataConfig) -> bool {
+    let path = Path::new(&config.source);
+    let request = Request::new(path, config, None);
+    match format_of(path) {
+        None => false,
+        Some(Format::Csv) => true,
+        Some(Format::Npy) => npy::holds_rows(&request).unwrap_or(false),
+        Some(Format::Npz) => npz::holds_rows(&request).unwrap_or(false),
+        Some(Format::Parquet) => parquet::holds_rows(&request).unwrap_or(false),
+    }
+}
+
 /// Reads and splits a table or array. `trained` are the columns of the model it is meant for, when that is trained already: its names
 /// are then looked for, and its means and deviations used.
 ///

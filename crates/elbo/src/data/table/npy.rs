@@ -53,6 +53,12 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
     Ok(Loaded { train: part, test: None, parts: None, label_names: Vec::new(), sha256 })
 }
 
+/// Whether the file holds rows, by its header.
+pub(super) fn holds_rows(request: &Request<'_>) -> Result<bool> {
+    let file = File::open(request.path).map_err(Error::io(request.path, "open"))?;
+    Ok(meaning(&Array::begin(request, "", file, 0)?)?.is_rows())
+}
+
 /// An array whose header is read and whose values follow.
 pub(super) struct Array<'a, R> {
     pub request: &'a Request<'a>,

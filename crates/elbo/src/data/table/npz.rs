@@ -48,6 +48,13 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
     Ok(Loaded { train, test, parts: None, label_names, sha256: archive.sha256 })
 }
 
+/// Whether the array of examples holds rows, by its header.
+pub(super) fn holds_rows(request: &Request<'_>) -> Result<bool> {
+    let mut archive = Archive::open(request)?;
+    let name = archive.examples()?;
+    archive.read(&name, |array| Ok(meaning(array)?.is_rows()))
+}
+
 struct Archive<'a> {
     request: &'a Request<'a>,
     zip: ZipArchive<BufReader<File>>,

@@ -54,6 +54,11 @@ pub(super) fn open(request: &Request<'_>) -> Result<Opened> {
     }
 }
 
+/// Whether it is a table rather than a set of pictures, by its schema.
+pub(super) fn holds_rows(request: &Request<'_>) -> Result<bool> {
+    Ok(Set::of(request, shards::find(request)?)?.image.is_none())
+}
+
 /// The shards, and which of their columns is what.
 struct Set<'a> {
     request: &'a Request<'a>,
