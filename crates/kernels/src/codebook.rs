@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn slices_agree_with_brute_force() {
-        for (count, entries, dims) in [(1, 1, 1), (5, 3, 2), (65, 17, 5), (130, 9, 3)] {
+        for (count, entries, dims) in [(1, 1, 1), (5, 3, 2), (65, 4, 3), (130, 2, 1)] {
             let (z, codes) = (values(count * dims, 1), values(entries * dims, 2));
             assert_eq!(nearest(&z, &codes, dims), brute_force(&z, &codes, dims), "{count} {entries} {dims}");
         }

@@ -157,7 +157,7 @@ mod tests {
     fn cases() -> impl Iterator<Item = Case> {
         let sizes = [(1, 1, 1), (7, 2, 3), (9, 1, 300), (130, 4, 4), (257, 3, 9)];
         let all = sizes.into_iter().flat_map(|(p, runs, run)| [1, 3, 16, 17, 33, 64, 100].map(|n| (p, runs, run, n)));
-        let few = all.filter(|(p, runs, run, n)| !cfg!(miri) || p * runs * run * n < 6000);
+        let few = all.filter(|(p, runs, run, n)| !cfg!(miri) || p * runs * run * n < 1500);
         few.map(|(p, runs, run, n)| Case::new(p, runs, run, n))
     }
 
