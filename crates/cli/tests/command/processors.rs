@@ -2,6 +2,10 @@
 
 use crate::support::{Folder, SMALL, training};
 
+/// As small, with binary pixels, and a schedule that more epochs do not stretch.
+const BINARY: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --batch-size 32 \
+                      --set data.binarize=dynamic --set schedule.kind=constant";
+
 #[test]
 fn four_threads_on_one_processor_finish_with_the_same_bytes() {
     let folder = Folder::new();
@@ -17,9 +21,9 @@ fn four_threads_on_one_processor_finish_with_the_same_bytes() {
 #[test]
 fn binary_pixels_are_resumed_alike_and_refused_by_a_wrong_name() {
     let folder = Folder::new();
-    folder.train("whole", "--set data.binarize=dynamic --threads 1").done();
+    folder.run(&format!("train {BINARY} --out whole --epochs 2 --threads 1")).done();
     folder.train("grey", "").done();
-    folder.train("half", "--set data.binarize=dynamic --threads 3 --epochs 1").done();
+    folder.run(&format!("train {BINARY} --out half --epochs 1 --threads 3")).done();
     folder.run("resume half --epochs 2").done();
     assert_eq!(training(&folder.path("half")), training(&folder.path("whole")));
     assert_ne!(training(&folder.path("grey")), training(&folder.path("whole")));
