@@ -556,7 +556,7 @@ fn flags_every_forbidden_direction() {
         ("elbo/src/models/ae.rs", "use crate::models as m; fn f() { m::vae::f(); }", "(`m::vae::f`)"),
         ("elbo/src/models/ae/layers.rs", "use super::super::vae;", "`models/ae` must not import `models/vae`"),
         ("elbo/src/models/objective.rs", "use super::vae;", "`models` must not import `models/vae`"),
-        ("elbo/src/models/ae.rs", "use crate::data::Split;", "`models/ae` must not import `data`"),
+        ("elbo/src/models/ae.rs", "use crate::training::Stop;", "`models/ae` must not import `training`"),
         ("elbo/src/error.rs", "#[cfg(not(test))] use crate::data::X;", "must not import `data`"),
         ("elbo/src/error.rs", "#[cfg(test)] mod t { } use crate::data::X;", "must not import `data`"),
         ("elbo/src/error.rs", "fn f<'a>(x: &'a str) { crate::data::g('\\'', '\"'); }", "must not import `data`"),

@@ -1,6 +1,6 @@
 //! From the name or path in a recipe to splits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -216,12 +216,15 @@ fn open_path(
     columns: Option<&Columns>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
+    let found = located(path);
+    let path = found.as_path();
     if !path.exists() {
         let name = path.to_string_lossy();
         let names = || ["digits", "sprites"].into_iter().chain(known::known_names());
         let list = names().collect::<Vec<_>>().join(", ");
         let help = match known::did_you_mean(&name, names()) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            None if path.starts_with("faces") => FACES.into(),
             None => "check the path for a typing mistake".into(),
         };
         return Err(Error::data(path, "source", format!("one of {list}, or a path that exists"), "neither", help));
@@ -235,6 +238,19 @@ fn open_path(
     match known::open_idx(path)? {
         (train, Some(test)) => with_test(train, test, config, seed),
         (all, None) => split::split_single(Arc::new(all) as Arc<dyn Source>, config.test, config.validation, seed),
+    }
+}
+
+/// What the recipe `faces` needs.
+const FACES: &str = "the ORL faces are not downloaded: put their 40 folders of pictures into `faces/orl` here or in `$ELBO_DATA`, or give another folder of \
+                     faces with `--data FOLDER --size 56x46`";
+
+/// `path` itself where it exists, else below `$ELBO_DATA`, so that recipes name data without saying where they lie.
+fn located(path: &Path) -> PathBuf {
+    let elsewhere = std::env::var_os("ELBO_DATA").map(|data| Path::new(&data).join(path));
+    match elsewhere {
+        Some(elsewhere) if !path.exists() && path.is_relative() && elsewhere.exists() => elsewhere,
+        _ => path.to_owned(),
     }
 }
 
