@@ -16,3 +16,4 @@ mod pictures;
 mod processors;
 mod resume;
 mod support;
+mod tables;

@@ -134,3 +134,45 @@ fn the_fingerprint_is_the_sha256_of_the_file() {
     let expected = crate::data::idx::hex(&sha2::Sha256::digest(IRIS.as_bytes()));
     assert_eq!(splits.train.source().fingerprint(), expected);
 }
+
+#[test]
+fn the_doctor_reports_columns_in_their_own_units() {
+    let rows: String =
+        (0..200).map(|i| format!("{},{},9,c{}\n", 160 + i % 40, 1e6 * f64::from(i % 7), i % 2)).collect();
+    let text = format!("cm,income,always,class\n{rows}");
+    let report = crate::data::inspect(&opened("people.csv", text.as_bytes(), "label = 'class'"));
+    let columns: Vec<_> = report.columns.iter().map(|column| (column.name.as_str(), column.min, column.max)).collect();
+    for ((name, min, max), wanted) in
+        columns.iter().zip([("cm", 160.0, 199.0), ("income", 0.0, 6e6), ("always", 9.0, 9.0)])
+    {
+        assert_eq!(*name, wanted.0);
+        assert!(
+            (min - wanted.1).abs() <= 1e-6 * wanted.2 && (max - wanted.2).abs() <= 1e-6 * wanted.2,
+            "{name} {min} {max}"
+        );
+    }
+    assert!((report.columns[0].mean - 179.5).abs() < 1e-4 && (report.columns[0].std - 11.5434).abs() < 1e-3);
+    assert_eq!(report.columns[2].std, 0.0);
+    assert_eq!(report.range_bytes, None);
+    let messages: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert!(messages.contains(&"1 of 3 columns hold one value in all train rows: `always`"), "{messages:?}");
+    assert!(messages.contains(&"there are only 200 rows to train on"), "{messages:?}");
+    assert_eq!(report.labels.iter().map(|label| label.count).collect::<Vec<_>>(), [100, 100]);
+    // One wrong value drowns the others.
+    let rows: String = (0..2000).map(|i| format!("{}\n", if i == 7 { 1e12 } else { f64::from(i % 10) })).collect();
+    let report = crate::data::inspect(&opened("a.csv", format!("income\n{rows}").as_bytes(), ""));
+    assert!(report.findings.iter().any(|finding| finding.message.contains("`income` first")), "{:?}", report.findings);
+}
+
+#[test]
+fn rows_are_written_as_they_are_read() {
+    let text = "a,\"b, \"\"x\"\"\",when\n5.1,-0.001,1700000000123\n4.9,0.002,1700000000999\n6.25,1000,1700000000500\n";
+    let splits = opened("a.csv", text.as_bytes(), "");
+    let columns = splits.train.source().columns().unwrap();
+    let written = columns.csv(&values(&splits.train));
+    let again = opened("a.csv", written.as_bytes(), "");
+    assert_eq!(again.train.source().columns().unwrap().names, columns.names);
+    assert_close(&originals(&again.train), &originals(&splits.train));
+    let first = written.lines().nth(1).unwrap();
+    assert!(first.starts_with("5.1") && first.len() < 45, "{first}");
+}
