@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 pub(super) use shards::{MAGIC, holds_shards};
 
 /// What Parquet files hold.
+#[allow(clippy::large_enum_variant, reason = "made once for a data set")]
 pub(super) enum Opened {
     Rows(Loaded),
     Pictures(Arc<dyn Collection>),
