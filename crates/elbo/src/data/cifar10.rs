@@ -179,7 +179,10 @@ impl Published {
         pictures::read_members(path, &mut |name, len, content| {
             let Some(file) = wanted(name).filter(|_| len <= max) else { return Ok(()) };
             let mut bytes = Vec::with_capacity(len as usize);
-            content.read_to_end(&mut bytes).map_err(Error::io(path, "unpack"))?;
+            content.read_to_end(&mut bytes).map_err(|error| {
+                let help = "the archive is damaged or cut short: remove it to have it downloaded again";
+                Error::data(path, FILES[file], format!("{len} bytes"), error.to_string(), help)
+            })?;
             found[file] = Some(bytes);
             Ok(())
         })?;
@@ -295,6 +298,6 @@ mod tests {
         assert!(error.to_string().contains(ARCHIVE) && error.help().contains("https://mirror"), "{error}");
         std::fs::write(root.path().join(ARCHIVE), &archive()[..500]).unwrap();
         let error = made_up("x").load(&[root.path().into()], None, Network::Offline, &mut |_| {}).unwrap_err();
-        assert!(error.to_string().contains("tar stream"), "{error}");
+        assert_eq!(error.kind(), crate::ErrorKind::Data, "{error}");
     }
 }

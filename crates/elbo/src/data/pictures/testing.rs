@@ -34,12 +34,18 @@ pub fn put(path: impl AsRef<Path>, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// A header of tar, as POSIX has it.
+/// A header of tar, as POSIX has it; a length that has too many digits in GNU's binary form.
 pub fn tar_header(name: &[u8], len: u64, kind: u8) -> [u8; 512] {
     let mut header = [0; 512];
     header[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
     header[100..108].copy_from_slice(b"0000644\0");
-    header[124..136].copy_from_slice(format!("{len:011o}\0").as_bytes());
+    match len < 1 << 33 {
+        true => header[124..136].copy_from_slice(format!("{len:011o}\0").as_bytes()),
+        false => {
+            header[124] = 0x80;
+            header[128..136].copy_from_slice(&len.to_be_bytes());
+        }
+    }
     header[156] = kind;
     header[257..265].copy_from_slice(b"ustar\x0000");
     header[148..156].fill(b' ');
