@@ -4,7 +4,8 @@ use super::pages::save_figure;
 use super::trained::Trained;
 use crate::data::{Columns, Subset};
 use crate::error::Result;
-use crate::generation;
+use crate::generation::{self, Show};
+use crate::models::Model;
 use crate::report::table_figures::{agreement, marginal, pair};
 use crate::report::{Figure, Picture, Section};
 
@@ -19,18 +20,25 @@ pub(super) struct Rows<'a> {
     originals: Vec<f64>,
     reconstructions: Vec<f64>,
     samples: Vec<f64>,
+    /// Whether samples are draws from p(x|z); else its means.
+    drawn: bool,
 }
 
 impl<'a> Rows<'a> {
     pub fn gather(run: &Trained, split: &Subset, columns: &'a Columns) -> Self {
         let seed = run.config.training.seed;
         let chosen = generation::random_places(split, ROWS, seed);
-        let count = chosen.len().max(200);
+        let codes = generation::sample_codes(run.model.latent(), chosen.len().max(200), 1.0, seed);
+        // What is no distribution, such as a squared error, has no draws.
+        let draws = generation::show(&run.model, run.shape, &codes, Show::Draw { seed }, &run.device);
+        let drawn = draws.is_ok();
+        let samples = draws.unwrap_or_else(|_| generation::decode(&run.model, run.shape, &codes, &run.device));
         Self {
             columns,
             originals: columns.original(&generation::originals(split, &chosen, &run.device).pixels),
             reconstructions: columns.original(&generation::reconstruct(&run.model, split, &chosen, &run.device).pixels),
-            samples: columns.original(&generation::sample(&run.model, run.shape, count, 1.0, seed, &run.device).pixels),
+            samples: columns.original(&samples.pixels),
+            drawn,
         }
     }
 
@@ -66,8 +74,12 @@ impl<'a> Rows<'a> {
             Section {
                 title: "Samples from N(0, I)".into(),
                 explanation: format!(
-                    "How columns are distributed in the {split_name} split and in samples. A sample is E[x|z], without the noise of the \
-                     likelihood: where the code explains little of a column, its samples are narrower than the data.{shown}"
+                    "How columns are distributed in the {split_name} split and in samples: codes drawn from N(0, I), {}.{shown}",
+                    match self.drawn {
+                        true => "then rows from p(x|z)",
+                        false =>
+                            "decoded to E[x|z], which lacks the noise of single values and so is narrower than the data",
+                    }
                 ),
                 pictures: distributed,
             },
