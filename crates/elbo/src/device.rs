@@ -62,6 +62,11 @@ pub fn set_threads(threads: usize) {
     elbo_kernels::set_threads(threads);
 }
 
+/// GFLOP/s that these threads reach in one large matrix product: what the time of a training step is measured against. Takes about 0.2 s.
+pub fn peak_gflops() -> f64 {
+    elbo_kernels::peak_gflops()
+}
+
 /// How many threads computations on the CPU use: all the system offers unless set otherwise.
 pub fn threads() -> usize {
     elbo_kernels::threads()

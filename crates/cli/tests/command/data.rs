@@ -120,9 +120,10 @@ fn d9_folders_without_data_say_what_was_looked_for() {
     folder.write("texts/readme.md", "no images");
     folder.write("hidden/.images", "none either");
     folder.write("void/a.png", "");
-    for name in ["nothing", "texts", "hidden", "void"] {
-        refused(&folder, name, &["train-images-idx3-ubyte", "four files"]);
+    for name in ["nothing", "texts", "hidden"] {
+        refused(&folder, name, &[".png", "found", "four IDX files"]);
     }
+    refused(&folder, "void", &["a.png", "--on-bad-image skip"]);
     folder.write("half/train-images-idx3-ubyte", idx(5, 4, 4));
     refused(&folder, "half", &["no train-labels-idx1-ubyte", "no t10k-images"]);
     refused(&folder, "nowhere", &["a path that exists", "digits, sprites, mnist, fashion-mnist"]);

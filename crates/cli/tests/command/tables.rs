@@ -58,7 +58,7 @@ fn a_table_trains_with_the_same_command_and_comes_back_in_its_own_units() {
 
     // Sampling needs no data.
     fs::rename(folder.path("people.csv"), folder.path("moved.csv")).unwrap();
-    folder.run("sample run --out s.csv -n 500").done();
+    folder.run("sample run --out s.csv -n 500 --observation draw").done();
     let (header, samples) = read_csv(&folder.path("s.csv"));
     assert_eq!((header, samples[0].len()), (["height", "income", "dose"].map(str::to_owned).to_vec(), 500));
     let ((mean, std), (income, _)) = (mean_and_std(&samples[0]), mean_and_std(&samples[1]));

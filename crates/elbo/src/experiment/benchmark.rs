@@ -124,7 +124,7 @@ impl Workload {
 /// # Errors
 /// As [`Trainer::run`].
 pub fn bench(workload: Workload, data: &Splits, seconds: f64, profiled: bool, device: &Device) -> Result<Measured> {
-    let peak = if profiled { Some(elbo_kernels::peak_gflops()) } else { None };
+    let peak = if profiled { Some(crate::device::peak_gflops()) } else { None };
     let mlp = || Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device);
     let conv = |channels: &[usize]| {
         Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device)
