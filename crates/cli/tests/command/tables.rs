@@ -80,7 +80,7 @@ fn a_table_trains_with_the_same_command_and_comes_back_in_its_own_units() {
     let r = (1.0f64 / 1.01).sqrt();
     let optimum = 0.5 * (3.0 * std::f64::consts::TAU.ln() + (1.0 + r).ln() + (1.0 - r).ln() + 3.0);
     let loss = folder.run("--json eval run --split train").done().json()["metrics"]["loss"]["value"].as_f64().unwrap();
-    assert!((optimum - 0.2..optimum + 0.6).contains(&loss), "{loss} nats a row, where {optimum} is the optimum");
+    assert!((optimum - 0.3..optimum + 0.6).contains(&loss), "{loss} nats a row, where {optimum} is the optimum");
 
     for line in
         ["eval run", "encode run --out z.csv", "traverse run --out t.csv", "interpolate run --out w.csv", "report run"]
