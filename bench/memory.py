@@ -58,7 +58,7 @@ def main():
                 with open(os.path.join(path, f"{i:06}.png"), "wb") as file:
                     file.write(png(i))
             environment = dict(os.environ, ELBO_HOME=os.path.join(root, f"home-{count}"))
-            train = [arguments.elbo, "train", "--data", folder, "--epochs", "1", "--set", "network.hidden=[64]", "--set", "data.validation=0.05"]
+            train = [arguments.elbo, "train", "--data", folder, "--epochs", "1", "--set", "network.hidden=[64]", "--set", "data.test=0.3", "--set", "data.validation=600"]
             result = {
                 "pictures": count,
                 "decoded_mb": round(count * 3 * SIDE * SIDE / 2**20, 1),
