@@ -66,7 +66,7 @@ pub trait Collection: Send + Sync {
     /// The encoded bytes of picture `index`, at most [`MAX_ENCODED_BYTES`] of them.
     ///
     /// # Errors
-    /// [`Error::Data`] or [`Error::Io`] naming the picture.
+    /// [`Error::Data`](crate::Error::Data) or [`Error::Io`](crate::Error::Io) naming the picture.
     fn bytes(&self, index: usize) -> Result<Vec<u8>>;
 
     /// A hash that is quick to make and changes whenever any picture may have: over names, labels, sizes and times of change. Decoded pixels are
