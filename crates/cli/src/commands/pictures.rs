@@ -38,17 +38,16 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);
-    let places: Vec<u32> = chosen.iter().map(|&place| split.indices()[place as usize]).collect();
+    let images = split.select(&chosen);
     let decoded = match args.observation {
         Observation::Mean => generation::reconstruct(&run.model, split, &chosen, &run.device),
         Observation::Draw => {
-            let images = Subset::new(std::sync::Arc::clone(split.source()), places.clone());
             let codes = elbo::evaluation::encode(&run.model, &images, &run.device).mean;
             generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?
         }
     };
     if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
-        atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), &places).as_bytes())?;
+        atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), images.indices()).as_bytes())?;
         return said(run, &args.target, decoded.len(), context);
     }
     if !ends_in(&args.target, "png") {
@@ -164,8 +163,7 @@ fn code(run: &Trained, split: &Subset, image: usize) -> anyhow::Result<Vec<f32>>
         let expected = format!("a place from 0 to {}", split.len() - 1);
         return Err(elbo::Error::config("image", expected, image.to_string(), "choose another image").into());
     }
-    let one = Subset::new(std::sync::Arc::clone(split.source()), vec![split.indices()[image]]);
-    Ok(elbo::evaluation::encode(&run.model, &one, &run.device).mean)
+    Ok(elbo::evaluation::encode(&run.model, &split.select(&[image as u32]), &run.device).mean)
 }
 
 /// Refuses no images and more than fit in memory.

@@ -60,10 +60,8 @@ fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {
 
 /// Every image once, in the data set's order: the training file's, then the test file's where that is another.
 fn all(splits: Splits) -> Vec<Subset> {
-    let train = splits.train.source();
-    let one_source = std::sync::Arc::ptr_eq(train, splits.test.source());
-    let mut parts = vec![Subset::all(std::sync::Arc::clone(train))];
-    if !one_source {
+    let mut parts = vec![splits.train.whole()];
+    if !std::sync::Arc::ptr_eq(splits.train.source(), splits.test.source()) {
         parts.push(splits.test);
     }
     parts

@@ -32,11 +32,10 @@ use crate::random::Draws;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn batch(split: &Subset, chosen: &[u32], device: &Device) -> Tensor<2> {
-    let dims = [chosen.len(), split.source().shape().numel()];
-    Tensor::from_data(TensorData::new(values(split, chosen, 0), dims), device)
+    training_batch(split, chosen, 0, device)
 }
 
-/// [`batch`] as training sees it in `epoch`, counted from 1.
+/// [`batch`] as training sees it in `epoch`, counted from 1; 0 is the fixed draw of evaluations.
 ///
 /// # Panics
 /// As [`batch`].
@@ -58,7 +57,7 @@ pub fn augmented(
     device: &Device,
 ) -> Tensor<2> {
     let (source, binarization) = (split.source(), split.binarization());
-    let indices = source_indices(split, chosen);
+    let indices = split.source_indices(chosen);
     let mut values = grey(split, &indices);
     augment.apply(&mut values, source.shape(), source.domain() == Domain::Levels, draws);
     let width = source.shape().numel();
@@ -75,15 +74,10 @@ pub fn augmented(
     Tensor::from_data(TensorData::new(values, [chosen.len(), width]), device)
 }
 
-/// Places in the source of places in a split.
-fn source_indices(split: &Subset, chosen: &[u32]) -> Vec<u32> {
-    chosen.iter().map(|&place| split.indices()[place as usize]).collect()
-}
-
 /// Example after example, as the model sees them in `epoch`.
 fn values(split: &Subset, chosen: &[u32], epoch: usize) -> Vec<f32> {
     let (source, binarization) = (split.source(), split.binarization());
-    let (indices, width) = (source_indices(split, chosen), source.shape().numel());
+    let (indices, width) = (split.source_indices(chosen), source.shape().numel());
     match (binarization.binarize, source.bytes()) {
         (Binarize::Dynamic, Some(bytes)) => {
             elbo_kernels::gather_bytes_binarized(bytes, width, &indices, binarization.draw(epoch))
@@ -188,6 +182,9 @@ mod tests {
         assert_eq!(drawn(&split, &[1], 1), first[17 * 90..18 * 90]);
         assert_ne!(drawn(&memory, &all, 2), first);
         assert_ne!(drawn(&memory.clone().binarized(dynamic(2)), &all, 1), first);
+        // What is taken from a split stays binary.
+        assert_eq!(drawn(&split.select(&[1]), &[0], 1), first[17 * 90..18 * 90]);
+        assert_eq!(drawn(&split.whole(), &all, 1), first);
         let fixed: Vec<f32> = batch(&memory, &all, &Device::flex()).into_data().try_into_vec().expect("float32");
         assert_eq!(fixed, drawn(&memory, &all, 0));
         assert!(fixed != first);

@@ -228,8 +228,8 @@ fn sample(part: &Subset) -> Subset {
     if part.source().bytes().is_some() || part.source().floats().is_some() || len <= SAMPLE {
         return part.clone();
     }
-    let indices: Vec<u32> = (0..SAMPLE).map(|i| part.indices()[i * len / SAMPLE]).collect();
-    Subset::new(part.source().clone(), indices)
+    let places: Vec<u32> = (0..SAMPLE).map(|i| (i * len / SAMPLE) as u32).collect();
+    part.select(&places)
 }
 
 /// What a pass over the pixels of a part gathers.

@@ -17,7 +17,7 @@ use crate::data::binarize::Binarization;
 use crate::data::source::Source;
 use crate::error::{Error, Result};
 
-/// Some of the images of a [`Source`], in increasing order of their index there.
+/// Some of the images of a [`Source`]; parts of a data set are in increasing order of their index there.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 /// let all = Subset::all(Arc::new(digits::generate(0, 30)));
 /// let odd = Subset::new(Arc::clone(all.source()), [1, 3, 5]);
 /// assert_eq!((odd.len(), odd.label(2)), (3, all.label(5)));
+/// assert_eq!(odd.select(&[2, 0]).indices(), [5, 1]);
 /// ```
 #[derive(Clone)]
 pub struct Subset {
@@ -104,6 +105,24 @@ impl Subset {
     /// The first `count` images, or all when there are fewer.
     pub fn take(&self, count: usize) -> Self {
         Self { indices: self.indices[..count.min(self.len())].into(), ..self.clone() }
+    }
+
+    /// The images at `places` of this subset, made binary as here.
+    ///
+    /// # Panics
+    /// If a place is not below `len()`.
+    pub fn select(&self, places: &[u32]) -> Self {
+        Self { indices: self.source_indices(places).into(), ..self.clone() }
+    }
+
+    /// All images of the source, made binary as here.
+    pub fn whole(&self) -> Self {
+        Self::all(Arc::clone(&self.source)).binarized(self.binarization)
+    }
+
+    /// Index in the source of each of the images at `places` of this subset.
+    pub(crate) fn source_indices(&self, places: &[u32]) -> Vec<u32> {
+        places.iter().map(|&place| self.indices[place as usize]).collect()
     }
 }
 
