@@ -4,6 +4,7 @@
 //! plain backend it calls the forward kernel, on `Autodiff` it also registers the backward kernel. Only Flex implements
 //! them; the public functions in [`crate::ops`] ask [`is_fused`] first and run the plain twin anywhere else.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -56,8 +57,25 @@ pub(crate) fn flex_mut(tensor: &mut FlexTensor) -> &mut [f32] {
 }
 
 /// A tensor of zeros. From a `Vec<f32>`: `FlexTensor::empty` starts from bytes and copies them once more for alignment.
-pub(crate) fn new_like(shape: &[usize]) -> FlexTensor {
+pub(crate) fn zeros(shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(vec![0f32; shape.iter().product()], shape.to_vec()))
+}
+
+/// A tensor of zeros in the shape of another.
+pub(crate) fn zeros_like(tensor: &FlexTensor) -> FlexTensor {
+    zeros(&tensor.layout().shape()[..])
+}
+
+/// Adds the gradients that were computed to those of the parents that want them.
+pub(crate) fn register<B: Backend, const N: usize>(
+    gradients: &mut Gradients,
+    found: [(Option<NodeId>, Option<FloatTensor<B>>); N],
+) {
+    for (node, gradient) in found {
+        if let (Some(node), Some(gradient)) = (node, gradient) {
+            gradients.register::<B>(node, gradient);
+        }
+    }
 }
 
 fn dims2(tensor: &FlexTensor) -> [usize; 2] {
@@ -131,8 +149,8 @@ impl Kernels for Flex {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
         let shape = LinearShape { batch, inputs, outputs };
-        let mut y = new_like(&[batch, outputs]);
-        let mut pre = activation.derivative_needs_input().then(|| new_like(&[batch, outputs]));
+        let mut y = zeros(&[batch, outputs]);
+        let mut pre = activation.derivative_needs_input().then(|| zeros(&[batch, outputs]));
         linear::forward(
             shape,
             flex_slice(&x),
@@ -156,8 +174,8 @@ impl Kernels for Flex {
     ) -> (Option<FlexTensor>, FlexTensor, FlexTensor) {
         let (x, weight, saved, dy) = (contiguous(x), contiguous(weight), contiguous(saved), contiguous(dy));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
-        let (mut dweight, mut dbias) = (new_like(&[outputs, inputs]), new_like(&[outputs]));
-        let mut dx = need_dx.then(|| new_like(&[batch, inputs]));
+        let (mut dweight, mut dbias) = (zeros(&[outputs, inputs]), zeros(&[outputs]));
+        let mut dx = need_dx.then(|| zeros(&[batch, inputs]));
         linear::backward(
             LinearShape { batch, inputs, outputs },
             flex_slice(&x),
@@ -182,8 +200,8 @@ impl Kernels for Flex {
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (parameters, x) = (contiguous(parameters), contiguous(x));
         let ([batch, width], outputs) = (dims2(&x), dims2(&parameters));
-        let mut sums = new_like(&[batch]);
-        let mut gradient = need_gradient.then(|| new_like(&outputs));
+        let mut sums = zeros(&[batch]);
+        let mut gradient = need_gradient.then(|| zeros(&outputs));
         likelihood::rows(
             term,
             width,
@@ -204,14 +222,14 @@ impl Kernels for Flex {
 
     fn kl_forward(mean: FlexTensor, log_var: FlexTensor) -> FlexTensor {
         let (mean, log_var) = (contiguous(mean), contiguous(log_var));
-        let mut out = new_like(&dims2(&mean));
+        let mut out = zeros(&dims2(&mean));
         latent::kl(flex_slice(&mean), flex_slice(&log_var), flex_mut(&mut out));
         out
     }
 
     fn kl_backward(mean: FlexTensor, log_var: FlexTensor, dkl: FlexTensor) -> (FlexTensor, FlexTensor) {
         let (mean, log_var, dkl) = (contiguous(mean), contiguous(log_var), contiguous(dkl));
-        let (mut dmean, mut dlog_var) = (new_like(&dims2(&mean)), new_like(&dims2(&mean)));
+        let (mut dmean, mut dlog_var) = (zeros(&dims2(&mean)), zeros(&dims2(&mean)));
         latent::kl_gradient(
             flex_slice(&mean),
             flex_slice(&log_var),
@@ -224,14 +242,14 @@ impl Kernels for Flex {
 
     fn sample_forward(mean: FlexTensor, log_var: FlexTensor, noise: FlexTensor) -> FlexTensor {
         let (mean, log_var, noise) = (contiguous(mean), contiguous(log_var), contiguous(noise));
-        let mut z = new_like(&dims2(&mean));
+        let mut z = zeros(&dims2(&mean));
         latent::sample(flex_slice(&mean), flex_slice(&log_var), flex_slice(&noise), flex_mut(&mut z));
         z
     }
 
     fn sample_backward(log_var: FlexTensor, noise: FlexTensor, dz: FlexTensor) -> FlexTensor {
         let (log_var, noise, dz) = (contiguous(log_var), contiguous(noise), contiguous(dz));
-        let mut dlog_var = new_like(&dims2(&log_var));
+        let mut dlog_var = zeros(&dims2(&log_var));
         latent::sample_gradient(flex_slice(&log_var), flex_slice(&noise), flex_slice(&dz), flex_mut(&mut dlog_var));
         dlog_var
     }
@@ -288,19 +306,11 @@ impl<B: Kernels> Backward<B, 3> for LinearNode {
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Activation);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, weight_node, bias_node] = ops.parents;
+        let [x_node, weight_node, bias_node] = ops.parents.map(|node| node.map(|node| node.id));
         let dy = gradients.consume::<B>(&ops.node);
         let (x, weight, saved, activation) = ops.state;
         let (dx, dweight, dbias) = B::linear_backward(x, weight, saved, dy, activation, x_node.is_some());
-        if let (Some(node), Some(dx)) = (x_node, dx) {
-            gradients.register::<B>(node.id, dx);
-        }
-        if let Some(node) = weight_node {
-            gradients.register::<B>(node.id, dweight);
-        }
-        if let Some(node) = bias_node {
-            gradients.register::<B>(node.id, dbias);
-        }
+        register::<B, 3>(gradients, [(x_node, dx), (weight_node, Some(dweight)), (bias_node, Some(dbias))]);
     }
 }
 
@@ -328,15 +338,10 @@ impl<B: Kernels> Backward<B, 2> for KlNode {
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [mean_node, log_var_node] = ops.parents;
+        let [mean_node, log_var_node] = ops.parents.map(|node| node.map(|node| node.id));
         let upstream = gradients.consume::<B>(&ops.node);
         let (dmean, dlog_var) = B::kl_backward(ops.state.0, ops.state.1, upstream);
-        if let Some(node) = mean_node {
-            gradients.register::<B>(node.id, dmean);
-        }
-        if let Some(node) = log_var_node {
-            gradients.register::<B>(node.id, dlog_var);
-        }
+        register::<B, 2>(gradients, [(mean_node, Some(dmean)), (log_var_node, Some(dlog_var))]);
     }
 }
 

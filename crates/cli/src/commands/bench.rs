@@ -1,6 +1,5 @@
 //! `elbo bench`.
 
-use elbo::data::{self, DataConfig, Validation};
 use elbo::experiment::{self, Measured, Workload};
 use serde_json::json;
 
@@ -13,16 +12,8 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
         let found = args.seconds.to_string();
         return Err(elbo::Error::config("--seconds", "a number from 0 to 86400", found, "8 is the usual one").into());
     }
-    let device = elbo::device::choose(device)?;
-    let config =
-        DataConfig { source: args.data.clone(), validation: Validation::NONE, count: 60_000, ..Default::default() };
-    let splits = data::open(&config, 0, &mut |_| {})?;
-    let shape = splits.train.source().shape();
-    if shape.numel() != 784 {
-        let help = "the workloads are defined on 28 x 28 grey images";
-        return Err(elbo::Error::config("--data", "images of 784 values", shape.to_string(), help).into());
-    }
-    let measured = experiment::bench(workload, &splits, args.seconds, args.profile, &device)?;
+    let wanted = experiment::Bench { workload, data: args.data.clone(), seconds: args.seconds, profiled: args.profile };
+    let measured = experiment::bench(&wanted, &elbo::device::choose(device)?)?;
     context.result(json!(measured), || text(&measured))
 }
 
@@ -45,6 +36,12 @@ fn text(measured: &Measured) -> String {
             p.gflops,
             100.0 * p.share_of_peak,
             p.peak_gflops
+        );
+    }
+    if let Some(p) = &measured.pipeline {
+        text += &format!(
+            "  {} pictures decoded in {:.2} s: {:.0} images/s; with one epoch of steps {:.0} images/s\n",
+            p.decoded, p.decode_seconds, p.decode_images_per_s, p.end_to_end_images_per_s
         );
     }
     text

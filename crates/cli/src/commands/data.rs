@@ -1,8 +1,8 @@
 //! `elbo data`: the data doctor.
 
 use elbo::data::inspect::{ColumnReport, Severity};
-use elbo::data::{self, DataReport, Progress, Splits, Subset};
-use elbo::recipe::Layers;
+use elbo::data::{self, DataReport, Examples, Progress, Splits, Subset, table};
+use elbo::recipe::{Layers, RunConfig};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
@@ -14,14 +14,7 @@ use crate::output::Context;
 use crate::progress::DataProgress;
 
 pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
-    let mut layers = Layers::from_text("defaults", "")?;
-    layers.put("data.source", args.data.clone().into())?;
-    for assignment in &args.set {
-        layers.set(assignment)?;
-    }
-    put_pictures(&mut layers, &args.pictures)?;
-    put_table(&mut layers, &args.table)?;
-    let config = layers.build()?.data;
+    let RunConfig { data: config, model, .. } = configured(args)?;
     if args.out.is_some() {
         check_count("--n", args.n)?;
     }
@@ -34,7 +27,11 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
     };
     let splits = data::open(&config, args.seed, &mut show)?;
     drop(opening);
-    let report = data::inspect(&splits);
+    let mut report = data::inspect(&splits);
+    let examples = Examples::of(splits.train.source().as_ref());
+    let (likelihood, name) = (model.named_likelihood(examples)?, json!(model.likelihood));
+    report.findings.extend(likelihood.finding(name.as_str().unwrap_or_default(), examples.domain, report.binary));
+    report.findings.sort_by_key(|finding| finding.severity);
     if let Some(out) = &args.out {
         if splits.train.source().columns().is_some() {
             let help = "leave `--out` away: the report has the numbers of each column";
@@ -45,6 +42,25 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
         context.note(format!("picture {}", out.display()));
     }
     context.result(json!(report), || text(&report))
+}
+
+/// The settings of the recipe that is named, else of the one that `elbo train` takes for rows of numbers, else the defaults.
+fn configured(args: &Data) -> elbo::Result<RunConfig> {
+    let with = |recipe: Option<&str>| {
+        let mut layers = match recipe {
+            Some(recipe) => Layers::from_recipe(recipe)?,
+            None => Layers::from_text("defaults", "")?,
+        };
+        layers.put("data.source", args.data.clone().into())?;
+        for assignment in &args.set {
+            layers.set(assignment)?;
+        }
+        put_pictures(&mut layers, &args.pictures)?;
+        put_table(&mut layers, &args.table)?;
+        layers.build()
+    };
+    let config = with(args.recipe.as_deref())?;
+    if args.recipe.is_none() && table::holds_rows(&config.data) { with(Some("table")) } else { Ok(config) }
 }
 
 /// The first `n` images of the training split.

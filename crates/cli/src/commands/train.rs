@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use elbo::data::Examples;
+use elbo::distributions::Likelihood;
 use elbo::experiment::{Experiment, Finished};
-use elbo::models::LikelihoodName;
 use elbo::run::directory::RunDir;
 use elbo::training::Ending;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> 
         }
     };
     drop(opening);
-    announce(&experiment, context);
+    announce(&experiment, context)?;
     run(experiment, &interruption, context)
 }
 
@@ -51,15 +51,14 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
         let (done, path) = (count(experiment.info().epochs, "epoch"), experiment.dir().path().display());
         context.note(format!("nothing left to train: {done} done; `elbo resume {path} --epochs N` trains up to N"));
     } else {
-        announce(&experiment, context);
+        announce(&experiment, context)?;
     }
     run(experiment, &interruption, context)
 }
 
 fn run(experiment: Experiment, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
     let mut progress = Progress::new(context, experiment.config().training.epochs);
-    let name = experiment.config().model.likelihood;
-    let surrogate = matches!(name, LikelihoodName::MsSsim | LikelihoodName::Edge);
+    let surrogate = likelihood(&experiment)?.is_surrogate();
     interruption.training_begins();
     let finished = experiment.train(&mut progress, &interruption.stop)?;
     drop(progress);
@@ -67,8 +66,12 @@ fn run(experiment: Experiment, interruption: &Interruption, context: Context) ->
     Ok(if finished.ending == Ending::Interrupted { interruption.exit_code() } else { 0 })
 }
 
+fn likelihood(experiment: &Experiment) -> elbo::Result<Likelihood> {
+    experiment.config().model.likelihood(Examples::of(experiment.splits().train.source().as_ref()))
+}
+
 /// What is about to be trained, and what its numbers will mean.
-fn announce(experiment: &Experiment, context: Context) {
+fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
     let (config, splits) = (experiment.config(), experiment.splits());
     let source = splits.train.source();
     let (shape, values) = (source.shape().dims(), source.shape().numel());
@@ -94,12 +97,13 @@ fn announce(experiment: &Experiment, context: Context) {
         elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
         elbo::models::ModelKind::Ae => String::new(),
     };
-    let unit = match config.model.likelihood {
-        LikelihoodName::Sse => "squared errors (kl: nats)",
-        LikelihoodName::MsSsim | LikelihoodName::Edge => "a surrogate's units, not nats (kl: nats)",
+    let unit = match likelihood(experiment)? {
+        Likelihood::Sse { .. } => "squared errors (kl: nats)",
+        surrogate if surrogate.is_surrogate() => "a surrogate's units, not nats (kl: nats)",
         _ => "nats",
     };
     context.note(format!("losses in {unit}, mean over {noun}; recon summed over {values} {place}{kl}"));
+    Ok(())
 }
 
 fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Result<()> {

@@ -176,3 +176,32 @@ fn pictures_of_one_value_and_other_shapes_are_survived() {
     assert_eq!(folder.run("eval held --data few --json").done().json()["n"], 5);
     folder.run("bench --data small").refused(2, &["--data", "784"]);
 }
+
+#[test]
+fn the_doctor_holds_the_likelihood_against_the_values() {
+    let folder = Folder::new();
+    folder.write("grey", idx(60, 8, 8));
+    folder.write("rows.csv", "a,b\n1,2\n3,5\n-4,1\n0,7\n2,2\n");
+    let said = |line: &str| {
+        let report = folder.run(&format!("data {line} --json")).done().json();
+        let findings = report["findings"].as_array().expect("a list").clone();
+        let about = |finding: &serde_json::Value| finding["message"].as_str().is_some_and(|m| m.contains("likelihood"));
+        findings.into_iter().find(about).map(|finding| {
+            let text = |key: &str| finding[key].as_str().expect("text").to_owned();
+            (text("severity"), text("help"))
+        })
+    };
+    let (severity, help) = said("grey").expect("bernoulli on grey values");
+    assert_eq!(severity, "note");
+    // The cure is a flag that cures.
+    assert!(
+        help.contains("--set data.binarize=dynamic") && help.contains("--set model.likelihood=discretised-logistic")
+    );
+    assert_eq!(said("grey --set data.binarize=dynamic"), None);
+    assert_eq!(said("grey --set model.likelihood=discretised-logistic"), None);
+    assert_eq!(said("grey --recipe cifar10-conv"), None);
+    assert_eq!(said("rows.csv"), None, "`elbo train` takes the recipe `table`");
+    let (severity, help) = said("rows.csv --set model.likelihood=bernoulli").expect("no likelihood of real numbers");
+    assert_eq!(severity, "warning");
+    assert!(help.contains("--set model.likelihood=gaussian-shared"), "{help}");
+}

@@ -134,3 +134,15 @@ fn real_cifar10_pictures_train() {
         (Some(18_000), Some("airplane"))
     );
 }
+
+#[test]
+fn a_bench_from_files_decodes_anew_and_keeps_nothing() {
+    let folder = with_pictures(60);
+    let measured = folder.run("bench faces --data set --seconds 1 --json").done().json();
+    assert_eq!((measured["workload"].as_str(), measured["pipeline"]["decoded"].as_u64()), (Some("faces"), Some(60)));
+    let speed = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let (steps, whole) = (&measured["images_per_s"], &measured["pipeline"]["end_to_end_images_per_s"]);
+    assert!(0.0 < speed(whole) && speed(whole) < speed(steps), "{measured}");
+    assert!(!folder.path("home/pictures").exists());
+    folder.run("bench faces --data nowhere").refused(3, &["nowhere"]);
+}

@@ -49,6 +49,8 @@ pub struct DataConfig {
     pub channels: Option<u8>,
     /// What to do about a file that cannot be read as a picture: `fail` or `skip`.
     pub on_bad_image: OnBadImage,
+    /// Whether decoded pictures are kept in the cache folder, so that the next start is instant.
+    pub cache: bool,
     /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones. See [`Binarize`].
     pub binarize: Binarize,
     /// Which array of a `.npz` file; see [`table`].
@@ -79,6 +81,7 @@ impl Default for DataConfig {
             fit: Fit::Crop,
             channels: None,
             on_bad_image: OnBadImage::Fail,
+            cache: true,
             binarize: Binarize::None,
             array: None,
             range: None,
@@ -115,8 +118,8 @@ impl DataConfig {
 
     /// What pictures are brought to.
     pub fn picture_settings(&self) -> Settings {
-        let Self { size, fit, channels, on_bad_image, .. } = *self;
-        Settings { size, fit, channels, on_bad_image }
+        let Self { size, fit, channels, on_bad_image, cache, .. } = *self;
+        Settings { size, fit, channels, on_bad_image, fresh: !cache }
     }
 
     /// How a set without parts of its own is divided.
@@ -246,7 +249,7 @@ const FACES: &str = "the ORL faces are not downloaded: put their 40 folders of p
                      faces with `--data FOLDER --size 56x46`";
 
 /// `path` itself where it exists, else below `$ELBO_DATA`, so that recipes name data without saying where they lie.
-fn located(path: &Path) -> PathBuf {
+pub(super) fn located(path: &Path) -> PathBuf {
     let elsewhere = std::env::var_os("ELBO_DATA").map(|data| Path::new(&data).join(path));
     match elsewhere {
         Some(elsewhere) if !path.exists() && path.is_relative() && elsewhere.exists() => elsewhere,

@@ -2,6 +2,7 @@
 
 use super::{Likelihood, Link};
 use crate::data::Domain;
+use crate::data::inspect::Finding;
 
 /// How a likelihood fits the numbers it is to describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,8 @@ pub struct Bits {
     pub definition: &'static str,
 }
 
-const LEVELS_INSTEAD: &str =
-    "`discretised-logistic`, `logistic-mixture` and `categorical` give probabilities of the 256 levels";
-const REAL_INSTEAD: &str = "set `model.likelihood` to \"gaussian-shared\", \"gaussian-per-pixel\" or \"laplace\"";
+const LEVELS_INSTEAD: &str = "`--set model.likelihood=discretised-logistic` (or logistic-mixture, categorical) gives probabilities of the 256 levels";
+const REAL_INSTEAD: &str = "`--set model.likelihood=gaussian-shared`, or gaussian-per-pixel, or laplace";
 
 impl Likelihood {
     /// How this likelihood fits data of a domain.
@@ -52,15 +52,20 @@ impl Likelihood {
         match (self, domain) {
             (Self::Sse { .. }, _) => Fit::Loose {
                 reason: "a sum of squared errors is no log-likelihood: its weight against the KL is arbitrary",
-                help: "`gaussian-shared` learns that weight",
+                help: "`--set model.likelihood=gaussian-shared` learns that weight",
             },
             (Self::MsSsim { .. } | Self::Edge { .. }, Domain::Levels | Domain::Unit) => Fit::Loose {
                 reason: "a surrogate for how alike pictures look, no log-likelihood",
                 help: "compare such runs by other measures than their loss",
             },
-            (Self::Bernoulli, Domain::Levels | Domain::Unit) => Fit::Loose {
+            (Self::Bernoulli, Domain::Levels) => Fit::Loose {
                 reason: "a likelihood where every value is 0 or 1; for grey values a cross-entropy that no distribution has",
-                help: "`continuous-bernoulli` is the normalised form; `discretised-logistic` gives probabilities of levels",
+                help: "usual for digits; `--set data.binarize=dynamic` makes the pixels binary, `--set model.likelihood=discretised-logistic` gives \
+                       probabilities of the 256 levels",
+            },
+            (Self::Bernoulli, Domain::Unit) => Fit::Loose {
+                reason: "a likelihood where every value is 0 or 1; for values between a cross-entropy that no distribution has",
+                help: "`--set model.likelihood=continuous-bernoulli` is its normalised form",
             },
             (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Levels) => {
                 Fit::Honest
@@ -68,7 +73,7 @@ impl Likelihood {
             (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Unit) => {
                 Fit::Refused {
                     reason: "probabilities of 256 levels, and these numbers lie between them",
-                    help: "`continuous-bernoulli` or `gaussian-shared` describe numbers in [0, 1]",
+                    help: "`--set model.likelihood=continuous-bernoulli`, or gaussian-shared, describes numbers in [0, 1]",
                 }
             }
             (Self::ContinuousBernoulli, Domain::Unit) => Fit::Honest,
@@ -76,9 +81,10 @@ impl Likelihood {
                 reason: "a density on bytes: its bits per dimension assume noise between the levels that the data has not, and are no bound",
                 help: LEVELS_INSTEAD,
             },
-            (_, Domain::Unit) => {
-                Fit::Loose { reason: "a density with mass outside [0, 1]", help: "`continuous-bernoulli` has none" }
-            }
+            (_, Domain::Unit) => Fit::Loose {
+                reason: "a density with mass outside [0, 1]",
+                help: "`--set model.likelihood=continuous-bernoulli` has none",
+            },
             (
                 Self::Gaussian { .. }
                 | Self::GaussianShared { .. }
@@ -93,6 +99,17 @@ impl Likelihood {
             (_, Domain::Real) => {
                 Fit::Refused { reason: "it describes values in [0, 1], and these are real numbers", help: REAL_INSTEAD }
             }
+        }
+    }
+
+    /// What the data doctor says of this likelihood, called `name` in recipes; `binary` data have no values but 0 and 1.
+    pub fn finding(&self, name: &str, domain: Domain, binary: bool) -> Option<Finding> {
+        let said = |reason: &str| format!("the likelihood `{name}` on these values: {reason}");
+        match self.fits(domain) {
+            Fit::Honest => None,
+            Fit::Loose { .. } if binary && *self == Self::Bernoulli => None,
+            Fit::Loose { reason, help } => Some(Finding::note(said(reason), help)),
+            Fit::Refused { reason, help } => Some(Finding::warning(said(reason), help)),
         }
     }
 

@@ -5,16 +5,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::data::augment::Augment;
 use crate::data::batch::batch;
-use crate::data::{ImageShape, InMemory, Splits, Subset};
+use crate::data::{self, DataConfig, Examples, ImageShape, InMemory, Splits, Subset, Validation};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::models::{Model, Vae};
 use crate::networks::NetworkConfig;
 use crate::random::{Draws, Purpose};
+use crate::recipe::{Layers, RunConfig};
 use crate::training::{Observer, OptimizerConfig, StepReport, StepTimes, Stop, Trainer};
 
 /// What is measured.
@@ -40,16 +43,22 @@ pub enum Workload {
     Encode,
     /// Its decoder.
     Decode,
+    /// The recipe `faces`, from picture files to training steps.
+    Faces,
+    /// The recipe `cifar10-conv`, from JPEG or binary files to training steps.
+    Cifar10,
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 6] = [
+const NAMES: [(&str, Workload); 8] = [
     ("mlp", Workload::Mlp),
     ("mlp512", Workload::Mlp512),
     ("conv-s", Workload::ConvS),
     ("conv-m", Workload::ConvM),
     ("encode", Workload::Encode),
     ("decode", Workload::Decode),
+    ("faces", Workload::Faces),
+    ("cifar10", Workload::Cifar10),
 ];
 
 /// What came out.
@@ -69,6 +78,22 @@ pub struct Measured {
     pub reps: Vec<f64>,
     /// Milliseconds a step by part, over all repetitions; none for inference, or where nobody asked.
     pub profile: Option<Profile>,
+    /// What came before the steps, for workloads that begin with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Pipeline>,
+}
+
+/// From files to the first epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Pipeline {
+    /// Pictures found, decoded and brought to their size, without any cache.
+    pub decoded: usize,
+    /// Seconds that took.
+    pub decode_seconds: f64,
+    /// Pictures a second.
+    pub decode_images_per_s: f64,
+    /// Training pictures over the time of decoding and one epoch of steps at their best speed.
+    pub end_to_end_images_per_s: f64,
 }
 
 /// Milliseconds a step by part.
@@ -115,44 +140,121 @@ impl Workload {
         match self {
             Self::Mlp | Self::ConvS | Self::ConvM => 128,
             Self::Mlp512 | Self::Encode | Self::Decode => 512,
+            Self::Faces | Self::Cifar10 => self.recipe().map_or(0, |config| config.training.batch_size),
         }
+    }
+
+    /// The recipe of a workload that begins with files.
+    fn recipe(self) -> Option<RunConfig> {
+        let name = match self {
+            Self::Faces => "faces",
+            Self::Cifar10 => "cifar10-conv",
+            _ => return None,
+        };
+        Some(Layers::from_recipe(name).and_then(Layers::build).expect("built-in recipes are valid"))
     }
 }
 
-/// Measures for about `seconds`, in at least two repetitions of at least a second. `profiled` asks for the parts of a training step too.
+/// What to measure and how.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// Which workload.
+    pub workload: Workload,
+    /// Data: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the recipe's).
+    pub data: Option<String>,
+    /// About how long the steps are measured.
+    pub seconds: f64,
+    /// Whether to time the parts of a training step too.
+    pub profiled: bool,
+}
+
+/// Measures for about `seconds`, in at least two repetitions of at least a second.
 ///
 /// # Errors
-/// As [`Trainer::run`].
-pub fn bench(workload: Workload, data: &Splits, seconds: f64, profiled: bool, device: &Device) -> Result<Measured> {
+/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's.
+pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
+    let Bench { workload, seconds, profiled, .. } = *wanted;
+    if let Some(mut config) = workload.recipe() {
+        config.data.source = wanted.data.clone().unwrap_or(config.data.source);
+        return from_files(workload, config, seconds, device);
+    }
+    let source = wanted.data.clone().unwrap_or_else(|| "digits".into());
+    let config = DataConfig { source, validation: Validation::NONE, count: 60_000, ..Default::default() };
+    let splits = data::open(&config, 0, &mut |_| {})?;
+    let shape = splits.train.source().shape();
+    if shape.numel() != 784 {
+        let help = "the workload is defined on 28 x 28 grey images";
+        return Err(Error::config("--data", "images of 784 values", shape.to_string(), help));
+    }
+    steps(workload, &splits, seconds, profiled, device)
+}
+
+/// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
+fn from_files(workload: Workload, mut config: RunConfig, seconds: f64, device: &Device) -> Result<Measured> {
+    config.data.cache = false;
+    let began = Instant::now();
+    let splits = data::open(&config.data, config.training.seed, &mut |_| {})?;
+    let decode_seconds = began.elapsed().as_secs_f64();
+    let parts =
+        [Some(&splits.train), splits.validation.as_ref().filter(|_| !splits.validation_is_test), Some(&splits.test)];
+    let decoded: usize = parts.into_iter().flatten().map(Subset::len).sum();
+    let examples = Examples::of(splits.train.source().as_ref());
+    config.model.check_shape(&config.network, examples)?;
+    let model = config.model.init(&config.network, examples, config.training.seed, device)?;
+    let (reps, _) = train(model, workload.batch(), config.augment, &splits, seconds, device)?;
+    let mut measured = summary(workload, reps);
+    let trained = splits.train.len() as f64;
+    measured.pipeline = Some(Pipeline {
+        decoded,
+        decode_seconds,
+        decode_images_per_s: decoded as f64 / decode_seconds,
+        end_to_end_images_per_s: trained / (decode_seconds + trained / measured.images_per_s),
+    });
+    Ok(measured)
+}
+
+/// Steps of a fixed network on examples that are in memory.
+fn steps(workload: Workload, data: &Splits, seconds: f64, profiled: bool, device: &Device) -> Result<Measured> {
     let peak = if profiled { Some(crate::device::peak_gflops()) } else { None };
     let mlp = || Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device);
     let conv = |channels: &[usize]| {
         Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device)
     };
-    let batch = workload.batch();
+    let (batch, unchanged) = (workload.batch(), Augment::default());
     let (reps, times, gflop) = match workload {
-        Workload::Mlp | Workload::Mlp512 => with_gflop(train(mlp(), batch, data, seconds, device)?, mlp_gflop(batch)),
+        Workload::Mlp | Workload::Mlp512 => {
+            with_gflop(train(mlp(), batch, unchanged, data, seconds, device)?, mlp_gflop(batch))
+        }
         Workload::ConvS => {
             let channels = [32, 64, 128];
-            with_gflop(train(conv(&channels), batch, &noise(), seconds, device)?, conv_gflop(batch, &channels))
+            let steps = train(conv(&channels), batch, unchanged, &noise(), seconds, device)?;
+            with_gflop(steps, conv_gflop(batch, &channels))
         }
         Workload::ConvM => {
             let channels = [128, 256, 512];
-            with_gflop(train(conv(&channels), batch, &noise(), seconds, device)?, conv_gflop(batch, &channels))
+            let steps = train(conv(&channels), batch, unchanged, &noise(), seconds, device)?;
+            with_gflop(steps, conv_gflop(batch, &channels))
         }
         Workload::Encode => (encode(&mlp(), &data.train, batch, seconds, device), None, 0.0),
         Workload::Decode => (decode(&mlp(), data.train.len(), batch, seconds, device), None, 0.0),
+        Workload::Faces | Workload::Cifar10 => unreachable!("these begin with files"),
     };
+    let profile = peak.zip(times).map(|(peak, times)| profile(&times, gflop, peak));
+    Ok(Measured { profile, ..summary(workload, reps) })
+}
+
+fn summary(workload: Workload, reps: Vec<f64>) -> Measured {
     let images_per_s = reps.iter().copied().fold(0.0, f64::max);
-    Ok(Measured {
+    Measured {
         workload: workload.name(),
         mode: "elbo",
         threads: crate::device::threads(),
         images_per_s,
         ms_per_step: 1e3 * workload.batch() as f64 / images_per_s,
         reps,
-        profile: peak.zip(times).map(|(peak, times)| profile(&times, gflop, peak)),
-    })
+        profile: None,
+        pipeline: None,
+    }
 }
 
 fn with_gflop((reps, times): (Vec<f64>, StepTimes), gflop: f64) -> (Vec<f64>, Option<StepTimes>, f64) {
@@ -221,9 +323,17 @@ fn conv_gflop(batch: usize, channels: &[usize]) -> f64 {
     sum + 3.0 * 3.0 * 2.0 * (batch * features * 16) as f64 / 1e9
 }
 
-fn train(vae: Vae, batch: usize, data: &Splits, seconds: f64, device: &Device) -> Result<(Vec<f64>, StepTimes)> {
+fn train<M: Model + Module>(
+    model: M,
+    batch: usize,
+    augment: Augment,
+    data: &Splits,
+    seconds: f64,
+    device: &Device,
+) -> Result<(Vec<f64>, StepTimes)> {
     let data = Splits { validation: None, ..data.clone() };
-    let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), device);
+    let mut trainer = Trainer::new(model, &data, OptimizerConfig::default(), device);
+    trainer.augment = augment;
     trainer.config.batch_size = batch;
     trainer.config.epochs = 1_000_000;
     let stop = Stop::new();

@@ -32,7 +32,7 @@ mod session;
 mod tables;
 mod trained;
 
-pub use benchmark::{Measured, Workload, bench};
+pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
 pub use memory::peak_memory_mb;
 pub use pages::{compare, write_report};
 pub use session::{Experiment, Finished};

@@ -123,11 +123,24 @@ impl ModelConfig {
     /// assert!(ModelConfig::default().likelihood(rows).unwrap_err().to_string().contains("model.likelihood"));
     /// ```
     pub fn likelihood(&self, examples: impl Into<Examples>) -> Result<Likelihood> {
+        let examples = examples.into();
+        let likelihood = self.named_likelihood(examples)?;
+        if let Fit::Refused { reason, help } = likelihood.fits(examples.domain) {
+            return Err(Error::config("model.likelihood", "a likelihood of such data", reason, help));
+        }
+        likelihood.check().map(|()| likelihood)
+    }
+
+    /// The same, whether or not it means anything on such data and its numbers are in range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a key is missing or superfluous.
+    pub fn named_likelihood(&self, examples: impl Into<Examples>) -> Result<Likelihood> {
         let Examples { shape, domain } = examples.into();
         self.check_keys()?;
         let link = if domain == Domain::Real { Link::Identity } else { Link::Sigmoid };
         let (sigma, weight) = (self.sigma.unwrap_or(1.0), self.weight.unwrap_or(1.0));
-        let likelihood = match self.likelihood {
+        Ok(match self.likelihood {
             LikelihoodName::Bernoulli => Likelihood::Bernoulli,
             LikelihoodName::ContinuousBernoulli => Likelihood::ContinuousBernoulli,
             LikelihoodName::Gaussian => Likelihood::Gaussian { sigma, link },
@@ -145,11 +158,7 @@ impl ModelConfig {
             LikelihoodName::Sse => Likelihood::Sse { link },
             LikelihoodName::MsSsim => Likelihood::MsSsim { shape, weight },
             LikelihoodName::Edge => Likelihood::Edge { shape, weight },
-        };
-        if let Fit::Refused { reason, help } = likelihood.fits(domain) {
-            return Err(Error::config("model.likelihood", "a likelihood of such data", reason, help));
-        }
-        likelihood.check().map(|()| likelihood)
+        })
     }
 
     /// Refuses keys of other likelihoods, and asks for one that is missing.
@@ -186,7 +195,6 @@ impl ModelConfig {
     /// [`Error::Config`] for a latent size of 0 or beyond `MAX_LATENT` (65,536), a bad likelihood or a bad network.
     pub fn check(&self, network: &NetworkConfig) -> Result<()> {
         // On pictures large enough for all of them: what the data's own shape and domain refuse is said once the data is open.
-        self.check_keys()?;
         self.likelihood([1, 64, 64])?;
         network.check()?;
         if self.latent == 0 || self.latent > MAX_LATENT {

@@ -219,7 +219,9 @@ fn all_keys() -> Vec<String> {
         "data.label",
         "data.columns",
         "model.sigma",
+        "model.scale",
         "model.components",
+        "model.weight",
         "loss.capacity",
         "schedule.min_lr",
         "schedule.epochs",
@@ -247,6 +249,21 @@ fn known_keys(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_that_is_accepted_is_suggested() {
+        let known = all_keys();
+        let plain = ["data", "augment", "model", "network", "loss", "optimizer", "training"].map(|table| (table, ""));
+        let schedules = ["kind = 'cosine'", "kind = 'step'"].map(|kind| ("schedule", kind));
+        for (table, kind) in plain.into_iter().chain(schedules) {
+            let error = toml::from_str::<RunConfig>(&format!("[{table}]\n{kind}\nno_such_key = 1")).unwrap_err();
+            let accepted: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();
+            assert!(!accepted.is_empty(), "{error}");
+            for key in accepted {
+                assert!(known.contains(&format!("{table}.{key}")), "{table}.{key} is missing");
+            }
+        }
+    }
 
     fn layers() -> Layers {
         Layers::from_text("test", "").unwrap()

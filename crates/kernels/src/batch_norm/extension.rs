@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 use super::statistics::Statistics;
 use super::transform::Transform;
 use crate::activation::Activation;
-use crate::extension::{contiguous, flex_mut, flex_slice, new_like};
+use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros_like};
 
 /// The operation and its gradients on one backend's plain tensors.
 pub trait BatchNormKernels: Backend {
@@ -40,10 +40,6 @@ fn doubles(tensor: &FlexTensor) -> Vec<f64> {
     flex_slice(tensor).iter().map(|v| f64::from(*v)).collect()
 }
 
-fn like(tensor: &FlexTensor) -> FlexTensor {
-    new_like(&tensor.layout().shape()[..])
-}
-
 impl BatchNormKernels for Flex {
     fn batch_norm_backward(
         saved: Saved<Self>,
@@ -56,7 +52,7 @@ impl BatchNormKernels for Flex {
         let statistics = Statistics { mean: doubles(&mean), variance: doubles(&variance) };
         let transform = Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), saved.eps, saved.activation);
         let sums = transform.sums(flex_slice(&x), flex_slice(&dy));
-        let (mut dgamma, mut dbeta) = (like(&gamma), like(&beta));
+        let (mut dgamma, mut dbeta) = (zeros_like(&gamma), zeros_like(&beta));
         sums.store(flex_mut(&mut dgamma), flex_mut(&mut dbeta));
         let dx = need_dx.then(|| {
             transform.back(
@@ -105,7 +101,7 @@ impl BatchNormOps for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [x, gamma, beta] = [x, gamma, beta].map(contiguous);
         let statistics = Statistics::of(flex_slice(&x), flex_slice(&gamma).len());
-        let (mut mean, mut variance) = (like(&gamma), like(&gamma));
+        let (mut mean, mut variance) = (zeros_like(&gamma), zeros_like(&gamma));
         for (tensor, values) in [(&mut mean, &statistics.mean), (&mut variance, &statistics.variance)] {
             flex_mut(tensor).iter_mut().zip(values).for_each(|(out, value)| *out = *value as f32);
         }
@@ -126,7 +122,7 @@ impl BatchNormOps for Flex {
         let [x, gamma, beta, mean, variance] = [x, gamma, beta, mean, variance].map(contiguous);
         let statistics = Statistics { mean: doubles(&mean), variance: doubles(&variance) };
         let transform = Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), eps, activation);
-        let mut y = like(&x);
+        let mut y = zeros_like(&x);
         transform.apply(flex_slice(&x), flex_mut(&mut y));
         y
     }
@@ -139,14 +135,10 @@ impl<B: BatchNormKernels> Backward<B, 3> for BatchNormNode {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, gamma_node, beta_node] = ops.parents;
+        let [x_node, gamma_node, beta_node] = ops.parents.map(|node| node.map(|node| node.id));
         let dy = gradients.consume::<B>(&ops.node);
         let (dx, dgamma, dbeta) = B::batch_norm_backward(ops.state, dy, x_node.is_some());
-        for (node, gradient) in [(x_node, dx), (gamma_node, Some(dgamma)), (beta_node, Some(dbeta))] {
-            if let (Some(node), Some(gradient)) = (node, gradient) {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        register::<B, 3>(gradients, [(x_node, dx), (gamma_node, Some(dgamma)), (beta_node, Some(dbeta))]);
     }
 }
 

@@ -1,186 +1,83 @@
-//! The AVX-512 engine: a register block of 8 x 32 or 6 x 64 results whose left operand is read through tables, without packing.
-//!
-//! Each term costs one vector load for every 16 columns and one broadcast for every row; 16 to 24 multiply-adds of 16 lanes hide both. The right
-//! operand comes in panels (see [`super::panels`]) of which 256 terms stay in the L1 cache.
+//! The AVX-512 engine: register blocks of 8 x 32 or 6 x 64 results, 24 accumulators of 16 lanes at most.
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
-use super::panels::{Layout, Panel};
-use super::scratch::Spare;
+use super::product::Engine;
+use super::register_block::register_block;
 
 /// Lanes of a vector.
-const LANES: usize = 16;
-/// Terms of a panel that are used before the next: 256 x 32 floats fill 32 of the 48 KiB of L1.
-const TERM_BLOCK: usize = 256;
-/// Columns of the widest panel.
-const WIDEST: usize = 64;
+pub(super) const LANES: usize = 16;
 
-/// Columns of a full panel for a right-hand side of `columns`.
+/// Columns of a full panel for a right-hand side of `columns`. 256 terms of 32 columns fill 32 of the 48 KiB of L1.
 pub(super) fn panel_width(columns: usize) -> usize {
     match columns {
         0..=LANES => LANES,
-        _ if columns.is_multiple_of(WIDEST) => WIDEST,
+        _ if columns.is_multiple_of(4 * LANES) => 4 * LANES,
         _ => 2 * LANES,
     }
 }
 
-/// The left-hand side: element `[r, k]` is `source[rows[r] + steps[k]]`.
+register_block!(Engine::Avx512, features: "avx512f", rows: { 4 => 6, 2 => 8, 1 => 8 });
+
+/// The lanes of a vector that count.
 #[derive(Clone, Copy)]
-pub(super) struct Tables<'a> {
-    pub source: &'a [f32],
-    pub rows: &'a [u32],
-    pub steps: &'a [u32],
-}
+struct Mask(__mmask16);
 
-/// `out[places[r] + n] = sum_k a[r, k] b[k, n]`, added to what is there if `add`.
-///
-/// # Safety
-/// The processor has AVX-512F. Each sum of an entry of `rows` and one of `steps` is an index of `source`; `b` holds `layout.floats()`; each entry
-/// of `places`, of which there are as many as rows, plus the columns stays within `out`.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply(a: Tables<'_>, layout: Layout, b: &[f32], out: &mut [f32], places: &[u32], add: bool) {
-    if layout.terms == 0 && !add {
-        for place in places {
-            out[*place as usize..*place as usize + layout.columns].fill(0.0);
-        }
-        return;
-    }
-    for panel in layout.panels() {
-        // SAFETY: the caller's promise, for one panel.
-        unsafe { multiply_panel(a, panel, &b[panel.offset..], out, places, add) };
+impl Mask {
+    /// All but the last `missing`.
+    #[inline(always)]
+    fn without(missing: usize) -> Self {
+        Self(u16::MAX >> missing)
     }
 }
 
-/// One panel of [`multiply`]; `b` begins with it.
-///
-/// # Safety
-/// As for [`multiply`].
-#[target_feature(enable = "avx512f")]
-unsafe fn multiply_panel(a: Tables<'_>, panel: Panel, b: &[f32], out: &mut [f32], places: &[u32], add: bool) {
-    for first in (0..a.steps.len()).step_by(TERM_BLOCK) {
-        let terms = first..(first + TERM_BLOCK).min(a.steps.len());
-        let a = Tables { steps: &a.steps[terms.clone()], ..a };
-        let b = &b[terms.start * panel.width..terms.end * panel.width];
-        let add = add || first > 0;
-        // SAFETY: the caller's promise, for some of the terms.
-        unsafe {
-            match panel.width {
-                WIDEST => multiply_blocks::<6, 4>(a, panel, b, out, places, add),
-                16 => multiply_blocks::<8, 1>(a, panel, b, out, places, add),
-                _ => multiply_blocks::<8, 2>(a, panel, b, out, places, add),
-            }
-        }
-    }
-}
-
-/// One panel and one block of terms, `ROWS` rows at a time.
-///
-/// # Safety
-/// As for [`multiply`], and the panel is `16 VECTORS` wide.
-#[target_feature(enable = "avx512f")]
-unsafe fn multiply_blocks<const ROWS: usize, const VECTORS: usize>(
-    a: Tables<'_>,
-    panel: Panel,
-    b: &[f32],
-    out: &mut [f32],
-    places: &[u32],
-    add: bool,
-) {
-    let missing = panel.width - panel.columns;
-    debug_assert!(missing < LANES && panel.width == LANES * VECTORS && b.len() == a.steps.len() * panel.width);
-    let last = u16::MAX >> missing;
-    // Where rows beyond the last write.
-    let mut nowhere = [0f32; WIDEST];
-    let out = out.as_mut_ptr();
-    for first in (0..a.rows.len()).step_by(ROWS) {
-        let mut left = [a.source.as_ptr(); ROWS];
-        let mut right = [nowhere.as_mut_ptr(); ROWS];
-        let rows: Range<usize> = first..(first + ROWS).min(a.rows.len());
-        for (i, row) in rows.enumerate() {
-            // SAFETY: rows and places lie inside by the caller's promise. Missing rows read row 0 of the source, which has its steps
-            // since there is a row at all.
-            unsafe {
-                left[i] = left[i].add(*a.rows.get_unchecked(row) as usize);
-                right[i] = out.add(*places.get_unchecked(row) as usize + panel.start);
-            }
-        }
-        // SAFETY: the pointers stay valid for the steps and the panel's columns, as shown above.
-        unsafe { block::<ROWS, VECTORS>(left, a.steps, b.as_ptr(), right, last, add) };
-    }
-}
-
-/// The register block: `out[r][n] (+)= sum_k left[r][steps[k]] * b[k][n]`.
-///
-/// # Safety
-/// The processor has AVX-512F; each `left[r]` may be read at each step, `b` over all steps, and each `out[r]` may be written over the
-/// vectors, of which the last is masked by `last`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn block<const ROWS: usize, const VECTORS: usize>(
-    left: [*const f32; ROWS],
-    steps: &[u32],
-    mut b: *const f32,
-    out: [*mut f32; ROWS],
-    last: __mmask16,
-    add: bool,
-) {
-    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    for step in steps {
-        let step = *step as usize;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut columns = [_mm512_setzero_ps(); VECTORS];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = _mm512_loadu_ps(b.add(v * LANES));
-            }
-            for (sums, left) in sums.iter_mut().zip(&left) {
-                let value = _mm512_set1_ps(*left.add(step));
-                for (sum, column) in sums.iter_mut().zip(&columns) {
-                    *sum = _mm512_fmadd_ps(value, *column, *sum);
-                }
-            }
-            b = b.add(VECTORS * LANES);
-        }
-    }
-    for (sums, out) in sums.iter().zip(&out) {
-        for (v, sum) in sums.iter().enumerate() {
-            let mask = if v + 1 == VECTORS { last } else { u16::MAX };
-            // SAFETY: masked lanes are neither read nor written; the others are the caller's promise.
-            unsafe {
-                let place = out.add(v * LANES);
-                let sum = if add { _mm512_add_ps(_mm512_maskz_loadu_ps(mask, place), *sum) } else { *sum };
-                _mm512_mask_storeu_ps(place, mask, sum);
-            }
-        }
-    }
+fn zero() -> __m512 {
+    _mm512_setzero_ps()
 }
 
-/// `out[r, n] += sum_k a[r, k] b[k, n]`, `b` and `out` row-major.
-///
-/// # Safety
-/// The processor has AVX-512F. Each sum of an entry of `rows` and one of `steps` is an index of `source`; `b` holds `steps x columns`,
-/// `out` holds `rows x columns`.
+#[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply_transposed(a: Tables<'_>, columns: usize, b: &[f32], out: &mut [f32], spare: &mut Spare) {
-    let places: Vec<u32> = (0..a.rows.len()).map(|r| (r * columns) as u32).collect();
-    let layout = Layout::new(super::product::Engine::Avx512, a.steps.len(), columns);
-    for panel in layout.panels() {
-        let whole = panel.width == columns;
-        let packed = if whole { b } else { pack_panel(b, columns, panel, spare) };
-        // SAFETY: the caller's promise; the packed panel holds all its rows.
-        unsafe { multiply_panel(a, panel, packed, out, &places, true) };
-    }
+fn splat(value: f32) -> __m512 {
+    _mm512_set1_ps(value)
 }
 
-/// Copies the panel's columns of a row-major matrix together; padding columns are 0.
-fn pack_panel<'a>(b: &[f32], columns: usize, panel: Panel, spare: &'a mut Spare) -> &'a [f32] {
-    let rows = b.len() / columns;
-    let packed = spare.packed.floats(rows * panel.width);
-    for (out, row) in packed.chunks_exact_mut(panel.width).zip(b.chunks_exact(columns)) {
-        let (used, padding) = out.split_at_mut(panel.columns);
-        used.copy_from_slice(&row[panel.start..panel.start + panel.columns]);
-        padding.fill(0.0);
-    }
-    packed
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn multiply_add(a: __m512, b: __m512, sum: __m512) -> __m512 {
+    _mm512_fmadd_ps(a, b, sum)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sum_of(a: __m512, b: __m512) -> __m512 {
+    _mm512_add_ps(a, b)
+}
+
+/// # Safety
+/// `LANES` floats may be read at `place`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(place: *const f32) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_loadu_ps(place) }
+}
+
+/// # Safety
+/// The floats that count may be read at `place`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_masked(place: *const f32, mask: Mask) -> __m512 {
+    // SAFETY: the caller's promise; masked lanes are not read.
+    unsafe { _mm512_maskz_loadu_ps(mask.0, place) }
+}
+
+/// # Safety
+/// The floats that count may be written at `place`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_masked(place: *mut f32, mask: Mask, vector: __m512) {
+    // SAFETY: the caller's promise; masked lanes are not written.
+    unsafe { _mm512_mask_storeu_ps(place, mask.0, vector) }
 }

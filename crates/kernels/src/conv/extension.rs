@@ -14,7 +14,7 @@ use super::to_image::to_image;
 use super::to_map::to_map;
 use super::weight_gradient::weight_gradient;
 use crate::activation::Activation;
-use crate::extension::{contiguous, flex_mut, flex_slice, new_like};
+use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros};
 
 /// Which way a layer leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,8 +105,8 @@ impl ConvKernels for Flex {
         let shape = direction.shape(dims4(&x), dims4(&weight));
         let out = if direction.is_plain() { shape.map } else { shape.image };
         let dims = [shape.batch, out.height, out.width, out.channels];
-        let mut y = new_like(&dims);
-        let mut pre = activation.derivative_needs_input().then(|| new_like(&dims));
+        let mut y = zeros(&dims);
+        let mut pre = activation.derivative_needs_input().then(|| zeros(&dims));
         let run = if direction.is_plain() { to_map } else { to_image };
         run(
             Engine::best(),
@@ -130,13 +130,13 @@ impl ConvKernels for Flex {
 
         let (x, weight, slopes) = (flex_slice(&x), flex_slice(&weight), flex_slice(&dpre));
         let dweight = needed.weight.then(|| {
-            let mut dweight = new_like(&weight_dims);
+            let mut dweight = zeros(&weight_dims);
             let (image, map) = if direction.is_plain() { (x, slopes) } else { (slopes, x) };
             weight_gradient(Engine::best(), &shape, image, map, flex_mut(&mut dweight));
             dweight
         });
         let dx = needed.x.then(|| {
-            let mut dx = new_like(&x_dims);
+            let mut dx = zeros(&x_dims);
             let run = if direction.is_plain() { to_image } else { to_map };
             run(Engine::best(), &shape, slopes, weight, &Finish::none(), flex_mut(&mut dx), None);
             dx
@@ -148,12 +148,12 @@ impl ConvKernels for Flex {
 /// The gradient before the activation, and its sum over all pixels, the bias's.
 fn before_activation(dy: FlexTensor, output: Option<FlexTensor>, activation: Activation) -> (FlexTensor, FlexTensor) {
     let dims = dims4(&dy);
-    let mut dbias = new_like(&dims[3..]);
+    let mut dbias = zeros(&dims[3..]);
     let Some(output) = output else {
         finish::bias_gradient(flex_slice(&dy), flex_mut(&mut dbias));
         return (dy, dbias);
     };
-    let (output, mut dpre) = (contiguous(output), new_like(&dims));
+    let (output, mut dpre) = (contiguous(output), zeros(&dims));
     let (dy, output) = (flex_slice(&dy), flex_slice(&output));
     finish::through_activation(dy, output, activation, flex_mut(&mut dpre), flex_mut(&mut dbias));
     (dpre, dbias)
@@ -210,15 +210,12 @@ impl<B: ConvKernels> Backward<B, 3> for ConvNode {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, weight_node, bias_node] = ops.parents;
+        let [x_node, weight_node, bias_node] = ops.parents.map(|node| node.map(|node| node.id));
         let dy = gradients.consume::<B>(&ops.node);
         let needed = Needed { x: x_node.is_some(), weight: weight_node.is_some() };
         let found = B::conv_backward(ops.state, dy, needed);
-        for (node, gradient) in [(x_node, found.x), (weight_node, found.weight), (bias_node, Some(found.bias))] {
-            if let (Some(node), Some(gradient)) = (node, gradient) {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        let bias = Some(found.bias);
+        register::<B, 3>(gradients, [(x_node, found.x), (weight_node, found.weight), (bias_node, bias)]);
     }
 }
 

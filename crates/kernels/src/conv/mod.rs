@@ -1,13 +1,15 @@
 //! Convolutions over images in `[batch, height, width, channels]` order, with bias and activation, forwards and backwards.
 //!
 //! Three kernels serve both layers: [`to_map`], [`to_image`] and [`weight_gradient`]; [`shape`] explains the names. All three rest on one
-//! product whose left operand is read through tables of places ([`product`]), with AVX-512 or portably. What is in memory keeps PyTorch's orientation of
+//! product whose left operand is read through tables of places ([`product`]), with AVX-512, with AVX2 or portably. What is in memory keeps PyTorch's orientation of
 //! weights, so files need no change; each call packs them anew, a few percent of its time.
 //!
 //! Channels last is a decision: a pixel's channels are one vector, a row of a window is one run of memory, and bias, activation and batch
 //! statistics pass over memory in order. Strides are square; paddings may differ between the axes, as odd sizes need. No dilation and no groups: no model here has
 //! them.
 
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
 pub(crate) mod channels;
@@ -24,6 +26,8 @@ mod portable;
 mod product;
 #[cfg(feature = "tensors")]
 pub(crate) mod reference;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod register_block;
 mod scratch;
 mod shape;
 mod thin;

@@ -19,6 +19,8 @@ pub(super) struct Layout {
     pub columns: usize,
     /// Columns of a full panel; the last may be narrower, but is a multiple of [`LANES`] where this is.
     width: usize,
+    /// What a width is a multiple of.
+    lanes: usize,
 }
 
 /// One panel: `columns` of the product from `start` on, stored `width` apart from `offset` on.
@@ -32,12 +34,14 @@ pub(super) struct Panel {
 
 impl Layout {
     pub(super) fn new(engine: Engine, terms: usize, columns: usize) -> Self {
-        let width = match engine {
-            Engine::Portable => columns,
+        let (width, lanes) = match engine {
+            Engine::Portable => (columns, 1),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Engine::Avx512 => super::avx512::panel_width(columns),
+            Engine::Avx2 => (super::avx2::panel_width(columns), super::avx2::LANES),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Engine::Avx512 => (super::avx512::panel_width(columns), super::avx512::LANES),
         };
-        Self { terms, columns, width }
+        Self { terms, columns, width, lanes }
     }
 
     /// Floats of all panels.
@@ -52,7 +56,7 @@ impl Layout {
     /// The panel that begins at column `start`.
     fn panel(self, start: usize) -> Panel {
         let columns = (self.columns - start).min(self.width);
-        let width = if columns == self.width { columns } else { columns.next_multiple_of(LANES) };
+        let width = if columns == self.width { columns } else { columns.next_multiple_of(self.lanes) };
         Panel { start, columns, width, offset: start * self.terms }
     }
 

@@ -1,16 +1,21 @@
 //! The one product under all three passes: `out[p, n] = sum_k source[pixels[p] + terms[k]] * b[k, n]`.
 //!
 //! The left-hand side is never written out as a matrix. An element is found by two tables: where pixel `p`'s window begins and how far term `k`
-//! lies from there. Two engines compute it: AVX-512 reads through the tables directly; the portable one gathers some rows at a time for
+//! lies from there. Three engines compute it: AVX-512 and AVX2 read through the tables directly; the portable one gathers some rows at a time for
 //! the `gemm` crate, on every machine that Rust runs on. The weight gradient is the same product with the tables exchanged.
 
 use super::panels::Layout;
 use super::portable;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use super::register_block::Tables;
 use super::scratch::Spare;
 
 /// Which code computes products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
+    /// Intrinsics for AVX2 and FMA.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Avx2,
     /// Intrinsics for AVX-512.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     Avx512,
@@ -22,8 +27,10 @@ impl Engine {
     /// The faster of those this machine has; `ELBO_SIMD` lowers it, see [`crate::simd::level`].
     pub(crate) fn best() -> Self {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if crate::simd::level() == crate::simd::Level::Avx512 {
-            return Self::Avx512;
+        match crate::simd::level() {
+            crate::simd::Level::Avx512 => return Self::Avx512,
+            crate::simd::Level::Avx2 => return Self::Avx2,
+            crate::simd::Level::Baseline => {}
         }
         Self::Portable
     }
@@ -31,8 +38,17 @@ impl Engine {
     /// All that this machine can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::best(), Self::Portable];
-        all.dedup();
+        let mut all = vec![Self::Portable];
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let level = crate::simd::level();
+            if level != crate::simd::Level::Baseline {
+                all.push(Self::Avx2);
+            }
+            if level == crate::simd::Level::Avx512 {
+                all.push(Self::Avx512);
+            }
+        }
         all
     }
 }
@@ -85,10 +101,15 @@ pub(super) fn multiply(
     match engine {
         Engine::Portable => portable::multiply(a, layout, b, out, places, spare),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        Engine::Avx512 => {
-            let tables = super::avx512::Tables { source: a.source, rows: a.pixels, steps: a.terms };
-            // SAFETY: the assertions above are what it asks for; the processor has AVX-512, or `Engine::best` had not chosen it.
-            unsafe { super::avx512::multiply(tables, layout, b, out, places, false) }
+        Engine::Avx2 | Engine::Avx512 => {
+            let tables = Tables { source: a.source, rows: a.pixels, steps: a.terms };
+            // SAFETY: the assertions above are what they ask for; the processor has the engine's instructions, or `Engine::best` had not chosen it.
+            unsafe {
+                match engine {
+                    Engine::Avx512 => super::avx512::multiply(tables, layout, b, out, places, false),
+                    _ => super::avx2::multiply(tables, layout, b, out, places, false),
+                }
+            }
         }
     }
 }
@@ -110,10 +131,15 @@ pub(super) fn multiply_transposed(
     match engine {
         Engine::Portable => portable::multiply_transposed(a, columns, b, out, spare),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        Engine::Avx512 => {
-            let tables = super::avx512::Tables { source: a.source, rows: a.terms, steps: a.pixels };
+        Engine::Avx2 | Engine::Avx512 => {
+            let tables = Tables { source: a.source, rows: a.terms, steps: a.pixels };
             // SAFETY: as in `multiply`.
-            unsafe { super::avx512::multiply_transposed(tables, columns, b, out, spare) }
+            unsafe {
+                match engine {
+                    Engine::Avx512 => super::avx512::multiply_transposed(tables, columns, b, out, spare),
+                    _ => super::avx2::multiply_transposed(tables, columns, b, out, spare),
+                }
+            }
         }
     }
 }

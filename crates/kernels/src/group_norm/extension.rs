@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 use crate::activation::Activation;
 use crate::batch_norm::statistics::Statistics;
 use crate::batch_norm::transform::{Sums, Transform};
-use crate::extension::{contiguous, flex_mut, flex_slice, new_like};
+use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros_like};
 use crate::pool::{self, SharedMut};
 
 /// Values that justify one more part.
@@ -70,10 +70,6 @@ fn example_values(x: &FlexTensor) -> usize {
     x.layout().shape()[1..].iter().product()
 }
 
-fn like(tensor: &FlexTensor) -> FlexTensor {
-    new_like(&tensor.layout().shape()[..])
-}
-
 impl GroupNormKernels for Flex {
     fn group_norm_backward(
         saved: Saved<Self>,
@@ -104,7 +100,7 @@ impl GroupNormKernels for Flex {
         for row in sums.chunks_exact(2 * channels) {
             total.iter_mut().zip(row).for_each(|(total, value)| *total += value);
         }
-        let (mut dgamma, mut dbeta) = (like(&gamma), like(&beta));
+        let (mut dgamma, mut dbeta) = (zeros_like(&gamma), zeros_like(&beta));
         let total_beta = total.split_off(channels);
         Sums { gamma: total, beta: total_beta }.store(flex_mut(&mut dgamma), flex_mut(&mut dbeta));
         (need_dx.then_some(dy), dgamma, dbeta)
@@ -136,7 +132,7 @@ impl GroupNormOps for Flex {
     ) -> FlexTensor {
         let [x, gamma, beta] = [x, gamma, beta].map(contiguous);
         let pass = Pass { groups, gamma: flex_slice(&gamma), beta: flex_slice(&beta), eps, activation };
-        let (mut y, values) = (like(&x), example_values(&x));
+        let (mut y, values) = (zeros_like(&x), example_values(&x));
         let target = SharedMut::new(flex_mut(&mut y));
         pass.for_examples(&x, |example, x, transform| {
             // SAFETY: each example owns its values, and the buffer outlives the region.
@@ -153,14 +149,10 @@ impl<B: GroupNormKernels> Backward<B, 3> for GroupNormNode {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, gamma_node, beta_node] = ops.parents;
+        let [x_node, gamma_node, beta_node] = ops.parents.map(|node| node.map(|node| node.id));
         let dy = gradients.consume::<B>(&ops.node);
         let (dx, dgamma, dbeta) = B::group_norm_backward(ops.state, dy, x_node.is_some());
-        for (node, gradient) in [(x_node, dx), (gamma_node, Some(dgamma)), (beta_node, Some(dbeta))] {
-            if let (Some(node), Some(gradient)) = (node, gradient) {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        register::<B, 3>(gradients, [(x_node, dx), (gamma_node, Some(dgamma)), (beta_node, Some(dbeta))]);
     }
 }
 

@@ -68,16 +68,15 @@ pub fn open_path(
         let found = if image::guess_format(&start_of(path)).is_ok() { "a single picture" } else { "another file" };
         return Err(Error::data(path, "source", expected, found, help));
     };
-    let cache = cache_folder();
-    let (name, stamp) = (stem(path), stamp(&[path.to_owned()])?);
+    let cache = cache_folder(settings);
+    let archives = [path.to_owned()];
+    let origin = Origin { name: stem(path), path: path.to_owned(), stamp: stamp(&archives)? };
     let mut collect = || -> Result<Arc<dyn Collection>> {
-        let (name, stamp) = (name.clone(), stamp.clone());
         Ok(match kind {
-            Kind::Zip => Arc::new(Zip::open(name, path, stamp)?),
-            Kind::Tar => Arc::new(Tar::open(name, path, &[path.to_owned()], stamp, cache.as_deref())?),
+            Kind::Zip => Arc::new(Zip::open(origin.clone())?),
+            Kind::Tar => Arc::new(Tar::open(origin.clone(), &archives, cache.as_deref())?),
         })
     };
-    let origin = Origin { name: name.clone(), path: path.to_owned(), stamp: stamp.clone() };
     Pictures::open(&origin, &mut collect, settings, cache.as_deref(), progress)?.split(division)
 }
 
@@ -93,11 +92,10 @@ pub(in crate::data) fn open_tars(
     division: Division,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
-    let (cache, stamp) = (cache_folder(), stamp(archives)?);
-    let origin = Origin { name: name.to_owned(), path: folder.to_owned(), stamp: stamp.clone() };
-    let mut collect = || -> Result<Arc<dyn Collection>> {
-        Ok(Arc::new(Tar::open(name.to_owned(), folder, archives, stamp.clone(), cache.as_deref())?))
-    };
+    let cache = cache_folder(settings);
+    let origin = Origin { name: name.to_owned(), path: folder.to_owned(), stamp: stamp(archives)? };
+    let mut collect =
+        || -> Result<Arc<dyn Collection>> { Ok(Arc::new(Tar::open(origin.clone(), archives, cache.as_deref())?)) };
     Pictures::open(&origin, &mut collect, settings, cache.as_deref(), progress)?.split(division)
 }
 

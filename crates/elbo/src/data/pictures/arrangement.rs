@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Entry;
+use super::{Entry, Listing, Origin};
+use crate::error::{Error, Result};
 
 /// Name endings of files that are taken for pictures.
 pub(super) const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jfif", "webp", "bmp", "gif", "pgm", "ppm", "pnm"];
@@ -37,6 +38,19 @@ pub(super) fn escaped(path: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The pictures of an archive, whose `members` are raw names in their order and what finds their bytes.
+///
+/// # Errors
+/// [`Error::Data`] if there are none; `pack` is the command that would make such an archive.
+pub(super) fn listed<P>(origin: Origin, members: Vec<(Vec<u8>, P)>, pack: &str) -> Result<(Listing, Vec<P>)> {
+    if members.is_empty() {
+        let help = format!("pack a folder of pictures: `{pack}`");
+        return Err(Error::data(origin.path, "images", "pictures (.png, .jpg, ...) in the archive", "none", help));
+    }
+    let (names, places) = members.into_iter().map(|(name, place)| (escaped(&name), place)).unzip();
+    Ok((Listing { origin, entries: arranged(names) }, places))
 }
 
 /// The entries of pictures whose paths are `names`, in the same order.

@@ -266,7 +266,7 @@ impl<'a> Pass<'a> {
             content.update(format!("\n{fit:?}"));
         }
         let summary = Summary {
-            name: self.collection.name().to_owned(),
+            name: self.collection.listing().origin.name.clone(),
             shape,
             count,
             label_names: self.label_names,
@@ -284,12 +284,7 @@ impl<'a> Pass<'a> {
             (0, None) => format!("size {size} (height x width), which {all} have; `--size` scales them"),
             (0, Some(_)) => format!("size {size} (height x width), which {all} have"),
             (resized, _) => {
-                let way = match self.settings.fit {
-                    super::Fit::Crop => "cropped in the middle and scaled",
-                    super::Fit::Pad => "scaled and padded with black",
-                    super::Fit::Stretch => "stretched",
-                };
-                let (smallest, largest) = (self.smallest, self.largest);
+                let (way, smallest, largest) = (self.settings.fit.done(), self.smallest, self.largest);
                 format!("size {size} (height x width): {resized} of {count} pictures are {way} (`--fit`), from {smallest} to {largest}")
             }
         });
@@ -368,11 +363,7 @@ fn mixed_sizes(collection: &dyn Collection, settings: &Settings) -> Error {
     }
     let found = format!("{}; the first that are not {most}: {}", counts.join(", "), offenders.join(", "));
     let wanted = suggested(&headers.iter().map(|(_, size)| *size).collect::<Vec<_>>());
-    let fit = match settings.fit {
-        super::Fit::Crop => "crop",
-        super::Fit::Pad => "pad",
-        super::Fit::Stretch => "stretch",
-    };
+    let fit = settings.fit.word();
     let help =
         format!("bring them to one size with `--size {wanted} --fit {fit}` (or another size; crop, pad or stretch)");
     Error::data(collection.path(), "image sizes", "pictures of one size", found, help)

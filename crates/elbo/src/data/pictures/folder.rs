@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::arrangement::{ENDINGS, arranged, escaped, is_hidden, is_picture};
 use super::file::{Identity, Times, name_of, raw_bytes};
-use super::{Collection, Entry, MAX_ENCODED_BYTES};
+use super::{Collection, Listing, MAX_ENCODED_BYTES, Origin};
 use crate::data::idx::hex;
 use crate::error::{Error, Result};
 
@@ -25,14 +25,11 @@ pub const MAX_DEPTH: usize = 64;
 
 /// The pictures below a folder.
 pub struct Folder {
-    name: String,
-    root: PathBuf,
-    entries: Vec<Entry>,
+    listing: Listing,
     /// Paths that their escaped names do not give.
     odd_paths: HashMap<usize, PathBuf>,
     /// Why an entry has no bytes.
     faults: HashMap<usize, String>,
-    stamp: String,
     notes: Vec<String>,
 }
 
@@ -54,21 +51,13 @@ impl Folder {
     }
 
     fn path_of(&self, index: usize) -> PathBuf {
-        self.odd_paths.get(&index).cloned().unwrap_or_else(|| self.root.join(&self.entries[index].name))
+        self.odd_paths.get(&index).cloned().unwrap_or_else(|| self.path().join(&self.entries()[index].name))
     }
 }
 
 impl Collection for Folder {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn path(&self) -> &Path {
-        &self.root
-    }
-
-    fn entries(&self) -> &[Entry] {
-        &self.entries
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
@@ -77,10 +66,6 @@ impl Collection for Folder {
             Some(fault) => Err(Error::data(&path, "file", "a regular file", fault, "remove it, or leave it out")),
             None => read_regular(&path),
         }
-    }
-
-    fn stamp(&self) -> &str {
-        &self.stamp
     }
 
     fn notes(&self) -> &[String] {
@@ -258,8 +243,8 @@ impl Walk {
             n => vec![format!("{n} further names of files and folders that were found before are left out")],
         };
         let name = root.file_name().map_or_else(|| "pictures".into(), |name| escaped(&raw_bytes(name)));
-        let stamp = hex(&hash.finalize());
-        Ok(Folder { name, root: root.to_owned(), entries: arranged(names), odd_paths, faults, stamp, notes })
+        let origin = Origin { name, path: root.to_owned(), stamp: hex(&hash.finalize()) };
+        Ok(Folder { listing: Listing { origin, entries: arranged(names) }, odd_paths, faults, notes })
     }
 
     fn nothing(&self, root: &Path) -> Error {

@@ -52,26 +52,37 @@ pub struct Entry {
     pub part: Option<String>,
 }
 
+/// What is known of a collection before it is looked into: enough to find it in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Short name for logs and reports: the folder's or file's, without its ending.
+    pub name: String,
+    /// The folder or file: what messages name first.
+    pub path: PathBuf,
+    /// A hash that is quick to make and changes whenever any picture may have: over names, labels, sizes and times of change. Decoded pixels are
+    /// kept for as long as it stays the same.
+    pub stamp: String,
+}
+
+/// What a collection holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// What it is.
+    pub origin: Origin,
+    /// The pictures, in the order of their index.
+    pub entries: Vec<Entry>,
+}
+
 /// Where encoded pictures come from: a folder, an archive, a Parquet file.
 pub trait Collection: Send + Sync {
-    /// Short name for logs and reports: the folder's or file's, without its ending.
-    fn name(&self) -> &str;
-
-    /// The folder or file: what messages name first.
-    fn path(&self) -> &Path;
-
-    /// The pictures, in the order of their index.
-    fn entries(&self) -> &[Entry];
+    /// What it is and which pictures it holds.
+    fn listing(&self) -> &Listing;
 
     /// The encoded bytes of picture `index`, at most [`MAX_ENCODED_BYTES`] of them.
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) or [`Error::Io`](crate::Error::Io) naming the picture.
     fn bytes(&self, index: usize) -> Result<Vec<u8>>;
-
-    /// A hash that is quick to make and changes whenever any picture may have: over names, labels, sizes and times of change. Decoded pixels are
-    /// kept for as long as it stays the same.
-    fn stamp(&self) -> &str;
 
     /// The class names in the order of their numbers, where the collection knows it; else they are sorted by name.
     fn label_names(&self) -> Option<&[String]> {
@@ -81,6 +92,16 @@ pub trait Collection: Send + Sync {
     /// What was noticed while the pictures were looked for, for notes to the user.
     fn notes(&self) -> &[String] {
         &[]
+    }
+
+    /// The folder or file it is.
+    fn path(&self) -> &Path {
+        &self.listing().origin.path
+    }
+
+    /// The pictures, in the order of their index.
+    fn entries(&self) -> &[Entry] {
+        &self.listing().entries
     }
 }
 
@@ -98,7 +119,7 @@ pub struct Division {
 /// Decodes a collection, or finds it decoded in the cache, and divides it by its own parts or by `division`.
 ///
 /// Decoded pixels are kept in `$ELBO_HOME/pictures`, or `elbo/pictures` in the user's cache folder. Where that cannot be written, or is full,
-/// sets of up to 2 GiB are kept in memory instead, and `progress` is told so.
+/// sets of up to 2 GiB are kept in memory instead, and `progress` is told so; likewise where the settings ask for [`Settings::fresh`].
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) naming the picture that cannot be used and the setting that helps, [`Error::Config`](crate::Error::Config)
@@ -109,22 +130,12 @@ pub fn open(
     division: Division,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
-    let origin = Origin {
-        name: collection.name().to_owned(),
-        path: collection.path().to_owned(),
-        stamp: collection.stamp().to_owned(),
-    };
     let mut collect = || Ok(Arc::clone(&collection));
-    source::Pictures::open(&origin, &mut collect, settings, cache_folder().as_deref(), progress)?.split(division)
+    let origin = &collection.listing().origin;
+    source::Pictures::open(origin, &mut collect, settings, cache_folder(settings).as_deref(), progress)?.split(division)
 }
 
-/// What is known of a collection before it is looked into: enough to find it in the cache.
-struct Origin {
-    name: String,
-    path: PathBuf,
-    stamp: String,
-}
-
-fn cache_folder() -> Option<PathBuf> {
-    known::home().map(|home| home.join("pictures"))
+/// Where decoded pictures are kept, if they are.
+fn cache_folder(settings: &Settings) -> Option<PathBuf> {
+    if settings.fresh { None } else { known::home().map(|home| home.join("pictures")) }
 }

@@ -93,6 +93,26 @@ pub enum Fit {
     Stretch,
 }
 
+impl Fit {
+    /// The word for it in `--fit` and recipes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Crop => "crop",
+            Self::Pad => "pad",
+            Self::Stretch => "stretch",
+        }
+    }
+
+    /// What has been done to a picture.
+    pub(super) fn done(self) -> &'static str {
+        match self {
+            Self::Crop => "cropped in the middle and scaled",
+            Self::Pad => "scaled and padded with black",
+            Self::Stretch => "stretched",
+        }
+    }
+}
+
 /// What to do about a file that cannot be read as a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,6 +135,8 @@ pub struct Settings {
     pub channels: Option<u8>,
     /// What to do about bad files.
     pub on_bad_image: OnBadImage,
+    /// Decode anew, and keep the pixels in memory for this run alone.
+    pub fresh: bool,
 }
 
 impl Settings {

@@ -133,10 +133,12 @@ fn in_memory(
     reason: Option<Error>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Cached> {
-    let why = reason.as_ref().map_or_else(|| "there is no cache folder".to_owned(), Error::to_string);
-    progress(Progress::Note(&format!(
-        "decoded pixels are kept in memory, for this run only: {why}; ELBO_HOME names another place"
-    )));
+    if !settings.fresh {
+        let why = reason.as_ref().map_or_else(|| "there is no cache folder".to_owned(), Error::to_string);
+        progress(Progress::Note(&format!(
+            "decoded pixels are kept in memory, for this run only: {why}; ELBO_HOME names another place"
+        )));
+    }
     let mut sink = Bounded { pixels: Vec::new(), reason };
     let (tables, summary) = build::build(collection, settings, &mut sink, progress)?;
     Ok(Cached { pixels: Pixels::Memory(sink.pixels), tables, summary })

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::arrangement::{arranged, escaped, is_hidden, is_picture};
+use super::arrangement::{escaped, is_hidden, is_picture, listed};
 use super::file::SharedFile;
 use super::folder::too_long;
-use super::{Collection, Entry, MAX_ENCODED_BYTES};
+use super::{Collection, Listing, MAX_ENCODED_BYTES, Origin};
 use crate::error::{Error, Result};
 
 const BLOCK: usize = 512;
@@ -22,13 +22,10 @@ const MAX_EXTENSION: u64 = 1 << 20;
 
 /// The pictures of one or several archives.
 pub struct Tar {
-    name: String,
-    path: PathBuf,
-    entries: Vec<Entry>,
+    listing: Listing,
     files: Vec<SharedFile>,
     /// Where each entry's bytes are.
     places: Vec<Place>,
-    stamp: String,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,18 +36,12 @@ struct Place {
 }
 
 impl Tar {
-    /// Reads the headers of `archives`, which together are one collection that messages call `path`. Compressed ones are unpacked to
+    /// Reads the headers of `archives`, which together are one collection. Compressed ones are unpacked to
     /// temporary files in `temporary`, or in the system's folder for those.
     ///
     /// # Errors
     /// [`Error::Data`] if an archive is damaged or none has pictures, [`Error::Io`].
-    pub(super) fn open(
-        name: String,
-        path: &Path,
-        archives: &[PathBuf],
-        stamp: String,
-        temporary: Option<&Path>,
-    ) -> Result<Self> {
+    pub(super) fn open(origin: Origin, archives: &[PathBuf], temporary: Option<&Path>) -> Result<Self> {
         let (mut files, mut members) = (Vec::new(), Vec::new());
         for archive in archives {
             let (file, found) = list(archive, files.len(), temporary)?;
@@ -62,67 +53,50 @@ impl Tar {
         members.reverse();
         members.dedup_by(|later, first| later.0 == first.0);
         members.reverse();
-        if members.is_empty() {
-            let help = "pack a folder of pictures: `tar cf pictures.tar FOLDER`";
-            return Err(Error::data(path, "images", "pictures (.png, .jpg, ...) in the archive", "none", help));
-        }
-        let places = members.iter().map(|(_, place)| *place).collect();
-        let entries = arranged(members.into_iter().map(|(name, _)| escaped(&name)).collect());
-        Ok(Self { name, path: path.to_owned(), entries, files, places, stamp })
+        let (listing, places) = listed(origin, members, "tar cf pictures.tar FOLDER")?;
+        Ok(Self { listing, files, places })
     }
 }
 
 impl Collection for Tar {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn entries(&self) -> &[Entry] {
-        &self.entries
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         let Place { file, offset, len } = self.places[index];
-        let name = &self.entries[index].name;
+        let name = &self.entries()[index].name;
         if len > MAX_ENCODED_BYTES {
-            return Err(too_long(&self.path, name, len));
+            return Err(too_long(self.path(), name, len));
         }
         let mut bytes = vec![0; len as usize];
         self.files[file].read_exact_at(&mut bytes, offset).map_err(|error| {
             let help = "the archive changed while it was read: try again";
-            Error::data(&self.path, name, format!("{len} bytes at byte {offset}"), error.to_string(), help)
+            Error::data(self.path(), name, format!("{len} bytes at byte {offset}"), error.to_string(), help)
         })?;
         Ok(bytes)
-    }
-
-    fn stamp(&self) -> &str {
-        &self.stamp
     }
 }
 
 /// The pictures of an archive: raw names, and where their bytes are.
-type Listed = Vec<(Vec<u8>, Place)>;
+type Members = Vec<(Vec<u8>, Place)>;
 
 /// What looks at a file of an archive: raw name, length and content.
 type Visit<'a> = dyn FnMut(&[u8], u64, &mut dyn Read) -> Result<()> + 'a;
 
 /// The pictures of one archive, and the file their bytes are in.
-fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Listed)> {
+fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Members)> {
     let input = Input::open(archive)?;
     let shared = if let Input::Plain(shared) = &input { Some(shared.clone()) } else { None };
     let headers = Headers { input, offset: 0, path: archive };
     match shared {
-        Some(shared) => Ok((shared.clone(), listed(headers, shared.len(), file)?)),
+        Some(shared) => Ok((shared.clone(), in_place(headers, shared.len(), file)?)),
         None => unpacked(headers, file, temporary),
     }
 }
 
 /// Where the pictures of a plain archive of `end` bytes are.
-fn listed(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Listed> {
+fn in_place(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Members> {
     let mut members = Vec::new();
     while let Some(member) = headers.next()? {
         let place = Place { file, offset: headers.offset, len: member.len };
@@ -138,7 +112,7 @@ fn listed(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Listed> {
 }
 
 /// Copies the pictures of a compressed archive into a file without a name, which ends with this process.
-fn unpacked(mut headers: Headers<'_>, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Listed)> {
+fn unpacked(mut headers: Headers<'_>, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Members)> {
     let folder = temporary.map_or_else(std::env::temp_dir, Path::to_owned);
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.map_err(Error::io(&folder, "create a file in"))?;

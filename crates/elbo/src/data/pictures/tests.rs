@@ -56,12 +56,11 @@ fn open_collection(
     cache: Option<&Path>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Pictures> {
-    let (name, path) = (collection.name().to_owned(), collection.path().to_owned());
-    let origin = Origin { name, path, stamp: collection.stamp().to_owned() };
-    Pictures::open(&origin, &mut || Ok(Arc::clone(&collection)), &settings, cache, progress)
+    Pictures::open(&collection.listing().origin, &mut || Ok(Arc::clone(&collection)), &settings, cache, progress)
 }
 
-const SKIP: Settings = Settings { size: None, fit: Fit::Crop, channels: None, on_bad_image: OnBadImage::Skip };
+const SKIP: Settings =
+    Settings { size: None, fit: Fit::Crop, channels: None, on_bad_image: OnBadImage::Skip, fresh: false };
 const FAIL: Settings = Settings { on_bad_image: OnBadImage::Fail, ..SKIP };
 
 fn sized(height: u32, width: u32) -> Settings {
@@ -164,13 +163,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn origin(path: &Path) -> Origin {
+    Origin { name: "set".into(), path: path.into(), stamp: "a stamp".into() }
+}
+
 fn open_tar(path: &Path) -> Result<Pictures> {
-    let stamp = "a stamp".to_owned();
-    open_collection(Arc::new(tar::Tar::open("set".into(), path, &[path.into()], stamp, None)?), FAIL, None, &mut |_| {})
+    open_collection(Arc::new(tar::Tar::open(origin(path), &[path.into()], None)?), FAIL, None, &mut |_| {})
 }
 
 fn open_zip(path: &Path) -> Result<Pictures> {
-    open_collection(Arc::new(zip::Zip::open("set".into(), path, "a stamp".into())?), FAIL, None, &mut |_| {})
+    open_collection(Arc::new(zip::Zip::open(origin(path))?), FAIL, None, &mut |_| {})
 }
 
 #[test]

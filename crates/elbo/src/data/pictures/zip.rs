@@ -2,26 +2,23 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
-use super::arrangement::{arranged, escaped, is_hidden, is_picture};
+use super::arrangement::{is_hidden, is_picture, listed};
 use super::file::SharedFile;
 use super::folder::too_long;
-use super::{Collection, Entry, MAX_ENCODED_BYTES};
+use super::{Collection, Listing, MAX_ENCODED_BYTES, Origin};
 use crate::error::{Error, Result};
 
 /// The pictures of an archive.
 pub struct Zip {
-    name: String,
-    path: PathBuf,
+    listing: Listing,
     archive: ZipArchive<SharedFile>,
-    entries: Vec<Entry>,
     /// Place of each entry in the archive's directory.
     places: Vec<usize>,
-    stamp: String,
 }
 
 impl Zip {
@@ -29,7 +26,8 @@ impl Zip {
     ///
     /// # Errors
     /// [`Error::Data`] if it is damaged or has no pictures, [`Error::Io`].
-    pub(super) fn open(name: String, path: &Path, stamp: String) -> Result<Self> {
+    pub(super) fn open(origin: Origin) -> Result<Self> {
+        let path = &origin.path;
         let file = File::open(path).and_then(SharedFile::new).map_err(Error::io(path, "open"))?;
         let archive = ZipArchive::new(file).map_err(|error| damaged(path, "directory", &error))?;
         let mut members = Vec::new();
@@ -41,49 +39,32 @@ impl Zip {
                 members.push((name.to_vec(), place));
             }
         }
-        if members.is_empty() {
-            let help = "pack a folder of pictures: `zip -r pictures.zip FOLDER`";
-            return Err(Error::data(path, "images", "pictures (.png, .jpg, ...) in the archive", "none", help));
-        }
         members.sort();
-        let places = members.iter().map(|(_, place)| *place).collect();
-        let entries = arranged(members.into_iter().map(|(name, _)| escaped(&name)).collect());
-        Ok(Self { name, path: path.to_owned(), archive, entries, places, stamp })
+        let (listing, places) = listed(origin, members, "zip -r pictures.zip FOLDER")?;
+        Ok(Self { listing, archive, places })
     }
 }
 
 impl Collection for Zip {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn entries(&self) -> &[Entry] {
-        &self.entries
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
-        let name = &self.entries[index].name;
+        let (path, name) = (self.path(), &self.entries()[index].name);
         // The directory is shared; only the place of reading is the clone's own.
         let mut archive = self.archive.clone();
-        let member = archive.by_index(self.places[index]).map_err(|error| damaged(&self.path, name, &error))?;
+        let member = archive.by_index(self.places[index]).map_err(|error| damaged(path, name, &error))?;
         if member.size() > MAX_ENCODED_BYTES {
-            return Err(too_long(&self.path, name, member.size()));
+            return Err(too_long(path, name, member.size()));
         }
         let mut bytes = Vec::new();
         let read = member.take(MAX_ENCODED_BYTES + 1).read_to_end(&mut bytes);
-        let read = read.map_err(|error| damaged(&self.path, name, &ZipError::Io(error)))?;
+        let read = read.map_err(|error| damaged(path, name, &ZipError::Io(error)))?;
         if read as u64 > MAX_ENCODED_BYTES {
-            return Err(too_long(&self.path, name, read as u64));
+            return Err(too_long(path, name, read as u64));
         }
         Ok(bytes)
-    }
-
-    fn stamp(&self) -> &str {
-        &self.stamp
     }
 }
 

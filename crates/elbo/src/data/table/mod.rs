@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
 
-use super::catalog::DataConfig;
+use super::catalog::{DataConfig, located};
 use super::idx::hex;
 use super::pictures;
 use super::progress::Progress;
@@ -201,9 +201,9 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
 /// assert!(!table::holds_rows(&DataConfig::default()));
 /// ```
 pub fn holds_rows(config: &DataConfig) -> bool {
-    let path = Path::new(&config.source);
-    let request = Request::new(path, config, None);
-    match format_of(path) {
+    let path = located(Path::new(&config.source));
+    let request = Request::new(&path, config, None);
+    match format_of(&path) {
         None => false,
         Some(Format::Csv) => true,
         Some(Format::Npy) => npy::holds_rows(&request).unwrap_or(false),

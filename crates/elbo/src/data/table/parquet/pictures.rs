@@ -1,7 +1,6 @@
 //! A column of encoded pictures as a collection.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::data_type::ByteArray;
@@ -11,7 +10,7 @@ use super::Set;
 use super::columns::Column;
 use super::shards::Shard;
 use crate::data::idx::hex;
-use crate::data::pictures::{Collection, Entry, MAX_ENCODED_BYTES};
+use crate::data::pictures::{Collection, Entry, Listing, MAX_ENCODED_BYTES, Origin};
 use crate::data::table::labels::{Classes, Labels};
 use crate::error::{Error, Result};
 
@@ -21,17 +20,14 @@ const KEPT: usize = 3;
 /// The pictures of Parquet files. A row group is unpacked when the first of its pictures is asked for, and forgotten when others are, so that
 /// memory does not grow with the set.
 pub(super) struct HubPictures {
-    name: String,
-    path: PathBuf,
+    listing: Listing,
     shards: Vec<Shard>,
     /// Which leaf holds the bytes.
     image: usize,
-    entries: Vec<Entry>,
     /// The row groups in the order of the entries.
     groups: Vec<Group>,
     unpacked: Mutex<VecDeque<(usize, Pictures)>>,
     label_names: Option<Vec<String>>,
-    stamp: String,
     notes: Vec<String>,
 }
 
@@ -78,15 +74,14 @@ impl HubPictures {
         }
         let stamps = set.shards.iter().map(Shard::stamp).collect::<Result<Vec<_>>>()?;
         let stamp = format!("{} {:?} {:?}", stamps.join("\n"), set.label, image);
+        let (name, path) = (set.request.name(), set.request.path.to_owned());
+        let origin = Origin { name, path, stamp: hex(&Sha256::digest(stamp)) };
         Ok(Self {
-            name: set.request.name(),
-            path: set.request.path.to_owned(),
+            listing: Listing { origin, entries },
             image,
-            entries,
             groups,
             unpacked: Mutex::default(),
             label_names: from_hub.then_some(names),
-            stamp: hex(&Sha256::digest(stamp)),
             notes: set.notes,
             shards: set.shards,
         })
@@ -112,16 +107,8 @@ impl HubPictures {
 }
 
 impl Collection for HubPictures {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn entries(&self) -> &[Entry] {
-        &self.entries
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
@@ -130,17 +117,13 @@ impl Collection for HubPictures {
         let pictures = self.group(place)?;
         let refuse = |found: String| {
             let help = "remove the row, or set `data.on_bad_image = \"skip\"`";
-            Error::data(&self.path, &self.entries[index].name, "an encoded picture", found, help)
+            Error::data(self.path(), &self.entries()[index].name, "an encoded picture", found, help)
         };
         let picture = pictures.get(row).and_then(Option::as_ref).ok_or_else(|| refuse("null".into()))?;
         match picture.len() as u64 {
             length if length > MAX_ENCODED_BYTES => Err(refuse(format!("{length} bytes"))),
             _ => Ok(picture.data().to_vec()),
         }
-    }
-
-    fn stamp(&self) -> &str {
-        &self.stamp
     }
 
     fn label_names(&self) -> Option<&[String]> {

@@ -130,7 +130,7 @@ fn pictures_of_the_hub_come_with_parts_labels_and_bytes() {
             of_shard.iter().enumerate().map(|(row, bytes)| (format!("{name}.parquet/{row:09}"), bytes.clone())),
         );
     }
-    assert_eq!((set.name(), set.entries().len(), wanted.len()), ("hub", 13, 13));
+    assert_eq!((set.listing().origin.name.as_str(), set.entries().len(), wanted.len()), ("hub", 13, 13));
     let names: Vec<&str> = set.entries().iter().map(|entry| entry.name.as_str()).collect();
     assert!(names.is_sorted());
     // In an order that walks back and forth between row groups.
@@ -146,7 +146,7 @@ fn pictures_of_the_hub_come_with_parts_labels_and_bytes() {
         [entry(0), entry(4), entry(6)],
         [(Some("zero"), Some("test")), (Some("zero"), Some("train")), (Some("two"), Some("train"))]
     );
-    assert_eq!(set.stamp(), pictures("hub").stamp());
+    assert_eq!(set.listing().origin.stamp, pictures("hub").listing().origin.stamp);
     let plain = pictures("plain-binary.parquet");
     assert_eq!((plain.entries().len(), plain.entries()[0].part.as_deref(), plain.label_names()), (2, None, None));
     assert_eq!(&plain.bytes(1).unwrap()[1..4], b"PNG");
