@@ -86,7 +86,7 @@ impl Model for LaplaceVae {
         let z = mean.clone() + scale.clone() * (n1 * n2 + n3 * n4);
         let distance = mean.abs();
         let kl = distance.clone() + scale.clone() * (-distance / scale).exp() - log_scale - 1.0;
-        Terms { recon: self.likelihood().nll(self.decode(z), x), kl: Some(kl) }
+        Terms { recon: self.likelihood().nll(self.decode(z), x), kl: Some(kl), bound: None }
     }
 }
 

@@ -5,9 +5,10 @@
 mod comparison;
 #[path = "../../kernels/tests/support/fixture.rs"]
 mod fixture;
+#[path = "support/pytorch.rs"]
+mod pytorch;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
 use elbo::data::{Domain, Examples};
@@ -16,21 +17,9 @@ use elbo::models::{LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters::{self, values_of};
-use elbo::run::weights::{self, NamedTensor, WeightFile};
 use fixture::{count, list, number, numbers, read, text};
+use pytorch::{floats, gradients_of, matrix, shape_of, with_weights};
 use serde_json::Value;
-
-fn dims(array: &Value) -> Vec<usize> {
-    list(&array["shape"]).iter().map(count).collect()
-}
-
-fn floats(array: &Value) -> Vec<f32> {
-    numbers(array).into_iter().map(|value| value as f32).collect()
-}
-
-fn matrix(array: &Value, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(floats(array), dims(array)), device)
-}
 
 fn shape(case: &Value) -> [usize; 3] {
     let sides: Vec<usize> = list(&case["shape"]).iter().map(count).collect();
@@ -63,25 +52,12 @@ fn alone() {
         let nll = likelihood(case).nll(parameters.clone(), matrix(&case["x"], &device));
         table.tensor(name, &values_of(nll.clone()), &numbers(&case["nll"]));
         let weights =
-            Tensor::<1>::from_data(TensorData::new(floats(&case["weights"]), dims(&case["weights"])), &device);
+            Tensor::<1>::from_data(TensorData::new(floats(&case["weights"]), shape_of(&case["weights"])), &device);
         let gradients = (nll * weights).sum().backward();
         let slopes = values_of(parameters.grad(&gradients).expect("a gradient"));
         table.tensor(format_args!("gradient of {name}"), &slopes, &numbers(&case["gradient"]));
     }
     table.assert_all(2 * 26);
-}
-
-/// The gradient of each parameter, in visiting order; none for a running average.
-fn gradients_of<M: Module>(model: &M, loss: &Tensor<1>) -> Vec<Option<Vec<f32>>> {
-    struct Collect(GradientsParams, Vec<Option<Vec<f32>>>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(self.0.get::<D>(param.id).map(values_of));
-        }
-    }
-    let mut collect = Collect(GradientsParams::from_grads(loss.backward(), model), Vec::new());
-    model.visit(&mut collect);
-    collect.1
 }
 
 #[test]
@@ -94,18 +70,7 @@ fn inside_a_vae() {
         let hidden = list(&case["hidden"]).iter().map(count).collect();
         let network = NetworkConfig::Mlp(MlpConfig { hidden, activation: Nonlinearity::Tanh });
         let vae = Vae::init(shape(case), latent, &network, likelihood, 0, &Device::default()).train();
-        let entries = case["weights"].as_object().expect("weights by name");
-        let mut tensors: Vec<NamedTensor> = entries
-            .iter()
-            .map(|(name, array)| NamedTensor { name: name.clone(), shape: dims(array), values: floats(array) })
-            .collect();
-        if likelihood.learns_scale() {
-            let name = "observation.running_error".to_owned();
-            tensors.push(NamedTensor { name, shape: vec![1], values: vec![0.0] });
-        }
-        let file = WeightFile { tensors, metadata: Default::default() };
-        let tensors = weights::check(file, &parameters::shapes(&vae), "case").expect("PyTorch's names and shapes");
-        let vae = parameters::import(vae, tensors);
+        let vae = with_weights(vae, case);
         let table = if matches!(likelihood, Likelihood::MsSsim { .. }) { &mut similarity } else { &mut table };
         let terms = vae.terms(matrix(&case["x"], &device), matrix(&case["noise"], &device));
         let weighted = ObjectiveConfig::default().target().apply(terms);

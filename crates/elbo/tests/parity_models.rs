@@ -5,17 +5,18 @@
 mod comparison;
 #[path = "../../kernels/tests/support/fixture.rs"]
 mod fixture;
+#[path = "support/pytorch.rs"]
+mod pytorch;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use comparison::Table;
 use elbo::distributions::Likelihood;
 use elbo::models::{Ae, AnyModel, LikelihoodName, Model, ModelConfig, ModelKind, Objective, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::run::parameters::{self, values_of};
-use elbo::run::weights::{self, NamedTensor, WeightFile};
 use fixture::{count, list, number, numbers, read, text};
+use pytorch::{gradients_of, matrix, shape_of, with_weights};
 use serde_json::Value;
 
 const VAE: &str = "vae/cases.json";
@@ -23,18 +24,6 @@ const AE: &str = "ae/cases.json";
 
 /// The largest relative error allowed.
 const TOLERANCE: f64 = 1e-5;
-
-fn shape(array: &Value) -> Vec<usize> {
-    list(&array["shape"]).iter().map(count).collect()
-}
-
-fn floats(array: &Value) -> Vec<f32> {
-    numbers(array).into_iter().map(|value| value as f32).collect()
-}
-
-fn matrix(array: &Value, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(floats(array), shape(array)), device)
-}
 
 fn network(case: &Value) -> NetworkConfig {
     let activation: Nonlinearity = serde_json::from_value(case["activation"].clone()).expect("a known activation");
@@ -57,31 +46,6 @@ fn objective(case: &Value) -> Objective {
     }
 }
 
-/// `model` with the weights of a case, taken in the way weight files are: checked by name and shape.
-fn with_weights<M: Module>(model: M, case: &Value) -> M {
-    let entries = case["weights"].as_object().expect("weights by name");
-    let tensors = entries
-        .iter()
-        .map(|(name, array)| NamedTensor { name: name.clone(), shape: shape(array), values: floats(array) })
-        .collect();
-    let file = WeightFile { tensors, metadata: Default::default() };
-    let tensors = weights::check(file, &parameters::shapes(&model), "case").expect("PyTorch's names and shapes");
-    parameters::import(model, tensors)
-}
-
-/// The gradient of each parameter, in visiting order.
-fn gradients_of<M: Module>(model: &M, loss: &Tensor<1>) -> Vec<Vec<f32>> {
-    struct Collect(GradientsParams, Vec<Vec<f32>>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(values_of(self.0.get::<D>(param.id).expect("every parameter has a gradient")));
-        }
-    }
-    let mut collect = Collect(GradientsParams::from_grads(loss.backward(), model), Vec::new());
-    model.visit(&mut collect);
-    collect.1
-}
-
 /// Compares what both kinds of model have: loss terms and gradients.
 fn compare_training<M: Model + Module>(table: &mut Table, case: &Value, model: &M, x: Tensor<2>, noise: Tensor<2>) {
     let name = text(&case["name"]);
@@ -99,6 +63,7 @@ fn compare_training<M: Model + Module>(table: &mut Table, case: &Value, model: &
     let gradients = gradients_of(model, &weighted.loss);
     for ((parameter, _), gradient) in parameters::shapes(model).iter().zip(&gradients) {
         let stored = numbers(&case["gradients"][parameter]);
+        let gradient = gradient.as_ref().expect("every parameter has a gradient");
         table.tensor(format_args!("{name} gradient of {parameter}"), gradient, &stored);
     }
 }
@@ -165,7 +130,7 @@ fn parameters_have_the_names_and_shapes_of_pytorch() {
         for case in list(&read(file)["cases"]) {
             let mut ours = parameters::shapes(&chosen(kind, case));
             let stored = case["weights"].as_object().expect("weights by name");
-            let mut theirs: Vec<_> = stored.iter().map(|(name, array)| (name.clone(), shape(array))).collect();
+            let mut theirs: Vec<_> = stored.iter().map(|(name, array)| (name.clone(), shape_of(array))).collect();
             ours.sort();
             theirs.sort();
             assert_eq!(ours, theirs, "{}", case["name"]);

@@ -5,16 +5,17 @@
 mod comparison;
 #[path = "../../kernels/tests/support/fixture.rs"]
 mod fixture;
+#[path = "support/pytorch.rs"]
+mod pytorch;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use comparison::Table;
 use elbo::models::{AnyModel, LikelihoodName, Model, ModelConfig, Objective};
 use elbo::networks::NetworkConfig;
 use elbo::run::parameters::{self, values_of};
-use elbo::run::weights::{self, NamedTensor, WeightFile};
 use fixture::{count, list, number, numbers, read, text};
+use pytorch::{gradients_of, matrix, with_weights};
 use serde_json::Value;
 
 const CASES: &str = "conv/cases.json";
@@ -24,14 +25,6 @@ const TOLERANCE: f64 = 2e-5;
 
 fn sizes(array: &Value) -> Vec<usize> {
     list(array).iter().map(count).collect()
-}
-
-fn floats(array: &Value) -> Vec<f32> {
-    numbers(array).into_iter().map(|value| value as f32).collect()
-}
-
-fn matrix(array: &Value, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(floats(array), sizes(&array["shape"])), device)
 }
 
 /// The `[network]` table of a case, less the key that belongs to the other kind.
@@ -55,28 +48,7 @@ fn config(case: &Value) -> ModelConfig {
 /// The model of a case with its weights, taken in the way weight files are: checked by name and shape.
 fn model(case: &Value) -> AnyModel {
     let model = config(case).init(&network(case), image(case), 0, &Device::default()).expect("a valid model");
-    let entries = case["weights"].as_object().expect("weights by name");
-    let tensors = entries.iter().map(|(name, array)| NamedTensor {
-        name: name.clone(),
-        shape: sizes(&array["shape"]),
-        values: floats(array),
-    });
-    let file = WeightFile { tensors: tensors.collect(), metadata: Default::default() };
-    let tensors = weights::check(file, &parameters::shapes(&model), "case").expect("PyTorch's names and shapes");
-    parameters::import(model, tensors)
-}
-
-/// The gradient of each parameter that has one, by place; running statistics have none.
-fn gradients_of<M: Module>(model: &M, loss: &Tensor<1>) -> Vec<Option<Vec<f32>>> {
-    struct Collect(GradientsParams, Vec<Option<Vec<f32>>>);
-    impl ModuleVisitor for Collect {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(self.0.get::<D>(param.id).map(values_of));
-        }
-    }
-    let mut collect = Collect(GradientsParams::from_grads(loss.backward(), model), Vec::new());
-    model.visit(&mut collect);
-    collect.1
+    with_weights(model, case)
 }
 
 /// Posterior, sample and logits.

@@ -94,7 +94,9 @@ fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
     ));
     context.note(format!("model  {}, {parameters} parameters", config.describe(shape)));
     let kl = match config.model.kind {
-        elbo::models::ModelKind::Vae => format!(", kl over {} latent dimensions", config.model.latent),
+        elbo::models::ModelKind::Vae | elbo::models::ModelKind::Iwae => {
+            format!(", kl over {} latent dimensions", config.model.latent)
+        }
         elbo::models::ModelKind::Ae => String::new(),
     };
     let unit = match likelihood(experiment)? {

@@ -44,4 +44,35 @@ impl DiagonalGaussian {
     pub fn sample(&self, noise: Tensor<2>) -> Tensor<2> {
         elbo_kernels::reparameterize(self.mean.clone(), self.log_var.clone(), noise)
     }
+
+    /// `samples` rows for each example, one after the other: the posterior, the examples and their noise, ready for [`DiagonalGaussian::sample`].
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, dims]`; `noise`: `[batch, samples * latent]`
+    /// - returns: a posterior of `[batch * samples, latent]`, `[batch * samples, dims]` and `[batch * samples, latent]`
+    pub fn repeated(self, samples: usize, x: Tensor<2>, noise: Tensor<2>) -> (Self, Tensor<2>, Tensor<2>) {
+        if samples == 1 {
+            return (self, x, noise);
+        }
+        let [batch, latent] = self.mean.dims();
+        let rows = |tensor: Tensor<2>| {
+            let width = tensor.dims()[1];
+            tensor.unsqueeze_dim::<3>(1).repeat_dim(1, samples).reshape([batch * samples, width])
+        };
+        let noise = noise.reshape([batch * samples, latent]);
+        (Self { mean: rows(self.mean), log_var: rows(self.log_var) }, rows(x), noise)
+    }
+}
+
+/// The mean of each example's `samples` rows.
+///
+/// # Shapes
+/// - `rows`: `[batch * samples]`
+/// - returns: `[batch]`
+pub fn mean_over(samples: usize, rows: Tensor<1>) -> Tensor<1> {
+    if samples == 1 {
+        return rows;
+    }
+    let batch = rows.dims()[0] / samples;
+    rows.reshape([batch, samples]).mean_dim(1).squeeze_dim::<1>(1)
 }

@@ -21,6 +21,6 @@ mod observation;
 mod surrogates;
 
 pub use fit::{Bits, Fit};
-pub use gaussian::DiagonalGaussian;
+pub use gaussian::{DiagonalGaussian, mean_over};
 pub use likelihood::{Likelihood, Link, MAX_COMPONENTS, MIN_LEARNED_SCALE};
 pub use observation::Observation;

@@ -35,6 +35,8 @@ pub struct Evaluation {
     pub recon: Vec<f32>,
     /// `kl` of each example; zeros for an autoencoder.
     pub kl: Vec<f32>,
+    /// The bound of each example that is minimised in place of their sum; empty for models without one of their own.
+    pub bound: Vec<f32>,
     /// Mean KL of each latent dimension, in nats; empty for an autoencoder.
     pub kl_per_dim: Vec<f64>,
     objective: Objective,
@@ -74,6 +76,7 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
     let mut evaluation = Evaluation {
         recon: Vec::with_capacity(split.len()),
         kl: Vec::with_capacity(split.len()),
+        bound: Vec::new(),
         kl_per_dim: Vec::new(),
         objective,
         likelihood: model.likelihood(),
@@ -83,12 +86,13 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
     };
     let mut kl_sums = vec![0f64; model.latent()];
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    for (i, chosen) in places.chunks(BATCH).enumerate() {
+    for (i, chosen) in places.chunks(examples_at_once(model)).enumerate() {
         let noise_dims = [chosen.len(), model.noise_dims()];
         let noise = Draws::new(seed, Purpose::EvaluationNoise, 0, i as u64).normals(noise_dims[0] * noise_dims[1]);
         let noise = Tensor::from_data(TensorData::new(noise, noise_dims), device);
         let terms = model.terms(batch(split, chosen, device), noise);
         evaluation.recon.extend(values_of(terms.recon));
+        evaluation.bound.extend(terms.bound.map(values_of).unwrap_or_default());
         let Some(kl) = terms.kl else {
             evaluation.kl.extend(vec![0.0; chosen.len()]);
             continue;
@@ -105,6 +109,12 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
     evaluation
 }
 
+/// Fewer where each example is taken with many samples, so that the decoder sees about as many rows.
+fn examples_at_once(model: &dyn Model) -> usize {
+    let samples = (model.noise_dims() / model.latent()).max(1);
+    (BATCH / samples).max(16)
+}
+
 impl Evaluation {
     /// Adds what the same model made of further examples.
     pub fn append(&mut self, further: Self) {
@@ -114,6 +124,7 @@ impl Evaluation {
         }
         self.recon.extend(further.recon);
         self.kl.extend(further.kl);
+        self.bound.extend(further.bound);
     }
 
     /// Number of examples.
@@ -131,7 +142,8 @@ impl Evaluation {
             None if free_bits > 0.0 => beta * self.kl_per_dim.iter().map(|k| k.max(free_bits)).sum::<f64>(),
             None => beta * kl,
         };
-        LossTerms { recon, kl, loss: recon + weighted }
+        let loss = if self.bound.is_empty() { recon + weighted } else { mean(&self.bound) };
+        LossTerms { recon, kl, loss }
     }
 
     /// Named metrics: `recon`, `kl`, `loss`, `elbo` and, where the likelihood has one, `bits_per_dim`.
@@ -174,6 +186,9 @@ impl Evaluation {
 
     fn loss_definition(&self) -> String {
         match (self.objective.capacity, self.objective.free_bits > 0.0) {
+            _ if !self.bound.is_empty() => {
+                "-L_k, the importance-weighted bound of the samples it was trained with".into()
+            }
             _ if self.kl_per_dim.is_empty() => "recon".into(),
             (Some((gamma, target)), _) => format!("recon + {gamma} |kl - {target}|"),
             (None, true) => {
@@ -185,6 +200,9 @@ impl Evaluation {
 
     /// Known only where the loss is a mean over examples.
     fn loss_stderr(&self, sum: &[f32]) -> Option<f64> {
+        if !self.bound.is_empty() {
+            return Some(stderr(&self.bound));
+        }
         let Objective { beta, free_bits, capacity } = self.objective;
         let plain = capacity.is_none() && free_bits == 0.0;
         let weighted: Vec<f32> = sum.iter().zip(&self.kl).map(|(s, k)| s + (beta as f32 - 1.0) * k).collect();
@@ -212,6 +230,7 @@ mod tests {
         Evaluation {
             recon: vec![1.0, 3.0],
             kl: vec![2.0, 4.0],
+            bound: Vec::new(),
             kl_per_dim: vec![0.5, 2.5],
             objective,
             likelihood,

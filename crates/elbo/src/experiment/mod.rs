@@ -25,6 +25,7 @@
 //! ```
 
 mod benchmark;
+mod initial;
 mod memory;
 mod pages;
 mod recorder;

@@ -163,7 +163,7 @@ impl<'a> Material<'a> {
     }
 
     fn variational(&self) -> bool {
-        self.kind == ModelKind::Vae
+        self.kind.is_generative()
     }
 
     fn summary(&self) -> Summary {
@@ -231,7 +231,9 @@ impl<'a> Material<'a> {
             Section {
                 title: "Samples from N(0, I)".into(),
                 explanation: match self.kind {
-                    ModelKind::Vae => "Codes drawn from the prior, decoded. Nothing of the data goes in.".into(),
+                    ModelKind::Vae | ModelKind::Iwae => {
+                        "Codes drawn from the prior, decoded. Nothing of the data goes in.".into()
+                    }
                     ModelKind::Ae => {
                         "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
                                       there: expect few good images, and compare with a VAE."
@@ -270,7 +272,7 @@ impl<'a> Material<'a> {
             return Ok(vec![plane]);
         }
         let (centre, reach) = match self.kind {
-            ModelKind::Vae => ([0.0; 2], [2.0; 2]),
+            ModelKind::Vae | ModelKind::Iwae => ([0.0; 2], [2.0; 2]),
             // An autoencoder's codes lie where they like: two standard deviations around their mean reach most of them.
             ModelKind::Ae => {
                 let (centre, spread) = (self.codes.centre(), self.codes.spread());
@@ -313,17 +315,19 @@ impl<'a> Material<'a> {
     fn traversal(&self, run: &Trained) -> Result<Section> {
         let dims = self.by_importance();
         let centre: Vec<f32> = match self.kind {
-            ModelKind::Vae => vec![0.0; self.codes.latent],
+            ModelKind::Vae | ModelKind::Iwae => vec![0.0; self.codes.latent],
             ModelKind::Ae => self.codes.centre().into_iter().map(|v| v as f32).collect(),
         };
         let reach: Vec<f32> = match self.kind {
-            ModelKind::Vae => vec![3.0; self.codes.latent],
+            ModelKind::Vae | ModelKind::Iwae => vec![3.0; self.codes.latent],
             ModelKind::Ae => self.codes.spread().into_iter().map(|v| 2.0 * v as f32).collect(),
         };
         let pictures = generation::traverse(&run.model, run.shape, &centre, &reach, &dims, 11, &run.device);
         let order = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let explanation = match self.kind {
-            ModelKind::Vae => "One latent dimension a row, from -3 to 3, all others at 0; largest KL first.",
+            ModelKind::Vae | ModelKind::Iwae => {
+                "One latent dimension a row, from -3 to 3, all others at 0; largest KL first."
+            }
             ModelKind::Ae => {
                 "One dimension of the code a row, two standard deviations either way around the mean code."
             }

@@ -74,7 +74,9 @@ impl Recorder<'_> {
     /// Samples from N(0, I), always from the same codes; for an autoencoder reconstructions, since its codes are not N(0, I).
     fn examples(&self, model: &dyn Model) -> Pictures {
         match self.kind {
-            ModelKind::Vae => generation::sample(model, self.shape, SHOWN, 1.0, self.seed, &self.device),
+            ModelKind::Vae | ModelKind::Iwae => {
+                generation::sample(model, self.shape, SHOWN, 1.0, self.seed, &self.device)
+            }
             ModelKind::Ae => {
                 let chosen: Vec<u32> = (0..self.shown.len().min(SHOWN) as u32).collect();
                 generation::reconstruct(model, &self.shown, &chosen, &self.device)

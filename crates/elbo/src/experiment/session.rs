@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+use super::initial;
 use super::memory::peak_memory_mb;
 use super::pages::{self, Material};
 use super::recorder::Recorder;
@@ -242,6 +243,10 @@ impl Experiment {
         let source = self.splits.train.source();
         let shape = source.shape();
         let model = self.config.model.init(&self.config.network, Examples::of(source.as_ref()), seed, &device)?;
+        let model = match self.resumes {
+            true => model,
+            false => initial::prepared(model, &self.config.model, &self.splits.train, seed),
+        };
         let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
         let mut trainer = self.trainer(model, checkpoints.clone(), &device)?;
         let purge = self.resumes.then_some(trainer.state.step as i64 + 1);

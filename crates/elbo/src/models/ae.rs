@@ -101,6 +101,6 @@ impl Model for Ae {
 
     fn terms(&self, x: Tensor<2>, _noise: Tensor<2>) -> Terms {
         let parameters = self.decode(self.encode(x.clone()).mean);
-        Terms { recon: self.observation.nll(parameters, x), kl: None }
+        Terms { recon: self.observation.nll(parameters, x), kl: None, bound: None }
     }
 }

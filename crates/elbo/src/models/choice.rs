@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Ae, Code, Model, Terms, Vae};
+use super::{Ae, Code, Iwae, Model, Terms, Vae};
 use crate::data::{Domain, Examples};
 use crate::distributions::{Fit, Likelihood, Link};
 use crate::error::{Error, Result};
@@ -18,6 +18,37 @@ pub enum ModelKind {
     Ae,
     /// [`Vae`].
     Vae,
+    /// [`Iwae`].
+    Iwae,
+}
+
+impl ModelKind {
+    /// Whether codes are distributions with a prior, so that new examples can be drawn.
+    pub fn is_generative(self) -> bool {
+        self != Self::Ae
+    }
+}
+
+/// How weights start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialWeights {
+    /// As PyTorch's layers do: uniform in +-1/sqrt(inputs), biases too.
+    #[default]
+    Pytorch,
+    /// Uniform in +-sqrt(6 / (inputs + outputs)), biases 0 (Glorot & Bengio 2010).
+    Glorot,
+}
+
+/// Where the decoder's last bias starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputBias {
+    /// Like the other biases.
+    #[default]
+    Initial,
+    /// At the logit of each value's mean over the training data, kept in 0.001 to 0.999 (Burda et al. 2015): the model of a decoder that ignores its code.
+    DataMean,
 }
 
 /// Names of the likelihoods.
@@ -85,6 +116,15 @@ pub struct ModelConfig {
     /// Factor of the surrogates `ms-ssim` and `edge` (of its edges); 1 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// Draws of the posterior for each example: k of the importance-weighted bound, L of a VAE's.
+    pub samples: usize,
+    /// Whether `iwae` uses the doubly reparameterized gradient.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dreg: bool,
+    /// How weights start.
+    pub initial: InitialWeights,
+    /// Where the decoder's last bias starts.
+    pub output_bias: OutputBias,
 }
 
 impl Default for ModelConfig {
@@ -97,6 +137,10 @@ impl Default for ModelConfig {
             scale: None,
             components: None,
             weight: None,
+            samples: 1,
+            dreg: false,
+            initial: InitialWeights::Pytorch,
+            output_bias: OutputBias::Initial,
         }
     }
 }
@@ -106,6 +150,8 @@ impl Default for ModelConfig {
 const COMPONENTS: usize = 5;
 /// Largest code accepted.
 pub const MAX_LATENT: usize = 1 << 16;
+/// Most draws of the posterior for each example accepted.
+pub const MAX_SAMPLES: usize = 1 << 12;
 /// Most parameters accepted: 4 GiB of float32 weights, before moments and gradients.
 pub const MAX_PARAMETERS: u128 = 1 << 30;
 
@@ -197,10 +243,37 @@ impl ModelConfig {
         // On pictures large enough for all of them: what the data's own shape and domain refuse is said once the data is open.
         self.likelihood([1, 64, 64])?;
         network.check()?;
+        self.check_sampling(network)?;
         if self.latent == 0 || self.latent > MAX_LATENT {
             let found = self.latent.to_string();
             let help = "2 is good to look at, 10 to 64 reconstruct better: `--set model.latent=20`";
             return Err(Error::config("model.latent", format!("a size from 1 to {MAX_LATENT}"), found, help));
+        }
+        Ok(())
+    }
+
+    /// Checks `samples`, `dreg`, `initial` and `output_bias` against the rest.
+    fn check_sampling(&self, network: &NetworkConfig) -> Result<()> {
+        let most = if self.kind == ModelKind::Ae { 1 } else { MAX_SAMPLES };
+        if !(1..=most).contains(&self.samples) {
+            let expected = format!("a number from 1 to {most} for this model");
+            let help = "an autoencoder draws none; a VAE takes 1, `iwae` 5 or 50";
+            return Err(Error::config("model.samples", expected, self.samples.to_string(), help));
+        }
+        if self.dreg && self.kind != ModelKind::Iwae {
+            let help = "set `model.kind = \"iwae\"`, or remove it";
+            return Err(Error::config("model.dreg", "nothing: only `iwae` has such a gradient", "true", help));
+        }
+        let dense = matches!(network, NetworkConfig::Mlp(_));
+        let special = self.initial != InitialWeights::Pytorch || self.output_bias != OutputBias::Initial;
+        if special && !dense {
+            let key = if self.output_bias == OutputBias::Initial { "model.initial" } else { "model.output_bias" };
+            let help = "set `network.kind = \"mlp\"`, or remove it";
+            return Err(Error::config(key, "nothing: it is defined for fully connected networks", "another", help));
+        }
+        if self.output_bias == OutputBias::DataMean && self.likelihood != LikelihoodName::Bernoulli {
+            let help = "remove it, or set `model.likelihood = \"bernoulli\"`";
+            return Err(Error::config("model.output_bias", "nothing: logits belong to `bernoulli`", "data-mean", help));
         }
         Ok(())
     }
@@ -228,7 +301,7 @@ impl ModelConfig {
         let examples = examples.into();
         let shape = examples.shape;
         let outputs = self.likelihood(examples).map_or(shape[0], |likelihood| likelihood.output_channels(shape[0]));
-        let heads: &[&str] = if self.kind == ModelKind::Vae { &["mean", "log_var"] } else { &["code"] };
+        let heads: &[&str] = if self.kind.is_generative() { &["mean", "log_var"] } else { &["code"] };
         let head = |name: &&str| LayerSummary::linear(*name, network.features(shape), self.latent);
         let mut rows = network.encoder_summary(shape);
         rows.extend(heads.iter().map(head));
@@ -254,9 +327,16 @@ impl ModelConfig {
     ) -> Result<AnyModel> {
         let examples = examples.into();
         let (likelihood, shape) = (self.likelihood(examples)?, examples.shape);
+        let (latent, samples) = (self.latent, self.samples);
         Ok(match self.kind {
-            ModelKind::Ae => AnyModel::Ae(Ae::init(shape, self.latent, network, likelihood, seed, device)),
-            ModelKind::Vae => AnyModel::Vae(Vae::init(shape, self.latent, network, likelihood, seed, device)),
+            ModelKind::Ae => AnyModel::Ae(Ae::init(shape, latent, network, likelihood, seed, device)),
+            ModelKind::Vae => {
+                AnyModel::Vae(Vae::init(shape, latent, network, likelihood, seed, device).with_samples(samples))
+            }
+            ModelKind::Iwae => {
+                let iwae = Iwae::init(shape, latent, samples, network, likelihood, seed, device);
+                AnyModel::Iwae(iwae.with_dreg(self.dreg))
+            }
         })
     }
 }
@@ -269,6 +349,8 @@ pub enum AnyModel {
     Ae(Ae),
     /// A variational autoencoder.
     Vae(Vae),
+    /// An importance-weighted autoencoder.
+    Iwae(Iwae),
 }
 
 impl AnyModel {
@@ -276,6 +358,7 @@ impl AnyModel {
         match self {
             Self::Ae(model) => model,
             Self::Vae(model) => model,
+            Self::Iwae(model) => model,
         }
     }
 }
@@ -321,7 +404,7 @@ mod tests {
 
     #[test]
     fn parameter_count_is_the_modules() {
-        for kind in [ModelKind::Ae, ModelKind::Vae] {
+        for kind in [ModelKind::Ae, ModelKind::Vae, ModelKind::Iwae] {
             let config = ModelConfig { kind, latent: 3, ..Default::default() };
             // Batch norm's running statistics, which Burn counts too, are no parameters: `tests/network_shapes.rs` tells them apart.
             let (norm, channels) = (Normalization::Group, Channels::from(vec![3, 2]));

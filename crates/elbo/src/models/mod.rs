@@ -20,6 +20,7 @@
 
 mod ae;
 mod choice;
+mod iwae;
 mod objective;
 mod vae;
 
@@ -30,7 +31,8 @@ use crate::error::Result;
 use crate::random::Draws;
 
 pub use ae::Ae;
-pub use choice::{AnyModel, LikelihoodName, ModelConfig, ModelKind};
+pub use choice::{AnyModel, InitialWeights, LikelihoodName, ModelConfig, ModelKind, OutputBias};
+pub use iwae::Iwae;
 pub use objective::{Capacity, Objective, ObjectiveConfig, Weighted};
 pub use vae::Vae;
 
@@ -43,13 +45,15 @@ pub struct Code {
     pub log_var: Option<Tensor<2>>,
 }
 
-/// The two terms of the loss, before they are weighted or averaged.
+/// The terms of the loss, before they are weighted or averaged.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// `-log p(x|z)` of each example, summed over dimensions. `[batch]`.
     pub recon: Tensor<1>,
     /// `KL(q(z|x) || p(z))` by example and latent dimension; none for an autoencoder. `[batch, latent]`.
     pub kl: Option<Tensor<2>>,
+    /// What is minimised in place of their weighted sum, for models with a bound of their own. `[batch]`.
+    pub bound: Option<Tensor<1>>,
 }
 
 /// An encoder and a decoder around a latent code.
@@ -82,7 +86,7 @@ pub struct Terms {
 ///         let Code { mean, log_var } = self.encode(x.clone());
 ///         let posterior = DiagonalGaussian { mean, log_var: log_var.expect("encoded above") };
 ///         let logits = self.decode(posterior.sample(noise));
-///         Terms { recon: self.likelihood().nll(logits, x), kl: Some(posterior.kl_to_standard_normal()) }
+///         Terms { recon: self.likelihood().nll(logits, x), kl: Some(posterior.kl_to_standard_normal()), bound: None }
 ///     }
 /// }
 ///
@@ -126,7 +130,7 @@ pub trait Model {
     /// - returns: `[batch, output_channels * height * width]`
     fn decode(&self, z: Tensor<2>) -> Tensor<2>;
 
-    /// Both terms of the loss for a batch, with the noise given.
+    /// The terms of the loss for a batch, with the noise given.
     ///
     /// # Shapes
     /// - `x`: `[batch, input]`

@@ -140,14 +140,15 @@ pub struct Weighted {
 }
 
 impl Objective {
-    /// Weights the terms of a batch and averages over its examples.
+    /// Weights the terms of a batch and averages over its examples. A model's own bound is taken as it is.
     ///
     /// ```
     /// use burn::tensor::Tensor;
     /// use elbo::models::{ObjectiveConfig, Terms};
     ///
     /// let device = elbo::device::choose("cpu")?;
-    /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl: Some(Tensor::ones([4, 2], &device)) };
+    /// let kl = Some(Tensor::ones([4, 2], &device));
+    /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl, bound: None };
     /// let weighted = ObjectiveConfig { beta: 0.5, ..Default::default() }.target().apply(terms);
     /// assert_eq!(weighted.loss.into_scalar::<f32>(), 80.0 + 0.5 * 2.0);
     /// # Ok::<(), elbo::Error>(())
@@ -159,6 +160,9 @@ impl Objective {
         };
         let by_dimension = kl.mean_dim(0);
         let total = by_dimension.clone().sum();
+        if let Some(bound) = terms.bound {
+            return Weighted { loss: bound.mean(), recon, kl: Some(total) };
+        }
         let weighted = match self.capacity {
             Some((gamma, target)) => (total.clone() - target).abs() * gamma,
             None if self.free_bits > 0.0 => by_dimension.clamp_min(self.free_bits).sum() * self.beta,

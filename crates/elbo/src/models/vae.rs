@@ -6,7 +6,7 @@
 //! | z = mu + sigma * eps, eq. 4 | [`DiagonalGaussian::sample`] |
 //! | -log p(x\|z), appendix C | [`Vae::decode`] gives its parameters, [`Observation::nll`] the value: `recon` |
 //! | KL(q \|\| p), appendix B | [`DiagonalGaussian::kl_to_standard_normal`]: `kl` |
-//! | -L, eq. 10 with L = 1 sample | `recon + kl` |
+//! | -L, eq. 10 | `recon + kl`, `recon` a mean over L samples: [`Vae::with_samples`], 1 if not called |
 //!
 //! Departures: the weighting of `kl` (beta, free bits, capacity) is [`super::Objective`]'s; the encoder predicts log sigma^2 with no clamp.
 
@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Code, Model, Terms};
-use crate::distributions::{DiagonalGaussian, Likelihood, Observation};
+use crate::distributions::{DiagonalGaussian, Likelihood, Observation, mean_over};
 use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
 
@@ -30,6 +30,8 @@ pub struct Vae {
     input: usize,
     #[module(skip)]
     latent: usize,
+    #[module(skip)]
+    samples: usize,
 }
 
 impl Vae {
@@ -70,7 +72,17 @@ impl Vae {
             input: shape.iter().product(),
             observation: Observation::new(likelihood, device),
             latent,
+            samples: 1,
         }
+    }
+
+    /// The same with `samples` draws of the posterior for each example.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn with_samples(self, samples: usize) -> Self {
+        assert!(samples > 0, "an estimate of no samples");
+        Self { samples, ..self }
     }
 
     /// q(z|x) = N(mean, diag(e^log_var)).
@@ -103,6 +115,10 @@ impl Model for Vae {
         self.observation.scale()
     }
 
+    fn noise_dims(&self) -> usize {
+        self.samples * self.latent
+    }
+
     fn encode(&self, x: Tensor<2>) -> Code {
         let DiagonalGaussian { mean, log_var } = self.posterior(x);
         Code { mean, log_var: Some(log_var) }
@@ -114,8 +130,11 @@ impl Model for Vae {
 
     fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
         let posterior = self.posterior(x.clone()); // q(z|x)
+        let kl = Some(posterior.kl_to_standard_normal());
+        let (posterior, x, noise) = posterior.repeated(self.samples, x, noise);
         let z = posterior.sample(noise); // z ~ q(z|x)
         let parameters = self.decode(z); // p(x|z)
-        Terms { recon: self.observation.nll(parameters, x), kl: Some(posterior.kl_to_standard_normal()) }
+        let recon = mean_over(self.samples, self.observation.nll(parameters, x));
+        Terms { recon, kl, bound: None }
     }
 }

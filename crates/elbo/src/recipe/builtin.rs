@@ -43,6 +43,8 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-ae-2d",
         "mnist-beta4",
         "mnist-beta05",
+        "iwae-short",
+        "iwae-paper",
     ]
 }
 

@@ -83,6 +83,10 @@ impl RunConfig {
         self.augment.check()?;
         self.model.check(&self.network)?;
         self.loss.check()?;
+        if self.model.kind == ModelKind::Iwae && self.loss != ObjectiveConfig::default() {
+            let help = "leave [loss] away, or set `model.kind = \"vae\"`";
+            return Err(Error::config("loss", "nothing: `iwae` minimises its own bound", "weights of a KL term", help));
+        }
         self.optimizer.check()?;
         self.schedule.check()?;
         self.early_stopping.check()?;
@@ -101,9 +105,11 @@ impl RunConfig {
 
     /// One line about the network, for reports: `VAE 784-400-20, relu, bernoulli`.
     pub fn describe(&self, shape: [usize; 3]) -> String {
-        let kind = match self.model.kind {
-            ModelKind::Ae => "autoencoder",
-            ModelKind::Vae => "VAE",
+        let kind: String = match self.model.kind {
+            ModelKind::Ae => "autoencoder".into(),
+            ModelKind::Vae if self.model.samples == 1 => "VAE".into(),
+            ModelKind::Vae => format!("VAE (L = {})", self.model.samples),
+            ModelKind::Iwae => format!("IWAE (k = {})", self.model.samples),
         };
         // Of numbers whose domain refuses no likelihood, since this line has no place for an error.
         let known = self.model.likelihood(shape).or_else(|_| self.model.likelihood([1, 64, 64]));

@@ -222,10 +222,12 @@ fn all_keys() -> Vec<String> {
         "model.scale",
         "model.components",
         "model.weight",
+        "model.dreg",
         "loss.capacity",
         "schedule.min_lr",
         "schedule.epochs",
         "schedule.factor",
+        "schedule.growth",
     ];
     keys.extend(optional.map(str::to_owned));
     keys
@@ -254,7 +256,7 @@ mod tests {
     fn every_key_that_is_accepted_is_suggested() {
         let known = all_keys();
         let plain = ["data", "augment", "model", "network", "loss", "optimizer", "training"].map(|table| (table, ""));
-        let schedules = ["kind = 'cosine'", "kind = 'step'"].map(|kind| ("schedule", kind));
+        let schedules = ["kind = 'cosine'", "kind = 'step'", "kind = 'stages'"].map(|kind| ("schedule", kind));
         for (table, kind) in plain.into_iter().chain(schedules) {
             let error = toml::from_str::<RunConfig>(&format!("[{table}]\n{kind}\nno_such_key = 1")).unwrap_err();
             let accepted: Vec<_> = error.message().split('`').skip(3).step_by(2).collect();

@@ -27,6 +27,16 @@ pub enum Schedule {
         /// What each stair multiplies by.
         factor: f64,
     },
+    /// Stages of growing length, each with a lower rate: the first lasts `epochs`, each further one `growth` times the one before, and multiplies the
+    /// rate by `factor`. Burda et al. (2015, section 5): 1, 3, 9, ... 2187 epochs at 10^(-i/7) of the first rate.
+    Stages {
+        /// Length of the first stage, in epochs.
+        epochs: f64,
+        /// What a stage's length is multiplied by for the next.
+        growth: f64,
+        /// What each further stage multiplies the rate by.
+        factor: f64,
+    },
     /// Half a cosine from `optimizer.lr` down to `min_lr` over the run's `training.epochs`
     /// (Loshchilov & Hutter 2016, arXiv:1608.03983, without restarts).
     Cosine {
@@ -47,11 +57,12 @@ impl Schedule {
             Self::Cosine { min_lr } => not_negative("schedule.min_lr", min_lr),
             Self::Step { epochs, factor } => {
                 not_negative("schedule.factor", factor)?;
-                if epochs.is_finite() && epochs > 0.0 {
-                    return Ok(());
-                }
-                let help = "for example `schedule = { kind = \"step\", epochs = 10, factor = 0.5 }`";
-                Err(Error::config("schedule.epochs", "a positive number", epochs.to_string(), help))
+                positive("schedule.epochs", epochs)
+            }
+            Self::Stages { epochs, growth, factor } => {
+                not_negative("schedule.factor", factor)?;
+                positive("schedule.epochs", epochs)?;
+                positive("schedule.growth", growth)
             }
         }
     }
@@ -61,6 +72,7 @@ impl Schedule {
         match *self {
             Self::Constant => lr,
             Self::Step { epochs: length, factor } => lr * factor.powf((epochs / length).floor()),
+            Self::Stages { epochs: first, growth, factor } => lr * factor.powi(stage(epochs / first, growth)),
             Self::Cosine { min_lr } => {
                 let share = (epochs / total).min(1.0);
                 min_lr + (lr - min_lr) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
@@ -69,9 +81,49 @@ impl Schedule {
     }
 }
 
+fn positive(key: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    let help = "for example `schedule = { kind = \"step\", epochs = 10, factor = 0.5 }`";
+    Err(Error::config(key, "a positive number", value.to_string(), help))
+}
+
+/// The stage, counted from 0, after `done` lengths of the first.
+fn stage(done: f64, growth: f64) -> i32 {
+    // Sums of lengths are not exact.
+    const SLACK: f64 = 1e-9;
+    let (mut end, mut length) = (1.0, 1.0);
+    let mut stage = 0;
+    while done + SLACK >= end && stage < MAX_STAGES {
+        length *= growth;
+        end += length;
+        stage += 1;
+    }
+    stage
+}
+
+/// More stages than any run has; lengths that shrink to nothing end here.
+const MAX_STAGES: i32 = 1000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stages_of_burda() {
+        let schedule = Schedule::Stages { epochs: 1.0, growth: 3.0, factor: 10f64.powf(-1.0 / 7.0) };
+        let starts = [0.0, 1.0, 4.0, 13.0, 40.0, 121.0, 364.0, 1093.0];
+        let rates = [1e-3, 7.2e-4, 5.2e-4, 3.7e-4, 2.7e-4, 1.9e-4, 1.4e-4, 1e-4];
+        for (start, rate) in starts.into_iter().zip(rates) {
+            let found = schedule.rate(1e-3, start, 3280.0);
+            assert!((found / rate - 1.0).abs() < 0.02, "{start}: {found}");
+            assert_eq!(schedule.rate(1e-3, start + 0.99, 3280.0), found, "{start}");
+        }
+        // A tenth of it has the same stages.
+        let tenth = Schedule::Stages { epochs: 0.1, growth: 3.0, factor: 0.5 };
+        assert_eq!([0.05, 0.1, 0.39, 0.4, 327.9].map(|e| tenth.rate(1.0, e, 328.0)), [1.0, 0.5, 0.5, 0.25, 0.0078125]);
+    }
 
     #[test]
     fn rates_at_known_points() {

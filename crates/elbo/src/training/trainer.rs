@@ -328,7 +328,8 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         let objective: Objective = self.objective.target();
         let mut sums = RunningTerms::default();
         let indices: Vec<u32> = (0..split.len() as u32).collect();
-        for (i, chosen) in indices.chunks(512).enumerate() {
+        let samples = (model.noise_dims() / model.latent()).max(1);
+        for (i, chosen) in indices.chunks((512 / samples).max(16)).enumerate() {
             let noise = self.noise(Purpose::EvaluationNoise, self.state.epoch as u64, i as u64, chosen.len());
             let terms = model.terms(batch(split, chosen, &device), noise.without_autodiff());
             sums.add(chosen.len(), read(&objective.apply(terms)));
