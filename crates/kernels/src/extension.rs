@@ -181,8 +181,8 @@ impl Kernels for Flex {
         need_gradient: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (parameters, x) = (contiguous(parameters), contiguous(x));
-        let ([batch, width], outputs) = (dims2(&x), dims2(&parameters));
-        let mut sums = new_like(&[batch]);
+        let ([_, width], outputs) = (dims2(&x), dims2(&parameters));
+        let mut sums = new_like(&outputs[..1]);
         let mut gradient = need_gradient.then(|| new_like(&outputs));
         likelihood::rows(
             term,

@@ -24,6 +24,7 @@
 
 mod activation;
 mod adam;
+mod aggregate;
 mod batch_norm;
 mod binarize;
 mod codebook;
@@ -45,6 +46,7 @@ pub mod simd;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
+pub use aggregate::{GaussianMixture, LogDensity};
 #[cfg(feature = "tensors")]
 pub use adam::{Updated, adam, adam_reference, sum_of_squares};
 #[cfg(feature = "tensors")]

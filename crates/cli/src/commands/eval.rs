@@ -34,7 +34,7 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
         evaluation::ACTIVE_THRESHOLD,
         codes.n()
     );
-    let active = Metric { value: codes.active_units() as f64, stderr: None, unit: "dimensions".into(), definition };
+    let active = Metric::new(codes.active_units() as f64, "dimensions", definition);
     metrics.push(("active_units", active));
     let chosen = select(metrics, &args.metrics)?;
     let object: Map<_, _> = chosen.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();

@@ -158,7 +158,8 @@ impl Reconstruction {
     }
 }
 
-/// Sums `term` over each row of `width` values; writes its gradient by the parameters into `gradient` when given.
+/// Sums `term` over each row of `width` values; writes its gradient by the parameters into `gradient` when given. Where `x` has fewer rows than there are
+/// sums, each serves as many of them in a row.
 pub(crate) fn rows(
     term: Reconstruction,
     width: usize,
@@ -168,12 +169,13 @@ pub(crate) fn rows(
     gradient: Option<&mut [f32]>,
 ) {
     let (count, outputs) = (sums.len(), term.parameters(width));
+    let share = count / (x.len() / width).max(1);
     let parts = pool::parts_for(count, outputs, PART_ELEMENTS, 1);
     let (sums, gradient) = (SharedMut::new(sums), gradient.map(SharedMut::new));
     pool::run(parts, |part| {
         for r in pool::part_range(count, parts, part, 1) {
             let span = r * outputs..(r + 1) * outputs;
-            let (p, x) = (&parameters[span.clone()], &x[r * width..(r + 1) * width]);
+            let (p, x) = (&parameters[span.clone()], &x[r / share * width..][..width]);
             // SAFETY: each row belongs to one part, and both buffers outlive the region.
             let (sum, gradient) = unsafe { (sums.slice(r..r + 1), gradient.as_ref().map(|g| g.slice(span))) };
             sum[0] = match gradient {
