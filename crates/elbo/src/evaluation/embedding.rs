@@ -27,10 +27,11 @@ pub struct Embedding {
     classes: usize,
     train: usize,
     test: usize,
+    clustered: usize,
 }
 
 /// Reads classes from the mean codes of a split: a linear classifier and neighbours learn from `train`, and k-means with as many clusters as classes
-/// looks at the first 10,000 of `test`.
+/// looks at 10,000 of `test` at most.
 ///
 /// # Errors
 /// [`Error::Config`] if examples have no classes.
@@ -56,17 +57,20 @@ pub fn embedding(train: &Codes, test: &Codes, seed: u64) -> Result<Embedding> {
     let classes = known.iter().chain(sought).max().map_or(0, |most| *most as usize + 1);
     let (train, test) = (points(train), points(test));
     let probe = LinearProbe::fit(&train, known, classes);
-    let few = Features::new(test.dims, test.values[..test.n().min(CLUSTERED) * test.dims].to_vec());
-    let clusters = k_means(&few, classes, seed);
-    let sought_few = &sought[..few.n()];
+    // Evenly from all of them: many sets are sorted by class.
+    let places: Vec<usize> = (0..test.n()).step_by(test.n().div_ceil(CLUSTERED)).collect();
+    let few = places.iter().flat_map(|i| test.point(*i)).copied().collect();
+    let clusters = k_means(&Features::new(test.dims, few), classes, seed);
+    let classes_of_few: Vec<u32> = places.iter().map(|i| sought[*i]).collect();
     Ok(Embedding {
         linear_probe: probe.accuracy(&test, sought),
         knn_accuracy: knn_accuracy(&train, known, &test, sought),
-        nmi: normalised_mutual_information(&clusters, sought_few),
-        ari: adjusted_rand_index(&clusters, sought_few),
+        nmi: normalised_mutual_information(&clusters, &classes_of_few),
+        ari: adjusted_rand_index(&clusters, &classes_of_few),
         classes,
         train: train.n(),
         test: test.n(),
+        clustered: places.len(),
     })
 }
 
@@ -96,9 +100,9 @@ fn knn_accuracy(train: &Features, known: &[u32], test: &Features, sought: &[u32]
 impl Embedding {
     /// `linear_probe`, `knn_accuracy`, `nmi` and `ari`.
     pub fn metrics(&self) -> [(&'static str, Metric); 4] {
-        let Self { classes, train, test, .. } = self;
+        let Self { classes, train, test, clustered, .. } = self;
         let learned = format!("on the mean codes of {train} training examples, accuracy on {test} of the split");
-        let clustered = format!("{classes} k-means clusters of mean codes against classes, {} examples", test.min(&CLUSTERED));
+        let clustered = format!("{classes} k-means clusters of mean codes against classes, {clustered} examples");
         // Of a share of n independent answers.
         let share = |value: f64, what: String| Metric {
             stderr: Some((value * (1.0 - value) / *test as f64).sqrt()),

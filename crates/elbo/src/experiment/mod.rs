@@ -25,6 +25,8 @@
 //! ```
 
 mod benchmark;
+mod feature_space;
+mod judge;
 mod memory;
 mod pages;
 mod recorder;
@@ -33,6 +35,8 @@ mod tables;
 mod trained;
 
 pub use benchmark::{Measured, Workload, bench};
+pub use feature_space::FeatureName;
+pub use judge::{Judgement, Request, Stage, describe_metrics, judge, limited, metric_names};
 pub use memory::peak_memory_mb;
 pub use pages::{compare, write_report};
 pub use session::{Experiment, Finished};

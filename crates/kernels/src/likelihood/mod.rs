@@ -292,6 +292,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_example_serves_as_many_rows_as_there_are_for_it() {
+        let (examples, share, width) = (3, 5, 40);
+        let parameters: Vec<f32> = (0..examples * share * width).map(|i| (i * 37 % 199) as f32 / 66.0 - 1.5).collect();
+        let x: Vec<f32> = (0..examples * width).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
+        let repeated: Vec<f32> = x.chunks(width).flat_map(|row| row.repeat(share)).collect();
+        let (mut found, mut expected) = (vec![f32::NAN; examples * share], vec![f32::NAN; examples * share]);
+        rows(Reconstruction::Bernoulli, width, &parameters, &x, &mut found, None);
+        rows(Reconstruction::Bernoulli, width, &parameters, &repeated, &mut expected, None);
+        assert_eq!(found, expected);
+    }
+
     /// Every term, at every number of rows, writes all it is given room for, and its gradient is its slope.
     #[test]
     fn gradients_of_all_terms_are_their_finite_differences() {
