@@ -167,7 +167,7 @@ fn with_another_posterior_the_bound_rises_to_the_exact_likelihood() {
     let exact = mean(&rows(600).chunks(WIDTH).map(exact).collect::<Vec<_>>());
     let bounds = [1, 5, 50, 2000].map(|samples| mean(&estimate(&model, &split, samples, 0).log_likelihood));
     assert!(bounds.is_sorted(), "{bounds:?}");
-    assert!(exact - bounds[0] > 0.05 && (exact - bounds[3]).abs() < 0.003, "{bounds:?}, exact {exact}");
+    assert!(exact - bounds[0] > 0.05 && (exact - bounds[3]).abs() < 0.005, "{bounds:?}, exact {exact}");
     assert!(bounds[1] < exact, "{bounds:?}, exact {exact}");
     let found = estimate(&model, &split, 2000, 0);
     assert!(found.effective_samples.iter().all(|ess| *ess > 1.0 && *ess < 2000.0));

@@ -1,6 +1,6 @@
 //! Clusters of codes beside their classes: k-means, normalised mutual information, adjusted Rand index.
 
-use super::features::Features;
+use super::points::Features;
 use crate::random::{Draws, Purpose};
 
 /// Starts, of which the one with the least inertia counts.

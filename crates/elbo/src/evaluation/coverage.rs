@@ -1,7 +1,7 @@
 //! How much of what is made looks like data, and how much of the data is made: precision and recall (Kynkaanniemi et al. 2019, arXiv:1904.06991), density and
 //! coverage (Naeem et al. 2020, arXiv:2002.09797).
 
-use super::features::Features;
+use super::points::Features;
 
 /// Neighbours that draw the ball around a point, as in Naeem et al.
 pub const NEIGHBOURS: usize = 5;
@@ -30,7 +30,7 @@ pub struct Coverage {
 /// let real = Features::new(1, vec![0.0, 1.0, 2.0, 10.0]);
 /// let made = Features::new(1, vec![0.5, 0.6, 50.0]);
 /// let found = coverage(&real, &made, 1);
-/// assert_eq!((found.precision, found.coverage), (2.0 / 3.0, 0.75)); // 10 is alone, so its ball is large
+/// assert_eq!((found.precision, found.coverage), (2.0 / 3.0, 0.5)); // of 0 and 1, not of 2 and 10
 /// ```
 pub fn coverage(real: &Features, made: &Features, k: usize) -> Coverage {
     assert_eq!(real.dims, made.dims, "points of one space");

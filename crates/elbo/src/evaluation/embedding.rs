@@ -2,7 +2,7 @@
 
 use super::clustering::{adjusted_rand_index, k_means, normalised_mutual_information};
 use super::codes::Codes;
-use super::features::Features;
+use super::points::Features;
 use super::metric::Metric;
 use super::probe::LinearProbe;
 use crate::error::{Error, Result};

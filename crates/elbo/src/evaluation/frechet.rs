@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
 
-use super::features::Features;
+use super::points::Features;
 use crate::error::{Error, Result};
 
 /// Mean and covariance of points.

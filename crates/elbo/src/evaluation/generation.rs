@@ -1,10 +1,11 @@
 //! What is made beside what there is: every distance between the two sets, with the space it is taken in.
 
 use super::coverage::{NEIGHBOURS, coverage};
-use super::features::{FeatureSpace, Features};
+use super::features::FeatureSpace;
 use super::frechet::{Moments, frechet_distance};
 use super::kernel_distance::kernel_distances;
 use super::metric::Metric;
+use super::points::Features;
 use crate::error::Result;
 
 /// `fid`, `kid`, `precision`, `recall`, `density` and `coverage` of points `made` from N(0, I) beside `real` ones. Distances of different spaces do not compare:

@@ -2,7 +2,7 @@
 
 use faer::Mat;
 
-use super::features::Features;
+use super::points::Features;
 use super::parallel;
 
 /// Points of each set in one estimate.

@@ -36,6 +36,7 @@ mod information;
 mod kernel_distance;
 mod metric;
 mod parallel;
+mod points;
 mod probe;
 mod similarity;
 
@@ -46,12 +47,13 @@ pub use disentanglement::{Disentanglement, Importances, Representation, disentan
 pub use doctor::{Finding, Patient, examine};
 pub use elbo::{Evaluation, evaluate};
 pub use embedding::{Embedding, embedding};
-pub use features::{FeatureSpace, Features, PCA_COMPONENTS};
+pub use features::{FeatureSpace, PCA_COMPONENTS};
 pub use frechet::{Moments, frechet_distance};
 pub use generation::generation_metrics;
 pub use importance::{ImportanceWeighted, importance_weighted};
 pub use information::{Information, information};
 pub use kernel_distance::kernel_distances;
 pub use metric::Metric;
+pub use points::Features;
 pub use probe::LinearProbe;
 pub use similarity::{Similarity, similarity};

@@ -1,6 +1,6 @@
 //! Multinomial logistic regression: what a linear classifier reads from codes.
 
-use super::features::Features;
+use super::points::Features;
 use super::parallel;
 
 /// Strength of the inverse regularisation, scikit-learn's `C` and its default.

@@ -23,7 +23,8 @@ pub struct Similarity {
     pub ms_ssim: Vec<f64>,
     /// Energy of the Laplacian in the reconstructions, and in the images: sums over all of them. Zeros for tables.
     pub edges: [f64; 2],
-    domain: Domain,
+    /// What the numbers of the examples are.
+    pub domain: Domain,
 }
 
 /// Compares images with their reconstructions.

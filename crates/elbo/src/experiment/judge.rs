@@ -7,7 +7,6 @@ use crate::data::{Domain, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Codes, Evaluation, Finding, Metric, Patient, Similarity};
 use crate::generation;
-use crate::models::Model;
 use crate::random::{Draws, Purpose};
 
 /// Metrics that are computed together.

@@ -1,6 +1,6 @@
 //! Scores that hold one factor and look at what the code does: FactorVAE's and beta-VAE's.
 
-use super::super::features::Features;
+use super::super::points::Features;
 use super::super::probe::LinearProbe;
 use super::Representation;
 use crate::random::{Draws, Purpose};
