@@ -71,8 +71,8 @@ def run():
     return total
 
 
-started = time.perf_counter()
+started, busy = time.perf_counter(), time.process_time()
 nll = -run() / len(images)
-seconds = time.perf_counter() - started
+seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - busy
 rate = len(images) * a.k / seconds
-print(json.dumps({"mode": a.mode, "k": a.k, "images": len(images), "threads": a.threads, "nll_iw": round(nll, 4), "seconds": round(seconds, 2), "samples_per_s": round(rate)}))
+print(json.dumps({"mode": a.mode, "k": a.k, "images": len(images), "threads": a.threads, "nll_iw": round(nll, 4), "seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "samples_per_s": round(rate)}))

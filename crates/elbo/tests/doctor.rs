@@ -23,7 +23,14 @@ fn codes(spread: [f32; 4], log_var: f32) -> Codes {
 
 fn epoch(epoch: usize, kl: f64, train: f64, held: f64) -> EpochRecord {
     let terms = |loss| LossTerms { recon: loss - kl, kl, loss };
-    EpochRecord { epoch, step: epoch, learning_rate: 1e-3, beta: 1.0, train: terms(train), validation: Some(terms(held)) }
+    EpochRecord {
+        epoch,
+        step: epoch,
+        learning_rate: 1e-3,
+        beta: 1.0,
+        train: terms(train),
+        validation: Some(terms(held)),
+    }
 }
 
 #[track_caller]
@@ -63,7 +70,11 @@ fn each_illness_is_found_and_its_cure_is_a_setting() {
         has(&look(&codes([0.0; 4], 0.0), None, &objective, &healthy), "collapse", cure);
     }
     let falling = [epoch(1, 20.0, 120.0, 121.0), epoch(2, 4.0, 110.0, 112.0)];
-    has(&look(&codes([1.0; 4], -1.0), None, &plain, &falling), "the KL fell in training from 20.00", "loss.warmup_epochs");
+    has(
+        &look(&codes([1.0; 4], -1.0), None, &plain, &falling),
+        "the KL fell in training from 20.00",
+        "loss.warmup_epochs",
+    );
     has(&look(&codes([1.0; 4], -20.0), None, &plain, &healthy), "codes are points", "loss.beta=4");
     has(&look(&codes([1.0; 4], 3.0), None, &plain, &healthy), "wider than the prior", "optimizer.lr");
     has(&look(&codes([1.0; 4], -1.0), Some(&blurred), &plain, &healthy), "20 % of the images' edge", "model.latent=8");

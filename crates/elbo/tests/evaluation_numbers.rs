@@ -79,11 +79,18 @@ fn classifiers() {
             near(probe.accuracy(&test, &sought), &case["accuracy"], 1e-9, &format!("accuracy {i}"));
         }
         // What the neighbours' votes come to, where no two classes have the same number of them.
-        let untied: Vec<usize> =
-            list(&case["untied"]).iter().enumerate().filter(|(_, untied)| **untied == Value::Bool(true)).map(|(i, _)| i).collect();
+        let untied: Vec<usize> = list(&case["untied"])
+            .iter()
+            .enumerate()
+            .filter(|(_, untied)| **untied == Value::Bool(true))
+            .map(|(i, _)| i)
+            .collect();
         let codes = |points: &Features, places: &[usize], labels: &[u32]| Codes {
             latent: points.dims,
-            mean: places.iter().flat_map(|i| points.values[i * points.dims..][..points.dims].iter().map(|v| *v as f32)).collect(),
+            mean: places
+                .iter()
+                .flat_map(|i| points.values[i * points.dims..][..points.dims].iter().map(|v| *v as f32))
+                .collect(),
             log_var: None,
             labels: Some(places.iter().map(|i| labels[*i]).collect()),
         };

@@ -79,7 +79,8 @@ fn a_classifier_is_trained_once_and_named_with_its_accuracy() {
 #[test]
 fn known_factors_are_scored() {
     let folder = Folder::new();
-    let small = "--set data.limit=200 --set data.test=0.001 --set data.validation=0 --epochs 1 --set network.hidden=[8]";
+    let small =
+        "--set data.limit=200 --set data.test=0.001 --set data.validation=0 --epochs 1 --set network.hidden=[8]";
     folder.run(&format!("train --data sprites {small} --out run")).done();
     let found = folder.run("eval run --metrics disentanglement --limit 300 --json").done().json();
     assert_eq!(found["metrics"].as_object().unwrap().len(), 7);
@@ -104,7 +105,10 @@ fn what_means_nothing_is_refused_where_it_is_asked_for_by_name() {
     ] {
         folder.run(line).refused(2, &parts);
     }
-    folder.write("rows.csv", (0..60).map(|i| format!("{i},{}\n", i * 7 % 11)).fold("a,b\n".into(), |t: String, l| t + &l));
+    folder.write(
+        "rows.csv",
+        (0..60).map(|i| format!("{i},{}\n", i * 7 % 11)).fold("a,b\n".into(), |t: String, l| t + &l),
+    );
     let table = "train --data rows.csv --epochs 1 --set network.hidden=[4] --set model.latent=1 --out table";
     folder.run(table).done();
     folder.run("eval table --metrics fid").refused(2, &["table", "images"]);

@@ -66,7 +66,10 @@ pub fn ssim(a: Tensor<3>, b: Tensor<3>) -> Tensor<1> {
 
 fn check(a: &Tensor<3>, b: &Tensor<3>) {
     let [_, height, width] = a.dims();
-    assert!(a.dims() == b.dims() && height.min(width) >= MIN_SIDE, "pictures of one shape, sides of at least {MIN_SIDE}");
+    assert!(
+        a.dims() == b.dims() && height.min(width) >= MIN_SIDE,
+        "pictures of one shape, sides of at least {MIN_SIDE}"
+    );
 }
 
 /// Multi-scale structural similarity of pictures in [0, 1], `prod_j cs_j^w_j` times the luminance of the coarsest scale, as eq. 7 of the paper.

@@ -84,8 +84,12 @@ impl Contingency {
         assert!(!a.is_empty() && a.len() == b.len(), "two labels for each point");
         let size = |labels: &[u32]| labels.iter().max().map_or(0, |most| *most as usize + 1);
         let (rows, columns) = (size(a), size(b));
-        let mut table =
-            Self { pairs: vec![0.0; rows * columns], first: vec![0.0; rows], second: vec![0.0; columns], n: a.len() as f64 };
+        let mut table = Self {
+            pairs: vec![0.0; rows * columns],
+            first: vec![0.0; rows],
+            second: vec![0.0; columns],
+            n: a.len() as f64,
+        };
         for (a, b) in a.iter().zip(b).map(|(a, b)| (*a as usize, *b as usize)) {
             table.pairs[a * columns + b] += 1.0;
             table.first[a] += 1.0;
@@ -170,6 +174,9 @@ mod tests {
         let b: Vec<u32> = (0..900).map(|i| i / 3 % 5).collect();
         assert!(normalised_mutual_information(&a, &b) < 1e-12);
         assert!(adjusted_rand_index(&a, &b).abs() < 0.01);
-        assert_eq!((normalised_mutual_information(&[0; 9], &[0; 9]), adjusted_rand_index(&[0; 9], &[0; 9])), (1.0, 1.0));
+        assert_eq!(
+            (normalised_mutual_information(&[0; 9], &[0; 9]), adjusted_rand_index(&[0; 9], &[0; 9])),
+            (1.0, 1.0)
+        );
     }
 }

@@ -74,8 +74,7 @@ mod tests {
 
     /// The definitions, word for word.
     fn by_definition(real: &Features, made: &Features, k: usize) -> Coverage {
-        let distance =
-            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
         let radius = |set: &Features, i: usize| {
             let others = (0..set.n()).filter(|j| *j != i);
             let mut all: Vec<f64> = others.map(|j| distance(set.point(i), set.point(j))).collect();

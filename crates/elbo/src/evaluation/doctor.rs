@@ -133,7 +133,8 @@ fn scales(patient: &Patient<'_>) -> Option<Finding> {
         return finding(text, format!("--set loss.beta={} (more weight on the KL term)", short(4.0 * beta)));
     }
     (wide > 0.05).then_some(())?;
-    let text = format!("{} of the posteriors' log variances exceed {WIDE_LOG_VAR}: wider than the prior", percent(wide));
+    let text =
+        format!("{} of the posteriors' log variances exceed {WIDE_LOG_VAR}: wider than the prior", percent(wide));
     finding(text, "--set optimizer.lr=3e-4 (the encoder's variances have run away; a smaller step holds them)")
 }
 

@@ -129,7 +129,8 @@ impl Evaluation {
         let over = format!("summed over {dims} values, mean over {} examples", self.n());
         let sum: Vec<f32> = self.recon.iter().zip(&self.kl).map(|(r, k)| r + k).collect();
         let stderr = |values: &[f32]| stderr(&widened(values));
-        let metric = |value, stderr, unit: &str, definition: String| Metric { stderr, ..Metric::new(value, unit, definition) };
+        let metric =
+            |value, stderr, unit: &str, definition: String| Metric { stderr, ..Metric::new(value, unit, definition) };
         let scale = self.scale.map_or(String::new(), |scale| format!(" ({scale:.4})"));
         let recon = format!("{}{scale}, {over}", self.likelihood.definition());
         let kl = match latent {

@@ -2,8 +2,8 @@
 
 use super::clustering::{adjusted_rand_index, k_means, normalised_mutual_information};
 use super::codes::Codes;
-use super::points::Features;
 use super::metric::Metric;
+use super::points::Features;
 use super::probe::LinearProbe;
 use crate::error::{Error, Result};
 

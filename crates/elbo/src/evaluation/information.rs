@@ -79,7 +79,10 @@ impl Information {
         let most = format!("I(x; z) = E[log q(z|x) - log q(z)], at most ln {n} = {:.2}", (n as f64).ln());
         [
             ("mutual_information", of(&self.mutual_information, &most)),
-            ("total_correlation", of(&self.total_correlation, "KL(q(z) || prod_j q(z_j)), 0 for independent dimensions")),
+            (
+                "total_correlation",
+                of(&self.total_correlation, "KL(q(z) || prod_j q(z_j)), 0 for independent dimensions"),
+            ),
             ("dimension_wise_kl", of(&self.dimension_wise_kl, "sum_j KL(q(z_j) || N(0, 1))")),
             ("kl_sampled", of(&self.kl, "E[log q(z|x) - log p(z)], the sum of the three")),
         ]

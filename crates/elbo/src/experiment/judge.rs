@@ -24,7 +24,11 @@ const GROUPS: [Group; 7] = [
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
         note: "the default",
     },
-    Group { name: "likelihood", metrics: &["nll_iw", "ess"], note: "minutes at k = 5000; a posterior and a likelihood" },
+    Group {
+        name: "likelihood",
+        metrics: &["nll_iw", "ess"],
+        note: "minutes at k = 5000; a posterior and a likelihood",
+    },
     Group {
         name: "information",
         metrics: &["mutual_information", "total_correlation", "dimension_wise_kl", "kl_sampled"],
@@ -184,7 +188,8 @@ pub fn judge(
     request.check()?;
     let parts: Vec<Subset> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
     let judge = Judge::new(run, splits, parts, request);
-    let mut judgement = Judgement { n: judge.n(), metrics: Vec::new(), findings: judge.examine(), left_out: Vec::new() };
+    let mut judgement =
+        Judgement { n: judge.n(), metrics: Vec::new(), findings: judge.examine(), left_out: Vec::new() };
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(Stage { group: group.name, done: 0, total: judge.n() });
         match judge.group(group.name, progress) {

@@ -35,7 +35,12 @@ pub fn train_classifier(train: &Subset, epochs: usize, seed: u64, device: &Devic
     let labelled = (0..train.len()).all(|i| train.label(i).is_some());
     if classes < 2 || !labelled {
         let found = format!("{} without classes", train.source().name());
-        return Err(Error::config("--features", "images with at least two classes", found, "`--features pca` needs none"));
+        return Err(Error::config(
+            "--features",
+            "images with at least two classes",
+            found,
+            "`--features pca` needs none",
+        ));
     }
     let device = device.clone().autodiff();
     let mut classifier = Classifier::init(train.source().shape().dims(), classes, seed, &device).train();

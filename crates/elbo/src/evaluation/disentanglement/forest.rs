@@ -159,8 +159,7 @@ fn best_cut(bins: &[Vec<u32>], labels: &[u32], classes: usize, examples: &[u32],
         for &i in examples {
             counts[bins[dimension][i as usize] as usize * classes + labels[i as usize] as usize] += 1.0;
         }
-        let mut high: Vec<f64> =
-            (0..classes).map(|class| counts[class..].iter().step_by(classes).sum()).collect();
+        let mut high: Vec<f64> = (0..classes).map(|class| counts[class..].iter().step_by(classes).sum()).collect();
         let mut low = vec![0f64; classes];
         let whole = impurity(&high);
         for (bin, row) in counts.chunks_exact(classes).enumerate() {

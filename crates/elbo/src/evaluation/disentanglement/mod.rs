@@ -138,13 +138,46 @@ impl Disentanglement {
         let score = |value, what: &str| Metric::new(value, "from 0 to 1", format!("{what}, {over}"));
         let [disentangled, complete, informative] = self.dci;
         [
-            ("mig", score(self.mig, "gap between the two largest I(z_j; factor) over H(factor), 20 bins, mean over factors")),
-            ("sap", score(self.sap, "gap between the two best predictions of a factor from one dimension: R^2, balanced accuracy for shape")),
-            ("dci_disentanglement", score(disentangled, "1 - entropy over factors of a random forest's importances, weighted mean over dimensions")),
+            (
+                "mig",
+                score(
+                    self.mig,
+                    "gap between the two largest I(z_j; factor) over H(factor), 20 bins, mean over factors",
+                ),
+            ),
+            (
+                "sap",
+                score(
+                    self.sap,
+                    "gap between the two best predictions of a factor from one dimension: R^2, balanced accuracy for shape",
+                ),
+            ),
+            (
+                "dci_disentanglement",
+                score(
+                    disentangled,
+                    "1 - entropy over factors of a random forest's importances, weighted mean over dimensions",
+                ),
+            ),
             ("dci_completeness", score(complete, "1 - entropy over dimensions of the importances, mean over factors")),
-            ("dci_informativeness", score(informative, "accuracy of the forest on held-out examples, mean over factors")),
-            ("factor_vae_score", score(self.factor_vae, "accuracy of the vote of the stillest dimension, 64 examples with one factor held")),
-            ("beta_vae_score", score(self.beta_vae, "accuracy of a linear classifier of |z - z'| over 64 pairs with one factor shared")),
+            (
+                "dci_informativeness",
+                score(informative, "accuracy of the forest on held-out examples, mean over factors"),
+            ),
+            (
+                "factor_vae_score",
+                score(
+                    self.factor_vae,
+                    "accuracy of the vote of the stillest dimension, 64 examples with one factor held",
+                ),
+            ),
+            (
+                "beta_vae_score",
+                score(
+                    self.beta_vae,
+                    "accuracy of a linear classifier of |z - z'| over 64 pairs with one factor shared",
+                ),
+            ),
         ]
     }
 }

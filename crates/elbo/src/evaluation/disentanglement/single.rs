@@ -12,7 +12,8 @@ pub(super) fn mutual_information_gap(known: &Representation) -> f64 {
     mean_gap(known, |k| {
         let factor = known.factor(k);
         let scale = entropy(&factor);
-        let shared = |dimension: &Vec<u32>| if scale > 0.0 { mutual_information(dimension, &factor) / scale } else { 0.0 };
+        let shared =
+            |dimension: &Vec<u32>| if scale > 0.0 { mutual_information(dimension, &factor) / scale } else { 0.0 };
         dimensions.iter().map(shared).collect()
     })
 }
@@ -70,7 +71,8 @@ fn balanced_accuracy(dimension: &[f64], factor: &[u32], classes: usize) -> f64 {
         let nearest = (0..classes).min_by(|a, b| (means[*a] - value).abs().total_cmp(&(means[*b] - value).abs()));
         right[*class as usize] += f64::from(u8::from(nearest == Some(*class as usize)));
     }
-    let shares = right.iter().zip(&sums).filter(|(_, (_, count))| *count > 0.0).map(|(right, (_, count))| right / count);
+    let shares =
+        right.iter().zip(&sums).filter(|(_, (_, count))| *count > 0.0).map(|(right, (_, count))| right / count);
     let present = sums.iter().filter(|(_, count)| *count > 0.0).count();
     shares.sum::<f64>() / present.max(1) as f64
 }
