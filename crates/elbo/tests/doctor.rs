@@ -107,6 +107,6 @@ fn a_healthy_model_and_an_autoencoder_are_left_alone() {
         history: &history,
     };
     assert_eq!(examine(&patient), []);
-    let ae = Codes { log_var: None, ..codes };
+    let ae = Codes { log_var: None, ..codes.clone() };
     assert_eq!(examine(&Patient { codes: &ae, ..patient }), []);
 }

@@ -28,7 +28,7 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     if args.limit == Some(0) {
         return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all").into());
     }
-    let opened = source::open(&args.source, device)?;
+    let (opened, splits) = source::open_with_splits(&args.source, device)?;
     request.check()?;
     let run = &opened.run;
     request.seed = args.seed.unwrap_or(run.config.training.seed);
@@ -48,7 +48,7 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
             _ => {}
         }
     };
-    let judgement = experiment::judge(run, &opened.splits, &parts, &request, &mut progress)?;
+    let judgement = experiment::judge(run, &splits, &parts, &request, &mut progress)?;
     let Judgement { n, metrics, findings, left_out } = &judgement;
     for (group, reason) in left_out {
         context.note(format!("left out {group}: {reason}"));

@@ -15,8 +15,6 @@ pub struct Opened {
     pub name: &'static str,
     /// Its parts; more than one only for `all`.
     pub parts: Vec<Subset>,
-    /// All that there is of the data.
-    pub splits: Splits,
 }
 
 impl Opened {
@@ -40,6 +38,11 @@ pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result
 
 /// Loads the run and opens the images.
 pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
+    Ok(open_with_splits(source, device)?.0)
+}
+
+/// The same, with all that there is of the data.
+pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
     let run = load(&source.run, source.checkpoint.as_deref(), device)?;
     let splits = run.open_data(source.data.as_deref())?;
     let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
@@ -48,7 +51,7 @@ pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
         let help = "the run held no such images back; choose another `--split`";
         return Err(elbo::Error::config("--split", "a split with images", format!("an empty `{name}`"), help).into());
     }
-    Ok(Opened { run, name, parts, splits })
+    Ok((Opened { run, name, parts }, splits))
 }
 
 fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {
