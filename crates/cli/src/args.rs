@@ -175,15 +175,39 @@ pub enum SplitName {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = format!("Metrics:\n{}", elbo::experiment::describe_metrics()))]
 pub struct Eval {
     #[command(flatten)]
     pub source: Source,
-    /// Only these metrics, comma-separated.
+    /// Metrics or groups of them, comma-separated, or all: see below.
     #[arg(long, value_delimiter = ',')]
     pub metrics: Vec<String>,
-    /// Seed of the posterior noise [default: the run's].
+    /// Samples of each posterior behind nll_iw; papers take 5000.
+    #[arg(long, default_value_t = 500)]
+    pub k: usize,
+    /// Use only so many examples, chosen at random.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Images made for the group generation, and images of the split at most that they are compared with.
+    #[arg(long, default_value_t = 10_000)]
+    pub samples: usize,
+    /// Where images are compared.
+    #[arg(long, value_enum, default_value_t = FeaturesName::Pca)]
+    pub features: FeaturesName,
+    /// Seed of all draws [default: the run's].
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// Spaces to compare images in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FeaturesName {
+    /// The values as they are.
+    Pixels,
+    /// Principal components of the training images.
+    Pca,
+    /// The last hidden layer of a classifier that is trained on the labelled training images and kept.
+    Classifier,
 }
 
 /// Where pictures go.

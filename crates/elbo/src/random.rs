@@ -29,6 +29,10 @@ pub enum Purpose {
     Augmentation = 8,
     /// Binary pixels of the data, by [`elbo_kernels::gather_bytes_binarized`]; epoch 0 is the fixed draw of evaluations.
     Binarization = 9,
+    /// Posterior noise of importance-weighted likelihoods; the epoch numbers 512 samples, the step is the image.
+    ImportanceNoise = 20,
+    /// Draws from each posterior of a split for the aggregate posterior; the step is the image.
+    AggregateNoise = 21,
 }
 
 /// A stream of draws.

@@ -26,7 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("models", &["networks", "distributions", "data", "error", "random", "kernels"]),
     ("run", &["models", "networks", "distributions", "data", "error", "random"]),
     ("training", &["data", "models", "distributions", "networks", "run", "error", "random", "kernels"]),
-    ("evaluation", &["data", "models", "distributions", "run", "error", "random"]),
+    // Densities under many posteriors are a kernel; a classifier's features are a space to compare images in.
+    ("evaluation", &["data", "models", "networks", "distributions", "run", "error", "random", "kernels"]),
     ("generation", &["models", "data", "run", "error", "random"]),
     ("report", &["run", "evaluation", "generation", "data", "models", "error", "random"]),
     ("recipe", &["data", "models", "networks", "training", "error"]),

@@ -199,8 +199,8 @@ impl Kernels for Flex {
         need_gradient: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (parameters, x) = (contiguous(parameters), contiguous(x));
-        let ([batch, width], outputs) = (dims2(&x), dims2(&parameters));
-        let mut sums = zeros(&[batch]);
+        let ([_, width], outputs) = (dims2(&x), dims2(&parameters));
+        let mut sums = zeros(&outputs[..1]);
         let mut gradient = need_gradient.then(|| zeros(&outputs));
         likelihood::rows(
             term,

@@ -24,6 +24,7 @@
 
 mod activation;
 mod adam;
+mod aggregate;
 mod batch_norm;
 mod binarize;
 mod codebook;
@@ -47,6 +48,7 @@ pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Updated, adam, adam_reference, sum_of_squares};
+pub use aggregate::{GaussianMixture, LogDensity};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};

@@ -93,7 +93,8 @@ pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
 /// A reconstruction term, summed over each example: `-ln p(x|parameters)` in nats for the distributions, the plain sum for the errors.
 ///
 /// # Shapes
-/// - `x`: `[batch, channels * height * width]`, channel first; no gradient flows into it
+/// - `x`: `[batch, channels * height * width]`, channel first; no gradient flows into it. With `[batch / r, ..]`, each example stands beside `r` rows of parameters
+///   in a row, as when several codes of one example are decoded
 /// - `parameters`: `[batch, output_channels * height * width]`, in the blocks that [`Reconstruction`] describes
 /// - returns: `[batch]`
 ///
@@ -113,7 +114,8 @@ pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
 pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
     let ([batch, outputs], [examples, width]) = (parameters.dims(), x.dims());
     let expected = term.parameters(width);
-    assert!(batch == examples && outputs == expected, "{expected} parameters for {width} values, not {outputs}");
+    let whole = batch == examples || (examples > 0 && batch.is_multiple_of(examples));
+    assert!(whole && outputs == expected, "{expected} parameters for {width} values, not {outputs}");
     if !is_fused(&parameters) {
         return reference::reconstruction(term, parameters, x);
     }

@@ -75,6 +75,35 @@ fn terms_and_gradients_are_pytorchs() {
     table.assert_all(4 * 13);
 }
 
+/// One example beside several rows of parameters, on both sides and with gradients.
+#[test]
+fn an_example_given_once_stands_for_its_copies() {
+    let (examples, share) = (2, 3);
+    for term in TERMS {
+        let width = 6;
+        let outputs = match term {
+            Reconstruction::LogisticMixture { channels, .. } => width / channels * term.output_channels(channels),
+            _ => term.output_channels(width),
+        };
+        let device = Device::default().autodiff();
+        let tensor = |count: usize, rows: usize, value: fn(usize) -> f32| {
+            let values = (0..rows * count).map(value).collect::<Vec<_>>();
+            Tensor::<2>::from_data(TensorData::new(values, [rows, count]), &device)
+        };
+        let x = tensor(width, examples, |i| (i * 50 % 256) as f32 / 255.0);
+        let copies = x.clone().unsqueeze_dim::<3>(1).repeat_dim(1, share).reshape([examples * share, width]);
+        let slopes_and_values = |op: Op, x: Tensor<2>| {
+            let parameters = tensor(outputs, examples * share, |i| (i * 37 % 199) as f32 / 66.0 - 1.5).require_grad();
+            let nll = op(term, parameters.clone(), x);
+            let gradients = nll.clone().sum().backward();
+            (values(nll), values(parameters.grad(&gradients).expect("a gradient")))
+        };
+        for op in [reconstruction as Op, reference::reconstruction as Op] {
+            assert_eq!(slopes_and_values(op, x.clone()), slopes_and_values(op, copies.clone()), "{term:?}");
+        }
+    }
+}
+
 const TERMS: [Reconstruction; 13] = [
     Reconstruction::Bernoulli,
     Reconstruction::ContinuousBernoulli,

@@ -1,69 +1,83 @@
 //! `elbo eval`.
 
-use anyhow::Context as _;
-use elbo::data::known::did_you_mean;
-use elbo::evaluation::{self, Metric};
+use std::time::{Duration, Instant};
+
+use elbo::evaluation::{Finding, Metric};
+use elbo::experiment::{self, FeatureName, Judgement, Request, Stage};
 use serde_json::{Map, json};
 
 use super::source;
-use crate::args::Eval;
+use crate::args::{Eval, FeaturesName};
 use crate::output::Context;
 
+/// Time between two lines about a long computation.
+const PAUSE: Duration = Duration::from_secs(10);
+
 pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
-    let opened = source::open(&args.source, device)?;
+    let mut request = Request {
+        metrics: args.metrics.clone(),
+        k: args.k,
+        samples: args.samples,
+        features: match args.features {
+            FeaturesName::Pixels => FeatureName::Pixels,
+            FeaturesName::Pca => FeatureName::Pca,
+            FeaturesName::Classifier => FeatureName::Classifier,
+        },
+        seed: 0,
+    };
+    if args.limit == Some(0) {
+        return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all").into());
+    }
+    let (opened, splits) = source::open_with_splits(&args.source, device)?;
+    request.check()?;
     let run = &opened.run;
-    let seed = args.seed.unwrap_or(run.config.training.seed);
-    let objective = run.config.loss.target();
-    let (evaluation, codes) = opened
-        .parts
-        .iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let evaluation = evaluation::evaluate(&run.model, part, objective, seed, &run.device);
-            (evaluation, evaluation::encode(&run.model, part, &run.device))
-        })
-        .reduce(|(mut evaluation, mut codes), further| {
-            evaluation.append(further.0);
-            codes.append(further.1);
-            (evaluation, codes)
-        })
-        .context("no images")?;
-    let mut metrics = evaluation.metrics();
-    let definition = format!(
-        "latent dimensions whose mean code varies by more than {} (variance) over {} images",
-        evaluation::ACTIVE_THRESHOLD,
-        codes.n()
-    );
-    let active = Metric { value: codes.active_units() as f64, stderr: None, unit: "dimensions".into(), definition };
-    metrics.push(("active_units", active));
-    let chosen = select(metrics, &args.metrics)?;
-    let object: Map<_, _> = chosen.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
+    request.seed = args.seed.unwrap_or(run.config.training.seed);
+    let parts = match args.limit {
+        Some(limit) => experiment::limited(&opened.parts, limit, request.seed),
+        None => opened.parts.clone(),
+    };
+    let mut told = Instant::now();
+    let mut progress = |stage: Stage| {
+        let Stage { group, done, total } = stage;
+        match done {
+            0 if group != "terms" => context.note(format!("{group}: {total} examples")),
+            done if done > 0 && done < total && told.elapsed() > PAUSE => {
+                context.note(format!("{group}: {done} of {total}"));
+                told = Instant::now();
+            }
+            _ => {}
+        }
+    };
+    let judgement = experiment::judge(run, &splits, &parts, &request, &mut progress)?;
+    let Judgement { n, metrics, findings, left_out } = &judgement;
+    for (group, reason) in left_out {
+        context.note(format!("left out {group}: {reason}"));
+    }
+    let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
     let value = json!({
         "run": args.source.run,
         "checkpoint": run.checkpoint,
         "split": opened.name,
-        "n": evaluation.n(),
+        "n": n,
         "metrics": object,
+        "findings": findings,
     });
-    context.result(value, || {
-        let line = |(name, m): &(&str, Metric)| {
-            let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {e:.3}"));
-            format!("{name:<13} {:>10.3}{stderr:<9}  {}\n{:14}{}\n", m.value, m.unit, "", m.definition)
-        };
-        format!("{} split, {} images\n{}", opened.name, evaluation.n(), chosen.iter().map(line).collect::<String>())
-    })
+    context.result(value, || text(opened.name, *n, metrics, findings))
 }
 
-fn select(metrics: Vec<(&'static str, Metric)>, wanted: &[String]) -> elbo::Result<Vec<(&'static str, Metric)>> {
-    if let Some(unknown) = wanted.iter().find(|name| metrics.iter().all(|(known, _)| known != name)) {
-        let names = metrics.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let help = match did_you_mean(unknown, metrics.iter().map(|(known, _)| *known)) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => {
-                "without `--metrics` you get all of them; bits_per_dim only exists for likelihoods that are one".into()
-            }
-        };
-        return Err(elbo::Error::config("--metrics", format!("some of {names}"), format!("`{unknown}`"), help));
-    }
-    Ok(metrics.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)).collect())
+fn text(split: &str, n: usize, metrics: &[(&str, Metric)], findings: &[Finding]) -> String {
+    let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(13);
+    let line = |(name, m): &(&str, Metric)| {
+        let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {}", number(e, m.value)));
+        let value = number(m.value, m.value);
+        format!("{name:<width$} {value:>10}{stderr:<9}  {}\n{:2$}{3}\n", m.unit, "", width + 1, m.definition)
+    };
+    let found = |f: &Finding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
+    let lines: String = metrics.iter().map(line).chain(findings.iter().map(found)).collect();
+    format!("{split} split, {n} images\n{lines}")
+}
+
+/// Three decimals, more where the value itself is small.
+fn number(value: f64, beside: f64) -> String {
+    if beside.abs() < 0.1 && beside != 0.0 { format!("{value:.6}") } else { format!("{value:.3}") }
 }

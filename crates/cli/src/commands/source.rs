@@ -38,15 +38,20 @@ pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result
 
 /// Loads the run and opens the images.
 pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
+    Ok(open_with_splits(source, device)?.0)
+}
+
+/// The same, with all that there is of the data.
+pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
     let run = load(&source.run, source.checkpoint.as_deref(), device)?;
     let splits = run.open_data(source.data.as_deref())?;
     let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
-    let (name, parts) = choose(splits, source.split.unwrap_or(default));
+    let (name, parts) = choose(splits.clone(), source.split.unwrap_or(default));
     if parts.iter().all(Subset::is_empty) {
         let help = "the run held no such images back; choose another `--split`";
         return Err(elbo::Error::config("--split", "a split with images", format!("an empty `{name}`"), help).into());
     }
-    Ok(Opened { run, name, parts })
+    Ok((Opened { run, name, parts }, splits))
 }
 
 fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {

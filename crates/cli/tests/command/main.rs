@@ -9,6 +9,7 @@ mod arguments;
 mod contract;
 mod data;
 mod divergence;
+mod eval;
 mod files;
 mod interruption;
 mod models;

@@ -222,7 +222,7 @@ impl Places {
 }
 
 /// The folder for what is fetched or made once: `$ELBO_HOME`, or `elbo` in the user's cache folder.
-pub(super) fn home() -> Option<PathBuf> {
+pub fn home() -> Option<PathBuf> {
     home_of(std::env::var_os("ELBO_HOME"))
 }
 

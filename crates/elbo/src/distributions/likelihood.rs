@@ -184,6 +184,23 @@ impl Likelihood {
         matches!(self, Self::GaussianShared { .. } | Self::LaplaceShared { .. })
     }
 
+    /// The same with a learned scale as a fixed one: what [`super::Observation`] uses outside training. Others stay as they are.
+    ///
+    /// ```
+    /// use elbo::distributions::{Likelihood, Link};
+    ///
+    /// let shared = Likelihood::GaussianShared { link: Link::Identity };
+    /// assert_eq!(shared.with_scale(Some(0.3)), Likelihood::Gaussian { sigma: 0.3, link: Link::Identity });
+    /// assert_eq!(Likelihood::Bernoulli.with_scale(None), Likelihood::Bernoulli);
+    /// ```
+    pub fn with_scale(self, scale: Option<f64>) -> Self {
+        match (self, scale) {
+            (Self::GaussianShared { link }, Some(sigma)) => Self::Gaussian { sigma, link },
+            (Self::LaplaceShared { link }, Some(scale)) => Self::Laplace { scale, link },
+            (other, _) => other,
+        }
+    }
+
     /// Whether this is a distribution, so that values can be drawn from it.
     pub fn is_distribution(&self) -> bool {
         !matches!(self, Self::Sse { .. } | Self::MsSsim { .. } | Self::Edge { .. })
@@ -198,7 +215,7 @@ impl Likelihood {
     /// of those for evaluation ([`super::Observation`]).
     ///
     /// # Shapes
-    /// - `x`: `[batch, dims]`; no gradient flows into it
+    /// - `x`: `[batch, dims]`; no gradient flows into it. Of a distribution, `[batch / r, dims]` stands for each example `r` times in a row
     /// - `parameters`: `[batch, output_channels * height * width]`
     /// - returns: `[batch]`, in nats (other than a distribution: in its [`Likelihood::unit`])
     pub fn nll(&self, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {

@@ -24,3 +24,4 @@ pub use fit::{Bits, Fit};
 pub use gaussian::{DiagonalGaussian, mean_over};
 pub use likelihood::{Likelihood, Link, MAX_COMPONENTS, MIN_LEARNED_SCALE};
 pub use observation::Observation;
+pub use surrogates::{MIN_SIDE as MIN_SIMILARITY_SIDE, ms_ssim, ssim};

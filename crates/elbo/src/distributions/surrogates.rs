@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::Likelihood;
 
-/// Least side of a picture.
-pub(super) const MIN_SIDE: usize = 4;
+/// Least side of a picture whose structural similarity is taken.
+pub const MIN_SIDE: usize = 4;
 
 /// Weights of the five scales (Wang, Simoncelli & Bovik 2003, section 3.2).
 const SCALE_WEIGHTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
@@ -38,6 +38,40 @@ pub(super) fn loss(likelihood: &Likelihood, logits: Tensor<2>, x: Tensor<2>) -> 
     }
 }
 
+/// Structural similarity of pictures in [0, 1] (Wang et al. 2004, eq. 13): the mean over windows of luminance times contrast and structure. Windows
+/// as in [`ms_ssim`].
+///
+/// # Shapes
+/// - `a`, `b`: `[pictures, height, width]`
+/// - returns: `[pictures]`
+///
+/// # Panics
+/// If the two differ in shape, or a side is below [`MIN_SIDE`].
+///
+/// ```
+/// use burn::tensor::Tensor;
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let (black, white) = (Tensor::<3>::zeros([1, 8, 8], &device), Tensor::<3>::ones([1, 8, 8], &device));
+/// assert!((elbo::distributions::ssim(white.clone(), white.clone()).into_scalar::<f32>() - 1.0).abs() < 1e-3);
+/// assert!(elbo::distributions::ssim(black, white).into_scalar::<f32>() < 1e-3);
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn ssim(a: Tensor<3>, b: Tensor<3>) -> Tensor<1> {
+    check(&a, &b);
+    let pictures = a.dims()[0];
+    let (luminance, structure) = similarity(a, b);
+    (luminance * structure).mean_dims(&[1, 2]).reshape([pictures])
+}
+
+fn check(a: &Tensor<3>, b: &Tensor<3>) {
+    let [_, height, width] = a.dims();
+    assert!(
+        a.dims() == b.dims() && height.min(width) >= MIN_SIDE,
+        "pictures of one shape, sides of at least {MIN_SIDE}"
+    );
+}
+
 /// Multi-scale structural similarity of pictures in [0, 1], `prod_j cs_j^w_j` times the luminance of the coarsest scale, as eq. 7 of the paper.
 ///
 /// Windows see whole neighbourhoods only. Where a picture is too small for five halvings to sides of at least 4, the finest scales it has are used and
@@ -46,7 +80,11 @@ pub(super) fn loss(likelihood: &Likelihood, logits: Tensor<2>, x: Tensor<2>) -> 
 /// # Shapes
 /// - `a`, `b`: `[pictures, height, width]`
 /// - returns: `[pictures]`
-fn ms_ssim(mut a: Tensor<3>, mut b: Tensor<3>) -> Tensor<1> {
+///
+/// # Panics
+/// As [`ssim`].
+pub fn ms_ssim(mut a: Tensor<3>, mut b: Tensor<3>) -> Tensor<1> {
+    check(&a, &b);
     let [pictures, height, width] = a.dims();
     let scales = scales(height.min(width));
     let total: f64 = SCALE_WEIGHTS[..scales].iter().sum();

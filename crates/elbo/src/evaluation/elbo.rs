@@ -1,8 +1,8 @@
 //! The evidence lower bound of a split, term by term, with standard errors.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::Serialize;
 
+use super::metric::{Metric, mean, stderr};
 use crate::data::Domain;
 use crate::data::batch::batch;
 use crate::data::split::Subset;
@@ -14,19 +14,6 @@ use crate::run::parameters::values_of;
 
 /// Examples in one evaluation batch.
 const BATCH: usize = 512;
-
-/// One number with what it means.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Metric {
-    /// The value.
-    pub value: f64,
-    /// Its standard error over examples, where it is a mean over examples.
-    pub stderr: Option<f64>,
-    /// Its unit.
-    pub unit: String,
-    /// How it is computed, and which dimensions were summed.
-    pub definition: String,
-}
 
 /// The terms of every example of a split.
 #[derive(Debug, Clone)]
@@ -134,7 +121,7 @@ impl Evaluation {
 
     /// Means over the split. `loss` weights the KL as training's final step would.
     pub fn terms(&self) -> LossTerms {
-        let (recon, kl) = (mean(&self.recon), mean(&self.kl));
+        let (recon, kl) = (mean(&widened(&self.recon)), mean(&widened(&self.kl)));
         let Objective { beta, free_bits, capacity } = self.objective;
         let weighted = match capacity {
             _ if self.kl_per_dim.is_empty() => 0.0,
@@ -153,7 +140,9 @@ impl Evaluation {
         let unit = self.likelihood.unit();
         let over = format!("summed over {dims} values, mean over {} examples", self.n());
         let sum: Vec<f32> = self.recon.iter().zip(&self.kl).map(|(r, k)| r + k).collect();
-        let metric = |value, stderr, unit: &str, definition| Metric { value, stderr, unit: unit.into(), definition };
+        let stderr = |values: &[f32]| stderr(&widened(values));
+        let metric =
+            |value, stderr, unit: &str, definition: String| Metric { stderr, ..Metric::new(value, unit, definition) };
         let scale = self.scale.map_or(String::new(), |scale| format!(" ({scale:.4})"));
         let recon = format!("{}{scale}, {over}", self.likelihood.definition());
         let kl = match latent {
@@ -206,19 +195,13 @@ impl Evaluation {
         let Objective { beta, free_bits, capacity } = self.objective;
         let plain = capacity.is_none() && free_bits == 0.0;
         let weighted: Vec<f32> = sum.iter().zip(&self.kl).map(|(s, k)| s + (beta as f32 - 1.0) * k).collect();
-        (plain || self.kl_per_dim.is_empty()).then(|| stderr(&weighted))
+        (plain || self.kl_per_dim.is_empty()).then(|| stderr(&widened(&weighted)))
     }
 }
 
-fn mean(values: &[f32]) -> f64 {
-    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
-}
-
-/// Standard error of the mean; 0 for one example.
-fn stderr(values: &[f32]) -> f64 {
-    let (n, mean) = (values.len() as f64, mean(values));
-    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
-    (squares / (n - 1.0).max(1.0) / n).sqrt()
+/// In float64, as all means are.
+fn widened(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
 }
 
 #[cfg(test)]

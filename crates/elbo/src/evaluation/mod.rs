@@ -21,8 +21,39 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod clustering;
 mod codes;
+mod coverage;
+mod disentanglement;
+mod doctor;
 mod elbo;
+mod embedding;
+mod features;
+mod frechet;
+mod generation;
+mod importance;
+mod information;
+mod kernel_distance;
+mod metric;
+mod parallel;
+mod points;
+mod probe;
+mod similarity;
 
+pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode};
-pub use elbo::{Evaluation, Metric, evaluate};
+pub use coverage::{Coverage, NEIGHBOURS, coverage};
+pub use disentanglement::{Disentanglement, Importances, Representation, disentanglement};
+pub use doctor::{Finding, Patient, examine};
+pub use elbo::{Evaluation, evaluate};
+pub use embedding::{Embedding, embedding};
+pub use features::{FeatureSpace, PCA_COMPONENTS};
+pub use frechet::{Moments, frechet_distance};
+pub use generation::generation_metrics;
+pub use importance::{ImportanceWeighted, importance_weighted};
+pub use information::{Information, information};
+pub use kernel_distance::kernel_distances;
+pub use metric::Metric;
+pub use points::Features;
+pub use probe::LinearProbe;
+pub use similarity::{Similarity, similarity};

@@ -25,7 +25,9 @@
 //! ```
 
 mod benchmark;
+mod feature_space;
 mod initial;
+mod judge;
 mod memory;
 mod pages;
 mod recorder;
@@ -34,6 +36,8 @@ mod tables;
 mod trained;
 
 pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
+pub use feature_space::FeatureName;
+pub use judge::{Judgement, Request, Stage, describe_metrics, judge, limited, metric_names};
 pub use memory::peak_memory_mb;
 pub use pages::{compare, write_report};
 pub use session::{Experiment, Finished};

@@ -14,6 +14,7 @@
 
 mod body;
 mod channels;
+mod classifier;
 mod config;
 mod conv;
 mod image;
@@ -26,6 +27,7 @@ mod summary;
 
 pub use body::{Decoder, Encoder};
 pub use channels::Channels;
+pub use classifier::Classifier;
 pub use config::NetworkConfig;
 pub use conv::{Conv, ConvConfig, ConvDecoder, ConvEncoder};
 pub use linear::Linear;

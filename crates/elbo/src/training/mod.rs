@@ -24,6 +24,7 @@
 //! ```
 
 mod checkpoint;
+mod classifier;
 mod config;
 mod early_stopping;
 mod observer;
@@ -33,6 +34,7 @@ mod state;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Resumed};
+pub use classifier::{accuracy, train_classifier};
 pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Reduction, TrainingConfig};
 pub use early_stopping::{Stopper, Verdict};
 pub use observer::{EpochEnd, Observer, Quiet, StepReport};

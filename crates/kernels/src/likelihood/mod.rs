@@ -158,7 +158,8 @@ impl Reconstruction {
     }
 }
 
-/// Sums `term` over each row of `width` values; writes its gradient by the parameters into `gradient` when given.
+/// Sums `term` over each row of `width` values; writes its gradient by the parameters into `gradient` when given. Where `x` has fewer rows than there are
+/// sums, each serves as many of them in a row.
 pub(crate) fn rows(
     term: Reconstruction,
     width: usize,
@@ -168,12 +169,13 @@ pub(crate) fn rows(
     gradient: Option<&mut [f32]>,
 ) {
     let (count, outputs) = (sums.len(), term.parameters(width));
+    let share = count / (x.len() / width).max(1);
     let parts = pool::parts_for(count, outputs, PART_ELEMENTS, 1);
     let (sums, gradient) = (SharedMut::new(sums), gradient.map(SharedMut::new));
     pool::run(parts, |part| {
         for r in pool::part_range(count, parts, part, 1) {
             let span = r * outputs..(r + 1) * outputs;
-            let (p, x) = (&parameters[span.clone()], &x[r * width..(r + 1) * width]);
+            let (p, x) = (&parameters[span.clone()], &x[r / share * width..][..width]);
             // SAFETY: each row belongs to one part, and both buffers outlive the region.
             let (sum, gradient) = unsafe { (sums.slice(r..r + 1), gradient.as_ref().map(|g| g.slice(span))) };
             sum[0] = match gradient {
@@ -288,6 +290,18 @@ mod tests {
                 assert!(slopes.iter().all(|s| *s == 0.0));
             }
         }
+    }
+
+    #[test]
+    fn one_example_serves_as_many_rows_as_there_are_for_it() {
+        let (examples, share, width) = (3, 5, 40);
+        let parameters: Vec<f32> = (0..examples * share * width).map(|i| (i * 37 % 199) as f32 / 66.0 - 1.5).collect();
+        let x: Vec<f32> = (0..examples * width).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
+        let repeated: Vec<f32> = x.chunks(width).flat_map(|row| row.repeat(share)).collect();
+        let (mut found, mut expected) = (vec![f32::NAN; examples * share], vec![f32::NAN; examples * share]);
+        rows(Reconstruction::Bernoulli, width, &parameters, &x, &mut found, None);
+        rows(Reconstruction::Bernoulli, width, &parameters, &repeated, &mut expected, None);
+        assert_eq!(found, expected);
     }
 
     /// Every term, at every number of rows, writes all it is given room for, and its gradient is its slope.

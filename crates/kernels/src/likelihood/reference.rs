@@ -7,6 +7,11 @@ use crate::reference::{bernoulli_nll, squared_error};
 
 /// Twin of [`crate::reconstruction`].
 pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    let ([batch, _], [examples, width]) = (parameters.dims(), x.dims());
+    let x = match batch == examples {
+        true => x,
+        false => x.unsqueeze_dim::<3>(1).repeat_dim(1, batch / examples).reshape([batch, width]),
+    };
     match term {
         Reconstruction::Bernoulli => bernoulli_nll(parameters, x),
         Reconstruction::ContinuousBernoulli => continuous_bernoulli(parameters, x),

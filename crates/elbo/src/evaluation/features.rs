@@ -1,0 +1,142 @@
+//! Spaces in which sets of images are compared.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use faer::Side;
+
+use super::frechet::Moments;
+use super::points::Features;
+use crate::data::batch::batch;
+use crate::data::split::Subset;
+use crate::error::{Error, Result};
+use crate::networks::{Activation, Classifier};
+use crate::run::parameters::values_of;
+
+/// Components of the space [`FeatureSpace::pca`] makes, at most.
+pub const PCA_COMPONENTS: usize = 64;
+
+/// Most values of an image whose covariance is taken: a matrix of 128 MiB.
+const MAX_DIMS: usize = 4096;
+
+/// Rows brought into the space at once.
+const BATCH: usize = 512;
+
+/// Where sets of images are compared: what a distance between them means depends on it, so every result names it.
+#[derive(Debug, Clone)]
+pub struct FeatureSpace {
+    /// In results: `pixels`, `pca` or `classifier`.
+    pub name: &'static str,
+    /// In definitions: `64 principal components of 27000 training images`.
+    pub description: String,
+    map: Map,
+}
+
+#[derive(Debug, Clone)]
+enum Map {
+    Identity,
+    /// `[components, dims]` and `[components]`.
+    Projection(Tensor<2>, Tensor<1>),
+    Classifier(Box<Classifier>),
+}
+
+impl FeatureSpace {
+    /// The values of images as they are.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for images of more than 4,096 values: their covariances would take too long.
+    pub fn pixels(dims: usize) -> Result<Self> {
+        check_dims(dims)?;
+        Ok(Self { name: "pixels", description: format!("the {dims} values of an image"), map: Map::Identity })
+    }
+
+    /// The first [`PCA_COMPONENTS`] principal components of a split, not whitened.
+    ///
+    /// # Errors
+    /// As [`FeatureSpace::pixels`]; for fewer than two images.
+    pub fn pca(split: &Subset, device: &Device) -> Result<Self> {
+        let dims = split.source().shape().numel();
+        check_dims(dims)?;
+        let moments = Moments::of(&Self::pixels(dims)?.of_split(split, device))?;
+        let components = PCA_COMPONENTS.min(dims);
+        let eigen = moments.covariance.self_adjoint_eigen(Side::Lower).map_err(super::frechet::no_convergence)?;
+        // Eigenvalues rise.
+        let axes = eigen.U();
+        let direction = |c: usize| (0..dims).map(move |d| axes[(d, dims - 1 - c)]);
+        let weight: Vec<f32> = (0..components).flat_map(direction).map(|v| v as f32).collect();
+        let centred = |c: usize| -direction(c).zip(&moments.mean).map(|(w, m)| w * m).sum::<f64>() as f32;
+        let bias: Vec<f32> = (0..components).map(centred).collect();
+        let eigenvalue = |c: usize| eigen.S().column_vector()[dims - 1 - c].max(0.0);
+        let share = (0..components).map(eigenvalue).sum::<f64>() / (0..dims).map(eigenvalue).sum::<f64>().max(1e-300);
+        let description = format!(
+            "{components} principal components of {} training images, {:.0} % of their variance",
+            split.len(),
+            100.0 * share
+        );
+        let weight = Tensor::from_data(TensorData::new(weight, [components, dims]), device);
+        let bias = Tensor::from_data(TensorData::new(bias, [components]), device);
+        Ok(Self { name: "pca", description, map: Map::Projection(weight, bias) })
+    }
+
+    /// The last hidden layer of a classifier of such images.
+    pub fn classifier(classifier: Classifier, description: String) -> Self {
+        Self { name: "classifier", description, map: Map::Classifier(Box::new(classifier)) }
+    }
+
+    /// Images of a split as points.
+    pub fn of_split(&self, split: &Subset, device: &Device) -> Features {
+        let places: Vec<u32> = (0..split.len() as u32).collect();
+        self.collect(places.chunks(BATCH).map(|chosen| batch(split, chosen, device)))
+    }
+
+    /// Images given by their values, `[n, values]`, as points.
+    pub fn of_values(&self, values: &[f32], width: usize, device: &Device) -> Features {
+        let rows = |chunk: &[f32]| TensorData::new(chunk.to_vec(), [chunk.len() / width, width]);
+        self.collect(values.chunks(BATCH * width).map(|chunk| Tensor::from_data(rows(chunk), device)))
+    }
+
+    fn collect(&self, batches: impl Iterator<Item = Tensor<2>>) -> Features {
+        let mut features = Features { dims: 0, values: Vec::new() };
+        for x in batches {
+            let points = match &self.map {
+                Map::Identity => x,
+                Map::Projection(weight, bias) => {
+                    elbo_kernels::linear(x, weight.clone(), bias.clone(), Activation::None)
+                }
+                Map::Classifier(classifier) => classifier.features(x),
+            };
+            features.dims = points.dims()[1];
+            features.values.extend(values_of(points).into_iter().map(f64::from));
+        }
+        features
+    }
+}
+
+fn check_dims(dims: usize) -> Result<()> {
+    if dims <= MAX_DIMS {
+        return Ok(());
+    }
+    let expected = format!("images of at most {MAX_DIMS} values");
+    let help = "where the images have classes, `--features classifier` compares them in fewer dimensions";
+    Err(Error::config("--features", expected, dims.to_string(), help))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data::digits;
+
+    #[test]
+    fn principal_components_are_uncorrelated_and_ordered() {
+        let device = crate::device::choose("cpu").unwrap();
+        let split = Subset::all(Arc::new(digits::generate(0, 300)));
+        let space = FeatureSpace::pca(&split, &device).unwrap();
+        let moments = Moments::of(&space.of_split(&split, &device)).unwrap();
+        assert!(moments.mean.iter().all(|mean| mean.abs() < 1e-4), "centred");
+        let variance = |i: usize| moments.covariance[(i, i)];
+        for i in 1..PCA_COMPONENTS {
+            assert!(variance(i - 1) >= variance(i) - 1e-6);
+            assert!(moments.covariance[(i, 0)].abs() < 1e-4 * variance(0));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Importance-weighted estimates of log p(x), the numbers that papers print (Burda, Grosse & Salakhutdinov 2015, arXiv:1509.00519, eq. 8 and section 5).
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::metric::Metric;
+use super::parallel;
+use crate::data::batch::batch;
+use crate::data::split::Subset;
+use crate::distributions::Likelihood;
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::random::{Draws, Purpose};
+use crate::run::parameters::values_of;
+
+/// Samples of one image that share a stream of noise.
+const CHUNK: usize = 512;
+
+/// Rows that a thread decodes at once: enough for fast products, few enough to stay near the core.
+const ROWS: usize = 256;
+
+/// Most values of the decoder's output that a thread holds: 16 MiB.
+const VALUES: usize = 1 << 22;
+
+/// Images encoded at once, and so between two calls of `progress`.
+const IMAGES: usize = 512;
+
+/// Estimates of log p(x) from `samples` draws of the posterior, image by image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportanceWeighted {
+    /// Draws for each image, `k`.
+    pub samples: usize,
+    /// `ln 1/k sum_i w_i` of each image, in nats.
+    pub log_likelihood: Vec<f64>,
+    /// Effective number of samples of each image, `(sum w)^2 / sum w^2`, from 1 to `k`.
+    pub effective_samples: Vec<f64>,
+}
+
+/// Estimates `log p(x)` of every image of a split:
+///
+/// `log p(x) >= E[ln 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x)]`, with `z_i` drawn from q(z|x) and `p(z) = N(0, I)`.
+///
+/// The bound rises with `k` and is exact at any `k` where q(z|x) is the true posterior; with `k = 1` it is the ELBO with both terms sampled.
+/// Draws are functions of (seed, place in the split, number of the sample), sums are in float64. `progress` hears how many images are done.
+///
+/// # Errors
+/// [`Error::Config`] for models without a posterior, likelihoods that are none, and 0 samples.
+///
+/// # Panics
+/// If the images do not fit the model.
+///
+/// ```
+/// # use elbo::data::{self, DataConfig};
+/// # use elbo::distributions::Likelihood;
+/// # use elbo::models::Vae;
+/// # use elbo::networks::NetworkConfig;
+/// # let data = data::open(&DataConfig { count: 60, ..Default::default() }, 0, &mut |_| {})?;
+/// # let device = elbo::device::choose("cpu")?;
+/// # let network = NetworkConfig::mlp(&[32]);
+/// use elbo::evaluation::importance_weighted;
+///
+/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let estimate = importance_weighted(&vae, &data.test, 50, 0, &device, &mut |_| {})?;
+/// let [(_, nll), (_, effective)] = estimate.metrics();
+/// println!("{} +- {} {}", nll.value, nll.stderr.unwrap(), nll.unit);
+/// assert!(effective.value >= 1.0 && effective.value <= 50.0);
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn importance_weighted(
+    model: &(dyn Model + Sync),
+    split: &Subset,
+    samples: usize,
+    seed: u64,
+    device: &Device,
+    progress: &mut dyn FnMut(usize),
+) -> Result<ImportanceWeighted> {
+    let sampler = Sampler::new(model, split, samples, seed, device)?;
+    let mut estimates = ImportanceWeighted { samples, log_likelihood: Vec::new(), effective_samples: Vec::new() };
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    for chosen in places.chunks(IMAGES) {
+        for (log_likelihood, effective) in sampler.images(split, chosen)? {
+            estimates.log_likelihood.push(log_likelihood);
+            estimates.effective_samples.push(effective);
+        }
+        progress(estimates.log_likelihood.len());
+    }
+    Ok(estimates)
+}
+
+impl ImportanceWeighted {
+    /// Adds what the same model made of further images.
+    pub fn append(&mut self, further: Self) {
+        self.log_likelihood.extend(further.log_likelihood);
+        self.effective_samples.extend(further.effective_samples);
+    }
+
+    /// `nll_iw` and `ess`.
+    pub fn metrics(&self) -> [(&'static str, Metric); 2] {
+        let (k, n) = (self.samples, self.log_likelihood.len());
+        let nll: Vec<f64> = self.log_likelihood.iter().map(|value| -value).collect();
+        let definition = format!(
+            "-ln 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x), z_i ~ q(z|x), k = {k}: an upper bound on -log p(x) that falls with k, mean over {n} examples"
+        );
+        let nll = Metric { k: Some(k), ..Metric::mean_of(&nll, "nats per example", definition) };
+        let definition = format!(
+            "(sum_i w_i)^2 / sum_i w_i^2 of the weights behind nll_iw, from 1 to k = {k}: {k} where q(z|x) is the true posterior, mean over {n} examples"
+        );
+        let effective = Metric::mean_of(&self.effective_samples, "samples", definition);
+        [("nll_iw", nll), ("ess", Metric { k: Some(k), ..effective })]
+    }
+}
+
+/// What all images share.
+struct Sampler<'a> {
+    model: &'a (dyn Model + Sync),
+    likelihood: Likelihood,
+    samples: usize,
+    seed: u64,
+    device: &'a Device,
+    /// Rows decoded at once.
+    rows: usize,
+}
+
+/// Images of one batch with their posteriors, on the host.
+struct Posteriors<'a> {
+    places: &'a [u32],
+    x: Vec<f32>,
+    mean: Vec<f32>,
+    log_var: Vec<f32>,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(
+        model: &'a (dyn Model + Sync),
+        split: &Subset,
+        samples: usize,
+        seed: u64,
+        device: &'a Device,
+    ) -> Result<Self> {
+        if samples == 0 {
+            return Err(Error::config("k", "at least 1 sample", "0", "papers take 5000; 100 is a quick estimate"));
+        }
+        let likelihood = model.likelihood().with_scale(model.scale());
+        if !likelihood.is_distribution() {
+            let help = "choose a likelihood such as `bernoulli` or `gaussian-shared`, or ask for other metrics";
+            return Err(Error::config("nll_iw", "a likelihood", likelihood.describe(), help));
+        }
+        let [channels, height, width] = split.source().shape().dims();
+        let outputs = likelihood.output_channels(channels) * height * width;
+        let rows = (VALUES / outputs).clamp(1, ROWS);
+        Ok(Self { model, likelihood, samples, seed, device, rows })
+    }
+
+    /// Log-likelihood and effective samples of the images `chosen`.
+    fn images(&self, split: &Subset, chosen: &[u32]) -> Result<Vec<(f64, f64)>> {
+        let x = batch(split, chosen, self.device);
+        let code = self.model.encode(x.clone());
+        let Some(log_var) = code.log_var else {
+            let help = "an autoencoder gives no density of x; ask for other metrics";
+            return Err(Error::config("nll_iw", "a model with a posterior q(z|x)", "one without", help));
+        };
+        let (mean, log_var) = (values_of(code.mean), values_of(log_var));
+        let posteriors = Posteriors { places: chosen, x: values_of(x), mean, log_var };
+        let together = (self.rows / self.samples).max(1);
+        let parts = chosen.len().div_ceil(together);
+        let estimates = parallel::map(parts, |part| {
+            let first = part * together;
+            self.weigh(&posteriors, first..(first + together).min(chosen.len()))
+        });
+        Ok(estimates.into_iter().flatten().collect())
+    }
+
+    /// A few images that are decoded together.
+    fn weigh(&self, posteriors: &Posteriors<'_>, images: std::ops::Range<usize>) -> Vec<(f64, f64)> {
+        let mut log_weights = vec![Vec::with_capacity(self.samples); images.len()];
+        for (chunk, start) in (0..self.samples).step_by(CHUNK).enumerate() {
+            let count = CHUNK.min(self.samples - start);
+            let (mut z, mut log_ratios) = (Vec::new(), Vec::new());
+            for image in images.clone() {
+                self.draw(posteriors, image, chunk as u64, count, &mut z, &mut log_ratios);
+            }
+            let nll = self.nll(posteriors, images.clone(), z);
+            let rows = log_ratios.chunks_exact(count).zip(nll.chunks_exact(count));
+            for (weights, (ratios, nll)) in log_weights.iter_mut().zip(rows) {
+                weights.extend(ratios.iter().zip(nll).map(|(ratio, nll)| ratio - f64::from(*nll)));
+            }
+        }
+        log_weights.iter().map(|weights| summarise(weights)).collect()
+    }
+
+    /// Appends draws of an image's posterior, and `log p(z) - log q(z|x)` of each. With `z = mean + e^(log_var / 2) noise` that is
+    /// `(|noise|^2 - |z|^2 + sum log_var) / 2`.
+    fn draw(
+        &self,
+        posteriors: &Posteriors<'_>,
+        image: usize,
+        chunk: u64,
+        count: usize,
+        z: &mut Vec<f32>,
+        log_ratios: &mut Vec<f64>,
+    ) {
+        let latent = self.model.latent();
+        let span = image * latent..(image + 1) * latent;
+        let (mean, log_var) = (&posteriors.mean[span.clone()], &posteriors.log_var[span]);
+        let scale: Vec<f32> = log_var.iter().map(|v| (0.5 * v).exp()).collect();
+        let volume: f64 = log_var.iter().map(|v| f64::from(*v)).sum();
+        let place = u64::from(posteriors.places[image]);
+        let noise = Draws::new(self.seed, Purpose::ImportanceNoise, chunk, place).normals(count * latent);
+        for noise in noise.chunks_exact(latent) {
+            let mut difference = 0f64;
+            for ((mean, scale), noise) in mean.iter().zip(&scale).zip(noise) {
+                let value = mean + scale * noise;
+                difference += f64::from(*noise).powi(2) - f64::from(value).powi(2);
+                z.push(value);
+            }
+            log_ratios.push(0.5 * (difference + volume));
+        }
+    }
+
+    /// `-log p(x|z)` of each row of `z`, as many for each image.
+    fn nll(&self, posteriors: &Posteriors<'_>, images: std::ops::Range<usize>, z: Vec<f32>) -> Vec<f32> {
+        let (latent, input) = (self.model.latent(), self.model.input());
+        let x = posteriors.x[images.start * input..images.end * input].to_vec();
+        let x = Tensor::<2>::from_data(TensorData::new(x, [images.len(), input]), self.device);
+        // Several images only come together when all their rows fit one pass.
+        let whole = if images.len() > 1 { z.len() } else { self.rows * latent };
+        let decoded = z.chunks(whole).flat_map(|rows| {
+            let z = TensorData::new(rows.to_vec(), [rows.len() / latent, latent]);
+            let parameters = self.model.decode(Tensor::from_data(z, self.device));
+            values_of(self.likelihood.nll(parameters, x.clone()))
+        });
+        decoded.collect()
+    }
+}
+
+/// `ln mean w` and `(sum w)^2 / sum w^2`, from logarithms.
+fn summarise(log_weights: &[f64]) -> (f64, f64) {
+    let most = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (mut sum, mut squares) = (0f64, 0f64);
+    for log_weight in log_weights {
+        let weight = (log_weight - most).exp();
+        sum += weight;
+        squares += weight * weight;
+    }
+    (most + (sum / log_weights.len() as f64).ln(), sum * sum / squares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_summarised_without_overflow() {
+        let (log_mean, effective) = summarise(&[1000.0, 1000.0 + 3f64.ln()]);
+        assert!((log_mean - (1000.0 + 2f64.ln())).abs() < 1e-12);
+        assert!((effective - 16.0 / 10.0).abs() < 1e-12);
+        assert_eq!(summarise(&[-5000.0; 7]), (-5000.0, 7.0));
+    }
+}
