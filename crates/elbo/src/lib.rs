@@ -11,6 +11,7 @@
 //! | a model of your own | [`models::Model`] |
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
 //! | loss terms on a split, codes | [`evaluation`] |
+//! | Gaussian mixtures of any rows | [`mixtures::fit`] |
 //! | samples, traversals, interpolations, manifolds; charts and pages | [`generation`], [`report`] |
 //! | weights to and from other tools | [`run::weights`] |
 //!
@@ -52,6 +53,7 @@ pub mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod generation;
+pub mod mixtures;
 pub mod models;
 pub mod networks;
 pub mod random;

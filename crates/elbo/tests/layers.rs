@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Normal draws are a kernel.
     ("random", &["error", "kernels"]),
     ("device", &["error", "kernels"]),
+    ("mixtures", &["error", "random"]),
     // The batcher's gather is a kernel.
     ("data", &["error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are.
@@ -28,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("training", &["data", "models", "distributions", "networks", "run", "error", "random", "kernels"]),
     ("evaluation", &["data", "models", "distributions", "run", "error", "random"]),
     ("generation", &["models", "data", "run", "error", "random"]),
-    ("report", &["run", "evaluation", "generation", "data", "models", "error", "random"]),
+    ("report", &["run", "mixtures", "evaluation", "generation", "data", "models", "error", "random"]),
     ("recipe", &["data", "models", "networks", "training", "error"]),
     (
         "experiment",

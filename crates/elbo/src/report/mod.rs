@@ -25,6 +25,7 @@ pub mod figures;
 pub mod html;
 pub mod image_grid;
 pub mod latent_figures;
+pub mod mixture_figures;
 pub mod style;
 pub mod table_figures;
 
