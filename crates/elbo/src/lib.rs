@@ -12,6 +12,7 @@
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
 //! | loss terms on a split, codes | [`evaluation`] |
 //! | Gaussian mixtures of any rows | [`mixtures::fit`] |
+//! | where new codes come from: mixtures, flows, second stages | [`priors::Sampler`] |
 //! | samples, traversals, interpolations, manifolds; charts and pages | [`generation`], [`report`] |
 //! | weights to and from other tools | [`run::weights`] |
 //!
@@ -56,6 +57,7 @@ pub mod generation;
 pub mod mixtures;
 pub mod models;
 pub mod networks;
+pub mod priors;
 pub mod random;
 pub mod recipe;
 pub mod report;

@@ -352,10 +352,12 @@ impl GaussianMixture {
     pub fn rescaled(&self, shift: &[f64], scale: &[f64]) -> Result<Self> {
         let dims = self.dims();
         assert!(shift.len() == dims && scale.len() == dims, "a shift and a scale for each of {dims} columns");
-        let moved = |mean: &Vec<f64>| mean.iter().zip(scale).zip(shift).map(|((mean, scale), shift)| shift + scale * mean);
+        let moved = |mean: &Vec<f64>| -> Vec<f64> {
+            mean.iter().zip(scale).zip(shift).map(|((mean, scale), shift)| shift + scale * mean).collect()
+        };
         let factors = self.factors.iter().map(|factor| factor.rescaled(scale)).collect::<Option<Vec<_>>>();
         let factors = factors.ok_or_else(|| refused("covariances", "numbers that float64 holds", "others"))?;
-        Self::new(self.kind, self.weights.clone(), self.means.iter().map(|mean| moved(mean).collect()).collect(), factors)
+        Self::new(self.kind, self.weights.clone(), self.means.iter().map(moved).collect(), factors)
     }
 }
 

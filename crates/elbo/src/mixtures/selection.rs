@@ -68,6 +68,27 @@ pub struct Selection {
     pub best: Fitted,
 }
 
+impl Selection {
+    /// The same in other units: [`Fitted::rescaled`].
+    ///
+    /// # Errors
+    /// As [`Fitted::rescaled`].
+    ///
+    /// # Panics
+    /// As [`Fitted::rescaled`].
+    pub fn rescaled(&self, shift: &[f64], scale: &[f64]) -> Result<Self> {
+        let log_scale: f64 = scale.iter().map(|scale| scale.ln()).sum();
+        let criteria = 2.0 * self.best.n as f64 * log_scale;
+        let candidates = self.candidates.iter().map(|candidate| Candidate {
+            log_likelihood: candidate.log_likelihood - log_scale,
+            bic: candidate.bic + criteria,
+            aic: candidate.aic + criteria,
+            ..*candidate
+        });
+        Ok(Self { candidates: candidates.collect(), best: self.best.rescaled(shift, scale)? })
+    }
+}
+
 /// Fits one mixture for each number of components in `range`; `config.components` does not matter.
 ///
 /// # Errors

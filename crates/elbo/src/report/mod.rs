@@ -19,6 +19,7 @@
 mod chart;
 mod page;
 mod phases;
+mod samplers;
 
 pub mod compare;
 pub mod figures;
@@ -32,4 +33,5 @@ pub mod table_figures;
 pub use compare::{ComparedRun, Comparison};
 pub use figures::Figure;
 pub use html::{Estimate, Media, NextCommand, Picture, Report, Section, Summary};
+pub use samplers::{SamplerPage, SamplerRow};
 pub use style::Theme;
