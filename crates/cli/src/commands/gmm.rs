@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use elbo::data::{self, Columns, Subset, Validation};
-use elbo::mixtures::{Criterion, EmConfig, Fitted, GaussianMixture, Projection, Selection, select};
+use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Projection, Selection, select};
 use elbo::priors::SamplerKind;
 use elbo::priors::store::{self, Record};
 use elbo::recipe::Layers;
