@@ -66,21 +66,28 @@ fn equal_starts_end_at_scikit_learns_numbers() {
                 max_iterations: 2000,
                 ..Default::default()
             };
-            let fitted = fit_from(&rows, start.dims(), &start, &config).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let fitted =
+                fit_from(&rows, start.dims(), &start, &config).unwrap_or_else(|error| panic!("{name}: {error}"));
             let mixture = &fitted.mixture;
             let means: Vec<f64> = mixture.means().iter().flatten().copied().collect();
             let head = &rows[..5 * start.dims()];
             let n = fitted.n as f64;
             compare(&mut missed, &format!("{name}: weights"), mixture.weights(), &numbers(&end["weights"]));
             compare(&mut missed, &format!("{name}: means"), &means, &flat(&end["means"]));
-            compare(&mut missed, &format!("{name}: covariances"), &flat_covariances(mixture), &flat(&end["covariances"]));
+            compare(
+                &mut missed,
+                &format!("{name}: covariances"),
+                &flat_covariances(mixture),
+                &flat(&end["covariances"]),
+            );
             compare(&mut missed, &format!("{name}: log_prob"), &mixture.log_prob(head), &numbers(&end["log_prob"]));
             let shares = flat(&end["responsibilities"]);
             compare(&mut missed, &format!("{name}: responsibilities"), &mixture.responsibilities(head), &shares);
             let ours = [fitted.log_likelihood, fitted.bic() / n, fitted.aic() / n];
             let theirs = [number(&end["log_likelihood"]), number(&end["bic"]) / n, number(&end["aic"]) / n];
             compare(&mut missed, &format!("{name}: log_likelihood, bic / n, aic / n"), &ours, &theirs);
-            let (ours, theirs) = ((fitted.iterations, fitted.converged), (count(&end["iterations"]), &end["converged"]));
+            let (ours, theirs) =
+                ((fitted.iterations, fitted.converged), (count(&end["iterations"]), &end["converged"]));
             if ours != (theirs.0, theirs.1 == true) {
                 missed.push(format!("{name}: iterations, converged: {ours:?} where scikit-learn has {theirs:?}"));
             }
@@ -172,7 +179,8 @@ fn a_known_mixture_is_recovered_in_any_units() {
     assert!((0.0..2.0 * 11.0 / 20_000.0).contains(&gain), "{gain}");
 
     let (shift, scale) = ([1e6, -3.0], [1e3, 1e-3]);
-    let moved: Vec<f64> = rows.chunks(2).flat_map(|x| [shift[0] + scale[0] * x[0], shift[1] + scale[1] * x[1]]).collect();
+    let moved: Vec<f64> =
+        rows.chunks(2).flat_map(|x| [shift[0] + scale[0] * x[0], shift[1] + scale[1] * x[1]]).collect();
     let there = fitted.rescaled(&shift, &scale).unwrap();
     assert!((there.mixture.log_likelihood(&moved) - there.log_likelihood).abs() < 1e-6);
 }

@@ -59,7 +59,8 @@ fn ends_in(path: &Path, extension: &str) -> bool {
 
 /// Refuses names that no file can have, before anything is computed.
 fn check_files(args: &Gmm) -> elbo::Result<()> {
-    let files = [("--plot", &args.plot, &["png", "svg"][..], "mixture.png"), ("--out", &args.out, &["json"], "mixture.json")];
+    let files =
+        [("--plot", &args.plot, &["png", "svg"][..], "mixture.png"), ("--out", &args.out, &["json"], "mixture.json")];
     for (flag, path, extensions, example) in files {
         if let Some(path) = path.as_ref().filter(|path| !extensions.iter().any(|extension| ends_in(path, extension))) {
             let expected = format!("a name that ends in .{}", extensions.join(" or ."));
@@ -160,7 +161,10 @@ fn with_numbers(mut value: Value, args: &Gmm, selection: &Selection) -> Value {
     if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields) {
         value.extend(fields);
         if selection.candidates.len() > 1 {
-            value.insert("selection".into(), json!({ "criterion": Criterion::from(args.criterion), "candidates": selection.candidates }));
+            value.insert(
+                "selection".into(),
+                json!({ "criterion": Criterion::from(args.criterion), "candidates": selection.candidates }),
+            );
         }
     }
     value
@@ -199,7 +203,8 @@ fn text(args: &Gmm, fit: &Fit) -> String {
         text += &format!("{:>10} {:>16} {:>14} {:>14}\n", "components", "log-likelihood", "BIC", "AIC");
         for candidate in &fit.selection.candidates {
             let chosen = if candidate.components == best.mixture.components() { "  <- lowest" } else { "" };
-            let chosen = if chosen.is_empty() { String::new() } else { format!("{chosen} {}", Criterion::from(args.criterion)) };
+            let chosen =
+                if chosen.is_empty() { String::new() } else { format!("{chosen} {}", Criterion::from(args.criterion)) };
             text += &format!(
                 "{:>10} {:>16.4} {:>14.1} {:>14.1}{chosen}\n",
                 candidate.components, candidate.log_likelihood, candidate.bic, candidate.aic

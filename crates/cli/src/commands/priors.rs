@@ -53,5 +53,9 @@ fn text(args: &Priors, compared: &ComparedSamplers) -> String {
         text += &format!("{:<16} {:>16.4} {log_likelihood:>20}\n", row.name, row.frechet);
     }
     let (n, split) = (compared.n, compared.split);
-    format!("{text}\n{n} samples against {n} examples of the {split} split, in {}\npage: {}", compared.feature_space, args.out.display())
+    format!(
+        "{text}\n{n} samples against {n} examples of the {split} split, in {}\npage: {}",
+        compared.feature_space,
+        args.out.display()
+    )
 }

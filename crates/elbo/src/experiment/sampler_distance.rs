@@ -132,7 +132,8 @@ mod tests {
         // 3^2 + (1 - 3)^2 + (2 - 2)^2
         assert!((frechet(&a, &b).unwrap() - 13.0).abs() < 1e-12);
         // Turned by 45 degrees, the first has the same variances along other axes.
-        let turned = Moments { mean: vec![0.0; 2], covariance: Mat::from_fn(2, 2, |i, j| if i == j { 2.5 } else { 1.5 }) };
+        let turned =
+            Moments { mean: vec![0.0; 2], covariance: Mat::from_fn(2, 2, |i, j| if i == j { 2.5 } else { 1.5 }) };
         let straight = diagonal([0.0; 2], [1.0, 4.0]);
         // Root of the product's eigenvalues, solved by hand: trace 12.5, determinant 16.
         let (t, d) = (2.5 * 5.0f64, 16.0f64);

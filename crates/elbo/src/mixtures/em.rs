@@ -213,7 +213,8 @@ impl Centred {
             centre.iter_mut().zip(row).zip(rows).for_each(|((sum, x), first)| *sum += x - first);
         }
         centre.iter_mut().zip(rows).for_each(|(sum, first)| *sum = first + *sum / n as f64);
-        let rows: Vec<f64> = rows.chunks_exact(dims).flat_map(|row| row.iter().zip(&centre).map(|(x, c)| x - c)).collect();
+        let rows: Vec<f64> =
+            rows.chunks_exact(dims).flat_map(|row| row.iter().zip(&centre).map(|(x, c)| x - c)).collect();
         let variance = rows.iter().map(|x| x * x / n as f64).sum::<f64>();
         match variance.is_finite() {
             true => Ok(Self { n, dims, rows, centre, variance }),

@@ -7,8 +7,7 @@ fn rows(seed: u64, count: usize) -> Vec<f64> {
 #[test]
 fn traces_rise_for_each_form_and_any_regularisation() {
     // Three columns, the last a sum of the others: without `reg_covar` it has no covariance.
-    let dependent: Vec<f64> =
-        rows(1, 400).chunks(2).flat_map(|x| [x[0], x[1].powi(3), x[0] + x[1].powi(3)]).collect();
+    let dependent: Vec<f64> = rows(1, 400).chunks(2).flat_map(|x| [x[0], x[1].powi(3), x[0] + x[1].powi(3)]).collect();
     for kind in [CovarianceKind::Full, CovarianceKind::Diagonal, CovarianceKind::Tied] {
         for reg_covar in [0.0, 1e-6, 1e-2, 10.0] {
             let config = EmConfig { components: 4, covariance: kind, reg_covar, tolerance: 0.0, ..Default::default() };
@@ -38,7 +37,11 @@ fn the_allowed_decrease_is_that_of_the_expected_likelihood() {
     let expected = 0.5 * ((0.5f64.ln() + 0.4 / 0.5) - (0.4f64.ln() + 1.0));
     assert!((allowed_decrease(&mixture(1.0), &mixture(0.5), reg) - expected).abs() < 1e-15);
     assert!(allowed_decrease(&mixture(1.0), &mixture(0.1), reg) < 1e-15);
-    assert_eq!(allowed_decrease(&mixture(0.01), &mixture(0.5), reg), f64::INFINITY, "a start below `reg` is promised nothing");
+    assert_eq!(
+        allowed_decrease(&mixture(0.01), &mixture(0.5), reg),
+        f64::INFINITY,
+        "a start below `reg` is promised nothing"
+    );
 }
 
 #[test]

@@ -79,7 +79,12 @@ impl PartialEq for GaussianMixture {
 }
 
 fn refused(key: &str, expected: &str, found: impl Into<String>) -> Error {
-    Error::config(key, expected, found, "a mixture has K weights that sum to 1, K means and positive definite covariances")
+    Error::config(
+        key,
+        expected,
+        found,
+        "a mixture has K weights that sum to 1, K means and positive definite covariances",
+    )
 }
 
 impl GaussianMixture {
@@ -128,7 +133,10 @@ impl GaussianMixture {
         let components = weights.len();
         let dims = means.first().map_or(0, Vec::len);
         let sum: f64 = weights.iter().sum();
-        if components == 0 || weights.iter().any(|weight| !(0.0..=1.0 + 1e-9).contains(weight)) || (sum - 1.0).abs() > 1e-6 {
+        if components == 0
+            || weights.iter().any(|weight| !(0.0..=1.0 + 1e-9).contains(weight))
+            || (sum - 1.0).abs() > 1e-6
+        {
             return Err(refused("weights", "numbers from 0 to 1 that sum to 1", format!("{weights:?}")));
         }
         if dims == 0 || means.len() != components || means.iter().any(|mean| mean.len() != dims) {
@@ -393,7 +401,8 @@ impl Distances {
 
     fn squared(&mut self, rows: &[f64], mean: &[f64], factor: &Factored) -> &[f64] {
         self.centred.clear();
-        self.centred.extend(rows.chunks_exact(self.dims).flat_map(|row| row.iter().zip(mean).map(|(x, mean)| x - mean)));
+        self.centred
+            .extend(rows.chunks_exact(self.dims).flat_map(|row| row.iter().zip(mean).map(|(x, mean)| x - mean)));
         self.squares.clear();
         match factor {
             Factored::Matrix { whiten, .. } => {
@@ -404,9 +413,11 @@ impl Distances {
                 matmul(white.as_mut(), Accum::Replace, whiten, centred, 1.0, Par::Seq);
                 self.squares.extend((0..n).map(|row| white.col(row).squared_norm_l2()));
             }
-            Factored::Diagonal { deviations, .. } => self.squares.extend(self.centred.chunks_exact(self.dims).map(|row| {
-                row.iter().zip(deviations).map(|(x, deviation)| (x / deviation).powi(2)).sum::<f64>()
-            })),
+            Factored::Diagonal { deviations, .. } => self.squares.extend(
+                self.centred
+                    .chunks_exact(self.dims)
+                    .map(|row| row.iter().zip(deviations).map(|(x, deviation)| (x / deviation).powi(2)).sum::<f64>()),
+            ),
         }
         &self.squares
     }

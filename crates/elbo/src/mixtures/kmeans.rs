@@ -119,8 +119,7 @@ mod tests {
     fn groups_that_lie_apart_are_found_from_any_seed() {
         let centres = [[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]];
         let noise = draws(99).normals(400);
-        let rows: Vec<f64> =
-            (0..400).map(|i| centres[i / 2 % 4][i % 2] + 0.3 * f64::from(noise[i])).collect();
+        let rows: Vec<f64> = (0..400).map(|i| centres[i / 2 % 4][i % 2] + 0.3 * f64::from(noise[i])).collect();
         for seed in 0..20 {
             let found = cluster(&rows, 2, 4, &mut draws(seed));
             let mut near: Vec<usize> = centres

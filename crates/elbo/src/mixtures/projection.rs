@@ -49,7 +49,12 @@ impl Projection {
         let centred = Mat::from_fn(dims, n, |j, i| rows[i * dims + j] - centre[j]);
         let covariance = &centred * centred.transpose();
         let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| {
-            Error::config("rows", "a covariance with eigenvectors", "none found", "rescale columns of very large numbers")
+            Error::config(
+                "rows",
+                "a covariance with eigenvectors",
+                "none found",
+                "rescale columns of very large numbers",
+            )
         })?;
         let variances: Vec<f64> = (0..dims).map(|j| eigen.S()[j].max(0.0)).collect();
         let total: f64 = variances.iter().sum();
@@ -79,7 +84,8 @@ impl Projection {
     /// [`Error::Config`] if a projected covariance is not positive definite in float64.
     pub fn project_mixture(&self, mixture: &GaussianMixture) -> Result<GaussianMixture> {
         let means = mixture.means().iter().map(|mean| self.project(mean)).collect();
-        let covariances: Vec<_> = (0..mixture.components()).map(|k| self.project_covariance(&mixture.covariance_of(k))).collect();
+        let covariances: Vec<_> =
+            (0..mixture.components()).map(|k| self.project_covariance(&mixture.covariance_of(k))).collect();
         match mixture.kind() {
             CovarianceKind::Tied => GaussianMixture::tied(mixture.weights().to_vec(), means, covariances[0].clone()),
             _ => GaussianMixture::full(mixture.weights().to_vec(), means, covariances),
@@ -96,7 +102,8 @@ impl Projection {
 
 /// An eigenvector's sign is arbitrary: the largest entry is made positive.
 fn upright(mut direction: Vec<f64>) -> Vec<f64> {
-    let largest = direction.iter().copied().fold(0.0, |largest: f64, x| if x.abs() > largest.abs() { x } else { largest });
+    let largest =
+        direction.iter().copied().fold(0.0, |largest: f64, x| if x.abs() > largest.abs() { x } else { largest });
     if largest < 0.0 {
         direction.iter_mut().for_each(|x| *x = -*x);
     }
@@ -123,7 +130,8 @@ mod tests {
             let observed = seen.chunks(2).map(|row| row[axis]).sum::<f64>() / 100_000.0;
             let expected: f64 = flat.weights().iter().zip(flat.means()).map(|(w, m)| w * m[axis]).sum();
             assert!((observed - expected).abs() < 0.05, "{observed} {expected}");
-            let second = |rows: &[f64]| rows.chunks(2).map(|row| row[axis].powi(2)).sum::<f64>() / (rows.len() / 2) as f64;
+            let second =
+                |rows: &[f64]| rows.chunks(2).map(|row| row[axis].powi(2)).sum::<f64>() / (rows.len() / 2) as f64;
             let drawn = flat.sample(100_000, 1.0, None, &mut Draws::new(6, Purpose::Prior, 0, 0));
             assert!((second(&seen) / second(&drawn) - 1.0).abs() < 0.03, "{} {}", second(&seen), second(&drawn));
         }

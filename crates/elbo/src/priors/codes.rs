@@ -44,7 +44,13 @@ impl fmt::Display for CodesKind {
 ///
 /// # Errors
 /// [`Error::Config`] for draws from an autoencoder, which has none, and for codes that are not finite.
-pub fn training_codes(model: &dyn Model, split: &Subset, kind: CodesKind, seed: u64, device: &Device) -> Result<Vec<f32>> {
+pub fn training_codes(
+    model: &dyn Model,
+    split: &Subset,
+    kind: CodesKind,
+    seed: u64,
+    device: &Device,
+) -> Result<Vec<f32>> {
     let codes = encode(model, split, device);
     let (mut z, log_var) = (codes.mean, codes.log_var);
     if kind == CodesKind::Sample {

@@ -96,7 +96,8 @@ mod tests {
         for (dims, reversed) in [(1, false), (2, true), (5, false), (5, true)] {
             let made = Made::init(dims, &[32, 32], reversed, &mut Draws::new(3, Purpose::Sampler, 0, 0), &device);
             let at = |x: &[f32]| {
-                let (mean, log_scale) = made.conditionals(Tensor::from_data(TensorData::new(x.to_vec(), [1, dims]), &device));
+                let (mean, log_scale) =
+                    made.conditionals(Tensor::from_data(TensorData::new(x.to_vec(), [1, dims]), &device));
                 (values_of(mean), values_of(log_scale))
             };
             let base = vec![0.3; dims];

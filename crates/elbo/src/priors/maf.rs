@@ -56,7 +56,8 @@ impl Default for MafConfig {
 impl MafConfig {
     /// Whether the sizes make a flow at all, and one of at most `most` weights.
     fn is_sound(&self, most: usize) -> bool {
-        let inner: usize = self.hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
+        let inner: usize =
+            self.hidden.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
         let widest = self.hidden.iter().copied().max().unwrap_or(0).max(inner);
         let layers = (1..=64).contains(&self.blocks) && self.hidden.len() <= 16 && !self.hidden.contains(&0);
         layers && widest.saturating_mul(self.blocks) <= most
@@ -84,7 +85,10 @@ impl Maf {
     /// # Panics
     /// If there are no codes, or a size in `config` is 0.
     pub fn fit(codes: &[f32], latent: usize, config: &MafConfig, seed: u64, device: &Device) -> Result<Self> {
-        assert!(codes.len() >= latent && config.is_sound(usize::MAX) && config.batch_size > 0, "codes, and sizes above 0");
+        assert!(
+            codes.len() >= latent && config.is_sound(usize::MAX) && config.batch_size > 0,
+            "codes, and sizes above 0"
+        );
         let standardised = Standardised::fit(codes, latent);
         let device = device.clone().without_autodiff();
         let flow = Flow::init(latent, config, seed, &device);

@@ -119,7 +119,8 @@ impl Default for Draw {
 impl Draw {
     /// `count * width` normal draws, truncated and scaled, from stream `part`.
     fn normals(&self, width: usize, part: u64) -> Vec<f32> {
-        let mut normals = Draws::new(self.seed, Purpose::Prior, 0, part).normals_within(self.count * width, self.truncation);
+        let mut normals =
+            Draws::new(self.seed, Purpose::Prior, 0, part).normals_within(self.count * width, self.truncation);
         normals.iter_mut().for_each(|value| *value *= self.temperature as f32);
         normals
     }

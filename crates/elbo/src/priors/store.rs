@@ -127,9 +127,15 @@ pub fn load(dir: &RunDir, kind: SamplerKind, latent: usize, device: &Device) -> 
         SamplerKind::Gaussian | SamplerKind::Mixture => {
             let MixtureFile { record, mixture } = read_json(&path)?;
             if mixture.dims() != latent {
-                return Err(damaged(&path, "mixture", format!("means of {latent} numbers"), mixture.dims().to_string()));
+                return Err(damaged(
+                    &path,
+                    "mixture",
+                    format!("means of {latent} numbers"),
+                    mixture.dims().to_string(),
+                ));
             }
-            let mixture = if kind == SamplerKind::Gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) };
+            let mixture =
+                if kind == SamplerKind::Gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) };
             (record, mixture)
         }
         SamplerKind::TwoStage => {
@@ -254,7 +260,11 @@ mod tests {
             save(&dir, &stored).unwrap();
             let read = load(&dir, kind, 3, &device).unwrap().unwrap();
             let draw = Draw { count: 7, temperature: 0.8, truncation: Some(2.0), seed: 5 };
-            assert_eq!((&read.record, read.sampler.sample(&draw)), (&stored.record, stored.sampler.sample(&draw)), "{kind}");
+            assert_eq!(
+                (&read.record, read.sampler.sample(&draw)),
+                (&stored.record, stored.sampler.sample(&draw)),
+                "{kind}"
+            );
         }
         assert!(load(&dir, SamplerKind::Normal, 3, &device).unwrap().is_none());
     }
