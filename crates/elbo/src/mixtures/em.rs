@@ -381,5 +381,4 @@ fn check_monotone(before: f64, after: f64, allowed: impl FnOnce() -> f64) -> Res
 }
 
 #[cfg(test)]
-#[path = "em_tests.rs"]
 mod tests;

@@ -280,5 +280,4 @@ impl Training<'_> {
 }
 
 #[cfg(test)]
-#[path = "maf_tests.rs"]
 mod tests;
