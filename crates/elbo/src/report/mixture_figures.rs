@@ -22,7 +22,7 @@ const MOST_POINTS: usize = 5000;
 /// Components with a line of the legend of their own.
 const NAMED: usize = 12;
 /// Corners of a density's line and of an ellipse.
-const CORNERS: usize = 400;
+const CORNERS: usize = 480;
 
 /// Histogram of one column as a density, with `weight_k N(x; mean_k, variance_k)` of each component and their sum.
 ///
@@ -41,10 +41,11 @@ pub fn density(column: &str, data: &[f64], mixture: &GaussianMixture) -> Figure 
     };
     let total = curve(&|shares| shares.iter().sum());
     let y = Span::of(heights.iter().copied().chain(total.iter().map(|point| point.1)), 0.08).including_zero();
-    let line = |points, ink, dashed| Mark::Line { points, ink, dashed, dots: false };
     let mut marks = vec![Mark::Bins { edges, heights, ink: Ink::Muted }];
-    marks.extend((0..mixture.components()).map(|k| line(curve(&|shares| shares[k]), Ink::Class(k), false)));
-    marks.push(line(total, Ink::Strong, true));
+    marks.extend((0..mixture.components()).map(|k| line(curve(&|shares| shares[k]), Ink::Class(k))));
+    // In dashes, so that a component under it is seen between them.
+    let dash = (x.high - x.low) / 120.0;
+    marks.extend(dashes(&total, Ink::Strong, |_, place| ((place.0 - x.low) / dash) as usize));
     let mut keys = vec![key("data", Ink::Muted, KeyShape::Box)];
     keys.extend(component_keys(mixture, KeyShape::Line));
     keys.push(key("their sum", Ink::Strong, KeyShape::Dashed));
@@ -91,9 +92,9 @@ pub fn ellipses(title: &str, axes: [&str; 2], points: &[f64], mixture: &Gaussian
         let points = own.map(|(point, _)| (point[0], point[1])).collect();
         marks.push(Mark::Dots { points, ink: Ink::Class(k), radius, opacity: 0.4 });
     }
-    for (deviations, dashed) in [(1.0, false), (2.0, true)] {
-        let lines = rings(mixture, deviations).into_iter().enumerate();
-        marks.extend(lines.map(|(k, points)| Mark::Line { points, ink: Ink::Class(k), dashed, dots: false }));
+    for (k, (one, two)) in rings(mixture, 1.0).into_iter().zip(rings(mixture, 2.0)).enumerate() {
+        marks.push(line(one, Ink::Class(k)));
+        marks.extend(dashes(&two, Ink::Class(k), |corner, _| corner / 5));
     }
     let mut keys: Vec<Key> = component_keys(mixture, KeyShape::Dot).collect();
     keys.push(key("one deviation", Ink::Muted, KeyShape::Line));
@@ -123,6 +124,18 @@ fn components(mixture: &GaussianMixture) -> String {
 fn component_keys(mixture: &GaussianMixture, shape: KeyShape) -> impl Iterator<Item = Key> {
     let named = mixture.weights().iter().take(NAMED).enumerate();
     named.map(move |(k, weight)| key(&format!("{}: {:.1} %", k + 1, 100.0 * weight), Ink::Class(k), shape))
+}
+
+fn line(points: Vec<(f64, f64)>, ink: Ink) -> Mark {
+    Mark::Line { points, ink, dashed: false, dots: false }
+}
+
+/// Every second stretch of a line, where `stretch` numbers its points. The library starts its own dashes anew at each point: between close ones they are
+/// never seen.
+fn dashes(points: &[(f64, f64)], ink: Ink, stretch: impl Fn(usize, (f64, f64)) -> usize) -> Vec<Mark> {
+    let numbered: Vec<_> = points.iter().enumerate().map(|(i, &point)| (stretch(i, point), point)).collect();
+    let pieces = numbered.chunk_by(|a, b| a.0 == b.0).filter(|piece| piece[0].0 % 2 == 0 && piece.len() > 1);
+    pieces.map(|piece| line(piece.iter().map(|numbered| numbered.1).collect(), ink)).collect()
 }
 
 fn key(label: &str, ink: Ink, shape: KeyShape) -> Key {
@@ -198,11 +211,17 @@ mod tests {
         let means = vec![vec![-2.0], vec![2.0]];
         let mixture = GaussianMixture::diagonal(vec![0.4, 0.6], means, vec![vec![0.01], vec![1.0]]).unwrap();
         let figure = density("a", &[-2.0, 2.0, 1.0, 3.0], &mixture);
-        let Some(Mark::Line { points, .. }) = figure.marks.last() else { panic!("a line") };
-        for (x, height) in points {
+        let of_the_sum = figure.marks.iter().filter_map(|mark| match mark {
+            Mark::Line { points, ink: Ink::Strong, .. } => Some(points),
+            _ => None,
+        });
+        let points: Vec<(f64, f64)> = of_the_sum.flatten().copied().collect();
+        assert!(points.len() > 150, "about half of the places");
+        for (x, height) in &points {
             assert!((height - mixture.log_prob(&[*x])[0].exp()).abs() < 1e-12);
         }
-        let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
+        let places = positions(figure.x, &mixture);
+        let highest = places.iter().map(|&x| mixture.log_prob(&[x])[0].exp()).fold(0.0, f64::max);
         assert!((highest - 0.4 / (TAU * 0.01).sqrt()).abs() < 0.01, "the narrow peak: {highest}");
     }
 
