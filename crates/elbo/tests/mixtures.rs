@@ -42,7 +42,8 @@ fn mixture_of(case: &Value, parameters: &Value) -> GaussianMixture {
 fn compare(missed: &mut Vec<String>, what: &str, ours: &[f64], theirs: &[f64]) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        if !((a - b).abs() <= TOLERANCE * b.abs().max(1.0)) {
+        let distance = (a - b).abs();
+        if distance.is_nan() || distance > TOLERANCE * b.abs().max(1.0) {
             missed.push(format!("{what} [{i}]: {a} where scikit-learn has {b}"));
         }
     }

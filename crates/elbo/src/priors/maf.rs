@@ -137,22 +137,22 @@ impl Maf {
         tensors
     }
 
-    /// A flow without its numbers, and the names and shapes of those; none if the sizes cannot be.
-    pub(super) fn blank(
-        config: &MafConfig,
-        latent: usize,
-        most: usize,
-        device: &Device,
-    ) -> Option<(Self, Vec<(String, Vec<usize>)>)> {
+    /// A flow without its numbers; none if the sizes cannot be, or need more than `most` of them.
+    pub(super) fn blank(config: &MafConfig, latent: usize, most: usize, device: &Device) -> Option<Self> {
         if !config.is_sound(most) {
             return None;
         }
         let device = device.clone().without_autodiff();
         let flow = Flow::init(latent, config, 0, &device);
-        let mut shapes = parameters::shapes(&flow);
-        shapes.extend(Standardised::shapes(latent));
         let standardised = Standardised { shift: vec![0.0; latent], scale: vec![1.0; latent] };
-        Some((Self { config: config.clone(), flow, standardised, device }, shapes))
+        Some(Self { config: config.clone(), flow, standardised, device })
+    }
+
+    /// Names and shapes of its tensors.
+    pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let mut shapes = parameters::shapes(&self.flow);
+        shapes.extend(Standardised::shapes(self.standardised.shift.len()));
+        shapes
     }
 
     /// Fills a blank with checked tensors.

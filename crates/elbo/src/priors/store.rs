@@ -141,14 +141,20 @@ pub fn load(dir: &RunDir, kind: SamplerKind, latent: usize, device: &Device) -> 
         SamplerKind::TwoStage => {
             let net = Net::read(&path)?;
             let blank = TwoStage::blank(&net.config::<TwoStageConfig>(&path)?, latent, net.values(), device);
-            let (blank, shapes) = blank.ok_or_else(|| sizes(&path))?;
-            (net.record(&path)?, Sampler::TwoStage(Box::new(blank.filled(net.tensors(&shapes, &path)?))))
+            let blank = blank.ok_or_else(|| sizes(&path))?;
+            (
+                net.record(&path)?,
+                Sampler::TwoStage(Box::new(net.fill(blank.shapes(), &path, |numbers| blank.filled(numbers))?)),
+            )
         }
         SamplerKind::Maf => {
             let net = Net::read(&path)?;
             let blank = Maf::blank(&net.config::<MafConfig>(&path)?, latent, net.values(), device);
-            let (blank, shapes) = blank.ok_or_else(|| sizes(&path))?;
-            (net.record(&path)?, Sampler::Maf(Box::new(blank.filled(net.tensors(&shapes, &path)?))))
+            let blank = blank.ok_or_else(|| sizes(&path))?;
+            (
+                net.record(&path)?,
+                Sampler::Maf(Box::new(net.fill(blank.shapes(), &path, |numbers| blank.filled(numbers))?)),
+            )
         }
     };
     check_record(&record, kind, latent, &path)?;
@@ -194,8 +200,14 @@ impl Net {
         self.metadata("record", path)
     }
 
-    fn tensors(self, shapes: &[(String, Vec<usize>)], path: &Path) -> Result<Vec<NamedTensor>> {
-        weights::check(self.0, shapes, path)
+    /// Hands the tensors on if they are of these names and shapes.
+    fn fill<T>(
+        self,
+        shapes: Vec<(String, Vec<usize>)>,
+        path: &Path,
+        fill: impl FnOnce(Vec<NamedTensor>) -> T,
+    ) -> Result<T> {
+        weights::check(self.0, &shapes, path).map(fill)
     }
 }
 

@@ -133,22 +133,22 @@ impl TwoStage {
         tensors
     }
 
-    /// A second stage without its numbers, and the names and shapes of those; none if the sizes cannot be.
-    pub(super) fn blank(
-        config: &TwoStageConfig,
-        latent: usize,
-        most: usize,
-        device: &Device,
-    ) -> Option<(Self, Vec<(String, Vec<usize>)>)> {
+    /// A second stage without its numbers; none if the sizes cannot be, or need more than `most` of them.
+    pub(super) fn blank(config: &TwoStageConfig, latent: usize, most: usize, device: &Device) -> Option<Self> {
         if !config.is_sound(most) {
             return None;
         }
         let device = device.clone().without_autodiff();
         let vae = config.init(latent, 0, &device);
-        let mut shapes = parameters::shapes(&vae);
-        shapes.extend(Standardised::shapes(latent));
         let standardised = Standardised { shift: vec![0.0; latent], scale: vec![1.0; latent] };
-        Some((Self { config: config.clone(), vae, standardised, device }, shapes))
+        Some(Self { config: config.clone(), vae, standardised, device })
+    }
+
+    /// Names and shapes of its tensors.
+    pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let mut shapes = parameters::shapes(&self.vae);
+        shapes.extend(Standardised::shapes(self.standardised.shift.len()));
+        shapes
     }
 
     /// Fills a blank with checked tensors.
