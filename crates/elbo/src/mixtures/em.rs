@@ -354,6 +354,9 @@ fn regularised(scatter: &Mat<f64>, count: f64, reg: f64, diagonal: bool) -> Opti
 /// `l + reg` instead. With `f(v) = ln v + l / v`, the expected complete log-likelihood is then at most
 /// `sum_k weight_k / 2 sum_j [f(l_j + reg) - f(max(l_j, reg))]` below its best, which is at least that of the covariances before; and the likelihood
 /// rises by at least as much as that does. Covariances before that had smaller variances (a start of the caller's) are promised nothing.
+///
+/// Rounding adds its share where covariances are nearly singular: their entries are exact to about `epsilon` times the largest variance, which is much
+/// of a small one.
 fn allowed_decrease(before: &GaussianMixture, after: &GaussianMixture, reg: f64) -> f64 {
     let low = |k: usize| before.factor(k).principal_variances().into_iter().any(|v| v < reg * (1.0 - 1e-6));
     let tied = before.kind() == CovarianceKind::Tied;
@@ -366,7 +369,15 @@ fn allowed_decrease(before: &GaussianMixture, after: &GaussianMixture, reg: f64)
         let f = |v: f64| v.ln() + scatter / v;
         (f(scatter + reg) - f(scatter.max(reg))).max(0.0)
     };
-    let of = |k: usize| 0.5 * after.factor(k).principal_variances().into_iter().map(cost).sum::<f64>();
+    let rounding = |variances: &[f64]| -> f64 {
+        let largest = variances.iter().copied().fold(0.0, f64::max);
+        let error = 8.0 * f64::EPSILON * variances.len() as f64 * largest;
+        variances.iter().map(|variance| error / variance.max(f64::MIN_POSITIVE)).sum()
+    };
+    let of = |k: usize| {
+        let (old, new) = (before.factor(k).principal_variances(), after.factor(k).principal_variances());
+        0.5 * new.iter().copied().map(cost).sum::<f64>() + rounding(&old) + rounding(&new)
+    };
     if tied { of(0) } else { (0..distinct).map(|k| after.weights()[k] * of(k)).sum() }
 }
 

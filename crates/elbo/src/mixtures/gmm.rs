@@ -479,7 +479,7 @@ mod tests {
         let mixture = correlated();
         let n = 200_000;
         let rows = mixture.sample(n, 1.0, None, &mut Draws::new(3, Purpose::Prior, 0, 0));
-        let mean = [0.3 * -1.0 + 0.7 * 2.0, 0.3 * 0.5 - 0.7];
+        let mean = [-0.3 + 0.7 * 2.0, 0.3 * 0.5 - 0.7];
         // Covariance of the whole: within plus between.
         let between = |i: usize, j: usize| {
             let d: Vec<f64> = mixture.means().iter().map(|m| (m[i] - mean[i]) * (m[j] - mean[j])).collect();

@@ -11,7 +11,8 @@ fn moons(seed: u64, n: usize) -> Vec<f32> {
     let noise = draws.normals(2 * n);
     let point = |i: usize| {
         let angle = PI * draws.uniform();
-        let (x, y) = if i % 2 == 0 { (angle.cos(), angle.sin()) } else { (1.0 - angle.cos(), 0.5 - angle.sin()) };
+        let (x, y) =
+            if i.is_multiple_of(2) { (angle.cos(), angle.sin()) } else { (1.0 - angle.cos(), 0.5 - angle.sin()) };
         [x as f32 + 0.1 * noise[2 * i], y as f32 + 0.1 * noise[2 * i + 1]]
     };
     (0..n).flat_map(point).collect()
