@@ -1,8 +1,11 @@
 //! The flags, as typed. Nothing is checked here beyond their form; the library checks meaning.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use elbo::mixtures::{CovarianceKind, Criterion, EmConfig};
+use elbo::priors::CodesKind;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +66,10 @@ pub enum Command {
     Report(RunOnly),
     /// Several runs side by side, as a page and a table.
     Compare(Compare),
+    /// A Gaussian mixture of rows of numbers, or of the codes of a run.
+    Gmm(Gmm),
+    /// Fit every sampler to the codes of a run and show what each makes, side by side.
+    Priors(Priors),
     /// The built-in recipes, or the text of one.
     Recipes(Recipes),
     /// Look at a data set: counts, range, labels, findings.
@@ -233,15 +240,39 @@ pub struct Sample {
     /// Seed of the codes.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Standard deviation of the codes: below 1 safer, above 1 more varied.
+    /// Where codes come from: normal, gaussian, mixture, two-stage or maf. What is no file of the run yet is fitted first.
+    #[arg(long, default_value = "normal")]
+    pub sampler: String,
+    /// Scale of the deviations of the codes: below 1 safer, above 1 more varied.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f64,
+    /// Draw normal numbers beyond so many deviations again: the smaller, the safer.
+    #[arg(long)]
+    pub truncation: Option<f64>,
+    /// Which codes a sampler is fitted on [default: sample for a VAE, mean for an autoencoder].
+    #[arg(long, value_enum)]
+    pub codes: Option<CodesName>,
     /// Show the mean of p(x|z), or draw from it.
     #[arg(long, value_enum, default_value_t = Observation::Mean)]
     pub observation: Observation,
     /// Weights: last or best.
     #[arg(long)]
     pub checkpoint: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CodesName {
+    Mean,
+    Sample,
+}
+
+impl From<CodesName> for CodesKind {
+    fn from(name: CodesName) -> Self {
+        match name {
+            CodesName::Mean => Self::Mean,
+            CodesName::Sample => Self::Sample,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +399,137 @@ pub struct Compare {
     /// The page to write.
     #[arg(long, default_value = "compare.html")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Gmm {
+    /// Rows of numbers (.csv, .parquet, .npy, .npz), or a run directory.
+    pub data: String,
+    /// How many components, or a range of which the best is taken: 3 or 1..10 [default: 1..10; of a run 10].
+    #[arg(short = 'k', long, value_name = "K|A..B", value_parser = component_range)]
+    pub components: Option<RangeInclusive<usize>>,
+    /// Ellipsoids of any direction, along the axes, or one shape for all.
+    #[arg(long, value_enum, default_value_t = CovarianceName::Full)]
+    pub covariance: CovarianceName,
+    /// What decides between numbers of components.
+    #[arg(long, value_enum, default_value_t = CriterionName::Bic)]
+    pub criterion: CriterionName,
+    /// The seed of the starts.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Starts; the likeliest end counts.
+    #[arg(long, default_value_t = 3)]
+    pub restarts: usize,
+    /// Added to the variance of each column, in units of that column's variance (of codes: as it is).
+    #[arg(long, default_value_t = 1e-6)]
+    pub reg_covar: f64,
+    /// Change of the log-likelihood, in nats a row, at which iterations end.
+    #[arg(long, default_value_t = 1e-6)]
+    pub tolerance: f64,
+    /// Iterations at most.
+    #[arg(long, default_value_t = 500)]
+    pub max_iterations: usize,
+    /// Write the mixture as JSON.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Draw it over the data, .png or .svg: densities in one dimension, ellipses in two, along the first principal components in more.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub table: Table,
+    /// Of a run: which codes [default: sample for a VAE, mean for an autoencoder].
+    #[arg(long, value_enum)]
+    pub codes: Option<CodesName>,
+    /// Of a run: weights, last or best.
+    #[arg(long)]
+    pub checkpoint: Option<String>,
+}
+
+impl Gmm {
+    /// How the mixture is fitted; the number of components is another matter.
+    pub fn em(&self) -> EmConfig {
+        EmConfig {
+            components: 1,
+            covariance: self.covariance.into(),
+            reg_covar: self.reg_covar,
+            tolerance: self.tolerance,
+            max_iterations: self.max_iterations,
+            restarts: self.restarts,
+            seed: self.seed,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CovarianceName {
+    Full,
+    Diagonal,
+    Tied,
+}
+
+impl From<CovarianceName> for CovarianceKind {
+    fn from(name: CovarianceName) -> Self {
+        match name {
+            CovarianceName::Full => Self::Full,
+            CovarianceName::Diagonal => Self::Diagonal,
+            CovarianceName::Tied => Self::Tied,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CriterionName {
+    Bic,
+    Aic,
+}
+
+impl From<CriterionName> for Criterion {
+    fn from(name: CriterionName) -> Self {
+        match name {
+            CriterionName::Bic => Self::Bic,
+            CriterionName::Aic => Self::Aic,
+        }
+    }
+}
+
+/// `3`, `1..10` or `1..=10`, both ends included.
+fn component_range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let wrong = || "expected a number of components such as 3, or a range such as 1..10".to_owned();
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let last = last.strip_prefix('=').unwrap_or(last);
+    let [first, last] = [first, last].map(|number| number.trim().parse::<usize>().ok().filter(|count| *count > 0));
+    let (first, last) = first.zip(last).ok_or_else(wrong)?;
+    if first > last { Err(wrong()) } else { Ok(first..=last) }
+}
+
+#[derive(Debug, Args)]
+pub struct Priors {
+    /// The run directory.
+    pub run: PathBuf,
+    /// The page to write.
+    #[arg(long, default_value = "priors.html")]
+    pub out: PathBuf,
+    /// Samplers, comma-separated [default: all].
+    #[arg(long, value_delimiter = ',')]
+    pub samplers: Vec<String>,
+    /// Samples of each for the distance [default: 10000, at most as many as there are held-out images].
+    #[arg(short, long, default_value_t = 10_000)]
+    pub n: usize,
+    /// Seed of the fits and of the samples.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Scale of the deviations of the codes.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f64,
+    /// Draw normal numbers beyond so many deviations again.
+    #[arg(long)]
+    pub truncation: Option<f64>,
+    /// Which codes samplers are fitted on [default: sample for a VAE, mean for an autoencoder].
+    #[arg(long, value_enum)]
+    pub codes: Option<CodesName>,
+    /// Weights: last or best.
+    #[arg(long)]
+    pub checkpoint: Option<String>,
 }
 
 #[derive(Debug, Args)]

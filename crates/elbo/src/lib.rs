@@ -11,6 +11,8 @@
 //! | a model of your own | [`models::Model`] |
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
 //! | loss terms on a split, codes | [`evaluation`] |
+//! | Gaussian mixtures of any rows | [`mixtures::fit`] |
+//! | where new codes come from: mixtures, flows, second stages | [`priors::Sampler`] |
 //! | samples, traversals, interpolations, manifolds; charts and pages | [`generation`], [`report`] |
 //! | weights to and from other tools | [`run::weights`] |
 //!
@@ -52,8 +54,10 @@ pub mod error;
 pub mod evaluation;
 pub mod experiment;
 pub mod generation;
+pub mod mixtures;
 pub mod models;
 pub mod networks;
+pub mod priors;
 pub mod random;
 pub mod recipe;
 pub mod report;

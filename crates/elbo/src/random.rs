@@ -33,6 +33,12 @@ pub enum Purpose {
     ImportanceNoise = 20,
     /// Draws from each posterior of a split for the aggregate posterior; the step is the image.
     AggregateNoise = 21,
+    /// Starts of a Gaussian mixture: the epoch is the number of components, the step the restart.
+    Mixture = 22,
+    /// Training of what codes are sampled from: splits, batches and weights.
+    Sampler = 23,
+    /// Draws of codes from q(z|x) that a sampler is fitted on.
+    SamplerCodes = 24,
 }
 
 /// A stream of draws.
@@ -93,6 +99,32 @@ impl Draws {
         let mut values = vec![0f32; words];
         elbo_kernels::simd::normals_from_bits(&bits, &mut values);
         values.truncate(count);
+        values
+    }
+
+    /// [`Draws::normals`]; with a bound, those beyond it on either side are drawn again (the truncated normal distribution).
+    ///
+    /// # Panics
+    /// If the bound is not positive.
+    ///
+    /// ```
+    /// use elbo::random::{Draws, Purpose};
+    ///
+    /// let draws = || Draws::new(1, Purpose::Prior, 0, 0);
+    /// assert_eq!(draws().normals_within(9, None), draws().normals(9));
+    /// assert!(draws().normals_within(1000, Some(0.5)).iter().all(|value| value.abs() <= 0.5));
+    /// ```
+    pub fn normals_within(&mut self, count: usize, bound: Option<f64>) -> Vec<f32> {
+        let mut values = self.normals(count);
+        let Some(bound) = bound else { return values };
+        assert!(bound > 0.0, "nothing lies within {bound} deviations");
+        let beyond = |value: f32| f64::from(value.abs()) > bound;
+        let mut places: Vec<usize> = (0..count).filter(|&i| beyond(values[i])).collect();
+        while !places.is_empty() {
+            let redrawn = self.normals(places.len());
+            places.iter().zip(redrawn).for_each(|(&place, value)| values[place] = value);
+            places.retain(|&place| beyond(values[place]));
+        }
         values
     }
 

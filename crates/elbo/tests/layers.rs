@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Normal draws are a kernel.
     ("random", &["error", "kernels"]),
     ("device", &["error", "kernels"]),
+    ("mixtures", &["error", "random"]),
     // The batcher's gather is a kernel.
     ("data", &["error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are.
@@ -29,13 +30,31 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Densities under many posteriors are a kernel; a classifier's features are a space to compare images in.
     ("evaluation", &["data", "models", "networks", "distributions", "run", "error", "random", "kernels"]),
     ("generation", &["models", "data", "run", "error", "random"]),
-    ("report", &["run", "evaluation", "generation", "data", "models", "error", "random"]),
+    ("report", &["run", "mixtures", "evaluation", "generation", "data", "models", "error", "random"]),
+    (
+        "priors",
+        &[
+            "mixtures",
+            "evaluation",
+            "training",
+            "run",
+            "models",
+            "networks",
+            "distributions",
+            "data",
+            "error",
+            "random",
+            "kernels",
+        ],
+    ),
     ("recipe", &["data", "models", "networks", "training", "error"]),
     (
         "experiment",
         &[
             "recipe",
             "report",
+            "priors",
+            "mixtures",
             "generation",
             "evaluation",
             "training",

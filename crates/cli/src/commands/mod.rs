@@ -5,8 +5,10 @@ mod compare;
 mod data;
 mod encode;
 mod eval;
+mod gmm;
 mod model;
 mod pictures;
+mod priors;
 mod recipes;
 mod source;
 mod train;
@@ -30,6 +32,8 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Encode(args) => encode::encode(&args, device, context)?,
         Command::Report(args) => compare::report(&args, device, context)?,
         Command::Compare(args) => compare::compare(&args, device, context)?,
+        Command::Gmm(args) => gmm::gmm(&args, device, context)?,
+        Command::Priors(args) => priors::priors(&args, device, context)?,
         Command::Recipes(args) => recipes::recipes(&args, context)?,
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,

@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 
 use elbo::data::{ImageShape, Subset};
-use elbo::experiment::Trained;
+use elbo::experiment::{FitSettings, SamplerNote, Trained};
 use elbo::generation::{self, Path, Pictures, Show};
-use elbo::models::Model;
+use elbo::priors::store::Record;
+use elbo::priors::{Draw, SamplerKind};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
@@ -23,12 +24,34 @@ const MAX_REACH: f64 = 1e6;
 pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<()> {
     check_format(&args.target)?;
     check_count("--n", args.n)?;
-    check_number("--temperature", args.temperature, 0.0..=MAX_REACH, "1 samples the prior")?;
+    check_spread(args.temperature, args.truncation)?;
+    let kind: SamplerKind = args.sampler.parse()?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
     check_kind(&run, &args.target)?;
-    let codes = generation::sample_codes(run.model.latent(), args.n, args.temperature, args.seed);
+    let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
+    let (stored, note) = run.sampler(kind, settings)?;
+    tell_fit(kind, &stored.record, &note, context);
+    let Sample { n: count, temperature, truncation, seed, .. } = *args;
+    let codes = stored.sampler.sample(&Draw { count, temperature, truncation, seed });
     let pictures = generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?;
     save(&run, &pictures, &args.target, 0, context)
+}
+
+/// Says where a sampler came from, when that took work.
+pub(super) fn tell_fit(kind: SamplerKind, record: &Record, note: &SamplerNote, context: Context) {
+    let why = match note {
+        SamplerNote::Loaded => return,
+        SamplerNote::Fitted => "",
+        SamplerNote::FittedAgain => ", since the one there was of other weights or codes",
+    };
+    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
+    context.note(format!("fitted `{kind}` to {what}{why}; kept in the run's folder `priors`"));
+}
+
+pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::Result<()> {
+    check_number("--temperature", temperature, 0.0..=MAX_REACH, "1 samples the distribution as it was fitted")?;
+    // Below, hardly a draw would pass.
+    truncation.map_or(Ok(()), |bound| check_number("--truncation", bound, 0.01..=MAX_REACH, "2 keeps 95 % of draws"))
 }
 
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {

@@ -16,5 +16,6 @@ mod models;
 mod pictures;
 mod processors;
 mod resume;
+mod samplers;
 mod support;
 mod tables;

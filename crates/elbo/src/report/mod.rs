@@ -19,16 +19,19 @@
 mod chart;
 mod page;
 mod phases;
+mod samplers;
 
 pub mod compare;
 pub mod figures;
 pub mod html;
 pub mod image_grid;
 pub mod latent_figures;
+pub mod mixture_figures;
 pub mod style;
 pub mod table_figures;
 
 pub use compare::{ComparedRun, Comparison};
 pub use figures::Figure;
 pub use html::{Estimate, Media, NextCommand, Picture, Report, Section, Summary};
+pub use samplers::{SamplerPage, SamplerRow};
 pub use style::Theme;

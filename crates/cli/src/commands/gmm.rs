@@ -1,0 +1,253 @@
+//! `elbo gmm`: a Gaussian mixture of rows of numbers, or of the codes of a run.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use elbo::data::{self, Columns, Subset, Validation};
+use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Projection, Selection, select};
+use elbo::priors::SamplerKind;
+use elbo::priors::store::{self, Record};
+use elbo::recipe::Layers;
+use elbo::report::{Figure, Theme, mixture_figures};
+use elbo::run::atomic;
+use serde_json::{Value, json};
+
+use super::recipes::put_table;
+use super::source;
+use crate::args::Gmm;
+use crate::output::Context;
+use crate::progress::DataProgress;
+
+/// What a mixture was fitted to.
+struct Fit {
+    selection: Selection,
+    /// Rows in the units of `selection`, one after another.
+    rows: Vec<f64>,
+    names: Vec<String>,
+    /// Where the plane of the picture is looked for: columns of different units only compare once standardised.
+    scale: Vec<f64>,
+}
+
+pub fn gmm(args: &Gmm, device: &str, context: Context) -> anyhow::Result<()> {
+    check_files(args)?;
+    args.em().check()?;
+    let is_run = Path::new(&args.data).join("run.json").is_file();
+    let (fit, value) = if is_run { of_run(args, device)? } else { of_table(args, context)? };
+    let best = &fit.selection.best;
+    if !best.converged {
+        let help = "raise `--max-iterations`, or accept a larger `--tolerance`";
+        context.note(format!("note: not converged after {} iterations; {help}", best.iterations));
+    }
+    let mut value = with_numbers(value, args, &fit.selection);
+    if let Some(out) = &args.out {
+        let mixture = serde_json::to_string(&best.mixture).expect("numbers always become JSON");
+        atomic::write_file(out, mixture.as_bytes())?;
+        value["out"] = json!(out);
+    }
+    if let Some(plot) = &args.plot {
+        let figure = picture(&fit)?;
+        let bytes = if ends_in(plot, "svg") { figure.svg(Theme::Light).into_bytes() } else { figure.png(Theme::Light) };
+        atomic::write_file(plot, &bytes)?;
+        value["plot"] = json!(plot);
+    }
+    context.result(value, || text(args, &fit))
+}
+
+fn ends_in(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|end| end == extension)
+}
+
+/// Refuses names that no file can have, before anything is computed.
+fn check_files(args: &Gmm) -> elbo::Result<()> {
+    let files =
+        [("--plot", &args.plot, &["png", "svg"][..], "mixture.png"), ("--out", &args.out, &["json"], "mixture.json")];
+    for (flag, path, extensions, example) in files {
+        if let Some(path) = path.as_ref().filter(|path| !extensions.iter().any(|extension| ends_in(path, extension))) {
+            let expected = format!("a name that ends in .{}", extensions.join(" or ."));
+            let help = format!("for example `{flag} {example}`");
+            return Err(elbo::Error::config(flag, expected, path.display().to_string(), help));
+        }
+    }
+    Ok(())
+}
+
+/// Components to try: those asked for, or 1 to 10 as far as there are rows.
+fn components(args: &Gmm, rows: usize) -> RangeInclusive<usize> {
+    args.components.clone().unwrap_or(1..=rows.clamp(1, 10))
+}
+
+fn of_table(args: &Gmm, context: Context) -> anyhow::Result<(Fit, Value)> {
+    if args.codes.is_some() || args.checkpoint.is_some() {
+        let help = "a mixture of codes is fitted to the folder that `elbo train` made";
+        return Err(elbo::Error::config("--codes", "a run directory", args.data.clone(), help).into());
+    }
+    let (split, columns) = open(args, context)?;
+    let dims = columns.names.len();
+    let mut values = vec![0f32; split.len() * dims];
+    for (row, values) in split.indices().iter().zip(values.chunks_exact_mut(dims)) {
+        split.source().read_values(*row as usize, values);
+    }
+    let rows: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+    // Fitted where every column has deviation 1, so that units do not matter to the start and the regularisation.
+    let selection = select(&rows, dims, components(args, split.len()), &args.em(), args.criterion.into())?;
+    let selection = selection.rescaled(&columns.mean, &columns.std)?;
+    let source = split.source();
+    let value = json!({ "data": source.name(), "columns": columns.names, "sha256": source.fingerprint() });
+    let fit = Fit { selection, rows: columns.original(&values), names: columns.names, scale: columns.std };
+    Ok((fit, value))
+}
+
+/// All rows of a table, nothing held back.
+fn open(args: &Gmm, context: Context) -> anyhow::Result<(Subset, Columns)> {
+    let mut layers = Layers::from_text("defaults", "")?;
+    layers.put("data.source", args.data.clone().into())?;
+    put_table(&mut layers, &args.table)?;
+    let mut config = layers.build()?.data;
+    (config.validation, config.test) = (Validation::NONE, 0.0);
+    let mut opening = DataProgress::new(context);
+    let splits = data::open(&config, args.seed, &mut |progress| opening.show(progress))?;
+    let split = splits.train;
+    match split.source().columns().cloned() {
+        Some(columns) => Ok((split, columns)),
+        None => {
+            let help = "images are mixed by their codes: train a model on them, for example with `--set model.kind=ae`, then `elbo gmm RUN`";
+            Err(elbo::Error::data(&args.data, "content", "rows of numbers", "images", help).into())
+        }
+    }
+}
+
+fn of_run(args: &Gmm, device: &str) -> anyhow::Result<(Fit, Value)> {
+    let run = source::load(Path::new(&args.data), args.checkpoint.as_deref(), device)?;
+    let range = args.components.clone().unwrap_or(elbo::priors::COMPONENTS..=elbo::priors::COMPONENTS);
+    let codes = args.codes.map(Into::into);
+    let (selection, record, rows) = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
+    let dims = record.latent;
+    let saved = store::path(&run.dir, SamplerKind::Mixture);
+    let value = json!({ "run": args.data, "saved": saved, "record": record_of(&record) });
+    let names = (0..dims).map(|j| format!("z{j}")).collect();
+    Ok((Fit { selection, rows, names, scale: vec![1.0; dims] }, value))
+}
+
+fn record_of(record: &Record) -> Value {
+    json!({
+        "codes": record.codes,
+        "split": record.split,
+        "checkpoint": record.checkpoint,
+        "latent": record.latent,
+        "weights_sha256": record.weights_sha256,
+    })
+}
+
+fn with_numbers(mut value: Value, args: &Gmm, selection: &Selection) -> Value {
+    let best = &selection.best;
+    let fields = json!({
+        "n": best.n,
+        "dims": best.mixture.dims(),
+        "components": best.mixture.components(),
+        "covariance": best.mixture.kind(),
+        "seed": args.seed,
+        "restarts": args.restarts,
+        "log_likelihood": best.log_likelihood,
+        "unit": "nats per row",
+        "bic": best.bic(),
+        "aic": best.aic(),
+        "parameters": best.mixture.parameters(),
+        "iterations": best.iterations,
+        "converged": best.converged,
+        "weights": best.mixture.weights(),
+        "means": best.mixture.means(),
+        "covariances": best.mixture.covariances(),
+    });
+    if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields) {
+        value.extend(fields);
+        if selection.candidates.len() > 1 {
+            value.insert(
+                "selection".into(),
+                json!({ "criterion": Criterion::from(args.criterion), "candidates": selection.candidates }),
+            );
+        }
+    }
+    value
+}
+
+/// The mixture over its rows: a density, a plane, or the plane of the first two principal components.
+fn picture(fit: &Fit) -> elbo::Result<Figure> {
+    let mixture = &fit.selection.best.mixture;
+    let dims = mixture.dims();
+    match dims {
+        1 => Ok(mixture_figures::density(&fit.names[0], &fit.rows, mixture)),
+        2 => Ok(mixture_figures::ellipses(&titled(mixture, ""), [&fit.names[0], &fit.names[1]], &fit.rows, mixture)),
+        _ => {
+            // To standardised columns, whose variances compare.
+            let inverse: Vec<f64> = fit.scale.iter().map(|scale| 1.0 / scale).collect();
+            let rows: Vec<f64> = fit.rows.iter().zip(inverse.iter().cycle()).map(|(x, scale)| x * scale).collect();
+            let projection = Projection::principal(&rows, dims, 2)?;
+            let flat = projection.project_mixture(&mixture.rescaled(&vec![0.0; dims], &inverse)?)?;
+            let share = 100.0 * projection.share;
+            let title = titled(mixture, &format!(", seen along {share:.0} % of the variance"));
+            let axes = ["first principal component", "second principal component"];
+            Ok(mixture_figures::ellipses(&title, axes, &projection.project(&rows), &flat))
+        }
+    }
+}
+
+fn titled(mixture: &GaussianMixture, end: &str) -> String {
+    let plural = if mixture.components() == 1 { "" } else { "s" };
+    format!("{} {} component{plural}{end}", mixture.components(), mixture.kind())
+}
+
+fn text(args: &Gmm, fit: &Fit) -> String {
+    let best = &fit.selection.best;
+    let mut text = String::new();
+    if fit.selection.candidates.len() > 1 {
+        text += &format!("{:>10} {:>16} {:>14} {:>14}\n", "components", "log-likelihood", "BIC", "AIC");
+        for candidate in &fit.selection.candidates {
+            let chosen = if candidate.components == best.mixture.components() { "  <- lowest" } else { "" };
+            let chosen =
+                if chosen.is_empty() { String::new() } else { format!("{chosen} {}", Criterion::from(args.criterion)) };
+            text += &format!(
+                "{:>10} {:>16.4} {:>14.1} {:>14.1}{chosen}\n",
+                candidate.components, candidate.log_likelihood, candidate.bic, candidate.aic
+            );
+        }
+        text.push('\n');
+    }
+    text += &summary(best);
+    const SHOWN: usize = 12;
+    let names = &fit.names[..fit.names.len().min(SHOWN)];
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(12);
+    text += &format!("\n{:>9} {:>8}  means\n{:>18}", "component", "weight", "");
+    names.iter().for_each(|name| text += &format!("  {name:>width$}"));
+    text.push('\n');
+    for (k, weight) in best.mixture.weights().iter().enumerate() {
+        text += &format!("{:>9} {weight:>8.4}", k + 1);
+        best.mixture.means()[k].iter().take(SHOWN).for_each(|mean| text += &format!("  {:>width$}", number(*mean)));
+        text.push('\n');
+    }
+    if fit.names.len() > SHOWN {
+        text += &format!("and {} more columns (--json has all)\n", fit.names.len() - SHOWN);
+    }
+    text
+}
+
+fn summary(best: &Fitted) -> String {
+    let state = if best.converged { "converged" } else { "not converged" };
+    format!(
+        "{} of {} rows: {:.4} nats a row, BIC {:.1}, AIC {:.1}, {state} after {} iterations\n",
+        titled(&best.mixture, ""),
+        best.n,
+        best.log_likelihood,
+        best.bic(),
+        best.aic(),
+        best.iterations
+    )
+}
+
+/// Six digits that matter.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if (1e-3..1e7).contains(&size) => format!("{value:.*}", (5 - size.log10().floor() as i64).max(0) as usize),
+        _ => format!("{value:.5e}"),
+    }
+}

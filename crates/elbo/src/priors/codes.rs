@@ -1,0 +1,71 @@
+//! The codes a sampler is fitted on.
+
+use std::fmt;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Subset;
+use crate::error::{Error, Result};
+use crate::evaluation::encode;
+use crate::models::Model;
+use crate::random::{Draws, Purpose};
+
+/// What stands for an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodesKind {
+    /// The mean of q(z|x); an autoencoder's code.
+    Mean,
+    /// One draw from q(z|x): together, draws from the aggregate posterior, which is what the decoder was trained on.
+    Sample,
+}
+
+impl CodesKind {
+    /// What fits a model: draws where it draws, else its codes.
+    pub fn of(model: &dyn Model) -> Self {
+        if model.noise_dims() > 0 { Self::Sample } else { Self::Mean }
+    }
+}
+
+impl fmt::Display for CodesKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::Sample => "sample",
+        })
+    }
+}
+
+/// The codes of a split in its order. `seed` is that of the draws.
+///
+/// # Shapes
+/// - returns: `[n, latent]`
+///
+/// # Errors
+/// [`Error::Config`] for draws from an autoencoder, which has none, and for codes that are not finite.
+pub fn training_codes(
+    model: &dyn Model,
+    split: &Subset,
+    kind: CodesKind,
+    seed: u64,
+    device: &Device,
+) -> Result<Vec<f32>> {
+    let codes = encode(model, split, device);
+    let (mut z, log_var) = (codes.mean, codes.log_var);
+    if kind == CodesKind::Sample {
+        let Some(log_var) = log_var else {
+            let help = "an autoencoder has one code for each example";
+            return Err(Error::config("--codes", "mean", "sample", help));
+        };
+        let noise = Draws::new(seed, Purpose::SamplerCodes, 0, 0).normals(z.len());
+        z.iter_mut().zip(log_var).zip(noise).for_each(|((z, log_var), e)| *z += (0.5 * log_var).exp() * e);
+    }
+    match z.iter().position(|value| !value.is_finite()) {
+        None => Ok(z),
+        Some(place) => {
+            let found = format!("{} as code of example {}", z[place], place / codes.latent.max(1));
+            Err(Error::config("--codes", "finite codes", found, "the encoder's weights are of no use: train again"))
+        }
+    }
+}
