@@ -129,7 +129,7 @@ impl Evaluation {
             None if free_bits > 0.0 => beta * self.kl_per_dim.iter().map(|k| k.max(free_bits)).sum::<f64>(),
             None => beta * kl,
         };
-        let loss = if self.bound.is_empty() { recon + weighted } else { mean(&self.bound) };
+        let loss = if self.bound.is_empty() { recon + weighted } else { mean(&widened(&self.bound)) };
         LossTerms { recon, kl, loss }
     }
 
@@ -190,7 +190,7 @@ impl Evaluation {
     /// Known only where the loss is a mean over examples.
     fn loss_stderr(&self, sum: &[f32]) -> Option<f64> {
         if !self.bound.is_empty() {
-            return Some(stderr(&self.bound));
+            return Some(stderr(&widened(&self.bound)));
         }
         let Objective { beta, free_bits, capacity } = self.objective;
         let plain = capacity.is_none() && free_bits == 0.0;
