@@ -41,7 +41,7 @@ fn has(findings: &[Finding], words: &str, cure: &str) {
     // The cure can be typed as it stands.
     let mut layers = Layers::from_recipe("digits").unwrap();
     if setting.starts_with("loss.capacity.target") {
-        layers.set("loss.capacity.gamma=10").unwrap();
+        layers.set("loss.capacity={ gamma = 10.0, target = 5.0 }").unwrap();
     }
     layers.set(setting).unwrap_or_else(|error| panic!("{setting}: {error}"));
     layers.build().unwrap_or_else(|error| panic!("{setting}: {error}"));

@@ -190,25 +190,26 @@ pub fn judge(
     let judge = Judge::new(run, splits, parts, request);
     let mut judgement =
         Judgement { n: judge.n(), metrics: Vec::new(), findings: judge.examine(), left_out: Vec::new() };
+    let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(Stage { group: group.name, done: 0, total: judge.n() });
         match judge.group(group.name, progress) {
-            Ok(metrics) => judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group))),
+            Ok(metrics) => {
+                computed.extend(metrics.iter().map(|(name, _)| *name));
+                judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
+            }
             Err(error @ Error::Config { .. }) if request.by_the_way(group) => {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
         }
     }
-    match request.metrics.iter().find(|name| {
-        metric_names().any(|(metric, _)| metric == name.as_str())
-            && judgement.metrics.iter().all(|(metric, _)| metric != name)
-    }) {
+    let is_metric = |name: &str| metric_names().any(|(metric, _)| metric == name);
+    match request.metrics.iter().find(|name| is_metric(name) && !computed.contains(&name.as_str())) {
         None => Ok(judgement),
         Some(absent) => {
             let found = format!("`{absent}`, which this likelihood or these data do not have");
-            let names: Vec<&str> = judgement.metrics.iter().map(|(name, _)| *name).collect();
-            Err(Error::config("--metrics", "metrics of this run", found, format!("there are {}", names.join(", "))))
+            Err(Error::config("--metrics", "metrics of this run", found, format!("there are {}", computed.join(", "))))
         }
     }
 }
