@@ -48,7 +48,7 @@ impl Model for LinearVae {
         let Code { mean, log_var } = self.encode(x.clone());
         let posterior = DiagonalGaussian { mean, log_var: log_var.expect("encoded above") };
         let recon = self.likelihood().nll(self.decode(posterior.sample(noise)), x);
-        Terms { recon, kl: Some(posterior.kl_to_standard_normal()) }
+        Terms { recon, kl: Some(posterior.kl_to_standard_normal()), bound: None }
     }
 }
 
