@@ -91,7 +91,7 @@ fn what_cannot_be_mixed_is_refused() {
         ("--components x", "1..10"),
         ("--covariance round", "round"),
         ("--restarts 0", "--restarts"),
-        ("--reg-covar -1", "--reg-covar"),
+        ("--reg-covar=-1", "--reg-covar"),
         ("--plot m.gif", ".png or .svg"),
         ("--out m.toml", ".json"),
         ("--codes mean", "run directory"),
@@ -127,7 +127,7 @@ fn samplers_are_fitted_once_kept_and_fitted_again_for_other_weights() {
     assert!(read("a.npy") != read("c.npy") && read("a.npy") != read("e.npy"));
 
     let said = folder.run("sample run --sampler gaussian --out f.npy -n 2").done().stderr;
-    assert!(said.contains("fitted `gaussian` to 270 training codes (sample)"), "{said}");
+    assert!(said.contains("fitted `gaussian` to") && said.contains("training codes (sample)"), "{said}");
     folder.run("resume run --epochs 3").done();
     let said = folder.run("sample run --sampler gaussian --out f.npy -n 2").done().stderr;
     assert!(said.contains("other weights"), "{said}");
