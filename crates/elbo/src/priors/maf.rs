@@ -29,7 +29,7 @@ use crate::training::{Optimizer, OptimizerConfig};
 /// Codes in one pass that keeps no gradients.
 const CHUNK: usize = 2048;
 
-/// A flow's size and training. The defaults take about a minute for 50,000 codes.
+/// A flow's size and training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MafConfig {

@@ -27,7 +27,7 @@ use crate::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
 /// Codes in one pass that keeps no gradients.
 const CHUNK: usize = 2048;
 
-/// The second stage's size and training. The defaults take about a minute for 50,000 codes.
+/// The second stage's size and training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwoStageConfig {
