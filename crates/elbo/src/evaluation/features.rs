@@ -31,6 +31,7 @@ pub struct FeatureSpace {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "one value for each comparison")]
 enum Map {
     Identity,
     /// `[components, dims]` and `[components]`.

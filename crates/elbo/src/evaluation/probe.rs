@@ -126,8 +126,11 @@ fn objective(weights: &[f64], rows: &[f64], labels: &[u32], classes: usize) -> (
     (loss / n, gradient)
 }
 
+/// A function that gives its value and gradient.
+type Differentiable<'a> = dyn Fn(&[f64]) -> (f64, Vec<f64>) + 'a;
+
 /// L-BFGS with backtracking, for a convex function that gives its value and gradient. Returns the place of the minimum and its value.
-fn minimise(function: &dyn Fn(&[f64]) -> (f64, Vec<f64>), start: Vec<f64>) -> (Vec<f64>, f64) {
+fn minimise(function: &Differentiable<'_>, start: Vec<f64>) -> (Vec<f64>, f64) {
     let (mut x, (mut value, mut gradient)) = (start.clone(), function(&start));
     let mut pairs: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
     for _ in 0..ITERATIONS {

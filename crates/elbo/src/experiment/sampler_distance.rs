@@ -1,12 +1,9 @@
-//! How far decoded samples are from data: the Frechet distance of two Gaussians, in the space of the data's principal components.
-//!
-//! `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1^1/2 C2 C1^1/2)^1/2)` (Dowson & Landau 1982; Heusel et al. 2017, arXiv:1706.08500, with a classifier's features
-//! instead of these). Numbers in one feature space compare with each other and with no other's.
-
-use faer::{Mat, Side};
+//! How far decoded samples are from data: the [Frechet distance](crate::evaluation::frechet_distance) in the space of the data's principal components,
+//! for images of any size. Numbers in one feature space compare with each other and with no other's.
 
 use crate::data::ImageShape;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::evaluation::{Features, Moments, frechet_distance};
 use crate::generation::Pictures;
 use crate::mixtures::Projection;
 
@@ -54,11 +51,12 @@ impl FeatureSpace {
 
     /// Frechet distance of two sets.
     pub fn distance(&self, a: &Pictures, b: &Pictures) -> Result<f64> {
-        frechet(&self.moments(a), &self.moments(b))
+        frechet_distance(&self.moments(a)?, &self.moments(b)?)
     }
 
-    fn moments(&self, pictures: &Pictures) -> Moments {
-        Moments::of(&self.projection.project(&self.pooled(pictures)), self.projection.directions.len())
+    fn moments(&self, pictures: &Pictures) -> Result<Moments> {
+        let points = self.projection.project(&self.pooled(pictures));
+        Moments::of(&Features::new(self.projection.directions.len(), points))
     }
 
     /// Means over squares of pixels; at the right and lower edge over what is left of them.
@@ -82,65 +80,10 @@ impl FeatureSpace {
     }
 }
 
-/// Mean and covariance (over n - 1).
-struct Moments {
-    mean: Vec<f64>,
-    covariance: Mat<f64>,
-}
-
-impl Moments {
-    fn of(rows: &[f64], dims: usize) -> Self {
-        let n = rows.len() / dims;
-        let mean: Vec<f64> = (0..dims).map(|j| rows.iter().skip(j).step_by(dims).sum::<f64>() / n as f64).collect();
-        let centred = Mat::from_fn(dims, n, |j, i| rows[i * dims + j] - mean[j]);
-        let scale = 1.0 / n.saturating_sub(1).max(1) as f64;
-        let covariance = &centred * centred.transpose();
-        Self { mean, covariance: Mat::from_fn(dims, dims, |i, j| covariance[(i, j)] * scale) }
-    }
-}
-
-fn frechet(a: &Moments, b: &Moments) -> Result<f64> {
-    let between: f64 = a.mean.iter().zip(&b.mean).map(|(a, b)| (a - b).powi(2)).sum();
-    let dims = a.mean.len();
-    let trace = |m: &Mat<f64>| (0..dims).map(|i| m[(i, i)]).sum::<f64>();
-    let unsolved = || {
-        let help = "the model's samples are of no use: train it longer or otherwise";
-        Error::config("--n", "samples with finite variances", "others", help)
-    };
-    let eigen = a.covariance.self_adjoint_eigen(Side::Lower).map_err(|_| unsolved())?;
-    // The root of a covariance: rounding makes small eigenvalues negative.
-    let scaled = Mat::from_fn(dims, dims, |i, j| eigen.U()[(i, j)] * eigen.S()[j].max(0.0).sqrt());
-    let root = &scaled * eigen.U().transpose();
-    let product = &root * &b.covariance * &root;
-    let squares = product.self_adjoint_eigenvalues(Side::Lower).map_err(|_| unsolved())?;
-    let cross: f64 = squares.iter().map(|value| value.max(0.0).sqrt()).sum();
-    Ok((between + trace(&a.covariance) + trace(&b.covariance) - 2.0 * cross).max(0.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::{Draws, Purpose};
-
-    fn diagonal(mean: [f64; 2], variances: [f64; 2]) -> Moments {
-        Moments { mean: mean.to_vec(), covariance: Mat::from_fn(2, 2, |i, j| if i == j { variances[i] } else { 0.0 }) }
-    }
-
-    #[test]
-    fn gaussians_have_the_distance_of_the_formula() {
-        let (a, b) = (diagonal([0.0, 1.0], [1.0, 4.0]), diagonal([3.0, 1.0], [9.0, 4.0]));
-        // 3^2 + (1 - 3)^2 + (2 - 2)^2
-        assert!((frechet(&a, &b).unwrap() - 13.0).abs() < 1e-12);
-        // Turned by 45 degrees, the first has the same variances along other axes.
-        let turned =
-            Moments { mean: vec![0.0; 2], covariance: Mat::from_fn(2, 2, |i, j| if i == j { 2.5 } else { 1.5 }) };
-        let straight = diagonal([0.0; 2], [1.0, 4.0]);
-        // Root of the product's eigenvalues, solved by hand: trace 12.5, determinant 16.
-        let (t, d) = (2.5 * 5.0f64, 16.0f64);
-        let roots = [0.5 * (t + (t * t - 4.0 * d).sqrt()), 0.5 * (t - (t * t - 4.0 * d).sqrt())];
-        let expected = 10.0 - 2.0 * roots.iter().map(|root| root.sqrt()).sum::<f64>();
-        assert!((frechet(&turned, &straight).unwrap() - expected).abs() < 1e-9);
-    }
 
     #[test]
     fn equal_sets_have_no_distance_and_shifted_ones_the_square_of_the_shift() {
