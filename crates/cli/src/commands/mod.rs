@@ -8,6 +8,7 @@ mod eval;
 mod model;
 mod pictures;
 mod recipes;
+mod serve;
 mod source;
 mod train;
 
@@ -34,6 +35,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,
         Command::Bench(args) => bench::bench(&args, device, context)?,
+        Command::Serve(args) => return serve::serve(args, device, context),
         Command::Completions(args) => completions(&args)?,
     }
     Ok(0)

@@ -36,4 +36,4 @@ pub use benchmark::{Measured, Workload, bench};
 pub use memory::peak_memory_mb;
 pub use pages::{compare, write_report};
 pub use session::{Experiment, Finished};
-pub use trained::Trained;
+pub use trained::{Trained, held_out};
