@@ -59,7 +59,7 @@ impl Datasets {
             let trained = Arc::clone(trained);
             let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| trained.open_data(None)));
             let splits = splits.await.map_err(|_| Problem::internal())??;
-            Ok(Arc::new(Dataset { splits }))
+            Ok::<_, Problem>(Arc::new(Dataset { splits }))
         };
         cell.get_or_try_init(opening).await.map(Arc::clone)
     }

@@ -130,6 +130,11 @@ pub(crate) async fn protect(State(app): State<App>, request: Request, next: Next
         },
         Err(problem) => problem.into_response(),
     };
+    if response.status().is_client_error() && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+        // What the router refuses by itself, in our words.
+        let status = response.status();
+        response = Problem::new(status, "malformed", status.canonical_reason().unwrap_or("refused")).into_response();
+    }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -131,9 +131,9 @@ impl Explorer {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(refused)?;
-        let outcome = runtime.block_on(async {
+        let outcome: Result<()> = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener).map_err(refused)?;
-            let (app, router) = (self.app, api::router(Arc::clone(&self.app)));
+            let (router, app) = (api::router(Arc::clone(&self.app)), self.app);
             tokio::spawn(Arc::clone(&app).watch_folders());
             let warming = Arc::clone(&app);
             tokio::spawn(async move { warming.warm_up().await });

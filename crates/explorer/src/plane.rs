@@ -26,7 +26,8 @@ impl Method {
                 }
                 None => Ok(Self::Dims(dims)),
             },
-            "pca" => Ok(Self::Pca),
+            "pca" if latent <= MAX_COMPONENTS => Ok(Self::Pca),
+            "pca" => Err(Problem::field("method", format!("`dims` for codes of more than {MAX_COMPONENTS} dimensions"), "pca")),
             other => Err(Problem::field("method", "dims or pca", other)),
         }
     }
@@ -43,6 +44,8 @@ pub(crate) struct Plane {
     pub explained: [f64; 2],
 }
 
+/// Largest code whose covariance is computed.
+const MAX_COMPONENTS: usize = 1024;
 /// Rounds of the power iteration; each multiplies what is wrong by the ratio of two eigenvalues.
 const ROUNDS: usize = 300;
 

@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use elbo::{Error, ErrorKind};
 use serde_json::json;
 
-
 use crate::limits::MAX_QUOTED;
 
 /// Why a request is not answered. The text names the field and the limit, and never a path of the machine.

@@ -96,7 +96,7 @@ impl Service {
                     Of::Gallery => random_places(examples, GALLERY, loaded.trained.config.training.seed),
                 };
                 let work = analyse(loaded, split, examples.clone(), places);
-                Ok(Arc::new(service.worker.steps(work).await?))
+                Ok::<_, Problem>(Arc::new(service.worker.steps(work).await?))
             };
             cell.get_or_try_init(make).await.map(Arc::clone)
         });

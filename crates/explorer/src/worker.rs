@@ -287,10 +287,8 @@ impl Shared {
                     self.decode(&mut models, &run, codes, reply)
                 }
             };
-            match sound {
-                true => self.panics.store(0, Relaxed),
-                false => drop(self.panics.fetch_add(1, Relaxed)),
-            }
+            let panics = if sound { 0 } else { self.panics.load(Relaxed) + 1 };
+            self.panics.store(panics, Relaxed);
         }
     }
 

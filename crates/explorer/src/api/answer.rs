@@ -1,11 +1,13 @@
 //! Answers: numbers as JSON, pictures as JSON, bytes, PNG or GIF, by what the client accepts.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use elbo::data::{Columns, ImageShape};
 use elbo::generation::Pictures;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::json::Json;
 use crate::problem::{Problem, shortened};
@@ -15,6 +17,11 @@ const SHAPE: HeaderName = HeaderName::from_static("x-elbo-shape");
 /// `u8` or `f32` (little endian).
 const TYPE: HeaderName = HeaderName::from_static("x-elbo-type");
 
+/// Small pictures are enlarged to about this many pixels in an animation.
+const GIF_SIDE: usize = 168;
+/// How long an animation shows each picture.
+const FRAME_MS: u32 = 60;
+
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -22,6 +29,8 @@ pub enum Format {
     /// `application/octet-stream`.
     Raw,
     Png,
+    /// An animation, one picture after the other.
+    Gif,
 }
 
 impl Format {
@@ -30,6 +39,7 @@ impl Format {
             "application/json" | "application/*" | "*/*" => Some(Self::Json),
             "application/octet-stream" => Some(Self::Raw),
             "image/png" | "image/*" => Some(Self::Png),
+            "image/gif" => Some(Self::Gif),
             _ => None,
         }
     }
@@ -51,20 +61,34 @@ impl Format {
     }
 }
 
-/// A JSON object.
-pub fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+/// Tables of numbers beside pictures, by name.
+pub type Tables<'a> = BTreeMap<&'static str, Vec<&'a [f32]>>;
+
+/// Pictures as JSON. Numbers are written as the float32 they are, in as few digits as tell them.
+#[derive(Serialize)]
+struct Shown<'a> {
+    /// Number of pictures, channels, height, width.
+    shape: [usize; 4],
+    images: Vec<&'a [f32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Vec<&'a [f64]>>,
+    #[serde(flatten)]
+    tables: Tables<'a>,
 }
 
-/// Pictures, with further fields for JSON.
+/// Numbers row after row, as rows.
+pub fn rows(values: &[f32], width: usize) -> Vec<&[f32]> {
+    values.chunks_exact(width.max(1)).collect()
+}
+
+/// Pictures, with further tables for JSON.
 pub fn pictures(
     format: Format,
     pictures: &Pictures,
     columns: Option<&Columns>,
-    fields: Map<String, Value>,
+    tables: Tables<'_>,
 ) -> Result<Response, Problem> {
     let ImageShape { channels, height, width } = pictures.shape;
     if columns.is_some() && format != Format::Json {
@@ -73,16 +97,16 @@ pub fn pictures(
     }
     match format {
         Format::Json => {
-            let mut fields = fields;
-            let images: Vec<&[f32]> = pictures.pixels.chunks_exact(pictures.shape.numel()).collect();
-            fields.insert("shape".into(), json!([images.len(), channels, height, width]));
-            if let Some(columns) = columns {
-                let rows = columns.original(&pictures.pixels);
-                fields.insert("columns".into(), json!(columns.names));
-                fields.insert("rows".into(), rows.chunks(columns.names.len()).collect());
-            }
-            fields.insert("images".into(), json!(images));
-            Ok(Json(fields).into_response())
+            let original = columns.map(|columns| columns.original(&pictures.pixels));
+            let across = columns.map_or(1, |columns| columns.names.len());
+            let shown = Shown {
+                shape: [pictures.len(), channels, height, width],
+                images: rows(&pictures.pixels, pictures.shape.numel()),
+                columns: columns.map(|columns| columns.names.as_slice()),
+                rows: original.as_ref().map(|values| values.chunks(across).collect()),
+                tables,
+            };
+            Ok(Json(shown).into_response())
         }
         Format::Raw => Ok(raw(&bytes(&pictures.pixels), &[pictures.len(), channels, height, width], "u8")),
         Format::Png => {
@@ -90,6 +114,14 @@ pub fn pictures(
             let batch = ImageBatch::new(&pictures.pixels, channels, height, width)?;
             let png = image_grid::png(&image_grid::image_grid(batch, layout)?)?;
             Ok(([(header::CONTENT_TYPE, "image/png")], png).into_response())
+        }
+        Format::Gif => {
+            let scale = (GIF_SIDE / height.max(width).max(1)).clamp(1, 8);
+            let layout = GridLayout { columns: 1, padding: 0, scale, ..Default::default() };
+            let frames = pictures.pixels.chunks_exact(pictures.shape.numel());
+            let frames = frames.map(|frame| image_grid::image_grid(ImageBatch::new(frame, channels, height, width)?, layout));
+            let gif = image_grid::gif(&frames.collect::<elbo::Result<Vec<_>>>()?, FRAME_MS)?;
+            Ok(([(header::CONTENT_TYPE, "image/gif")], gif).into_response())
         }
     }
 }

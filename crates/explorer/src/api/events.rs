@@ -1,14 +1,17 @@
 //! Server-sent events: a summary whenever a run is new or has changed.
 
-use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_core::Stream;
+use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 
 use crate::App;
 use crate::problem::Problem;
@@ -16,6 +19,8 @@ use crate::run::Run;
 
 /// Between two signs of life, so that connections that have died are found.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Events on their way to a slow reader.
+const ON_THEIR_WAY: usize = 16;
 
 /// `GET /api/events`: changes of any run.
 pub async fn all(State(app): State<App>) -> Response {
@@ -28,65 +33,55 @@ pub async fn of_run(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     Ok(changes(app, Some(run.id.clone())))
 }
 
-/// Begins with the state as it is, so that nothing is missed between a page's first look and this.
+/// A stream of events that a task writes until the client has gone or the service ends.
 fn changes(app: App, only: Option<String>) -> Response {
-    let wanted = move |run: &Run| only.as_ref().is_none_or(|id| *id == run.id);
-    let mut listener = app.changes.subscribe();
-    let mut closing = app.closing.subscribe();
+    let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
+    tokio::spawn(tell(app, only, sender));
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Body::new(Events(receiver))).into_response()
+}
+
+/// Begins with the state as it is, so that nothing is missed between a page's first look and this. `None` once nobody reads.
+async fn tell(app: App, only: Option<String>, sender: mpsc::Sender<Bytes>) -> Option<()> {
+    let wanted = |run: &Run| only.as_ref().is_none_or(|id| *id == run.id);
+    let (mut listener, mut closing) = (app.changes.subscribe(), app.closing.subscribe());
     let now: Vec<Arc<Run>> = app.catalog.runs().into_iter().filter(|run| wanted(run)).collect();
-    let stream = async_stream(move |sender| async move {
-        for run in now {
-            sender.send(event(&run)).await?;
-        }
-        loop {
-            let change = tokio::select! {
-                change = listener.recv() => change,
-                _ = closing.changed() => return Some(()),
-            };
-            match change {
-                Ok(run) if wanted(&run) => sender.send(event(&run)).await?,
-                Ok(_) => {}
+    // A comment, so that a client knows at once that it is heard.
+    sender.send(Bytes::from_static(b": listening\n\n")).await.ok()?;
+    for run in now {
+        sender.send(event(&run)).await.ok()?;
+    }
+    loop {
+        let text = tokio::select! {
+            change = listener.recv() => match change {
+                Ok(run) if wanted(&run) => event(&run),
+                Ok(_) => continue,
                 // Too many changes for this listener: the page asks anew.
-                Err(RecvError::Lagged(_)) => sender.send(Event::default().event("lagged").data("{}")).await?,
+                Err(RecvError::Lagged(_)) => Bytes::from_static(b"event: lagged\ndata: {}\n\n"),
                 Err(RecvError::Closed) => return Some(()),
-            }
-        }
-    });
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
-}
-
-fn event(run: &Run) -> Event {
-    let event = Event::default().event("run");
-    event.json_data(&run.summary).unwrap_or_default()
-}
-
-/// Where a task puts the events of a stream; `None` once nobody reads them.
-struct Sender(tokio::sync::mpsc::Sender<Event>);
-
-impl Sender {
-    async fn send(&self, event: Event) -> Option<()> {
-        self.0.send(event).await.ok()
+            },
+            () = tokio::time::sleep(HEARTBEAT) => Bytes::from_static(b": still here\n\n"),
+            () = sender.closed() => return None,
+            _ = closing.changed() => return Some(()),
+        };
+        sender.send(text).await.ok()?;
     }
 }
 
-/// A stream fed by a task, which ends when the stream is dropped.
-fn async_stream<F: Future<Output = Option<()>> + Send + 'static>(
-    feed: impl FnOnce(Sender) -> F,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    let (sender, receiver) = tokio::sync::mpsc::channel(16);
-    tokio::spawn(feed(Sender(sender)));
-    Received(receiver)
+/// One event. JSON has no line breaks, so one line of data holds it.
+fn event(run: &Run) -> Bytes {
+    let data = serde_json::to_string(&run.summary).unwrap_or_default();
+    format!("event: run\ndata: {data}\n\n").into()
 }
 
-struct Received(tokio::sync::mpsc::Receiver<Event>);
+/// A body made of events.
+struct Events(mpsc::Receiver<Bytes>);
 
-impl Stream for Received {
-    type Item = Result<Event, Infallible>;
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|event| event.map(Ok))
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -7,12 +7,14 @@ mod json;
 mod model;
 mod runs;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -67,6 +69,8 @@ pub(crate) fn router(app: App) -> Router {
             let message = format!("{method} is not for this address");
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
         })
+        // The layer below has a limit of its own, and a time.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), collect))
         .layer(middleware::from_fn_with_state(app.clone(), guard::protect))
         .route_layer(middleware::from_fn_with_state(app.clone(), count))

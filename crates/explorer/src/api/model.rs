@@ -1,5 +1,7 @@
 //! What models are asked: codes of examples, examples of codes, and what both say of the data.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -8,21 +10,22 @@ use elbo::experiment::Trained;
 use elbo::generation::{self, Pictures};
 use elbo::models::Model;
 use elbo::run::parameters::values_of;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{self, Format, object};
+use super::answer::{self, Format, Tables, rows};
 use super::ask::{self, Input};
 use super::Content;
 use super::json::Json;
 use crate::App;
 use crate::analysis::{Analysis, Of, terms_at_mean};
+use crate::models::Models;
 use crate::plane::{Method, Plane};
 use crate::problem::Problem;
 use crate::run::Run;
 
 /// Pictures come as JSON unless something else is asked for.
-const PICTURES: [Format; 3] = [Format::Json, Format::Raw, Format::Png];
+const PICTURES: [Format; 4] = [Format::Json, Format::Raw, Format::Png, Format::Gif];
 /// Tables of numbers.
 const NUMBERS: [Format; 2] = [Format::Json, Format::Raw];
 /// Examples that go through a model at once.
@@ -49,20 +52,26 @@ pub async fn decode(
     let Decode { z } = ask::json(&body)?;
     let codes = ask::codes(&app, &run, "z", &z)?;
     let pictures = app.worker.decode(&run, codes).await?;
-    shown(&app, &run, format, pictures, json!({})).await
+    shown(&app, &run, format, pictures, Tables::new()).await
 }
 
 /// Pictures as an answer; rows of a table in its own units too.
-async fn shown(app: &App, run: &std::sync::Arc<Run>, format: Format, pictures: Pictures, fields: Value) -> Result<Response, Problem> {
+async fn shown(
+    app: &App,
+    run: &Arc<Run>,
+    format: Format,
+    pictures: Pictures,
+    tables: Tables<'_>,
+) -> Result<Response, Problem> {
     let trained = match run.summary.columns {
         Some(_) => Some(app.loaded(run).await?.trained),
         None => None,
     };
     let columns = trained.as_ref().and_then(|trained| trained.columns());
-    answer::pictures(format, &pictures, columns, object(fields))
+    answer::pictures(format, &pictures, columns, tables)
 }
 
-/// Posterior means and log variances.
+/// Posterior means and log variances, row after row.
 struct Encoded {
     mean: Vec<f32>,
     log_var: Option<Vec<f32>>,
@@ -79,8 +88,11 @@ fn encoded(trained: &Trained, input: &Input, n: usize) -> Encoded {
     Encoded { log_var: (log_var.len() == mean.len()).then_some(log_var), mean }
 }
 
-fn rows(values: &[f32], width: usize) -> Vec<&[f32]> {
-    values.chunks_exact(width.max(1)).collect()
+/// q(z|x) as JSON.
+#[derive(Serialize)]
+struct Codes<'a> {
+    mean: Vec<&'a [f32]>,
+    log_var: Option<Vec<&'a [f32]>>,
 }
 
 /// `POST /api/runs/{id}/encode`: q(z|x) of examples.
@@ -98,7 +110,7 @@ pub async fn encode(
     Ok(match format {
         Format::Json => {
             let log_var = codes.log_var.as_ref().map(|values| rows(values, latent));
-            Json(json!({ "mean": rows(&codes.mean, latent), "log_var": log_var })).into_response()
+            Json(Codes { mean: rows(&codes.mean, latent), log_var }).into_response()
         }
         _ => answer::floats(&codes.mean, &[n, latent]),
     })
@@ -114,7 +126,7 @@ pub async fn reconstruct(
     let (run, format) = (app.run(&id)?, Format::wanted(&headers, &PICTURES)?);
     let (input, _) = ask::examples(&app, &run, &headers, &body).await?;
     let (asked, n) = (run.clone(), input.len(&run));
-    let work = move |models: &mut crate::models::Models| {
+    let work = move |models: &mut Models| {
         let trained = models.get(&asked)?.trained;
         let code = encoded(&trained, &input, n);
         let mut originals = Vec::with_capacity(n * trained.shape.numel());
@@ -122,15 +134,13 @@ pub async fn reconstruct(
             let x = input.tensor(start..n.min(start + CHUNK), trained.shape.numel(), &trained.device);
             originals.extend(values_of(x));
         }
-        Ok((generation::decode(&trained.model, trained.shape, &code.mean, &trained.device), originals, code.mean))
+        let pictures = generation::decode(&trained.model, trained.shape, &code.mean, &trained.device);
+        Ok::<_, Problem>((pictures, originals, code.mean))
     };
     let (pictures, originals, mean) = app.worker.call(work).await?;
     let size = pictures.shape.numel();
-    let fields = match format {
-        Format::Json => json!({ "originals": rows(&originals, size), "mean": rows(&mean, run.summary.latent) }),
-        _ => json!({}),
-    };
-    shown(&app, &run, format, pictures, fields).await
+    let tables = Tables::from([("originals", rows(&originals, size)), ("mean", rows(&mean, run.summary.latent))]);
+    shown(&app, &run, format, pictures, tables).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,8 +178,7 @@ pub async fn sample(
     let latent = run.summary.latent;
     let codes = generation::sample_codes(latent, n, temperature, seed);
     let pictures = app.worker.decode(&run, codes.clone()).await?;
-    let fields = if format == Format::Json { json!({ "z": rows(&codes, latent) }) } else { json!({}) };
-    shown(&app, &run, format, pictures, fields).await
+    shown(&app, &run, format, pictures, Tables::from([("z", rows(&codes, latent))])).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,9 +220,7 @@ pub async fn interpolate(
     };
     let codes = generation::interpolation_codes(&a, &b, steps, path);
     let pictures = app.worker.decode(&run, codes.clone()).await?;
-    let fields =
-        if format == Format::Json { json!({ "z": rows(&codes, run.summary.latent) }) } else { json!({}) };
-    shown(&app, &run, format, pictures, fields).await
+    shown(&app, &run, format, pictures, Tables::from([("z", rows(&codes, run.summary.latent))])).await
 }
 
 /// `POST /api/runs/{id}/score`: how badly the model explains examples, beside what it is used to.
@@ -222,14 +229,14 @@ pub async fn score(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Content,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let run = app.run(&id)?;
     Format::wanted(&headers, &[Format::Json])?;
     let (input, asked) = ask::examples(&app, &run, &headers, &body).await?;
     let neighbours = asked.neighbours.unwrap_or(0);
     ask::count("neighbours", neighbours + 1, MAX_NEIGHBOURS + 1)?;
     let (of, n) = (run.clone(), input.len(&run));
-    let work = move |models: &mut crate::models::Models| {
+    let work = move |models: &mut Models| {
         let trained = models.get(&of)?.trained;
         let (mut recon, mut kl) = (Vec::new(), Vec::new());
         for start in (0..n).step_by(CHUNK) {
@@ -238,26 +245,50 @@ pub async fn score(
             recon.extend(more_recon);
             kl.extend(more_kl);
         }
-        Ok((recon, kl, encoded(&trained, &input, n).mean))
+        Ok::<_, Problem>((recon, kl, encoded(&trained, &input, n).mean))
     };
     let (recon, kl, mean) = app.worker.call(work).await?;
     let score: Vec<f32> = recon.iter().zip(&kl).map(|(recon, kl)| recon + kl).collect();
-    let mut answer = json!({ "score": score, "recon": recon, "kl": kl, "mean": rows(&mean, run.summary.latent), "unit": run.summary.unit });
+    let latent = run.summary.latent;
+    let mut answer = Scores { recon, kl, mean: rows(&mean, latent), unit: run.summary.unit, score, share_above: None, neighbours: None };
     if neighbours > 0 {
         let gallery = app.analysis(&run, Of::Gallery).await?;
-        let near: Vec<_> =
-            mean.chunks_exact(run.summary.latent).map(|code| nearest(&gallery, code, neighbours)).collect();
-        let above = |score: &f32| (0..gallery.len()).filter(|&example| gallery.score(example) >= *score).count();
-        let shares: Vec<f64> = score.iter().map(|score| above(score) as f64 / gallery.len().max(1) as f64).collect();
-        answer["neighbours"] = json!(near);
-        // The share of training examples that are at least as strange.
-        answer["share_above"] = json!(shares);
+        answer.share_above = Some(answer.score.iter().map(|score| share_above(&gallery, *score)).collect());
+        answer.neighbours = Some(answer.mean.iter().map(|code| nearest(&gallery, code, neighbours)).collect());
     }
-    Ok(Json(answer))
+    Ok(Json(answer).into_response())
+}
+
+/// What `score` answers, one entry for each example.
+#[derive(Serialize)]
+struct Scores<'a> {
+    score: Vec<f32>,
+    recon: Vec<f32>,
+    kl: Vec<f32>,
+    mean: Vec<&'a [f32]>,
+    unit: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_above: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neighbours: Option<Vec<Vec<Neighbour>>>,
+}
+
+/// A training example near another in the space of codes.
+#[derive(Serialize)]
+struct Neighbour {
+    index: u32,
+    distance: f32,
+    label: Option<u32>,
+}
+
+/// The share of training examples that are at least as strange.
+fn share_above(gallery: &Analysis, score: f32) -> f64 {
+    let above = (0..gallery.len()).filter(|&example| gallery.score(example) >= score).count();
+    above as f64 / gallery.len().max(1) as f64
 }
 
 /// The training examples whose codes are nearest.
-fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Value> {
+fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Neighbour> {
     let codes = gallery.codes.mean.chunks_exact(code.len());
     let distance = |other: &[f32]| other.iter().zip(code).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
     let mut all: Vec<(f32, usize)> = codes.map(distance).zip(0..).collect();
@@ -268,11 +299,12 @@ fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Value> {
     all.truncate(count);
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let label = |place: usize| gallery.codes.labels.as_ref().map(|labels| labels[place]);
-    all.into_iter()
-        .map(|(squared, place)| {
-            json!({ "index": gallery.places[place], "distance": squared.sqrt(), "label": label(place) })
-        })
-        .collect()
+    let near = |(squared, place): (f32, usize)| Neighbour {
+        index: gallery.places[place],
+        distance: squared.sqrt(),
+        label: label(place),
+    };
+    all.into_iter().map(near).collect()
 }
 
 /// `GET /api/runs/{id}/reference`: the distribution of scores over training examples.
@@ -333,23 +365,42 @@ pub async fn project(
     let method = Method::checked(&asked.method, asked.dims, run.summary.latent)?;
     let given = asked.z.as_ref().map(|z| ask::codes(&app, &run, "z", z)).transpose()?;
     let analysis = app.analysis(&run, Of::HeldOut).await?;
-    let plane = Plane::of(&analysis.codes, method);
+    let made = Arc::clone(&analysis);
+    let plane = tokio::task::spawn_blocking(move || Plane::of(&made.codes, method));
+    let plane = plane.await.map_err(|_| Problem::internal())?;
     let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
     if format == Format::Raw {
         return Ok(answer::floats(&points, &[points.len() / 2, 2]));
     }
-    let mut answer = json!({
-        "points": rows(&points, 2),
-        "origin": plane.origin, "x": plane.x, "y": plane.y, "explained": plane.explained,
+    let split = given.is_none().then(|| Split {
+        split: analysis.split,
+        indices: &analysis.places,
+        labels: analysis.codes.labels.as_deref(),
+        score: (0..analysis.len()).map(|example| analysis.score(example)).collect(),
     });
-    if given.is_none() {
-        let scores: Vec<f32> = (0..analysis.len()).map(|example| analysis.score(example)).collect();
-        answer["split"] = json!(analysis.split);
-        answer["indices"] = json!(analysis.places);
-        answer["labels"] = json!(analysis.codes.labels);
-        answer["score"] = json!(scores);
-    }
-    Ok(Json(answer).into_response())
+    let Plane { origin, x, y, explained } = &plane;
+    Ok(Json(Projected { points: rows(&points, 2), origin, x, y, explained, split }).into_response())
+}
+
+/// Points of a plane, and the plane.
+#[derive(Serialize)]
+struct Projected<'a> {
+    points: Vec<&'a [f32]>,
+    origin: &'a [f64],
+    x: &'a [f64],
+    y: &'a [f64],
+    explained: &'a [f64; 2],
+    #[serde(flatten)]
+    split: Option<Split<'a>>,
+}
+
+/// What the points are, where they are examples of the run's data.
+#[derive(Serialize)]
+struct Split<'a> {
+    split: &'static str,
+    indices: &'a [u32],
+    labels: Option<&'a [u32]>,
+    score: Vec<f32>,
 }
 
 /// `GET /api/runs/{id}/examples/{split}/{index}`: an example of the run's data, as the model sees it.
@@ -367,9 +418,9 @@ pub async fn example(
         let expected = format!("a place in the {name} split, 0 to {}", examples.len() - 1);
         return Err(Problem::field("index", expected, index));
     }
-    let pixels = generation::originals(examples, &[index], &app.device);
-    let fields = json!({ "label": examples.label(index as usize) });
-    let mut response = shown(&app, &run, format, pixels, fields).await?;
+    let (examples, device) = (examples.select(&[index]), app.device.clone());
+    let pixels = app.worker.call(move |_| Ok(generation::originals(&examples, &[0], &device))).await?;
+    let mut response = shown(&app, &run, format, pixels, Tables::new()).await?;
     let keep = axum::http::HeaderValue::from_static("private, max-age=600");
     response.headers_mut().insert(axum::http::header::CACHE_CONTROL, keep);
     Ok(response)
