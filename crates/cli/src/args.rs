@@ -141,6 +141,9 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Show the run in a browser while it trains, as `elbo serve` does [default port: 7878, or a free one].
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "7878")]
+    pub serve: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -82,6 +82,8 @@ function App() {
   const [address, go] = useAddress();
   const [theme, toggleTheme] = useTheme();
   const run = runs?.find((one) => one.id === address.id) ?? runs?.find((one) => one.weights) ?? runs?.[0];
+  // On a narrow screen the views are a strip: the current one is brought into sight.
+  useEffect(() => { document.querySelector('nav [aria-current]')?.scrollIntoView({ block: "nearest", inline: "center" }); }, [address.view]);
   const [, title, View] = VIEWS.find(([key]) => key === address.view);
   useEffect(() => { document.title = run && !ALL_RUNS.has(address.view) ? `${title} · ${run.name} · elbo` : `${title} · elbo`; }, [title, run?.name]);
   return html`

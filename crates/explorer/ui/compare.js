@@ -21,7 +21,7 @@ export function Compare({ run, runs }) {
         <thead><tr><th scope="col">run</th><th scope="col">model</th><th scope="col">loss</th><th scope="col">recon</th><th scope="col">kl</th><th scope="col">epochs</th><th scope="col">time</th></tr></thead>
         <tbody>${columns.map((one) => {
           const terms = one.test ?? one.last?.validation ?? one.last?.train;
-          const best = columns.every((other) => other.unit === one.unit) && terms && columns.every((other) => (other.test?.loss ?? Infinity) >= terms.loss);
+          const best = one.test && columns.every((other) => other.unit === one.unit && (other.id === one.id || !other.test || other.test.loss > one.test.loss));
           return html`<tr><th scope="row">${one.name} ${one.live && html`<${Badge} run=${one} />`}</th><td class="words">${one.model}</td><td>${best ? html`<b>${number(terms.loss)}</b>` : number(terms?.loss)}</td><td>${number(terms?.recon)}</td><td>${number(terms?.kl)}</td><td>${one.epochs}</td><td>${duration(one.seconds)}</td></tr>`;
         })}</tbody></table>
         <p class="hint">${columns.every((one) => one.unit === columns[0].unit) ? `in ${columns[0].unit}, over the test split where the run has ended` : "in different units: these losses do not compare with each other"}</p>

@@ -4,6 +4,7 @@ import { each, json, newest, of, pictures } from "/ui/api.js";
 import { Picture, Trouble, Waiting, number, useLoaded } from "/ui/parts.js";
 
 const STEPS = 9;
+const shown = (value) => value.toFixed(1).replace("-", "−");
 
 /** A draw from N(0, 1). */
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
@@ -76,7 +77,7 @@ function Panel({ run, found }) {
     <div class="grow">
       <section class="card strip" aria-label="Traversal">
         <h2>Along z${hand}</h2>
-        <div class="frames row">${strip.map((frame, step) => html`<button type="button" class="frame" onClick=${() => set(hand, values[step])} aria-label=${`Set z${hand} to ${values[step].toFixed(2)}`}><${Picture} picture=${frame} label="" /><span class="quiet">${values[step].toFixed(1).replace("-", "−")}</span></button>`)}</div>
+        <div class="frames row">${strip.map((frame, step) => html`<button type="button" class="frame" onClick=${() => set(hand, values[step])} aria-label=${`${shown(values[step])}: set z${hand}`}><${Picture} picture=${frame} label="" /><span class="quiet">${shown(values[step])}</span></button>`)}</div>
       </section>
       <section class="card" aria-label="Active dimensions"><div class="row spread"><h2>${active.length} of ${knobs.length} active</h2><p class="quiet">${variational ? "bars: KL in nats" : "bars: variance"}</p></div>
         <div class="sliders">${active.map(row)}</div>

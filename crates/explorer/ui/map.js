@@ -84,6 +84,9 @@ function nearest({ size, cells, points }, x, y, within) {
 /** From pale to strong, for scores. */
 const heat = (share, theme) => `hsl(${215 - 195 * share} ${45 + 40 * share}% ${theme === "dark" ? 72 - 14 * share : 62 - 14 * share}%)`;
 
+/** What the tiles are drawn on first. */
+const sheet = document.createElement("canvas");
+
 function Plane({ run, plane, names, theme, colour, tiles, prior }) {
   const canvas = useRef();
   const back = useRef();
@@ -160,16 +163,27 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
     const [left, top] = toPlane(0, 0);
     const [right, bottom] = toPlane(width, height);
     const missing = [];
-    context.globalAlpha = state.current.theme === "dark" ? 0.5 : 0.32;
+    // On a sheet of their own, opaque, and then faintly onto the map: so tiles that touch leave no seams.
+    const ratio = devicePixelRatio || 1;
+    sheet.width = width * ratio;
+    sheet.height = height * ratio;
+    const paper = sheet.getContext("2d");
+    paper.scale(ratio, ratio);
     for (let i = Math.floor(left / step); i <= Math.ceil(right / step); i++) {
       for (let j = Math.floor(bottom / step); j <= Math.ceil(top / step); j++) {
         const key = `${step}:${i}:${j}`;
         const tile = cache.current.get(key);
         const [x, y] = toScreen(i * step, j * step);
-        if (tile) context.drawImage(tile, x - size / 2, y - size / 2, size + 0.6, size + 0.6);
+        if (tile) paper.drawImage(tile, x - size / 2 - 0.3, y - size / 2 - 0.3, size + 0.6, size + 0.6);
         else if (!pending.current.has(key)) missing.push([key, code(i * step, j * step)]);
       }
     }
+    const light = state.current.theme === "light";
+    context.globalAlpha = light ? 0.3 : 0.5;
+    // Grey pictures become ink on paper where the page is paper.
+    context.filter = light && run.shape[0] === 1 ? "invert(1)" : "none";
+    context.drawImage(sheet, 0, 0, width, height);
+    context.filter = "none";
     context.globalAlpha = 1;
     if (missing.length > 0) fetchTiles(missing);
   };
@@ -243,7 +257,9 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
   const drawPoints = (context, width, height) => {
     const now = state.current;
     const count = plane.points.length;
-    const radius = Math.min(4, Math.max(1.5, 2.1 * Math.sqrt(6000 / count)) * Math.min(1.6, Math.max(1, view.current.scale / 120)));
+    // Smaller where many points share little room, larger as they come apart.
+    const room = Math.sqrt((width * height) / 600000) * Math.sqrt(6000 / Math.max(count, 1500));
+    const radius = Math.min(4.5, Math.max(1.1, 2.1 * Math.min(1, room)) * Math.min(1.8, Math.max(1, view.current.scale / 110)));
     context.globalAlpha = now.tiles ? 0.92 : 0.8;
     const { x, y, scale } = view.current;
     const groups = new Map();

@@ -24,7 +24,7 @@ export function Picture({ picture, label, size, className = "" }) {
     canvas.current.getContext("2d").putImageData(paint(picture), 0, 0);
   }, [picture]);
   const style = size ? { width: `${size}px` } : undefined;
-  return html`<canvas ref=${canvas} class=${`picture ${className}`} style=${style} width="28" height="28" role="img" aria-label=${label}></canvas>`;
+  return html`<canvas ref=${canvas} class=${`picture ${className}`} style=${style} width="28" height="28" role=${label ? "img" : undefined} aria-label=${label || undefined} aria-hidden=${label ? undefined : "true"}></canvas>`;
 }
 
 /** The difference of two pictures: blue where the second is darker, orange where it is brighter. */

@@ -65,13 +65,14 @@ function State({ run }) {
   const terms = run.test ?? run.last?.validation ?? run.last?.train;
   const where = run.test ? "test" : run.last?.validation ? "validation" : "train";
   const left = run.epochs > 0 ? (run.seconds / run.epochs) * (run.epochs_planned - run.epochs) : NaN;
-  return html`<section class="tiles" aria-label="State">
+  return html`<section class="state" aria-label="State"><dl class="tiles">
     <div class="tile"><dt>${where} loss</dt><dd><b>${number(terms?.loss)}</b> ${run.unit}</dd></div>
     ${run.kind === "vae" && html`<div class="tile"><dt>recon + kl</dt><dd><b>${number(terms?.recon, 1)}</b> + <b>${number(terms?.kl, 1)}</b></dd></div>`}
     <div class="tile"><dt>epoch</dt><dd><b>${run.epochs}</b> of ${run.epochs_planned}</dd></div>
     <div class="tile"><dt>${run.live ? "left" : "took"}</dt><dd><b>${duration(run.live ? left : run.seconds)}</b></dd></div>
     <div class="tile"><dt>speed</dt><dd><b>${run.images_per_s ? count(run.images_per_s) : "–"}</b> images/s</dd></div>
-    ${run.live && html`<div class="tile action"><button type="button" class="danger" disabled=${stopping} onClick=${stop}>${stopping ? "Stopping" : "Stop"}</button></div>`}
+    </dl>
+    ${run.live && html`<button type="button" class="danger" disabled=${stopping} onClick=${stop}>${stopping ? "Stopping" : "Stop"}</button>`}
     <${Trouble} error=${problem} />
   </section>`;
 }
@@ -106,7 +107,8 @@ function Chart({ title, unit, take, runs, histories, theme, scale }) {
       scales: { x: { time: false }, y: { distr: scale === "log" ? 3 : 1 } },
       cursor: { points: { size: 7 }, drag: { x: true, y: false }, sync: { key: "epochs" } },
       legend: { live: true },
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 52 }],
+      axes: [{ ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 46 }],
+      padding: [8, 10, 0, 0],
       series: [
         { label: "epoch", value: (_, value) => value ?? "–" },
         ...lines.map((line) => ({ label: line.label, stroke: line.colour, width: line.dashed ? 1.5 : 2.25, dash: line.dashed ? [5, 4] : undefined, value: (_, value) => shown(value), points: { show: data[0].length < 30, size: 5 } })),

@@ -67,7 +67,8 @@ function Board({ run, onPicture, onProblem }) {
     source.toBlob((blob) => blob && onPicture(blob), "image/png");
   };
   const clear = () => {
-    const context = canvas.current.getContext("2d");
+    // The drawing is read back after every stroke.
+    const context = canvas.current.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "#000";
     context.fillRect(0, 0, SIDE, SIDE);
   };

@@ -1,6 +1,7 @@
 //! `elbo serve`: the explorer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use elbo_explorer::{Explorer, Options};
 use serde_json::json;
@@ -47,6 +48,38 @@ pub fn serve(args: Serve, device: &str, context: Context) -> anyhow::Result<u8> 
         let _ = ended.await;
     })?;
     Ok(0)
+}
+
+/// The explorer beside a training, for as long as this lives. Its stop button sends this process the signal that Ctrl-C sends.
+pub struct Beside {
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Beside {
+    /// Serves the run at `path`, on another port if this one is taken.
+    pub fn start(path: &Path, port: u16, device: &str, context: Context) -> anyhow::Result<Self> {
+        let options = Options::new(vec![path.to_owned()], elbo::device::choose(device)?);
+        let explorer = Explorer::bind(Options { port, ..options.clone() }).or_else(|_| Explorer::bind(options))?;
+        context.note(format!("page   http://{}/", explorer.address()));
+        let (end, ended) = oneshot::channel();
+        let serve = move || {
+            // Training goes on without a page.
+            let _ = explorer.serve(async {
+                let _ = ended.await;
+            });
+        };
+        Ok(Self { end: Some(end), thread: Some(std::thread::spawn(serve)) })
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A place that is not there is most likely a typing mistake; only the usual folder may come later.

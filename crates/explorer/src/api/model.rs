@@ -234,7 +234,9 @@ pub async fn score(
     Format::wanted(&headers, &[Format::Json])?;
     let (input, asked) = ask::examples(&app, &run, &headers, &body).await?;
     let neighbours = asked.neighbours.unwrap_or(0);
-    ask::count("neighbours", neighbours + 1, MAX_NEIGHBOURS + 1)?;
+    if neighbours > MAX_NEIGHBOURS {
+        return Err(Problem::field("neighbours", format!("0 to {MAX_NEIGHBOURS}"), neighbours));
+    }
     let (of, n) = (run.clone(), input.len(&run));
     let work = move |models: &mut Models| {
         let trained = models.get(&of)?.trained;
