@@ -50,7 +50,8 @@ struct Client {
 impl Client {
     fn new(address: &str, path: &str, latent: usize, batch: usize, seed: usize) -> Self {
         let value = |i: usize| (((seed * 7919 + i * 104_729) % 2001) as f64 / 1000.0 - 1.0).to_string();
-        let row = |row: usize| format!("[{}]", (0..latent).map(|i| value(row * latent + i)).collect::<Vec<_>>().join(","));
+        let row =
+            |row: usize| format!("[{}]", (0..latent).map(|i| value(row * latent + i)).collect::<Vec<_>>().join(","));
         let body = format!("{{\"z\":[{}]}}", (0..batch).map(row).collect::<Vec<_>>().join(","));
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/octet-stream\r\nContent-Length: {}\r\n\r\n{body}",

@@ -80,7 +80,9 @@ impl Catalog {
     pub fn runs(&self) -> Vec<Arc<Run>> {
         let found = self.found.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut runs: Vec<_> = found.runs.values().map(|(_, run)| Arc::clone(run)).collect();
-        runs.sort_by(|a, b| (b.summary.live, b.summary.updated).cmp(&(a.summary.live, a.summary.updated)).then(a.id.cmp(&b.id)));
+        runs.sort_by(|a, b| {
+            (b.summary.live, b.summary.updated).cmp(&(a.summary.live, a.summary.updated)).then(a.id.cmp(&b.id))
+        });
         runs
     }
 
@@ -125,8 +127,11 @@ fn is_run(path: &Path) -> bool {
 /// The folder's name in plain letters, with a number where that is taken.
 fn free_id(path: &Path, taken: &HashMap<PathBuf, String>) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).take(80).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+        .take(80)
+        .collect();
     let base = if plain.is_empty() { "run".to_owned() } else { plain };
     let is_free = |id: &String| taken.values().all(|other| other != id);
     let numbered = (2..).map(|number| format!("{base}-{number}"));
@@ -140,8 +145,7 @@ mod tests {
     #[test]
     fn ids_are_plain_and_never_shared() {
         let mut taken = HashMap::new();
-        for (path, id) in
-            [("a/Größe 1", "gr--e-1"), ("b/Größe 1", "gr--e-1-2"), ("c/x_y-001", "x_y-001"), ("/", "run")]
+        for (path, id) in [("a/Größe 1", "gr--e-1"), ("b/Größe 1", "gr--e-1-2"), ("c/x_y-001", "x_y-001"), ("/", "run")]
         {
             let found = free_id(Path::new(path), &taken);
             assert_eq!(found, id);

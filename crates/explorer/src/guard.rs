@@ -130,7 +130,9 @@ pub(crate) async fn protect(State(app): State<App>, request: Request, next: Next
         },
         Err(problem) => problem.into_response(),
     };
-    if response.status().is_client_error() && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+    if response.status().is_client_error()
+        && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json")
+    {
         // What the router refuses by itself, in our words.
         let status = response.status();
         response = Problem::new(status, "malformed", status.canonical_reason().unwrap_or("refused")).into_response();
@@ -151,7 +153,9 @@ mod tests {
         for host in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::2]:1", "::1"] {
+        for host in
+            ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::2]:1", "::1"]
+        {
             assert!(!is_loopback(host), "{host}");
         }
     }
@@ -163,7 +167,9 @@ mod tests {
 
     #[test]
     fn only_the_own_page_may_ask() {
-        let headers = |name: &'static str, value: &'static str| HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+        let headers = |name: &'static str, value: &'static str| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
+        };
         let host = "127.0.0.1:8080";
         assert!(check_origin(&HeaderMap::new(), host).is_ok());
         assert!(check_origin(&headers("origin", "http://127.0.0.1:8080"), host).is_ok());

@@ -75,7 +75,9 @@ impl Options {
             let help = "anyone who can reach this address could use the service: give a secret, for example `--token \"$(openssl rand -hex 16)\"`";
             return Err(Error::config("--token", "a token for any address but 127.0.0.1", "none", help));
         }
-        let plain = |token: &String| token.len() >= 8 && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+        let plain = |token: &String| {
+            token.len() >= 8 && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+        };
         if self.token.as_ref().is_some_and(|token| !plain(token)) {
             let expected = "at least 8 letters, digits, `-`, `_`, `.` or `~`";
             return Err(Error::config("--token", expected, "another", "`openssl rand -hex 16` prints a good one"));

@@ -60,7 +60,8 @@ impl Metrics {
         number("elbo_refused_total", "counter", "Requests refused because too many waited.", load(&self.refused));
         number("elbo_decode_batches_total", "counter", "Forward passes of decoders.", load(&self.batches));
         number("elbo_decoded_codes_total", "counter", "Codes decoded in them.", load(&self.decoded));
-        text += "# HELP elbo_requests_total Requests answered, by route and status.\n# TYPE elbo_requests_total counter\n";
+        text +=
+            "# HELP elbo_requests_total Requests answered, by route and status.\n# TYPE elbo_requests_total counter\n";
         let requests = self.requests.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for ((route, status), count) in requests.iter() {
             let _ = writeln!(text, "elbo_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");

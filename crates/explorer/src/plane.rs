@@ -27,7 +27,11 @@ impl Method {
                 None => Ok(Self::Dims(dims)),
             },
             "pca" if latent <= MAX_COMPONENTS => Ok(Self::Pca),
-            "pca" => Err(Problem::field("method", format!("`dims` for codes of more than {MAX_COMPONENTS} dimensions"), "pca")),
+            "pca" => Err(Problem::field(
+                "method",
+                format!("`dims` for codes of more than {MAX_COMPONENTS} dimensions"),
+                "pca",
+            )),
             other => Err(Problem::field("method", "dims or pca", other)),
         }
     }
@@ -111,7 +115,8 @@ fn principal(matrix: &[f64], size: usize, before: Option<&[f64]>) -> (Vec<f64>, 
     clean(&mut vector);
     let mut value = 0.0;
     for _ in 0..ROUNDS {
-        let mut next: Vec<f64> = matrix.chunks_exact(size).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
+        let mut next: Vec<f64> =
+            matrix.chunks_exact(size).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
         value = length(&next);
         if value <= f64::MIN_POSITIVE {
             break;
@@ -149,7 +154,11 @@ mod tests {
         for step in 0..2000 {
             let (a, b, c) = ((step as f64 * 0.7).sin(), (step as f64 * 1.3).cos(), (step as f64 * 0.31).sin());
             let (along, across) = (5.0 * a, b);
-            mean.extend([(0.6 * along - 0.8 * across + 10.0) as f32, (0.8 * along + 0.6 * across) as f32, 0.1 * c as f32]);
+            mean.extend([
+                (0.6 * along - 0.8 * across + 10.0) as f32,
+                (0.8 * along + 0.6 * across) as f32,
+                0.1 * c as f32,
+            ]);
         }
         let plane = Plane::of(&codes(3, mean), Method::Pca);
         let close = |found: &[f64], expected: [f64; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01);

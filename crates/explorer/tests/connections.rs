@@ -133,7 +133,11 @@ fn slow_clients_are_closed_and_hold_up_nobody() {
         .collect();
     let body = service.connect();
     let body = thread::spawn(move || {
-        closed_after(body, b"POST /api/runs/r/decode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n", b" ")
+        closed_after(
+            body,
+            b"POST /api/runs/r/decode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n",
+            b" ",
+        )
     });
     let idle = service.connect();
     let idle = thread::spawn(move || closed_after(idle, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b""));
@@ -156,7 +160,8 @@ fn slow_readers_are_closed() {
     // Far more answers than the system's buffers hold.
     for _ in 0..20 {
         let length = body.len();
-        let request = format!("POST /api/runs/r/sample HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request =
+            format!("POST /api/runs/r/sample HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
         if stream.write_all(request.as_bytes()).is_err() {
             break;
         }
@@ -188,7 +193,8 @@ fn connections_have_a_cap() {
 #[test]
 fn heads_and_bodies_that_are_too_large_or_lie_are_refused() {
     let service = Running::start(Limits { body_bytes: 4096, body_time: Duration::from_secs(1), ..Limits::default() });
-    let head = |rest: &str| format!("POST /api/runs/r/decode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{rest}");
+    let head =
+        |rest: &str| format!("POST /api/runs/r/decode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{rest}");
     let many: String = (0..10_000).map(|i| format!("X-{i}: 1\r\n")).collect();
     let chunks: String = "400\r\n".to_owned() + &" ".repeat(1024) + "\r\n";
     let cases = [
@@ -200,13 +206,20 @@ fn heads_and_bodies_that_are_too_large_or_lie_are_refused() {
         ("two lengths", head("Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), vec!["400"]),
         ("no host", "GET /api/runs HTTP/1.1\r\nConnection: close\r\n\r\n".into(), vec!["400"]),
         ("no HTTP", "hello\r\n\r\n".into(), vec!["400"]),
-        ("a path out", "GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), vec!["404"]),
+        (
+            "a path out",
+            "GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
+            vec!["404"],
+        ),
     ];
     for (name, bytes, expected) in cases {
         let answer = service.exchange(bytes.as_bytes());
         let status = answer.split(' ').nth(1).unwrap_or("closed").to_owned();
         // A connection with unread bytes may be reset before the answer is read.
-        assert!(expected.contains(&status.as_str()) || (status == "closed" && bytes.len() > 5000), "{name}: {answer:.200}");
+        assert!(
+            expected.contains(&status.as_str()) || (status == "closed" && bytes.len() > 5000),
+            "{name}: {answer:.200}"
+        );
         service.answers_quickly();
     }
 }
@@ -215,7 +228,9 @@ fn heads_and_bodies_that_are_too_large_or_lie_are_refused() {
 #[test]
 fn many_clients_get_their_own_answers() {
     let service = Running::start(Limits::default());
-    let ask = |value: f32| service.exchange(post("/api/runs/r/sample", &format!(r#"{{"n": 1, "temperature": {value}}}"#)).as_bytes());
+    let ask = |value: f32| {
+        service.exchange(post("/api/runs/r/sample", &format!(r#"{{"n": 1, "temperature": {value}}}"#)).as_bytes())
+    };
     let alone: Vec<String> = (0..16).map(|i| ask(i as f32 * 0.1)).collect();
     thread::scope(|scope| {
         for client in 0..64 {

@@ -83,7 +83,12 @@ function App() {
   const [theme, toggleTheme] = useTheme();
   const run = runs?.find((one) => one.id === address.id) ?? runs?.find((one) => one.weights) ?? runs?.[0];
   // On a narrow screen the views are a strip: the current one is brought into sight.
-  useEffect(() => { document.querySelector('nav [aria-current]')?.scrollIntoView({ block: "nearest", inline: "center" }); }, [address.view]);
+  // (Not by scrollIntoView, which would also move where Tab begins.)
+  useEffect(() => {
+    const strip = document.querySelector(".top nav");
+    const link = strip?.querySelector("[aria-current]");
+    if (link) strip.scrollLeft = link.offsetLeft - strip.offsetLeft - (strip.clientWidth - link.offsetWidth) / 2;
+  }, [address.view]);
   const [, title, View] = VIEWS.find(([key]) => key === address.view);
   useEffect(() => { document.title = run && !ALL_RUNS.has(address.view) ? `${title} · ${run.name} · elbo` : `${title} · elbo`; }, [title, run?.name]);
   return html`

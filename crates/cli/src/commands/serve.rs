@@ -26,7 +26,9 @@ pub fn serve(args: Serve, device: &str, context: Context) -> anyhow::Result<u8> 
     let explorer = Explorer::bind(options)?;
     let url = format!("http://{}/", explorer.address());
     let runs = explorer.runs();
-    context.result(json!({ "url": url, "port": explorer.address().port(), "runs": runs }), || format!("serving on {url}"))?;
+    context.result(json!({ "url": url, "port": explorer.address().port(), "runs": runs }), || {
+        format!("serving on {url}")
+    })?;
     if runs == 0 {
         context.note("no runs there yet: they appear as soon as `elbo train` has begun one");
     }

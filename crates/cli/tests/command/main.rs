@@ -15,5 +15,6 @@ mod models;
 mod pictures;
 mod processors;
 mod resume;
+mod serve;
 mod support;
 mod tables;

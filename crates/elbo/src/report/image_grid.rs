@@ -19,7 +19,7 @@
 use std::io::Cursor;
 
 use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, Frame, DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::{Delay, DynamicImage, Frame, GrayImage, ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
 
@@ -180,7 +180,9 @@ pub fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn gif(frames: &[DynamicImage], milliseconds: u32) -> Result<Vec<u8>> {
-    let failed = |found: String| Error::config("animation", "pictures that can be written as GIF", found, "make fewer, or smaller ones");
+    let failed = |found: String| {
+        Error::config("animation", "pictures that can be written as GIF", found, "make fewer, or smaller ones")
+    };
     if frames.is_empty() {
         return Err(failed("none".into()));
     }

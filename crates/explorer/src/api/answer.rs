@@ -93,7 +93,10 @@ pub fn pictures(
     let ImageShape { channels, height, width } = pictures.shape;
     if columns.is_some() && format != Format::Json {
         let message = "the run was trained on a table: its rows are no pictures, ask for application/json";
-        return Err(Problem { field: Some("Accept".into()), ..Problem::new(StatusCode::NOT_ACCEPTABLE, "format", message) });
+        return Err(Problem {
+            field: Some("Accept".into()),
+            ..Problem::new(StatusCode::NOT_ACCEPTABLE, "format", message)
+        });
     }
     match format {
         Format::Json => {
@@ -119,7 +122,8 @@ pub fn pictures(
             let scale = (GIF_SIDE / height.max(width).max(1)).clamp(1, 8);
             let layout = GridLayout { columns: 1, padding: 0, scale, ..Default::default() };
             let frames = pictures.pixels.chunks_exact(pictures.shape.numel());
-            let frames = frames.map(|frame| image_grid::image_grid(ImageBatch::new(frame, channels, height, width)?, layout));
+            let frames =
+                frames.map(|frame| image_grid::image_grid(ImageBatch::new(frame, channels, height, width)?, layout));
             let gif = image_grid::gif(&frames.collect::<elbo::Result<Vec<_>>>()?, FRAME_MS)?;
             Ok(([(header::CONTENT_TYPE, "image/gif")], gif).into_response())
         }

@@ -62,8 +62,8 @@ pub fn codes(app: &App, run: &Run, field: &str, z: &[Vec<f32>]) -> Result<Vec<f3
             let expected = format!("{latent} numbers, the run's latent dimensions");
             return Err(Problem::field(format!("{field}[{row}]"), expected, format!("{} numbers", code.len())));
         }
-        // Written so that NaN is refused.
-        if let Some(place) = code.iter().position(|value| !(value.abs() <= MAX_CODE)) {
+        // NaN is in no range, and so refused too.
+        if let Some(place) = code.iter().position(|value| !(-MAX_CODE..=MAX_CODE).contains(value)) {
             let expected = format!("a number from -{MAX_CODE} to {MAX_CODE}");
             return Err(Problem::field(format!("{field}[{row}][{place}]"), expected, code[place]));
         }
@@ -128,7 +128,12 @@ impl Input {
 }
 
 /// Reads the examples of a request, and whatever else it says.
-pub async fn examples(app: &App, run: &Arc<Run>, headers: &HeaderMap, body: &[u8]) -> Result<(Input, Examples), Problem> {
+pub async fn examples(
+    app: &App,
+    run: &Arc<Run>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Input, Examples), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.starts_with("image/") {
         let trained = app.loaded(run).await?.trained;
@@ -160,7 +165,8 @@ pub async fn examples(app: &App, run: &Arc<Run>, headers: &HeaderMap, body: &[u8
             Input::Of(split.select(indices))
         }
         _ => {
-            let message = "give one of `x` (values), `images` (base64 of PNG or JPEG) and `indices` (places in a split)";
+            let message =
+                "give one of `x` (values), `images` (base64 of PNG or JPEG) and `indices` (places in a split)";
             return Err(Problem { field: Some("x".into()), ..Problem::malformed(message) });
         }
     };
@@ -190,7 +196,7 @@ fn values(app: &App, run: &Run, x: &[Vec<f32>]) -> Result<Input, Problem> {
 async fn raw(app: &App, run: &Arc<Run>, body: &[u8]) -> Result<Input, Problem> {
     let trained = app.loaded(run).await?.trained;
     let size = trained.shape.numel();
-    if body.is_empty() || body.len() % size != 0 {
+    if body.is_empty() || !body.len().is_multiple_of(size) {
         let expected = format!("a whole number of images of {size} bytes");
         return Err(Problem::field("body", expected, format!("{} bytes", body.len())));
     }

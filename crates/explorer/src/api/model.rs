@@ -13,9 +13,9 @@ use elbo::run::parameters::values_of;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Content;
 use super::answer::{self, Format, Tables, rows};
 use super::ask::{self, Input};
-use super::Content;
 use super::json::Json;
 use crate::App;
 use crate::analysis::{Analysis, Of, terms_at_mean};
@@ -252,7 +252,15 @@ pub async fn score(
     let (recon, kl, mean) = app.worker.call(work).await?;
     let score: Vec<f32> = recon.iter().zip(&kl).map(|(recon, kl)| recon + kl).collect();
     let latent = run.summary.latent;
-    let mut answer = Scores { recon, kl, mean: rows(&mean, latent), unit: run.summary.unit, score, share_above: None, neighbours: None };
+    let mut answer = Scores {
+        recon,
+        kl,
+        mean: rows(&mean, latent),
+        unit: run.summary.unit,
+        score,
+        share_above: None,
+        neighbours: None,
+    };
     if neighbours > 0 {
         let gallery = app.analysis(&run, Of::Gallery).await?;
         answer.share_above = Some(answer.score.iter().map(|score| share_above(&gallery, *score)).collect());
@@ -322,7 +330,9 @@ pub async fn reference(State(app): State<App>, Path(id): Path<String>) -> Result
         counts[(((score - low) / (high - low) * BARS as f32) as usize).min(BARS - 1)] += 1;
     }
     let edges: Vec<f32> = (0..=BARS).map(|i| low + (high - low) * i as f32 / BARS as f32).collect();
-    Ok(Json(json!({ "n": scores.len(), "split": gallery.split, "edges": edges, "counts": counts, "median": at(0.5), "p95": at(0.95), "unit": run.summary.unit })))
+    Ok(Json(
+        json!({ "n": scores.len(), "split": gallery.split, "edges": edges, "counts": counts, "median": at(0.5), "p95": at(0.95), "unit": run.summary.unit }),
+    ))
 }
 
 /// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.

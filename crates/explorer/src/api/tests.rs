@@ -66,7 +66,8 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
     fn header(&self, name: &str) -> &str {
@@ -202,7 +203,10 @@ fn every_way_to_send_an_example_means_the_same() {
         let mut bytes = vec![0u8; 784];
         split.read(4, &mut bytes);
         let values: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
-        let grid = image_grid::image_grid(ImageBatch::new(&bytes, 1, 28, 28).unwrap(), GridLayout { padding: 0, ..Default::default() });
+        let grid = image_grid::image_grid(
+            ImageBatch::new(&bytes, 1, 28, 28).unwrap(),
+            GridLayout { padding: 0, ..Default::default() },
+        );
         let png = image_grid::png(&grid.unwrap()).unwrap();
         let expected = elbo::evaluation::encode(&run.model, &split.select(&[4]), &run.device);
         let path = "/api/runs/small-001/encode";
@@ -215,13 +219,21 @@ fn every_way_to_send_an_example_means_the_same() {
             send(&router, request("POST", path, &[("content-type", "image/png")], png)).await,
         ];
         for (way, answer) in ways.iter().enumerate() {
-            assert!(close(&answer.floats("mean"), &expected.mean, 1e-5), "way {way}: {:?}", String::from_utf8_lossy(&answer.body));
+            assert!(
+                close(&answer.floats("mean"), &expected.mean, 1e-5),
+                "way {way}: {:?}",
+                String::from_utf8_lossy(&answer.body)
+            );
             assert!(close(&answer.floats("log_var"), expected.log_var.as_ref().unwrap(), 1e-5), "way {way}");
         }
         let headers = [("content-type", "application/json"), ("accept", "application/octet-stream")];
         let raw = send(&router, request("POST", path, &headers, r#"{"indices": [4, 5]}"#)).await;
         assert_eq!((raw.header("x-elbo-shape"), raw.header("x-elbo-type"), raw.body.len()), ("2,3", "f32", 24));
-        let example = send(&router, request("GET", "/api/runs/small-001/examples/test/4", &[("accept", "application/octet-stream")], "")).await;
+        let example = send(
+            &router,
+            request("GET", "/api/runs/small-001/examples/test/4", &[("accept", "application/octet-stream")], ""),
+        )
+        .await;
         assert_eq!(example.body, bytes);
     });
 }
@@ -274,11 +286,13 @@ fn projections_lead_back_to_their_codes() {
         // z = origin + a x + b y, projected, is (a, b).
         let plane = post(&router, path, &json!({ "method": "pca" })).await;
         let axis = |name: &str| plane.floats(name);
-        let z: Vec<f32> = axis("origin").iter().zip(axis("x")).zip(axis("y")).map(|((o, x), y)| o + 2.0 * x - 0.5 * y).collect();
+        let z: Vec<f32> =
+            axis("origin").iter().zip(axis("x")).zip(axis("y")).map(|((o, x), y)| o + 2.0 * x - 0.5 * y).collect();
         let there = post(&router, path, &json!({ "method": "pca", "z": [z] })).await;
         assert!(close(&there.floats("points"), &[2.0, -0.5], 1e-4), "{:?}", there.floats("points"));
         let dimensions = get(&router, "/api/runs/small-001/dimensions").await.json();
-        let expected = elbo::evaluation::evaluate(&run.model, &split, run.config.loss.target(), 0, &run.device).kl_per_dim;
+        let expected =
+            elbo::evaluation::evaluate(&run.model, &split, run.config.loss.target(), 0, &run.device).kl_per_dim;
         for (found, expected) in dimensions["dimensions"].as_array().unwrap().iter().zip(&expected) {
             assert!((found["kl"].as_f64().unwrap() - expected).abs() < 1e-5, "{found}, expected {expected}");
         }
@@ -337,7 +351,11 @@ fn bad_requests_are_refused_by_field() {
             let told = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
             let refused = [400, 413, 422].contains(&answer.status.as_u16());
             let clean = told["error"].as_str().is_some_and(|text| !text.contains(&*RUNS.path().to_string_lossy()));
-            if !refused || !clean || told["type"].as_str().is_none() || (field.is_some() && told["field"].as_str() != field) {
+            if !refused
+                || !clean
+                || told["type"].as_str().is_none()
+                || (field.is_some() && told["field"].as_str() != field)
+            {
                 wrong.push(format!("{route} {shown}: {} {told}", answer.status));
             }
         }
@@ -351,8 +369,12 @@ fn a_bomb_of_a_picture_is_refused_before_it_is_decoded() {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\0\0\0\0".to_vec();
     png.extend([0u8; 64]);
     with_service(|router, _| async move {
-        let answer = send(&router, request("POST", "/api/runs/small-001/encode", &[("content-type", "image/png")], png)).await;
-        assert_eq!((answer.status, answer.json()["field"].clone()), (StatusCode::UNPROCESSABLE_ENTITY, json!("body[0]")));
+        let answer =
+            send(&router, request("POST", "/api/runs/small-001/encode", &[("content-type", "image/png")], png)).await;
+        assert_eq!(
+            (answer.status, answer.json()["field"].clone()),
+            (StatusCode::UNPROCESSABLE_ENTITY, json!("body[0]"))
+        );
     });
 }
 
@@ -361,13 +383,25 @@ fn a_bomb_of_a_picture_is_refused_before_it_is_decoded() {
 fn bodies_have_a_limit() {
     let limits = Limits { body_bytes: 1000, ..Limits::default() };
     with_limits(limits, |router, _| async move {
-        let decode = |headers: &'static [(&str, &str)], body: Vec<u8>| send(&router, request("POST", "/api/runs/small-001/decode", headers, body));
-        let padded = |length: usize| { let mut body = br#"{"z": [[0,0,0]]}"#.to_vec(); body.resize(length, b' '); body };
+        let decode = |headers: &'static [(&str, &str)], body: Vec<u8>| {
+            send(&router, request("POST", "/api/runs/small-001/decode", headers, body))
+        };
+        let padded = |length: usize| {
+            let mut body = br#"{"z": [[0,0,0]]}"#.to_vec();
+            body.resize(length, b' ');
+            body
+        };
         assert_eq!(decode(&[], padded(1000)).await.status, StatusCode::OK);
         let refused = decode(&[], padded(1001)).await;
         assert_eq!((refused.status, refused.json()["field"].clone()), (StatusCode::PAYLOAD_TOO_LARGE, json!("body")));
-        assert_eq!(decode(&[("content-length", "10000000000")], Vec::new()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(decode(&[("content-encoding", "gzip")], vec![0x1f, 0x8b]).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(
+            decode(&[("content-length", "10000000000")], Vec::new()).await.status,
+            StatusCode::PAYLOAD_TOO_LARGE
+        );
+        assert_eq!(
+            decode(&[("content-encoding", "gzip")], vec![0x1f, 0x8b]).await.status,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        );
     });
 }
 
@@ -376,9 +410,22 @@ fn bodies_have_a_limit() {
 fn no_client_text_is_ever_a_path() {
     with_service(|router, _| async move {
         for path in [
-            "/../etc/passwd", "/ui/../../etc/passwd", "/ui/%2e%2e%2f%2e%2e%2fetc/passwd", "/ui/..%5c..%5cetc", "/ui/style.css%00.js", "//etc/passwd",
-            "/api/runs/..", "/api/runs/%2e%2e%2fsmall-001", "/api/runs/..%2f..%2fetc%2fpasswd", "/api/runs/%00", "/api/runs/small-001/..",
-            "/api/runs/small-001/pictures/..%2f..%2frun.json", "/api/runs/small-001/examples/..%2f/0", "/api/runs/small-001/examples/test/-1", "/api/nothing", "/ui/",
+            "/../etc/passwd",
+            "/ui/../../etc/passwd",
+            "/ui/%2e%2e%2f%2e%2e%2fetc/passwd",
+            "/ui/..%5c..%5cetc",
+            "/ui/style.css%00.js",
+            "//etc/passwd",
+            "/api/runs/..",
+            "/api/runs/%2e%2e%2fsmall-001",
+            "/api/runs/..%2f..%2fetc%2fpasswd",
+            "/api/runs/%00",
+            "/api/runs/small-001/..",
+            "/api/runs/small-001/pictures/..%2f..%2frun.json",
+            "/api/runs/small-001/examples/..%2f/0",
+            "/api/runs/small-001/examples/test/-1",
+            "/api/nothing",
+            "/ui/",
         ] {
             let answer = get(&router, path).await;
             assert!([400, 404, 422].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
@@ -388,11 +435,18 @@ fn no_client_text_is_ever_a_path() {
         assert_eq!((delete.status, delete.json()["type"].clone()), (StatusCode::METHOD_NOT_ALLOWED, json!("method")));
         assert_eq!(get(&router, "/api/runs/small-001/decode").await.status, StatusCode::METHOD_NOT_ALLOWED);
         for (host, status) in [("evil.example", 400), ("127.0.0.1.evil.example:7878", 400), ("localhost:7878", 200)] {
-            assert_eq!(send(&router, request("GET", "/api/runs", &[("host", host)], "")).await.status.as_u16(), status, "{host}");
+            assert_eq!(
+                send(&router, request("GET", "/api/runs", &[("host", host)], "")).await.status.as_u16(),
+                status,
+                "{host}"
+            );
         }
-        let foreign = send(&router, request("POST", "/api/runs/small-001/stop", &[("origin", "http://evil.example")], "")).await;
+        let foreign =
+            send(&router, request("POST", "/api/runs/small-001/stop", &[("origin", "http://evil.example")], "")).await;
         assert_eq!((foreign.status, foreign.json()["type"].clone()), (StatusCode::FORBIDDEN, json!("origin")));
-        let own = send(&router, request("POST", "/api/runs/small-001/stop", &[("origin", "http://127.0.0.1:7878")], "")).await;
+        let own =
+            send(&router, request("POST", "/api/runs/small-001/stop", &[("origin", "http://127.0.0.1:7878")], ""))
+                .await;
         assert_eq!(own.status, StatusCode::CONFLICT, "nobody trains it");
     });
 }
@@ -408,12 +462,17 @@ fn a_token_is_asked_for_where_there_is_one() {
             async move { send(&router, request("GET", path, &headers, "")).await }
         };
         assert_eq!(with(vec![], "/api/runs").await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(with(vec![("authorization", "Bearer wrong-horse1")], "/api/runs").await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            with(vec![("authorization", "Bearer wrong-horse1")], "/api/runs").await.status,
+            StatusCode::UNAUTHORIZED
+        );
         assert_eq!(with(vec![("authorization", "Bearer correct-horse")], "/api/runs").await.status, StatusCode::OK);
         assert_eq!(with(vec![("host", "machine.lan")], "/healthz").await.status, StatusCode::OK);
         let sign_in = with(vec![], "/?token=correct-horse").await;
         assert_eq!((sign_in.status, sign_in.header("location")), (StatusCode::SEE_OTHER, "/"));
-        assert!(sign_in.header("set-cookie").starts_with("elbo_token=correct-horse; Path=/; HttpOnly; SameSite=Strict"));
+        assert!(
+            sign_in.header("set-cookie").starts_with("elbo_token=correct-horse; Path=/; HttpOnly; SameSite=Strict")
+        );
         assert_eq!(with(vec![("cookie", "a=b; elbo_token=correct-horse")], "/").await.status, StatusCode::OK);
         assert_eq!(with(vec![], "/?token=wrong").await.status, StatusCode::UNAUTHORIZED);
     });
@@ -446,7 +505,8 @@ fn the_description_is_complete() {
         .iter()
         .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())))
         .collect();
-    let mut routed: Vec<(String, String)> = routes().iter().map(|(method, path, _)| ((*method).into(), (*path).into())).collect();
+    let mut routed: Vec<(String, String)> =
+        routes().iter().map(|(method, path, _)| ((*method).into(), (*path).into())).collect();
     routed.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
     let mut described = described;
     described.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
@@ -460,7 +520,8 @@ fn the_description_is_complete() {
     with_service(|router, _| async move {
         let run = get(&router, "/api/runs").await.json()[0].clone();
         let fields: Vec<&String> = run.as_object().unwrap().keys().collect();
-        let told: Vec<&String> = document["components"]["schemas"]["Summary"]["properties"].as_object().unwrap().keys().collect();
+        let told: Vec<&String> =
+            document["components"]["schemas"]["Summary"]["properties"].as_object().unwrap().keys().collect();
         let (mut fields, mut told) = (fields, told);
         fields.sort();
         told.sort();
@@ -495,7 +556,10 @@ fn every_file_the_page_asks_for_is_there() {
             for path in text.split('"').filter(|part| part.starts_with("/ui/") && part.contains('.')) {
                 assert_eq!(get(&router, path).await.status, StatusCode::OK, "{asset} asks for {path}");
             }
-            assert!(!text.contains("https://") && !text.contains("http://") || asset.ends_with(".svg"), "{asset} names another host");
+            assert!(
+                !text.contains("https://") && !text.contains("http://") || asset.ends_with(".svg"),
+                "{asset} names another host"
+            );
         }
     });
 }
@@ -507,7 +571,8 @@ fn events_begin_with_the_state_and_follow_changes() {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut body = response.into_body();
         let mut next = async || {
-            let frame = std::future::poll_fn(|context| hyper::body::Body::poll_frame(std::pin::Pin::new(&mut body), context));
+            let frame =
+                std::future::poll_fn(|context| hyper::body::Body::poll_frame(std::pin::Pin::new(&mut body), context));
             let frame = tokio::time::timeout(Duration::from_secs(5), frame).await.expect("an event").unwrap().unwrap();
             String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
         };
@@ -529,14 +594,22 @@ fn a_full_queue_refuses_and_recovers() {
         let blocker = {
             let app = Arc::clone(&app);
             tokio::spawn(async move {
-                app.worker.call(move |_| { begun.send(()).unwrap(); let _ = held.recv(); Ok(()) }).await
+                app.worker
+                    .call(move |_| {
+                        begun.send(()).unwrap();
+                        let _ = held.recv();
+                        Ok(())
+                    })
+                    .await
             })
         };
         tokio::task::spawn_blocking(move || wait.recv().unwrap()).await.unwrap();
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let router = router.clone();
-                tokio::spawn(async move { post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await })
+                tokio::spawn(
+                    async move { post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await },
+                )
             })
             .collect();
         let began = Instant::now();
@@ -557,7 +630,10 @@ fn a_full_queue_refuses_and_recovers() {
             let status = answer.await.unwrap().status;
             assert!(status == StatusCode::OK || status == StatusCode::TOO_MANY_REQUESTS, "{status}");
         }
-        assert_eq!(post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status, StatusCode::OK);
+        assert_eq!(
+            post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status,
+            StatusCode::OK
+        );
     });
 }
 
@@ -566,9 +642,18 @@ fn late_answers_are_504_and_abandoned_work_is_never_begun() {
     let limits = Limits { deadline: Duration::from_millis(150), ..Limits::default() };
     with_limits(limits, |router, app| async move {
         // Warm, so that loading does not count.
-        while post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status != StatusCode::OK {}
+        while post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status != StatusCode::OK {
+        }
         let blocker = Arc::clone(&app);
-        let blocked = tokio::spawn(async move { blocker.worker.call(|_| { std::thread::sleep(Duration::from_millis(500)); Ok(()) }).await });
+        let blocked = tokio::spawn(async move {
+            blocker
+                .worker
+                .call(|_| {
+                    std::thread::sleep(Duration::from_millis(500));
+                    Ok(())
+                })
+                .await
+        });
         tokio::time::sleep(Duration::from_millis(20)).await;
         let batches = app.metrics.decoded.load(std::sync::atomic::Ordering::Relaxed);
         let late = post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await;
@@ -576,7 +661,10 @@ fn late_answers_are_504_and_abandoned_work_is_never_begun() {
         assert_eq!(blocked.await.unwrap().unwrap_err().status, StatusCode::GATEWAY_TIMEOUT);
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!(app.metrics.decoded.load(std::sync::atomic::Ordering::Relaxed), batches, "nobody waited for it");
-        assert_eq!(post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status, StatusCode::OK);
+        assert_eq!(
+            post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status,
+            StatusCode::OK
+        );
     });
 }
 
@@ -595,11 +683,17 @@ fn a_panic_is_one_answer_and_three_in_a_row_are_not_ready() {
         assert_eq!(get(&router, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
         // The thread lives on, and good work makes it ready again.
-        assert_eq!(post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status, StatusCode::OK);
+        assert_eq!(
+            post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status,
+            StatusCode::OK
+        );
         assert_eq!(get(&router, "/readyz").await.status, StatusCode::OK);
         app.close();
         assert_eq!(get(&router, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            post(&router, "/api/runs/small-001/decode", &json!({ "z": [[0, 0, 0]] })).await.status,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     });
 }
 
@@ -610,9 +704,22 @@ fn decodes_that_wait_are_done_together_and_belong_to_their_requests() {
         let run = trained();
         let codes: Vec<[f32; 3]> = (0..40).map(|i| [i as f32 * 0.1 - 2.0, (i % 7) as f32 - 3.0, 0.5]).collect();
         let hold = Arc::clone(&app);
-        let blocker = tokio::spawn(async move { hold.worker.call(|_| { std::thread::sleep(Duration::from_millis(300)); Ok(()) }).await });
+        let blocker = tokio::spawn(async move {
+            hold.worker
+                .call(|_| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    Ok(())
+                })
+                .await
+        });
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let asked: Vec<_> = codes.iter().map(|z| { let (router, body) = (router.clone(), json!({ "z": [z] })); tokio::spawn(async move { post(&router, "/api/runs/small-001/decode", &body).await }) }).collect();
+        let asked: Vec<_> = codes
+            .iter()
+            .map(|z| {
+                let (router, body) = (router.clone(), json!({ "z": [z] }));
+                tokio::spawn(async move { post(&router, "/api/runs/small-001/decode", &body).await })
+            })
+            .collect();
         blocker.await.unwrap().unwrap();
         for (z, answer) in codes.iter().zip(asked) {
             let alone = generation::decode(&run.model, ImageShape::grey(28, 28), z, &run.device).pixels;
@@ -640,7 +747,11 @@ fn requests_are_counted_by_route() {
 fn every_address_takes_its_own_method_only() {
     with_service(|router, _| async move {
         for (method, path, _) in routes() {
-            let path = path.replace("{id}", "nobody").replace("{epoch}", "1").replace("{split}", "test").replace("{index}", "0");
+            let path = path
+                .replace("{id}", "nobody")
+                .replace("{epoch}", "1")
+                .replace("{split}", "test")
+                .replace("{index}", "0");
             let other = if method == "get" { Method::POST } else { Method::GET };
             let refused = send(&router, request(other.as_str(), &path, &[], "")).await;
             assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{other} {path}");
