@@ -78,6 +78,8 @@ pub enum Command {
     Config(Config),
     /// Measure the speed of training steps.
     Bench(Bench),
+    /// A page to walk through trained and growing models.
+    Serve(Serve),
     /// Shell completions.
     Completions(Completions),
 }
@@ -146,6 +148,9 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Show the run in a browser while it trains, as `elbo serve` does [default port: 7878, or a free one].
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "7878")]
+    pub serve: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -589,6 +594,22 @@ pub struct Bench {
     /// Also print the time of each part of a step.
     #[arg(long)]
     pub profile: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Run directories, or folders of such; new runs in them appear by themselves.
+    #[arg(default_value = "runs")]
+    pub runs: Vec<PathBuf>,
+    /// The port; 0 takes a free one.
+    #[arg(long, default_value_t = 7878)]
+    pub port: u16,
+    /// The address to listen on; anything but 127.0.0.1 and ::1 needs --token.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: std::net::IpAddr,
+    /// A secret that clients have to show.
+    #[arg(long, env = "ELBO_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod model;
 mod pictures;
 mod priors;
 mod recipes;
+mod serve;
 mod source;
 mod train;
 
@@ -38,6 +39,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,
         Command::Bench(args) => bench::bench(&args, device, context)?,
+        Command::Serve(args) => return serve::serve(args, device, context),
         Command::Completions(args) => completions(&args)?,
     }
     Ok(0)

@@ -10,6 +10,7 @@ use elbo::training::Ending;
 use serde_json::json;
 
 use super::recipes::{absolute, layers};
+use super::serve::Beside;
 use crate::args::{Resume, Train};
 use crate::output::{Context, warn_of_damage};
 use crate::progress::{DataProgress, Progress};
@@ -31,7 +32,10 @@ pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> 
     };
     drop(opening);
     announce(&experiment, context)?;
-    run(experiment, &interruption, context)
+    let beside = args.serve.map(|port| Beside::start(experiment.dir().path(), port, device, context)).transpose()?;
+    let code = run(experiment, &interruption, context);
+    drop(beside);
+    code
 }
 
 /// Whether the run directory belongs to somebody else.

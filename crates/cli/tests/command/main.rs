@@ -17,5 +17,6 @@ mod pictures;
 mod processors;
 mod resume;
 mod samplers;
+mod serve;
 mod support;
 mod tables;

@@ -109,6 +109,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has printed on standard output so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stdout).unwrap()).into_owned()
+    }
+
     /// What it has printed on standard error so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap()).into_owned()

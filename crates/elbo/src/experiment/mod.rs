@@ -46,4 +46,4 @@ pub use pages::{compare, write_report};
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
 pub use samplers::{FitSettings, SamplerNote};
 pub use session::{Experiment, Finished};
-pub use trained::Trained;
+pub use trained::{Trained, held_out};

@@ -222,7 +222,7 @@ fn check_saved(dir: &RunDir, checkpoint: &str, info: &RunInfo) -> Result<()> {
 }
 
 /// A split by name; the test split where there is one, else validation, else train.
-pub(super) fn held_out(splits: &Splits) -> (&'static str, &Subset) {
+pub fn held_out(splits: &Splits) -> (&'static str, &Subset) {
     match &splits.validation {
         _ if !splits.test.is_empty() => ("test", &splits.test),
         Some(validation) if !validation.is_empty() => ("validation", validation),

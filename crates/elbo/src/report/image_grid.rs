@@ -18,7 +18,8 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, DynamicImage, Frame, GrayImage, ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
 
@@ -163,6 +164,38 @@ pub fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
         Error::config("picture", "a picture that can be written as PNG", size, "make the picture smaller")
     })?;
     Ok(bytes.into_inner())
+}
+
+/// Pictures of one size as an animation that repeats, each shown for `milliseconds` (GIF counts in hundredths of a second).
+///
+/// # Errors
+/// [`Error::Config`] if there are none, or they cannot be written as GIF.
+///
+/// ```
+/// use elbo::report::image_grid::{GridLayout, ImageBatch, gif, image_grid};
+///
+/// let frame = |value| image_grid(ImageBatch::new(&[value; 4], 1, 2, 2)?, GridLayout::default());
+/// let bytes = gif(&[frame(0u8)?, frame(255u8)?], 60)?;
+/// assert_eq!(&bytes[..6], b"GIF89a");
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn gif(frames: &[DynamicImage], milliseconds: u32) -> Result<Vec<u8>> {
+    let failed = |found: String| {
+        Error::config("animation", "pictures that can be written as GIF", found, "make fewer, or smaller ones")
+    };
+    if frames.is_empty() {
+        return Err(failed("none".into()));
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    encoder.set_repeat(Repeat::Infinite).map_err(|error| failed(error.to_string()))?;
+    for frame in frames {
+        let delay = Delay::from_numer_denom_ms(milliseconds, 1);
+        let frame = Frame::from_parts(frame.to_rgba8(), 0, 0, delay);
+        encoder.encode_frame(frame).map_err(|error| failed(error.to_string()))?;
+    }
+    drop(encoder);
+    Ok(bytes)
 }
 
 fn columns(layout: GridLayout, count: usize) -> usize {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::known;
 use super::progress::Progress;
+use super::source::ImageShape;
 use super::split::{Splits, Validation};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 mod archive;
 mod arrangement;
@@ -133,6 +134,36 @@ pub fn open(
     let mut collect = || Ok(Arc::clone(&collection));
     let origin = &collection.listing().origin;
     source::Pictures::open(origin, &mut collect, settings, cache_folder(settings).as_deref(), progress)?.split(division)
+}
+
+/// One encoded picture as a set of pictures of this `shape` has it: the same decoder, the same `fit`.
+///
+/// # Shapes
+/// - returns: `[channels, height, width]`, a byte each
+///
+/// # Errors
+/// [`Error::Data`] if it is no picture that can be used, or the shape is none of grey or RGB pictures.
+///
+/// ```
+/// use elbo::data::ImageShape;
+/// use elbo::data::pictures::{Fit, decode_one};
+///
+/// let pgm = b"P5 2 1 255\n\x00\xff"; // a black and a white pixel
+/// assert_eq!(decode_one(pgm, ImageShape::grey(1, 2), Fit::Crop)?, [0, 255]);
+/// assert!(decode_one(b"no picture", ImageShape::grey(1, 2), Fit::Crop).is_err());
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn decode_one(bytes: &[u8], shape: ImageShape, fit: Fit) -> Result<Vec<u8>> {
+    let failed = |fault: decode::Fault| Error::data("picture", "content", fault.expected, fault.found, fault.help);
+    let side = |pixels: usize| u32::try_from(pixels).ok().filter(|side| (1..=MAX_SIDE).contains(side));
+    let (Some(height), Some(width), 1 | 3) = (side(shape.height), side(shape.width), shape.channels) else {
+        let help = "pictures have one or three channels";
+        return Err(Error::data("picture", "shape", "that of grey or RGB pictures", shape.to_string(), help));
+    };
+    let plan = decode::Plan { size: Size { height, width }, fit, channels: shape.channels };
+    let mut pixels = vec![0; plan.numel()];
+    decode::Decoder::new().decode(bytes, &plan, |_| true, &mut pixels).map_err(failed)?;
+    Ok(pixels)
 }
 
 /// Where decoded pictures are kept, if they are.

@@ -1,0 +1,152 @@
+//! Answers: numbers as JSON, pictures as JSON, bytes, PNG or GIF, by what the client accepts.
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use elbo::data::{Columns, ImageShape};
+use elbo::generation::Pictures;
+use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+use serde::Serialize;
+
+use super::json::Json;
+use crate::problem::{Problem, shortened};
+
+/// Dimensions of a binary answer, comma-separated.
+const SHAPE: HeaderName = HeaderName::from_static("x-elbo-shape");
+/// `u8` or `f32` (little endian).
+const TYPE: HeaderName = HeaderName::from_static("x-elbo-type");
+
+/// Small pictures are enlarged to about this many pixels in an animation.
+const GIF_SIDE: usize = 168;
+/// How long an animation shows each picture.
+const FRAME_MS: u32 = 60;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    /// `application/octet-stream`.
+    Raw,
+    Png,
+    /// An animation, one picture after the other.
+    Gif,
+}
+
+impl Format {
+    fn of(kind: &str) -> Option<Self> {
+        match kind {
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            "application/octet-stream" => Some(Self::Raw),
+            "image/png" | "image/*" => Some(Self::Png),
+            "image/gif" => Some(Self::Gif),
+            _ => None,
+        }
+    }
+
+    /// The first format the client accepts of those `offered`; the first of them if it does not say.
+    pub fn wanted(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
+        let Some(accept) = headers.get(header::ACCEPT) else { return Ok(offered[0]) };
+        let accept = accept.to_str().unwrap_or_default();
+        let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);
+        for kind in kinds {
+            match Self::of(kind) {
+                Some(_) if kind == "*/*" => return Ok(offered[0]),
+                Some(format) if offered.contains(&format) => return Ok(format),
+                _ => {}
+            }
+        }
+        let message = format!("nothing of `{}` is offered here", shortened(accept));
+        Err(Problem { field: Some("Accept".into()), ..Problem::new(StatusCode::NOT_ACCEPTABLE, "format", message) })
+    }
+}
+
+/// Tables of numbers beside pictures, by name.
+pub type Tables<'a> = BTreeMap<&'static str, Vec<&'a [f32]>>;
+
+/// Pictures as JSON. Numbers are written as the float32 they are, in as few digits as tell them.
+#[derive(Serialize)]
+struct Shown<'a> {
+    /// Number of pictures, channels, height, width.
+    shape: [usize; 4],
+    images: Vec<&'a [f32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Vec<&'a [f64]>>,
+    #[serde(flatten)]
+    tables: Tables<'a>,
+}
+
+/// Numbers row after row, as rows.
+pub fn rows(values: &[f32], width: usize) -> Vec<&[f32]> {
+    values.chunks_exact(width.max(1)).collect()
+}
+
+/// Pictures, with further tables for JSON.
+pub fn pictures(
+    format: Format,
+    pictures: &Pictures,
+    columns: Option<&Columns>,
+    tables: Tables<'_>,
+) -> Result<Response, Problem> {
+    let ImageShape { channels, height, width } = pictures.shape;
+    if columns.is_some() && format != Format::Json {
+        let message = "the run was trained on a table: its rows are no pictures, ask for application/json";
+        return Err(Problem {
+            field: Some("Accept".into()),
+            ..Problem::new(StatusCode::NOT_ACCEPTABLE, "format", message)
+        });
+    }
+    match format {
+        Format::Json => {
+            let original = columns.map(|columns| columns.original(&pictures.pixels));
+            let across = columns.map_or(1, |columns| columns.names.len());
+            let shown = Shown {
+                shape: [pictures.len(), channels, height, width],
+                images: rows(&pictures.pixels, pictures.shape.numel()),
+                columns: columns.map(|columns| columns.names.as_slice()),
+                rows: original.as_ref().map(|values| values.chunks(across).collect()),
+                tables,
+            };
+            Ok(Json(shown).into_response())
+        }
+        Format::Raw => Ok(raw(&bytes(&pictures.pixels), &[pictures.len(), channels, height, width], "u8")),
+        Format::Png => {
+            let layout = GridLayout { columns: 0, padding: usize::from(pictures.len() > 1), ..Default::default() };
+            let batch = ImageBatch::new(&pictures.pixels, channels, height, width)?;
+            let png = image_grid::png(&image_grid::image_grid(batch, layout)?)?;
+            Ok(([(header::CONTENT_TYPE, "image/png")], png).into_response())
+        }
+        Format::Gif => {
+            let scale = (GIF_SIDE / height.max(width).max(1)).clamp(1, 8);
+            let layout = GridLayout { columns: 1, padding: 0, scale, ..Default::default() };
+            let frames = pictures.pixels.chunks_exact(pictures.shape.numel());
+            let frames =
+                frames.map(|frame| image_grid::image_grid(ImageBatch::new(frame, channels, height, width)?, layout));
+            let gif = image_grid::gif(&frames.collect::<elbo::Result<Vec<_>>>()?, FRAME_MS)?;
+            Ok(([(header::CONTENT_TYPE, "image/gif")], gif).into_response())
+        }
+    }
+}
+
+/// Values in [0, 1] as the nearest of 256 levels.
+pub fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+}
+
+/// Numbers as little-endian float32.
+pub fn floats(values: &[f32], shape: &[usize]) -> Response {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    raw(&bytes, shape, "f32")
+}
+
+fn raw(bytes: &[u8], shape: &[usize], kind: &'static str) -> Response {
+    let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (SHAPE, HeaderValue::from_str(&shape).expect("digits and commas")),
+        (TYPE, HeaderValue::from_static(kind)),
+    ];
+    (headers, bytes.to_vec()).into_response()
+}

@@ -1,0 +1,229 @@
+//! Requests, read and checked: nothing here is trusted, and every refusal names its field.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use burn::tensor::{Device, Tensor, TensorData};
+use elbo::data::batch::batch;
+use elbo::data::{Binarization, Domain, ImageShape, InMemory, Subset, pictures};
+use elbo::experiment::Trained;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::App;
+use crate::limits::MAX_CODE;
+use crate::problem::{Problem, shortened};
+use crate::run::Run;
+
+/// Reads a JSON body; an empty one is an empty object.
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        let message = shortened(&inner.to_string());
+        match inner.classify() {
+            serde_json::error::Category::Data if path != "." => Problem {
+                field: Some(shortened(&path)),
+                ..Problem::malformed(format!("`{}`: {message}", shortened(&path)))
+            },
+            _ => Problem::malformed(format!("the body is no such JSON: {message}")),
+        }
+    })?;
+    reader.end().map_err(|_| Problem::malformed("the body goes on after its JSON"))?;
+    Ok(value)
+}
+
+/// Checks a number of things asked for.
+pub fn count(field: &str, count: usize, most: usize) -> Result<usize, Problem> {
+    match (1..=most).contains(&count) {
+        true => Ok(count),
+        false => Err(Problem::field(field, format!("1 to {most}"), count)),
+    }
+}
+
+/// Checks a number.
+pub fn number(field: &str, value: f64, least: f64, most: f64) -> Result<f64, Problem> {
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(Problem::field(field, format!("a number from {least} to {most}"), value)),
+    }
+}
+
+/// Checks codes, and that what comes of them is not too much; row after row.
+pub fn codes(app: &App, run: &Run, field: &str, z: &[Vec<f32>]) -> Result<Vec<f32>, Problem> {
+    images(app, run, field, z.len())?;
+    let latent = run.summary.latent;
+    for (row, code) in z.iter().enumerate() {
+        if code.len() != latent {
+            let expected = format!("{latent} numbers, the run's latent dimensions");
+            return Err(Problem::field(format!("{field}[{row}]"), expected, format!("{} numbers", code.len())));
+        }
+        // NaN is in no range, and so refused too.
+        if let Some(place) = code.iter().position(|value| !(-MAX_CODE..=MAX_CODE).contains(value)) {
+            let expected = format!("a number from -{MAX_CODE} to {MAX_CODE}");
+            return Err(Problem::field(format!("{field}[{row}][{place}]"), expected, code[place]));
+        }
+    }
+    Ok(z.concat())
+}
+
+/// Checks how many images are asked for: by number, and by what they weigh.
+pub fn images(app: &App, run: &Run, field: &str, n: usize) -> Result<usize, Problem> {
+    let [channels, height, width] = run.summary.shape;
+    let size = channels.saturating_mul(height).saturating_mul(width).max(1);
+    count(field, n, app.limits.batch.min(app.limits.values / size).max(1))
+}
+
+/// Examples in a request: values, encoded pictures, places in a split, or, in a body that is no JSON, pixels or one encoded picture.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Examples {
+    /// Values as the model sees them, channel first.
+    x: Option<Vec<Vec<f32>>>,
+    /// Encoded pictures (PNG, JPEG, ...) in base64.
+    images: Option<Vec<String>>,
+    /// Places in a split of the run's data.
+    indices: Option<Vec<u32>>,
+    /// Which; the held-out one if none is named.
+    split: Option<String>,
+    /// How many of the nearest training examples `score` is to name.
+    pub neighbours: Option<usize>,
+}
+
+/// Examples, checked, on their way to a model.
+pub enum Input {
+    Values(Vec<f32>),
+    Of(Subset),
+}
+
+impl Input {
+    /// Number of examples of a run.
+    pub fn len(&self, run: &Run) -> usize {
+        match self {
+            Self::Values(values) => values.len() / run.summary.shape.iter().product::<usize>().max(1),
+            Self::Of(examples) => examples.len(),
+        }
+    }
+
+    /// Some of them as a model takes them.
+    ///
+    /// # Shapes
+    /// - returns: `[places.len(), input]`
+    pub fn tensor(&self, places: std::ops::Range<usize>, input: usize, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Values(values) => {
+                let rows = values[places.start * input..places.end * input].to_vec();
+                Tensor::from_data(TensorData::new(rows, [places.len(), input]), device)
+            }
+            Self::Of(examples) => {
+                let chosen: Vec<u32> = (places.start as u32..places.end as u32).collect();
+                batch(examples, &chosen, device)
+            }
+        }
+    }
+}
+
+/// Reads the examples of a request, and whatever else it says.
+pub async fn examples(
+    app: &App,
+    run: &Arc<Run>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Input, Examples), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("image/") {
+        let trained = app.loaded(run).await?.trained;
+        return Ok((decoded(&trained, "body", &[body])?, Examples::default()));
+    }
+    if kind.starts_with("application/octet-stream") {
+        return Ok((raw(app, run, body).await?, Examples::default()));
+    }
+    let asked: Examples = json(body)?;
+    let input = match (&asked.x, &asked.images, &asked.indices) {
+        (Some(x), None, None) => values(app, run, x)?,
+        (None, Some(encoded), None) => {
+            images(app, run, "images", encoded.len())?;
+            let bytes = encoded.iter().enumerate().map(|(place, text)| {
+                STANDARD.decode(text).map_err(|error| Problem::field(format!("images[{place}]"), "base64", error))
+            });
+            let bytes = bytes.collect::<Result<Vec<_>, _>>()?;
+            let trained = app.loaded(run).await?.trained;
+            decoded(&trained, "images", &bytes.iter().map(Vec::as_slice).collect::<Vec<_>>())?
+        }
+        (None, None, Some(indices)) => {
+            images(app, run, "indices", indices.len())?;
+            let data = app.dataset(run).await?;
+            let (name, split) = data.split(asked.split.as_deref())?;
+            if let Some(place) = indices.iter().position(|&index| index as usize >= split.len()) {
+                let expected = format!("a place in the {name} split, 0 to {}", split.len() - 1);
+                return Err(Problem::field(format!("indices[{place}]"), expected, indices[place]));
+            }
+            Input::Of(split.select(indices))
+        }
+        _ => {
+            let message =
+                "give one of `x` (values), `images` (base64 of PNG or JPEG) and `indices` (places in a split)";
+            return Err(Problem { field: Some("x".into()), ..Problem::malformed(message) });
+        }
+    };
+    Ok((input, asked))
+}
+
+/// Values as the model sees them: of the right number, and in the range of its data.
+fn values(app: &App, run: &Run, x: &[Vec<f32>]) -> Result<Input, Problem> {
+    images(app, run, "x", x.len())?;
+    let size: usize = run.summary.shape.iter().product();
+    let most = if run.summary.domain == Domain::Real { MAX_CODE } else { 1.0 };
+    let least = if run.summary.domain == Domain::Real { -MAX_CODE } else { 0.0 };
+    for (row, values) in x.iter().enumerate() {
+        if values.len() != size {
+            let expected = format!("{size} numbers, one for each value of an example");
+            return Err(Problem::field(format!("x[{row}]"), expected, format!("{} numbers", values.len())));
+        }
+        if let Some(place) = values.iter().position(|value| !(least..=most).contains(value)) {
+            let expected = format!("a number from {least} to {most}");
+            return Err(Problem::field(format!("x[{row}][{place}]"), expected, values[place]));
+        }
+    }
+    Ok(Input::Values(x.concat()))
+}
+
+/// Pixels, a byte each, channel first.
+async fn raw(app: &App, run: &Arc<Run>, body: &[u8]) -> Result<Input, Problem> {
+    let trained = app.loaded(run).await?.trained;
+    let size = trained.shape.numel();
+    if body.is_empty() || !body.len().is_multiple_of(size) {
+        let expected = format!("a whole number of images of {size} bytes");
+        return Err(Problem::field("body", expected, format!("{} bytes", body.len())));
+    }
+    images(app, run, "body", body.len() / size)?;
+    pixels(&trained, "body", body.to_vec())
+}
+
+/// Encoded pictures, brought to the model's size and colours as those it was trained on.
+fn decoded(trained: &Trained, field: &str, encoded: &[&[u8]]) -> Result<Input, Problem> {
+    let mut bytes = Vec::with_capacity(encoded.len() * trained.shape.numel());
+    for (place, picture) in encoded.iter().enumerate() {
+        let read = pictures::decode_one(picture, trained.shape, trained.config.data.fit);
+        bytes.extend(read.map_err(|error| match error {
+            elbo::Error::Data { expected, found, .. } => Problem::field(format!("{field}[{place}]"), expected, found),
+            other => other.into(),
+        })?);
+    }
+    pixels(trained, field, bytes)
+}
+
+/// Bytes as a split of their own, made binary where the run's data are.
+fn pixels(trained: &Trained, field: &str, bytes: Vec<u8>) -> Result<Input, Problem> {
+    if trained.info.data.domain == Domain::Real {
+        return Err(Problem::field(field, "rows of numbers as `x`: the run was trained on a table", "pixels"));
+    }
+    let shape: ImageShape = trained.shape;
+    let binarization = Binarization { binarize: trained.config.data.binarize, seed: trained.config.training.seed };
+    let source = InMemory::new("request", shape, bytes, None, Vec::new(), "sent by a client");
+    Ok(Input::Of(Subset::all(Arc::new(source)).binarized(binarization)))
+}

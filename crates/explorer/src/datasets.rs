@@ -1,0 +1,66 @@
+//! Data sets in memory: each opened once, off the threads that serve, and shared by the runs that were trained on it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use elbo::data::{Splits, Subset};
+use elbo::experiment::{Trained, held_out};
+use tokio::sync::OnceCell;
+
+use crate::problem::Problem;
+
+/// Data sets kept.
+const KEPT: usize = 4;
+
+/// The splits a run was trained on.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    pub splits: Splits,
+}
+
+impl Dataset {
+    /// A split by the name a client gave; without one, the examples held back for the test.
+    pub fn split(&self, name: Option<&str>) -> Result<(&'static str, &Subset), Problem> {
+        let found = match name {
+            None => return Ok(held_out(&self.splits)),
+            Some("train") => Some(("train", &self.splits.train)),
+            Some("test") => Some(("test", &self.splits.test)),
+            Some("validation") => self.splits.validation.as_ref().map(|split| ("validation", split)),
+            Some(other) => return Err(Problem::field("split", "train, validation or test", other)),
+        };
+        let expected = "a split with examples";
+        let filled = found.filter(|(_, split)| !split.is_empty());
+        filled.ok_or_else(|| Problem::field("split", expected, format!("an empty one, `{}`", name.unwrap_or_default())))
+    }
+}
+
+/// Those opened so far.
+#[derive(Debug, Default)]
+pub(crate) struct Datasets {
+    opened: Mutex<HashMap<String, Arc<OnceCell<Arc<Dataset>>>>>,
+}
+
+impl Datasets {
+    /// The data of a run.
+    ///
+    /// # Errors
+    /// If they cannot be opened, or are not those it was trained on. The next call tries again.
+    pub async fn of(&self, trained: &Arc<Trained>) -> Result<Arc<Dataset>, Problem> {
+        let config = &trained.config;
+        let key = format!("{:?} {} {}", config.data, config.training.seed, trained.info.data.fingerprint);
+        let cell = {
+            let mut opened = self.opened.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if opened.len() >= KEPT && !opened.contains_key(&key) {
+                opened.clear();
+            }
+            Arc::clone(opened.entry(key).or_default())
+        };
+        let opening = || async {
+            let trained = Arc::clone(trained);
+            let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| trained.open_data(None)));
+            let splits = splits.await.map_err(|_| Problem::internal())??;
+            Ok::<_, Problem>(Arc::new(Dataset { splits }))
+        };
+        cell.get_or_try_init(opening).await.map(Arc::clone)
+    }
+}

@@ -1,0 +1,61 @@
+//! What a client may ask for, and how long it may take.
+
+use std::time::Duration;
+
+/// The bounds of the service. The defaults are meant for one user's machine; tests make them small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Codes or images in one request.
+    pub batch: usize,
+    /// Numbers in one answer.
+    pub values: usize,
+    /// Requests that wait for the model.
+    pub queue: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// To send a request's head; also how long an idle connection is kept.
+    pub header_time: Duration,
+    /// To send a request's body.
+    pub body_time: Duration,
+    /// Without the client taking a byte of the answer.
+    pub write_time: Duration,
+    /// From the request to its answer.
+    pub deadline: Duration,
+    /// To finish what is under way when the service is told to end.
+    pub drain: Duration,
+    /// Between two looks at the run folders.
+    pub rescan: Duration,
+    /// Models kept in memory.
+    pub models: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 8 << 20,
+            batch: 1024,
+            values: 16 << 20,
+            queue: 512,
+            // Below the usual 1,024 open files of a process.
+            connections: 768,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(20),
+            write_time: Duration::from_secs(30),
+            deadline: Duration::from_secs(15),
+            drain: Duration::from_secs(20),
+            rescan: Duration::from_millis(700),
+            models: 4,
+        }
+    }
+}
+
+/// Furthest from 0 a number of a code may be: far beyond any prior, and safe from overflow.
+pub(crate) const MAX_CODE: f32 = 1e6;
+/// Examples of the held-out split that are encoded for maps and orders.
+pub(crate) const MAX_EXAMPLES: usize = 20_000;
+/// Training examples, chosen at random, that scores and neighbours are taken from.
+pub(crate) const GALLERY: usize = 10_000;
+/// Longest name of a header or field repeated in a message.
+pub(crate) const MAX_QUOTED: usize = 80;

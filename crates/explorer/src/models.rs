@@ -1,0 +1,65 @@
+//! The models in memory: loaded when first asked for, again when their weights change, the least used dropped.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use burn::tensor::Device;
+use elbo::experiment::Trained;
+
+use crate::problem::Problem;
+use crate::run::Run;
+
+/// How long weights count as unchanged without a look at the disk.
+const TRUSTED: Duration = Duration::from_millis(300);
+
+/// A run's model as of one checkpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub trained: Arc<Trained>,
+    /// When its weights were written.
+    pub stamp: SystemTime,
+}
+
+/// Owned by the worker thread alone.
+#[derive(Debug)]
+pub(crate) struct Models {
+    device: Device,
+    capacity: usize,
+    /// The most recently used last.
+    loaded: Vec<(String, Instant, Loaded)>,
+}
+
+impl Models {
+    pub fn new(device: Device, capacity: usize) -> Self {
+        Self { device, capacity: capacity.max(1), loaded: Vec::new() }
+    }
+
+    /// The model of a run, with the newest weights there are.
+    ///
+    /// # Errors
+    /// If there are none yet, or they cannot be loaded and never could.
+    pub fn get(&mut self, run: &Run) -> Result<Loaded, Problem> {
+        let place = self.loaded.iter().position(|(id, ..)| *id == run.id);
+        let known = place.map(|place| self.loaded.remove(place));
+        if let Some((id, checked, loaded)) = known.clone().filter(|(_, checked, _)| checked.elapsed() < TRUSTED) {
+            self.loaded.push((id, checked, loaded.clone()));
+            return Ok(loaded);
+        }
+        let stamp = run.weights_stamp();
+        let loaded = match (known, stamp) {
+            (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
+            (known, Some(stamp)) => match (Trained::load(&run.path, None, &self.device), known) {
+                (Ok(trained), _) => Loaded { trained: Arc::new(trained), stamp },
+                // In the middle of being replaced: the weights before are good for another moment.
+                (Err(_), Some((_, _, loaded))) => loaded,
+                (Err(error), None) => return Err(error.into()),
+            },
+            (_, None) => return Err(Problem::conflict("the run has no weights yet: wait for its first epoch")),
+        };
+        if self.loaded.len() >= self.capacity {
+            self.loaded.remove(0);
+        }
+        self.loaded.push((run.id.clone(), Instant::now(), loaded.clone()));
+        Ok(loaded)
+    }
+}

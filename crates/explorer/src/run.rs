@@ -1,0 +1,185 @@
+//! One run directory as the service tells of it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use elbo::data::Domain;
+use elbo::models::{LikelihoodName, ModelKind};
+use elbo::recipe::{Layers, RunConfig};
+use elbo::run::directory::{RunDir, RunInfo};
+use elbo::run::history::{EpochRecord, LossTerms};
+use elbo::run::lock::LOCK_FILE;
+use serde::Serialize;
+
+/// A run that was found. The id is the service's own: what clients send is looked up, never opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub id: String,
+    pub path: PathBuf,
+    pub summary: Summary,
+}
+
+/// What a list of runs shows of each.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    pub id: String,
+    /// Name of its folder.
+    pub name: String,
+    /// As in `run.json`.
+    pub status: String,
+    /// Whether a process trains it now.
+    pub live: bool,
+    pub recipe: String,
+    pub about: String,
+    /// One line about the network.
+    pub model: String,
+    pub kind: ModelKind,
+    /// Dimensions of the code.
+    pub latent: usize,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// What the numbers of an example are.
+    pub domain: Domain,
+    /// Column names, for rows of a table.
+    pub columns: Option<Vec<String>>,
+    pub data: String,
+    /// Training, validation and test examples.
+    pub examples: [usize; 3],
+    pub epochs: usize,
+    pub epochs_planned: usize,
+    pub seconds: f64,
+    pub images_per_s: f64,
+    /// What losses are measured in.
+    pub unit: &'static str,
+    pub test: Option<Terms>,
+    pub last: Option<EpochRecord>,
+    /// Epochs of which there is a picture.
+    pub pictures: usize,
+    /// Seconds since 1970 at which anything was last written.
+    pub updated: u64,
+    /// Whether there are weights to load.
+    pub weights: bool,
+    pub device: String,
+    pub threads: usize,
+    pub elbo_version: String,
+}
+
+/// [`LossTerms`] with their sum.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Terms {
+    pub recon: f64,
+    pub kl: f64,
+    pub loss: f64,
+    pub elbo: f64,
+}
+
+impl From<LossTerms> for Terms {
+    fn from(terms: LossTerms) -> Self {
+        Self { recon: terms.recon, kl: terms.kl, loss: terms.loss, elbo: terms.elbo() }
+    }
+}
+
+/// Largest `metrics.jsonl` that is read.
+const MAX_METRICS: u64 = 64 << 20;
+
+impl Run {
+    /// Reads what there is of the run at `path`.
+    ///
+    /// # Errors
+    /// As [`RunDir::info`]; the configuration is checked too.
+    pub fn read(id: &str, path: &Path) -> elbo::Result<Self> {
+        let dir = RunDir::open(path)?;
+        let (info, config) = (dir.info()?, Layers::from_text("line", &dir.config_text()?)?.build()?);
+        let live = info.status == "running" && trainer(path).is_some();
+        Ok(Self { id: id.to_owned(), path: path.to_owned(), summary: summary(id, &dir, info, &config, live) })
+    }
+
+    /// All epochs there are.
+    pub fn history(&self) -> Vec<EpochRecord> {
+        history(&self.path)
+    }
+
+    /// The picture of `epoch`, if there is one.
+    pub fn picture(&self, epoch: usize) -> Option<Vec<u8>> {
+        fs::read(self.path.join(format!("samples/epoch-{epoch:04}.png"))).ok()
+    }
+
+    /// When its weights were written last.
+    pub fn weights_stamp(&self) -> Option<SystemTime> {
+        weights_stamp(&self.path)
+    }
+
+    /// The process that trains it, if one does: the id in the lock file of a lock that is held.
+    pub fn trainer(&self) -> Option<u32> {
+        trainer(&self.path)
+    }
+}
+
+fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool) -> Summary {
+    let last = history(dir.path()).last().copied();
+    Summary {
+        id: id.to_owned(),
+        name: dir.path().file_name().map_or_else(|| id.to_owned(), |name| name.to_string_lossy().into_owned()),
+        live,
+        recipe: config.name.clone(),
+        about: config.about.clone(),
+        model: config.describe(info.data.shape),
+        kind: config.model.kind,
+        latent: config.model.latent,
+        shape: info.data.shape,
+        domain: info.data.domain,
+        columns: info.data.columns.as_ref().map(|columns| columns.names.clone()),
+        data: info.data.name.clone(),
+        examples: [info.data.train, info.data.validation, info.data.test],
+        epochs: info.epochs,
+        epochs_planned: config.training.epochs,
+        seconds: info.seconds,
+        images_per_s: info.images_per_s,
+        unit: unit(config.model.likelihood),
+        test: info.test.map(Terms::from),
+        pictures: last.map_or(0, |record| record.epoch).min(if info.data.columns.is_some() { 0 } else { usize::MAX }),
+        last,
+        updated: updated(dir.path()),
+        weights: weights_stamp(dir.path()).is_some(),
+        status: info.status,
+        device: info.device,
+        threads: info.threads,
+        elbo_version: info.elbo_version,
+    }
+}
+
+fn unit(likelihood: LikelihoodName) -> &'static str {
+    match likelihood {
+        LikelihoodName::Sse => "squared errors",
+        LikelihoodName::MsSsim | LikelihoodName::Edge => "a surrogate's units",
+        _ => "nats",
+    }
+}
+
+fn history(path: &Path) -> Vec<EpochRecord> {
+    let path = path.join("metrics.jsonl");
+    if path.metadata().map_or(true, |metadata| metadata.len() > MAX_METRICS) {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn weights_stamp(path: &Path) -> Option<SystemTime> {
+    let manifest = |name: &str| path.join("checkpoints").join(name).join("manifest.json");
+    ["best", "last"].iter().filter_map(|name| manifest(name).metadata().ok()?.modified().ok()).max()
+}
+
+fn updated(path: &Path) -> u64 {
+    let stamp = |name: &str| path.join(name).metadata().ok()?.modified().ok();
+    let newest = ["run.json", "metrics.jsonl"].iter().filter_map(|name| stamp(name)).max();
+    newest.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs())
+}
+
+/// A lock that nobody holds names no process: its trainer was killed.
+fn trainer(path: &Path) -> Option<u32> {
+    let file = File::open(path.join(LOCK_FILE)).ok()?;
+    let pid: u32 = fs::read_to_string(path.join(LOCK_FILE)).ok()?.trim().parse().ok()?;
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)).then_some(pid)
+}

@@ -1,0 +1,367 @@
+//! The one thread that computes.
+//!
+//! Kernels share one pool of threads, so two models at once would only wait for each other; and a computation must not hold up the
+//! threads that serve connections. So handlers put work into a bounded queue and wait for the reply:
+//!
+//! - a full queue refuses at once ([`Problem::busy`]), so that waiting is bounded;
+//! - work whose deadline has passed, or whose client has gone, is dropped before it is begun;
+//! - decodes that wait for the same run are done in one forward pass: under load the model's cost is shared;
+//! - long work (the codes of a whole split) comes in steps, and whoever waits goes between them;
+//! - a panic ends one piece of work, never the thread; three in a row make the service say that it is not ready.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use elbo::generation::{self, Pictures};
+use tokio::sync::oneshot;
+
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::problem::Problem;
+use crate::run::Run;
+
+/// Panics in a row after which the service is not ready.
+const MAX_PANICS: usize = 3;
+
+type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// The handlers' side of the worker. It ends with the last handle.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    capacity: usize,
+    /// Codes decoded in one pass.
+    batch: usize,
+    deadline: Duration,
+    panics: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    urgent: VecDeque<Job>,
+    /// Long work, a step at a time.
+    patient: VecDeque<Box<dyn Step>>,
+    closed: bool,
+}
+
+struct Job {
+    work: Work,
+    deadline: Instant,
+}
+
+enum Work {
+    Decode { run: Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures> },
+    Call(Box<dyn Call>),
+}
+
+/// Work with its reply, whatever its type.
+trait Call: Send {
+    fn abandoned(&self) -> bool;
+    fn refuse(self: Box<Self>, problem: Problem);
+    /// Returns false after a panic.
+    fn run(self: Box<Self>, models: &mut Models) -> bool;
+}
+
+/// Long work: called until it says what came of it.
+trait Step: Send {
+    fn abandoned(&self) -> bool;
+    /// Returns whether there is more to do.
+    fn step(&mut self, models: &mut Models) -> bool;
+}
+
+struct Once<T, F> {
+    work: F,
+    reply: Reply<T>,
+}
+
+impl<T: Send, F: FnOnce(&mut Models) -> Result<T, Problem> + Send> Call for Once<T, F> {
+    fn abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn refuse(self: Box<Self>, problem: Problem) {
+        let _ = self.reply.send(Err(problem));
+    }
+
+    fn run(self: Box<Self>, models: &mut Models) -> bool {
+        let Self { work, reply } = *self;
+        let (outcome, sound) = guarded(|| work(models));
+        // Whoever asked may have gone.
+        let _ = reply.send(outcome);
+        sound
+    }
+}
+
+struct Steps<T, F> {
+    work: F,
+    reply: Option<Reply<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Models) -> Result<Option<T>, Problem> + Send> Step for Steps<T, F> {
+    fn abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn step(&mut self, models: &mut Models) -> bool {
+        let (outcome, _) = guarded(|| (self.work)(models));
+        let outcome = match outcome {
+            Ok(None) => return true,
+            Ok(Some(value)) => Ok(value),
+            Err(problem) => Err(problem),
+        };
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+        false
+    }
+}
+
+/// Runs work; a panic becomes [`Problem::internal`] and false.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> (Result<T, Problem>, bool) {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => (outcome, true),
+        Err(_) => (Err(Problem::internal()), false),
+    }
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub fn start(models: Models, capacity: usize, batch: usize, deadline: Duration, metrics: Arc<Metrics>) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            capacity,
+            batch,
+            deadline,
+            panics: AtomicUsize::new(0),
+            metrics,
+        });
+        let worker = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("elbo-models".into())
+            .spawn(move || worker.work(models))
+            .expect("the system starts a thread");
+        Self { shared }
+    }
+
+    /// Whether work is done as it should be.
+    pub fn is_sound(&self) -> bool {
+        self.shared.panics.load(Relaxed) < MAX_PANICS
+    }
+
+    /// Decodes codes to E[x|z], together with what else waits for the same run.
+    pub async fn decode(&self, run: &Arc<Run>, codes: Vec<f32>) -> Result<Pictures, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Decode { run: Arc::clone(run), codes, reply }, answer).await
+    }
+
+    /// Does a piece of work on the worker's thread.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Models) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Call(Box::new(Once { work, reply })), answer).await
+    }
+
+    /// Calls `work` until it returns something, whenever nothing else waits. It has no deadline.
+    pub async fn steps<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Models) -> Result<Option<T>, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.shared.lock();
+            if queue.closed {
+                return Err(Problem::closing());
+            }
+            if queue.patient.len() >= self.shared.capacity {
+                return Err(Problem::busy(queue.patient.len()));
+            }
+            queue.patient.push_back(Box::new(Steps { work, reply: Some(reply) }));
+        }
+        self.shared.wake.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Problem::closing()))
+    }
+
+    /// Refuses what comes and what waits; what is under way is finished.
+    pub fn close(&self) {
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        queue.patient.clear();
+        for job in queue.urgent.drain(..) {
+            job.refuse(Problem::closing());
+        }
+        drop(queue);
+        self.shared.wake.notify_all();
+    }
+
+    async fn submit<T>(&self, work: Work, answer: oneshot::Receiver<Result<T, Problem>>) -> Result<T, Problem> {
+        let deadline = Instant::now() + self.shared.deadline;
+        {
+            let mut queue = self.shared.lock();
+            if queue.closed {
+                return Err(Problem::closing());
+            }
+            if queue.urgent.len() >= self.shared.capacity {
+                self.shared.metrics.refused.fetch_add(1, Relaxed);
+                return Err(Problem::busy(queue.urgent.len()));
+            }
+            queue.urgent.push_back(Job { work, deadline });
+            self.shared.metrics.queued.store(queue.urgent.len(), Relaxed);
+        }
+        self.shared.wake.notify_one();
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Problem::closing()),
+            Err(_) => Err(Problem::late(self.shared.deadline)),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Job {
+    fn abandoned(&self) -> bool {
+        match &self.work {
+            Work::Decode { reply, .. } => reply.is_closed(),
+            Work::Call(call) => call.abandoned(),
+        }
+    }
+
+    fn refuse(self, problem: Problem) {
+        match self.work {
+            Work::Decode { reply, .. } => drop(reply.send(Err(problem))),
+            Work::Call(call) => call.refuse(problem),
+        }
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Urgent(Job),
+    Patient(Box<dyn Step>),
+}
+
+impl Shared {
+    /// No invariant of the queue outlasts a statement, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn work(&self, mut models: Models) {
+        while let Some(next) = self.next() {
+            let sound = match next {
+                Next::Patient(mut step) => {
+                    if !step.abandoned() && step.step(&mut models) {
+                        self.lock().patient.push_back(step);
+                    }
+                    continue;
+                }
+                Next::Urgent(job) if job.abandoned() => continue,
+                Next::Urgent(job) if job.deadline <= Instant::now() => {
+                    job.refuse(Problem::late(self.deadline));
+                    continue;
+                }
+                Next::Urgent(Job { work: Work::Call(call), .. }) => call.run(&mut models),
+                Next::Urgent(Job { work: Work::Decode { run, codes, reply }, .. }) => {
+                    self.decode(&mut models, &run, codes, reply)
+                }
+            };
+            let panics = if sound { 0 } else { self.panics.load(Relaxed) + 1 };
+            self.panics.store(panics, Relaxed);
+        }
+    }
+
+    fn next(&self) -> Option<Next> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.urgent.pop_front() {
+                self.metrics.queued.store(queue.urgent.len(), Relaxed);
+                return Some(Next::Urgent(job));
+            }
+            if let Some(step) = queue.patient.pop_front() {
+                return Some(Next::Patient(step));
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
+    /// One forward pass for this request and those that wait for the same run.
+    fn decode(&self, models: &mut Models, run: &Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures>) -> bool {
+        let mut waiting = vec![(codes.len(), reply)];
+        let mut together = codes;
+        let (outcome, sound) = guarded(|| {
+            let loaded = models.get(run)?;
+            let latent = loaded.trained.config.model.latent;
+            self.join(run, self.batch * latent, &mut together, &mut waiting);
+            self.metrics.batches.fetch_add(1, Relaxed);
+            self.metrics.decoded.fetch_add(together.len() / latent, Relaxed);
+            let trained = &loaded.trained;
+            Ok((generation::decode(&trained.model, trained.shape, &together, &trained.device), latent))
+        });
+        match outcome {
+            Ok((pictures, latent)) => share(pictures, latent, waiting),
+            Err(problem) => waiting.into_iter().for_each(|(_, reply)| drop(reply.send(Err(problem.clone())))),
+        }
+        sound
+    }
+
+    /// Takes decodes of the same run out of the queue, up to `most` numbers in all.
+    fn join(&self, run: &Arc<Run>, most: usize, together: &mut Vec<f32>, waiting: &mut Vec<(usize, Reply<Pictures>)>) {
+        let mut queue = self.lock();
+        let (now, mut left) = (Instant::now(), VecDeque::with_capacity(queue.urgent.len()));
+        for job in queue.urgent.drain(..) {
+            match job {
+                Job { work: Work::Decode { run: other, codes, reply }, deadline }
+                    if other.id == run.id && deadline > now && together.len() + codes.len() <= most =>
+                {
+                    if !reply.is_closed() {
+                        together.extend_from_slice(&codes);
+                        waiting.push((codes.len(), reply));
+                    }
+                }
+                job => left.push_back(job),
+            }
+        }
+        queue.urgent = left;
+        self.metrics.queued.store(queue.urgent.len(), Relaxed);
+    }
+}
+
+/// Gives each request its own pictures.
+fn share(pictures: Pictures, latent: usize, waiting: Vec<(usize, Reply<Pictures>)>) {
+    let Pictures { shape, mut pixels } = pictures;
+    if let [(_, _)] = waiting.as_slice() {
+        let (_, reply) = waiting.into_iter().next().expect("there is one");
+        let _ = reply.send(Ok(Pictures { shape, pixels }));
+        return;
+    }
+    // From the end, so that nothing is moved twice.
+    for (numbers, reply) in waiting.into_iter().rev() {
+        let own = pixels.split_off(pixels.len() - numbers / latent * shape.numel());
+        let _ = reply.send(Ok(Pictures { shape, pixels: own }));
+    }
+}

@@ -1,0 +1,38 @@
+// All runs: what each is, how it does, and what it draws.
+import { html } from "/ui/vendor/preact-htm.js";
+import { of } from "/ui/api.js";
+import { Badge, count, duration, number } from "/ui/parts.js";
+
+export function Runs({ runs, go }) {
+  const live = runs.filter((run) => run.live).length;
+  return html`
+    <div class="title"><h1>Runs</h1><p class="quiet">${runs.length} ${runs.length === 1 ? "run" : "runs"}${live > 0 && `, ${live} in training`}</p></div>
+    <div class="cards">${runs.map((run) => html`<${RunCard} key=${run.id} run=${run} go=${go} />`)}</div>`;
+}
+
+function RunCard({ run, go }) {
+  const terms = run.test ?? run.last?.validation ?? run.last?.train;
+  const split = run.test ? "test" : run.last?.validation ? "validation" : "train";
+  const done = run.epochs_planned ? run.epochs / run.epochs_planned : 0;
+  const left = run.live && run.epochs > 0 ? (run.seconds / run.epochs) * (run.epochs_planned - run.epochs) : null;
+  return html`<article class="card run">
+    <a class="thumb" href=${`#/training/${run.id}`} tabindex="-1" aria-hidden="true">
+      ${run.pictures > 0 ? html`<img src=${`${of(run)}/pictures/${run.pictures}`} alt="" loading="lazy" />` : html`<span class="nothing">${run.columns ? `${run.columns.length} columns` : "no picture yet"}</span>`}
+    </a>
+    <div class="about">
+      <h2><a href=${`#/training/${run.id}`}>${run.name}</a> <${Badge} run=${run} /></h2>
+      <p class="quiet">${run.model}</p>
+      <dl class="facts">
+        <div><dt>${split} loss</dt><dd>${number(terms?.loss)}</dd></div>
+        ${run.kind === "vae" && html`<div><dt>recon + kl</dt><dd>${number(terms?.recon, 1)} + ${number(terms?.kl, 1)}</dd></div>`}
+        <div><dt>data</dt><dd>${run.data}</dd></div>
+        <div><dt>speed</dt><dd>${run.images_per_s ? `${count(run.images_per_s)}/s` : "–"}</dd></div>
+      </dl>
+      <div class="bar" role="progressbar" aria-label=${`epochs of ${run.name}`} aria-valuemin="0" aria-valuemax=${run.epochs_planned} aria-valuenow=${run.epochs}><i style=${{ width: `${100 * done}%` }}></i></div>
+      <p class="foot quiet">epoch ${run.epochs} of ${run.epochs_planned} · ${duration(run.seconds)}${left !== null && ` · ${duration(left)} left`}</p>
+      <p class="links">
+        ${run.weights && !run.columns && html`<button type="button" class="link" onClick=${() => go("map", run.id)}>Map</button><button type="button" class="link" onClick=${() => go("knobs", run.id)}>Knobs</button><button type="button" class="link" onClick=${() => go("make", run.id)}>Make</button><button type="button" class="link" onClick=${() => go("try", run.id)}>Try</button>`}
+      </p>
+    </div>
+  </article>`;
+}

@@ -1,0 +1,185 @@
+// Curves of one or several runs, and the film of what they drew.
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
+import { json, of } from "/ui/api.js";
+import { Badge, Choice, Trouble, count, duration, number, series, token } from "/ui/parts.js";
+
+/** Curves shown, by key: what of a record, and how it is called. */
+const CHARTS = [
+  ["loss", "Loss", (terms) => terms?.loss],
+  ["recon", "Reconstruction", (terms) => terms?.recon],
+  ["kl", "KL divergence", (terms) => terms?.kl],
+];
+const MOST_COMPARED = 8;
+
+/** Histories by id, asked for again when a run has a new epoch. */
+function useHistories(chosen) {
+  const [histories, setHistories] = useState(new Map());
+  const key = chosen.map((run) => `${run.id}:${run.epochs}:${run.last?.step}`).join(" ");
+  useEffect(() => {
+    let wanted = true;
+    Promise.all(chosen.map(async (run) => [run.id, await json(`${of(run)}/metrics`).catch(() => [])])).then((found) => wanted && setHistories(new Map(found)));
+    return () => { wanted = false; };
+  }, [key]);
+  return histories;
+}
+
+export function Training({ run, runs, theme }) {
+  const [others, setOthers] = useState([]);
+  const chosen = [run, ...runs.filter((one) => one.id !== run.id && others.includes(one.id))];
+  const histories = useHistories(chosen);
+  const [scale, setScale] = useState("linear");
+  const toggle = (id) => setOthers((old) => (old.includes(id) ? old.filter((other) => other !== id) : [...old, id].slice(-MOST_COMPARED + 1)));
+  const variational = chosen.some((one) => one.kind === "vae");
+  return html`
+    <div class="title"><h1>${run.name} <${Badge} run=${run} /></h1><p class="quiet">${run.model}, on ${run.data}</p></div>
+    <${State} run=${run} />
+    <section class="card" aria-label="Curves">
+      <div class="row spread">
+        <h2>Curves</h2>
+        <${Choice} label="Scale" value=${scale} options=${[["linear", "Linear"], ["log", "Log"]]} onChange=${setScale} />
+      </div>
+      ${runs.length > 1 && html`<div class="chips" role="group" aria-label="Runs beside this one">
+        <span class="chip fixed"><i class="dot" style=${{ background: series(0, theme) }}></i>${run.name}</span>
+        ${runs.filter((one) => one.id !== run.id).slice(0, 40).map((one) => {
+          const place = chosen.findIndex((other) => other.id === one.id);
+          return html`<button type="button" class="chip" aria-pressed=${place > 0} onClick=${() => toggle(one.id)}>${place > 0 && html`<i class="dot" style=${{ background: series(place, theme) }}></i>`}${one.name}</button>`;
+        })}
+      </div>`}
+      <div class="charts">
+        ${CHARTS.filter(([key]) => variational || key !== "kl").map(([key, title, take]) => html`<${Chart} key=${key} title=${title} unit=${run.unit} take=${take} runs=${chosen} histories=${histories} theme=${theme} scale=${scale} />`)}
+      </div>
+      <p class="hint">Solid: validation. Dashed: train, taken while the weights moved. Drag to zoom, double-click to see all again.</p>
+    </section>
+    ${chosen.some((one) => one.pictures > 0) && html`<${Film} runs=${chosen.filter((one) => one.pictures > 0)} />`}`;
+}
+
+function State({ run }) {
+  const [problem, setProblem] = useState(null);
+  const [stopping, setStopping] = useState(false);
+  useEffect(() => { if (!run.live) setStopping(false); }, [run.live]);
+  const stop = () => {
+    if (!confirm(`Stop ${run.name}? It finishes its step and saves; “elbo resume” continues it.`)) return;
+    setStopping(true);
+    json(`${of(run)}/stop`, {}).catch((error) => { setProblem(error); setStopping(false); });
+  };
+  const terms = run.test ?? run.last?.validation ?? run.last?.train;
+  const where = run.test ? "test" : run.last?.validation ? "validation" : "train";
+  const left = run.epochs > 0 ? (run.seconds / run.epochs) * (run.epochs_planned - run.epochs) : NaN;
+  return html`<section class="state" aria-label="State"><dl class="tiles">
+    <div class="tile"><dt>${where} loss</dt><dd><b>${number(terms?.loss)}</b> ${run.unit}</dd></div>
+    ${run.kind === "vae" && html`<div class="tile"><dt>recon + kl</dt><dd><b>${number(terms?.recon, 1)}</b> + <b>${number(terms?.kl, 1)}</b></dd></div>`}
+    <div class="tile"><dt>epoch</dt><dd><b>${run.epochs}</b> of ${run.epochs_planned}</dd></div>
+    <div class="tile"><dt>${run.live ? "left" : "took"}</dt><dd><b>${duration(run.live ? left : run.seconds)}</b></dd></div>
+    <div class="tile"><dt>speed</dt><dd><b>${run.images_per_s ? count(run.images_per_s) : "–"}</b> images/s</dd></div>
+    </dl>
+    ${run.live && html`<button type="button" class="danger" disabled=${stopping} onClick=${stop}>${stopping ? "Stopping" : "Stop"}</button>`}
+    <${Trouble} error=${problem} />
+  </section>`;
+}
+
+/** One chart with all chosen runs. */
+function Chart({ title, unit, take, runs, histories, theme, scale }) {
+  const place = useRef();
+  const plot = useRef();
+  const { data, lines } = useMemo(() => {
+    const epochs = [...new Set(runs.flatMap((run) => (histories.get(run.id) ?? []).map((record) => record.epoch)))].sort((a, b) => a - b);
+    const columns = [];
+    const lines = [];
+    runs.forEach((run, index) => {
+      const records = new Map((histories.get(run.id) ?? []).map((record) => [record.epoch, record]));
+      for (const part of ["validation", "train"]) {
+        const values = epochs.map((epoch) => take(records.get(epoch)?.[part]) ?? null);
+        if (values.every((value) => value === null)) continue;
+        columns.push(values);
+        lines.push({ label: runs.length > 1 ? `${run.name}, ${part}` : part, colour: series(index, theme), dashed: part === "train" });
+      }
+    });
+    return { data: [epochs, ...columns], lines };
+  }, [runs.map((run) => run.id).join(), histories, theme]);
+  const style = `${theme} ${scale} ${lines.map((line) => line.label).join()}`;
+
+  useLayoutEffect(() => {
+    const shown = (value) => (value === null || value === undefined ? "–" : number(value));
+    const axis = { stroke: token("--quiet"), grid: { stroke: token("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const options = {
+      width: place.current.clientWidth,
+      height: 240,
+      scales: { x: { time: false }, y: { distr: scale === "log" ? 3 : 1 } },
+      cursor: { points: { size: 7 }, drag: { x: true, y: false }, sync: { key: "epochs" } },
+      legend: { live: true },
+      axes: [{ ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis, size: 46 }],
+      padding: [8, 10, 0, 0],
+      series: [
+        { label: "epoch", value: (_, value) => value ?? "–" },
+        ...lines.map((line) => ({ label: line.label, stroke: line.colour, width: line.dashed ? 1.5 : 2.25, dash: line.dashed ? [5, 4] : undefined, value: (_, value) => shown(value), points: { show: data[0].length < 30, size: 5 } })),
+      ],
+    };
+    plot.current = new uPlot(options, data, place.current);
+    const observer = new ResizeObserver(([entry]) => plot.current.setSize({ width: entry.contentRect.width, height: 240 }));
+    observer.observe(place.current);
+    return () => { observer.disconnect(); plot.current.destroy(); plot.current = null; };
+  }, [style]);
+  useEffect(() => {
+    if (!plot.current || plot.current.series.length !== data.length) return;
+    // A chart that is zoomed in stays where it is while new epochs come.
+    const x = plot.current.scales.x;
+    const all = plot.current.data[0];
+    plot.current.setData(data, x.min <= all[0] && x.max >= all[all.length - 1]);
+  }, [data]);
+
+  const last = runs.map((run) => histories.get(run.id)?.at(-1)).find(Boolean);
+  const value = take(last?.validation) ?? take(last?.train);
+  return html`<figure class="chart">
+    <figcaption><b>${title}</b> <span class="quiet">${unit}${title === "KL divergence" && unit !== "nats" ? " (nats)" : ""}</span> <span class="value">${number(value)}</span></figcaption>
+    <div ref=${place} role="img" aria-label=${`${title} by epoch; the last is ${number(value)}`}></div>
+  </figure>`;
+}
+
+/** What the runs drew after each epoch, as a film. */
+function Film({ runs }) {
+  const length = Math.max(...runs.map((run) => run.pictures));
+  const [epoch, setEpoch] = useState(length);
+  const [playing, setPlaying] = useState(false);
+  const follows = useRef(true);
+  useEffect(() => { if (follows.current) setEpoch(length); }, [length]);
+  useEffect(() => {
+    if (!playing) return undefined;
+    const pace = Math.max(80, Math.min(500, 4000 / length));
+    const timer = setInterval(() => setEpoch((old) => {
+      if (old >= length) { setPlaying(false); return old; }
+      return old + 1;
+    }), pace);
+    return () => clearInterval(timer);
+  }, [playing, length]);
+  const play = () => {
+    if (!playing && epoch >= length) setEpoch(1);
+    follows.current = false;
+    setPlaying(!playing);
+  };
+  const move = (event) => {
+    const wanted = Number(event.target.value);
+    follows.current = wanted === length;
+    setEpoch(wanted);
+  };
+  return html`<section class="card film" aria-label="Samples by epoch">
+    <div class="row spread"><h2>Learning to draw</h2><p class="quiet">always the same codes, after epoch <b>${epoch}</b></p></div>
+    <div class="row">
+      <button type="button" class="icon" onClick=${play} aria-label=${playing ? "Pause" : "Play"}>${playing ? "❚❚" : "►"}</button>
+      <input type="range" min="1" max=${length} value=${epoch} onInput=${move} aria-label="Epoch" class="grow" />
+    </div>
+    <div class="frames">${runs.map((run) => html`<figure key=${run.id}>
+      <img src=${`${of(run)}/pictures/${Math.min(epoch, run.pictures)}`} alt=${`What ${run.name} drew after epoch ${Math.min(epoch, run.pictures)}`} />
+      ${runs.length > 1 && html`<figcaption class="quiet">${run.name}</figcaption>`}
+    </figure>`)}</div>
+    <${Preload} run=${runs[0]} />
+  </section>`;
+}
+
+/** Frames ahead of time, so that the film does not flicker. */
+function Preload({ run }) {
+  useEffect(() => {
+    const images = Array.from({ length: Math.min(run.pictures, 200) }, (_, index) => Object.assign(new Image(), { src: `${of(run)}/pictures/${index + 1}` }));
+    return () => images.forEach((image) => { image.src = ""; });
+  }, [run.id, run.pictures]);
+  return null;
+}

@@ -1,0 +1,286 @@
+// The page of `elbo serve` in a real browser.
+//
+//   npm ci && node test.mjs            in this folder, after `cargo build --release --workspace`
+//
+// ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained here. Screenshots go to output/.
+import { spawn, spawnSync } from "node:child_process";
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+const here = import.meta.dirname;
+const elbo = process.env.ELBO ?? join(here, "../target/release/elbo");
+const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const output = join(here, "output");
+const folder = mkdtempSync(join(tmpdir(), "elbo-e2e-"));
+const environment = { ...process.env, ELBO_HOME: join(folder, "home"), ELBO_OFFLINE: "1" };
+const children = [];
+
+assert.ok(existsSync(elbo), `${elbo} is not built`);
+mkdirSync(output, { recursive: true });
+
+function train(name, settings) {
+  const words = ["train", "--quiet", "--out", join(folder, "runs", name), ...settings];
+  const done = spawnSync(elbo, words, { cwd: folder, env: environment, encoding: "utf8" });
+  assert.equal(done.status, 0, done.stderr);
+}
+
+const small = ["--set", "data.count=3000", "--set", "network.hidden=[64]"];
+
+/** Starts the service and reads its address. */
+async function serve(runs) {
+  const child = spawn(elbo, ["serve", runs, "--port", "0", "--json"], { cwd: folder, env: environment });
+  children.push(child);
+  const line = await new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout.on("data", (data) => { text += data; if (text.includes("\n")) resolve(text); });
+    child.on("exit", () => reject(new Error(`elbo serve ended: ${text}`)));
+  });
+  return { child, url: JSON.parse(line).url };
+}
+
+const tests = [];
+const test = (name, work) => tests.push([name, work]);
+
+/** The pixels of a canvas, as a string to compare. */
+const pixels = (page, selector) => page.locator(selector).first().evaluate((canvas) => canvas.toDataURL());
+const changes = async (page, selector, before, what) => {
+  await page.waitForFunction(([selector, before]) => document.querySelector(selector)?.toDataURL() !== before, [selector, before], { timeout: 5000 }).catch(() => assert.fail(`${what} did not change the picture`));
+};
+const open = async (page, view, heading) => {
+  await page.goto(`${page.context().url}#/${view}/two`);
+  await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+};
+const CURSOR = ".cursor canvas.picture";
+
+test("runs are listed", async (page) => {
+  await open(page, "runs", "Runs");
+  assert.equal(await page.locator("article.run").count(), 3);
+  await page.getByText("epoch 2 of 2").first().waitFor();
+});
+
+test("curves are drawn, runs overlaid, and the film moves", async (page) => {
+  await open(page, "training", /^two/);
+  await page.locator(".chart canvas").first().waitFor();
+  assert.equal(await page.locator(".chart").count(), 3);
+  await page.locator(".card .chip", { hasText: "ten" }).click();
+  await page.locator(".u-legend", { hasText: "ten, validation" }).first().waitFor();
+  await page.getByLabel("Epoch", { exact: true }).fill("1");
+  await page.locator('.film img[src$="/pictures/1"]').first().waitFor();
+});
+
+test("dragging on the map decodes", async (page) => {
+  await open(page, "map", "Latent map");
+  const stage = page.locator("canvas.front");
+  await stage.waitFor();
+  await page.locator(CURSOR).waitFor();
+  await page.waitForTimeout(500);
+  const box = await stage.boundingBox();
+  const times = [];
+  await page.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.3);
+  await page.mouse.down();
+  for (let step = 1; step <= 5; step++) {
+    const before = await pixels(page, CURSOR);
+    const began = Date.now();
+    await page.mouse.move(box.x + box.width * (0.3 + 0.08 * step), box.y + box.height * (0.3 + 0.07 * step));
+    await changes(page, CURSOR, before, "dragging");
+    times.push(Date.now() - began);
+  }
+  await page.mouse.up();
+  const shown = await page.locator(".latency").innerText();
+  console.log(`    request and answer ${shown}; hand to picture ${times.join(", ")} ms with the browser's own steps`);
+  assert.ok(Number.parseInt(shown) < 50, shown);
+});
+
+test("pointing at a dot shows the example and its reconstruction", async (page) => {
+  await open(page, "map", "Latent map");
+  const box = await page.locator("canvas.front").boundingBox();
+  await page.waitForTimeout(600);
+  for (let i = 0; i < 400 && (await page.locator(".pair canvas").count()) === 0; i++) {
+    await page.mouse.move(box.x + box.width * (0.3 + 0.02 * (i % 20)), box.y + box.height * (0.3 + 0.02 * Math.floor(i / 20)));
+    await page.waitForTimeout(15);
+  }
+  assert.equal(await page.locator(".pair canvas").count(), 2);
+});
+
+test("the map follows the keyboard", async (page) => {
+  await open(page, "map", "Latent map");
+  await page.locator(CURSOR).waitFor();
+  await page.locator("canvas.front").focus();
+  await page.waitForTimeout(400);
+  const before = await pixels(page, CURSOR);
+  for (let i = 0; i < 6; i++) await page.keyboard.press("Shift+ArrowRight");
+  await changes(page, CURSOR, before, "an arrow key");
+  await page.keyboard.press("+");
+  await page.keyboard.press("0");
+});
+
+test("knobs change the picture, locks hold", async (page) => {
+  await page.goto(`${page.context().url}#/knobs/ten`);
+  const big = ".knobs .side canvas.picture";
+  const slider = page.locator(".knob input[type=range]").first();
+  await slider.waitFor();
+  await page.waitForTimeout(300);
+  const before = await pixels(page, big);
+  await slider.fill("2.5");
+  await changes(page, big, before, "a knob");
+  await page.locator(".knob button").first().click();
+  await page.getByRole("button", { name: "Reset" }).click();
+  assert.equal(await slider.inputValue(), "2.5");
+  const held = await pixels(page, big);
+  await page.getByRole("button", { name: "Randomise" }).click();
+  await changes(page, big, held, "randomising");
+  assert.equal(await page.locator(".strip .frame").count(), 9);
+});
+
+test("samples, walks and sums are made", async (page) => {
+  await open(page, "make", "Make");
+  const frames = page.locator(".sheet .frame");
+  await frames.nth(20).waitFor();
+  for (const place of [0, 1, 2]) await frames.nth(place).click();
+  const walk = 'section[aria-label="From A to B"] canvas.picture';
+  await page.locator('section[aria-label="A minus B plus C"] canvas').waitFor();
+  await page.waitForTimeout(400);
+  const before = await pixels(page, walk);
+  await page.getByLabel("Place between A and B").fill("0.05");
+  await changes(page, walk, before, "the scrubber");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download GIF" }).click()]);
+  assert.equal(readFileSync(await download.path()).subarray(0, 6).toString(), "GIF89a");
+});
+
+test("a drawing is judged", async (page) => {
+  await open(page, "try", "Try");
+  const board = page.locator(".board canvas");
+  const box = await board.boundingBox();
+  await page.mouse.move(box.x + 140, box.y + 60);
+  await page.mouse.down();
+  for (let y = 60; y < 220; y += 10) await page.mouse.move(box.x + 140 + (y % 20), box.y + y);
+  await page.mouse.up();
+  await page.getByText("as the model sees it").waitFor();
+  await page.locator(".histogram").waitFor();
+  assert.equal(await page.locator(".try .frames img").count(), 8);
+  const before = await pixels(page, ".triple canvas");
+  await page.mouse.move(box.x + 80, box.y + 60);
+  await page.mouse.down();
+  for (let x = 80; x < 220; x += 10) await page.mouse.move(box.x + x, box.y + 60);
+  await page.mouse.up();
+  await changes(page, ".triple canvas", before, "drawing");
+});
+
+test("runs are compared", async (page) => {
+  await open(page, "compare", "Compare");
+  await page.locator(".matrix-row").nth(2).waitFor();
+  assert.ok((await page.locator("table tbody tr").count()) >= 2);
+});
+
+test("everything is reached by keyboard alone", async (page) => {
+  await open(page, "runs", "Runs");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
+  const reached = new Set();
+  for (let i = 0; i < 14; i++) {
+    await page.keyboard.press("Tab");
+    reached.add(await page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.tagName));
+  }
+  for (const view of ["Training", "Latent map", "Knobs", "Make", "Try", "Compare"]) assert.ok(reached.has(view), `${view} is not reached by Tab: ${[...reached]}`);
+  await page.getByRole("link", { name: "Knobs" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Knobs", level: 1 }).waitFor();
+});
+
+test("a run in training appears and grows by itself, and stops cleanly", async (page, service) => {
+  await open(page, "runs", "Runs");
+  const training = spawn(elbo, ["train", "--quiet", "--out", join(folder, "runs", "live"), ...small, "--epochs", "400"], { cwd: folder, env: environment });
+  children.push(training);
+  const ended = new Promise((resolve) => training.on("exit", resolve));
+  const card = page.locator("article.run", { hasText: "live" });
+  await card.getByText("training", { exact: true }).waitFor({ timeout: 15000 });
+  await page.goto(`${service.url}#/training/live`);
+  const epoch = () => page.locator(".tile", { hasText: "epoch" }).locator("b").innerText().then(Number);
+  await page.getByRole("button", { name: "Stop" }).waitFor();
+  const before = await epoch();
+  await page.waitForFunction((before) => Number(document.querySelector(".tiles .tile:nth-of-type(3) b")?.textContent) > before, before, { timeout: 10000 });
+  page.once("dialog", (dialog) => dialog.accept());
+  await page.getByRole("button", { name: "Stop" }).click();
+  assert.equal(await ended, 143);
+  await page.getByText("interrupted", { exact: true }).waitFor({ timeout: 5000 });
+});
+
+const SIZES = [["wide", 1440, 900], ["middle", 1024, 768], ["phone", 390, 844]];
+const VIEWS = ["runs", "training", "map", "knobs", "make", "try", "compare"];
+
+for (const scheme of ["light", "dark"]) {
+  test(`axe finds nothing, ${scheme}`, async (page) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    const found = [];
+    for (const view of VIEWS) {
+      await page.goto(`${page.context().url}#/${view}/two`);
+      await page.waitForTimeout(500);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+      for (const violation of violations) found.push(`${view}: ${violation.id}: ${violation.nodes.map((node) => node.target.join(" ")).slice(0, 3).join(" | ")}`);
+    }
+    assert.deepEqual(found, []);
+  });
+}
+
+test("nothing is wider than the window, at three sizes", async (page) => {
+  for (const [name, width, height] of SIZES) {
+    await page.setViewportSize({ width, height });
+    for (const view of VIEWS) {
+      await page.goto(`${page.context().url}#/${view}/two`);
+      await page.waitForTimeout(500);
+      const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(wide <= window, `${view} at ${name}: ${wide} of ${window} pixels`);
+      await page.screenshot({ path: join(output, `${view}-${name}.png`) });
+    }
+  }
+});
+
+async function main() {
+  const own = process.env.ELBO_RUNS && resolve(process.env.ELBO_RUNS);
+  if (!own) {
+    train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
+    train("ten", [...small, "--epochs", "2"]);
+    train("other", [...small, "--set", "model.latent=2", "--seed", "1", "--epochs", "2"]);
+  }
+  const service = await serve(own ?? join(folder, "runs"));
+  const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
+  const only = process.argv[2];
+  let failed = 0;
+  for (const [name, work] of tests.filter(([name]) => !only || name.includes(only))) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+    context.url = service.url;
+    const page = await context.newPage();
+    const complaints = [];
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    const began = Date.now();
+    try {
+      await work(page, service);
+      assert.deepEqual(complaints, [], "the console is silent");
+      console.log(`ok      ${name} (${Date.now() - began} ms)`);
+    } catch (error) {
+      failed += 1;
+      await page.screenshot({ path: join(output, `failed-${failed}.png`) }).catch(() => {});
+      console.log(`FAILED  ${name}\n${error.message}\n${complaints.join("\n")}`);
+    }
+    await context.close();
+  }
+  await browser.close();
+  console.log(failed === 0 ? "all passed" : `${failed} failed`);
+  return failed;
+}
+
+let code = 1;
+try {
+  code = Math.min(1, await main());
+} finally {
+  children.forEach((child) => child.kill());
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(code);
