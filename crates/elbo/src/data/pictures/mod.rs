@@ -82,7 +82,7 @@ pub trait Collection: Send + Sync {
     /// The encoded bytes of picture `index`, at most [`MAX_ENCODED_BYTES`] of them.
     ///
     /// # Errors
-    /// [`Error::Data`](crate::Error::Data) or [`Error::Io`](crate::Error::Io) naming the picture.
+    /// [`Error::Data`] or [`Error::Io`] naming the picture.
     fn bytes(&self, index: usize) -> Result<Vec<u8>>;
 
     /// The class names in the order of their numbers, where the collection knows it; else they are sorted by name.
@@ -123,7 +123,7 @@ pub struct Division {
 /// sets of up to 2 GiB are kept in memory instead, and `progress` is told so; likewise where the settings ask for [`Settings::fresh`].
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) naming the picture that cannot be used and the setting that helps, [`Error::Config`](crate::Error::Config)
+/// [`Error::Data`] naming the picture that cannot be used and the setting that helps, [`Error::Config`]
 /// when the parts cannot be made.
 pub fn open(
     collection: Arc<dyn Collection>,
