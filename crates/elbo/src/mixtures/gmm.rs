@@ -24,7 +24,7 @@ const BLOCK: usize = 512;
 /// let mixture = GaussianMixture::diagonal(vec![0.5, 0.5], vec![vec![-1.0], vec![1.0]], vec![vec![1.0]; 2])?;
 /// let density = (-0.5f64).exp() / std::f64::consts::TAU.sqrt(); // at 0, of either
 /// assert!((mixture.log_prob(&[0.0])[0] - density.ln()).abs() < 1e-15);
-/// assert_eq!(mixture.responsibilities(&[0.0]), [0.5, 0.5]);
+/// assert!(mixture.responsibilities(&[0.0]).iter().all(|share| (share - 0.5).abs() < 1e-15));
 ///
 /// let json = serde_json::to_string(&mixture).unwrap();
 /// assert_eq!(serde_json::from_str::<GaussianMixture>(&json).unwrap(), mixture);
