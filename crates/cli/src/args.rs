@@ -191,6 +191,13 @@ pub enum SplitName {
 pub struct Eval {
     #[command(flatten)]
     pub source: Source,
+    #[command(flatten)]
+    pub judging: Judging,
+}
+
+/// What is computed of a run.
+#[derive(Debug, Args)]
+pub struct Judging {
     /// Metrics or groups of them, comma-separated, or all: see below.
     #[arg(long, value_delimiter = ',')]
     pub metrics: Vec<String>,
@@ -203,6 +210,9 @@ pub struct Eval {
     /// Images made for the group generation, and images of the split at most that they are compared with.
     #[arg(long, default_value_t = 10_000)]
     pub samples: usize,
+    /// Where the codes of these images come from: normal, gaussian, mixture, two-stage or maf.
+    #[arg(long, default_value = "normal")]
+    pub sampler: String,
     /// Where images are compared.
     #[arg(long, value_enum, default_value_t = FeaturesName::Pca)]
     pub features: FeaturesName,
@@ -397,6 +407,7 @@ pub struct RunOnly {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = format!("Metrics:\n{}", elbo::experiment::describe_metrics()))]
 pub struct Compare {
     /// Run directories.
     #[arg(required = true, num_args = 1..)]
@@ -404,6 +415,11 @@ pub struct Compare {
     /// The page to write.
     #[arg(long, default_value = "compare.html")]
     pub out: PathBuf,
+    /// Show the metrics against this setting of the runs, such as loss.beta or data.limit (examples trained on).
+    #[arg(long, value_name = "KEY", requires = "metrics")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub judging: Judging,
 }
 
 #[derive(Debug, Args)]

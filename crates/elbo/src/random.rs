@@ -39,6 +39,8 @@ pub enum Purpose {
     Sampler = 23,
     /// Draws of codes from q(z|x) that a sampler is fitted on.
     SamplerCodes = 24,
+    /// Noise on codes that asks how much of it a reconstruction bears; the epoch is the repetition.
+    CodeNoise = 30,
 }
 
 /// A stream of draws.

@@ -1,12 +1,12 @@
 //! `elbo report` and `elbo compare`.
 
 use elbo::data::Splits;
-use elbo::experiment::{self, Trained};
-use elbo::report::{ComparedRun, Estimate};
+use elbo::experiment::{self, Judgement, Request, Trained};
+use elbo::report::{ComparedRun, Estimate, Trend, TrendPoint};
 use elbo::run::atomic;
 use serde_json::json;
 
-use super::source;
+use super::{eval, source};
 use crate::args::{Compare, RunOnly};
 use crate::output::Context;
 
@@ -18,6 +18,7 @@ pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<
 }
 
 pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result<()> {
+    let request = eval::request(&args.judging)?;
     let runs: Vec<(Trained, Splits)> = args
         .runs
         .iter()
@@ -27,11 +28,18 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
             Ok((run, splits))
         })
         .collect::<elbo::Result<_>>()?;
-    let comparison = experiment::compare(&runs)?;
+    let judged = if request.metrics.is_empty() { Vec::new() } else { judge_all(&runs, &request, args, context)? };
+    let mut comparison = experiment::compare(&runs)?;
+    if let Some(by) = &args.by {
+        comparison.trends = experiment::trends(&runs, &judged, by)?;
+    }
     atomic::write_file(&args.out, comparison.html().as_bytes())?;
-    let rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
+    let mut rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
+    for (row, judgement) in rows.iter_mut().zip(&judged) {
+        row["metrics"] = judgement.metrics.iter().map(|(name, metric)| ((*name).to_owned(), json!(metric))).collect();
+    }
     let out = args.out.display().to_string();
-    context.result(json!({ "out": out, "runs": rows }), || {
+    context.result(json!({ "out": out, "runs": rows, "trends": comparison.trends }), || {
         let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
         for row in &rows {
             let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
@@ -39,8 +47,36 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
             let [recon, kl, loss, elbo] = ["recon", "kl", "loss", "elbo"].map(number);
             text += &format!("{name:<24} {recon:>9.2} {kl:>9.2} {loss:>9.2} {elbo:>10.2}\n");
         }
+        text += &comparison.trends.iter().map(trend_text).collect::<String>();
         format!("{text}\npage: {out}")
     })
+}
+
+/// Judges every run by its held-out split.
+fn judge_all(
+    runs: &[(Trained, Splits)],
+    request: &Request,
+    args: &Compare,
+    context: Context,
+) -> elbo::Result<Vec<Judgement>> {
+    let judge = |(run, splits): &(Trained, Splits)| {
+        context.note(format!("judging {}", run.name()));
+        let part = experiment::held_out(splits).1.clone();
+        eval::judge(run, splits, &[part], request, &args.judging, context)
+    };
+    runs.iter().map(judge).collect()
+}
+
+fn trend_text(trend: &Trend) -> String {
+    let mut text = format!("\n{} ({}) by {}\n", trend.metric, trend.unit, trend.by);
+    for line in &trend.lines {
+        text += &format!("  {}\n", line.name);
+        for point in &line.points {
+            let TrendPoint { at, mean, stderr, runs } = point;
+            text += &format!("    {at:<12} {mean:>10.3} ± {stderr:<8.3} {runs} runs\n");
+        }
+    }
+    text
 }
 
 /// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.

@@ -2,39 +2,51 @@
 
 use std::time::{Duration, Instant};
 
+use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Finding, Metric};
-use elbo::experiment::{self, FeatureName, Judgement, Request, Stage};
+use elbo::experiment::{self, FeatureName, Judgement, Request, Stage, Trained};
 use serde_json::{Map, json};
 
 use super::source;
-use crate::args::{Eval, FeaturesName};
+use crate::args::{Eval, FeaturesName, Judging};
 use crate::output::Context;
 
 /// Time between two lines about a long computation.
 const PAUSE: Duration = Duration::from_secs(10);
 
-pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
-    let mut request = Request {
-        metrics: args.metrics.clone(),
-        k: args.k,
-        samples: args.samples,
-        features: match args.features {
-            FeaturesName::Pixels => FeatureName::Pixels,
-            FeaturesName::Pca => FeatureName::Pca,
-            FeaturesName::Classifier => FeatureName::Classifier,
-        },
-        seed: 0,
-    };
+/// What the flags ask for.
+///
+/// # Errors
+/// For unknown names and an empty limit.
+pub(super) fn request(args: &Judging) -> elbo::Result<Request> {
     if args.limit == Some(0) {
-        return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all").into());
+        return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all"));
     }
-    let (opened, splits) = source::open_with_splits(&args.source, device)?;
+    let features = match args.features {
+        FeaturesName::Pixels => FeatureName::Pixels,
+        FeaturesName::Pca => FeatureName::Pca,
+        FeaturesName::Classifier => FeatureName::Classifier,
+    };
+    let (metrics, sampler) = (args.metrics.clone(), args.sampler.parse()?);
+    let request = Request { metrics, k: args.k, samples: args.samples, sampler, features, seed: 0 };
     request.check()?;
-    let run = &opened.run;
-    request.seed = args.seed.unwrap_or(run.config.training.seed);
+    Ok(request)
+}
+
+/// Judges a run, telling how far a long computation is.
+pub(super) fn judge(
+    run: &Trained,
+    splits: &Splits,
+    parts: &[Subset],
+    request: &Request,
+    args: &Judging,
+    context: Context,
+) -> elbo::Result<Judgement> {
+    let seed = args.seed.unwrap_or(run.config.training.seed);
+    let request = Request { seed, ..request.clone() };
     let parts = match args.limit {
-        Some(limit) => experiment::limited(&opened.parts, limit, request.seed),
-        None => opened.parts.clone(),
+        Some(limit) => experiment::limited(parts, limit, seed),
+        None => parts.to_vec(),
     };
     let mut told = Instant::now();
     let mut progress = |stage: Stage| {
@@ -48,11 +60,19 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
             _ => {}
         }
     };
-    let judgement = experiment::judge(run, &splits, &parts, &request, &mut progress)?;
-    let Judgement { n, metrics, findings, left_out } = &judgement;
-    for (group, reason) in left_out {
+    let judgement = experiment::judge(run, splits, &parts, &request, &mut progress)?;
+    for (group, reason) in &judgement.left_out {
         context.note(format!("left out {group}: {reason}"));
     }
+    Ok(judgement)
+}
+
+pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
+    let request = request(&args.judging)?;
+    let (opened, splits) = source::open_with_splits(&args.source, device)?;
+    let run = &opened.run;
+    let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
+    let Judgement { n, metrics, findings, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
     let value = json!({
         "run": args.source.run,

@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 mod arguments;
+mod compare;
 mod contract;
 mod data;
 mod divergence;

@@ -7,13 +7,10 @@ use crate::data::Domain;
 use crate::data::batch::batch;
 use crate::data::split::Subset;
 use crate::distributions::{Bits, Likelihood};
-use crate::models::{Model, Objective};
+use crate::models::{Model, Objective, examples_at_once};
 use crate::random::{Draws, Purpose};
 use crate::run::history::LossTerms;
 use crate::run::parameters::values_of;
-
-/// Examples in one evaluation batch.
-const BATCH: usize = 512;
 
 /// The terms of every example of a split.
 #[derive(Debug, Clone)]
@@ -94,12 +91,6 @@ pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u
         *mean = sum / split.len() as f64;
     }
     evaluation
-}
-
-/// Fewer where each example is taken with many samples, so that the decoder sees about as many rows.
-fn examples_at_once(model: &dyn Model) -> usize {
-    let samples = (model.noise_dims() / model.latent()).max(1);
-    (BATCH / samples).max(16)
 }
 
 impl Evaluation {

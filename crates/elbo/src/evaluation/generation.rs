@@ -8,7 +8,7 @@ use super::metric::Metric;
 use super::points::Features;
 use crate::error::Result;
 
-/// `fid`, `kid`, `precision`, `recall`, `density` and `coverage` of points `made` from N(0, I) beside `real` ones. Distances of different spaces do not compare:
+/// `fid`, `kid`, `precision`, `recall`, `density` and `coverage` of points `made` of codes from `source` beside `real` ones. Distances of different spaces do not compare:
 /// these are not the published numbers, which are of Inception's features.
 ///
 /// # Errors
@@ -20,9 +20,10 @@ pub fn generation_metrics(
     real: &Features,
     made: &Features,
     space: &FeatureSpace,
+    source: &str,
 ) -> Result<Vec<(&'static str, Metric)>> {
     let sets = format!(
-        "{} samples (decoded means of codes from N(0, I)) against {} images, features {}: {}",
+        "{} samples (decoded means of codes from {source}) against {} images, features {}: {}",
         made.n(),
         real.n(),
         space.name,

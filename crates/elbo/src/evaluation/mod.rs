@@ -38,6 +38,7 @@ mod metric;
 mod parallel;
 mod points;
 mod probe;
+mod regularity;
 mod similarity;
 
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
@@ -56,4 +57,5 @@ pub use kernel_distance::kernel_distances;
 pub use metric::Metric;
 pub use points::Features;
 pub use probe::LinearProbe;
+pub use regularity::{noise_tolerance, recon_gap};
 pub use similarity::{Similarity, similarity};

@@ -135,24 +135,6 @@ impl Workload {
     fn name(self) -> &'static str {
         NAMES.iter().find(|(_, workload)| *workload == self).map_or("", |(name, _)| name)
     }
-
-    fn batch(self) -> usize {
-        match self {
-            Self::Mlp | Self::ConvS | Self::ConvM => 128,
-            Self::Mlp512 | Self::Encode | Self::Decode => 512,
-            Self::Faces | Self::Cifar10 => self.recipe().map_or(0, |config| config.training.batch_size),
-        }
-    }
-
-    /// The recipe of a workload that begins with files.
-    fn recipe(self) -> Option<RunConfig> {
-        let name = match self {
-            Self::Faces => "faces",
-            Self::Cifar10 => "cifar10-conv",
-            _ => return None,
-        };
-        Some(Layers::from_recipe(name).and_then(Layers::build).expect("built-in recipes are valid"))
-    }
 }
 
 /// What to measure and how.
@@ -173,11 +155,26 @@ pub struct Bench {
 /// # Errors
 /// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
-    let Bench { workload, seconds, profiled, .. } = *wanted;
-    if let Some(mut config) = workload.recipe() {
-        config.data.source = wanted.data.clone().unwrap_or(config.data.source);
-        return from_files(workload, config, seconds, device);
+    match wanted.workload {
+        Workload::Mlp => mlp_steps(wanted, 128, device),
+        Workload::Mlp512 => mlp_steps(wanted, 512, device),
+        Workload::ConvS => conv_steps(wanted, &[32, 64, 128], device),
+        Workload::ConvM => conv_steps(wanted, &[128, 256, 512], device),
+        Workload::Encode => {
+            let train = grey_images(wanted)?.train;
+            Ok(summary(wanted.workload, INFERENCE_BATCH, encode(&mlp(device), &train, wanted.seconds, device)))
+        }
+        Workload::Decode => {
+            let count = grey_images(wanted)?.train.len();
+            Ok(summary(wanted.workload, INFERENCE_BATCH, decode(&mlp(device), count, wanted.seconds, device)))
+        }
+        Workload::Faces => from_files(wanted, "faces", device),
+        Workload::Cifar10 => from_files(wanted, "cifar10-conv", device),
     }
+}
+
+/// Images of the size that the dense workloads are defined on.
+fn grey_images(wanted: &Bench) -> Result<Splits> {
     let source = wanted.data.clone().unwrap_or_else(|| "digits".into());
     let config = DataConfig { source, validation: Validation::NONE, count: 60_000, ..Default::default() };
     let splits = data::open(&config, 0, &mut |_| {})?;
@@ -186,11 +183,47 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
         let help = "the workload is defined on 28 x 28 grey images";
         return Err(Error::config("--data", "images of 784 values", shape.to_string(), help));
     }
-    steps(workload, &splits, seconds, profiled, device)
+    Ok(splits)
+}
+
+fn mlp(device: &Device) -> Vae {
+    Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device)
+}
+
+fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> {
+    let data = grey_images(wanted)?;
+    profiled(wanted, batch, mlp_gflop(batch), || {
+        train(mlp(device), batch, Augment::default(), &data, wanted.seconds, device)
+    })
+}
+
+fn conv_steps(wanted: &Bench, channels: &[usize], device: &Device) -> Result<Measured> {
+    let batch = 128;
+    let model = Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device);
+    profiled(wanted, batch, conv_gflop(batch, channels), || {
+        train(model, batch, Augment::default(), &noise(), wanted.seconds, device)
+    })
+}
+
+/// Runs `steps`, each of `gflop` in matrix products; where the parts are wanted, after measuring what the machine can do.
+fn profiled(
+    wanted: &Bench,
+    batch: usize,
+    gflop: f64,
+    steps: impl FnOnce() -> Result<(Vec<f64>, StepTimes)>,
+) -> Result<Measured> {
+    let peak = wanted.profiled.then(crate::device::peak_gflops);
+    let (reps, times) = steps()?;
+    let profile = peak.map(|peak| profile(&times, gflop, peak));
+    Ok(Measured { profile, ..summary(wanted.workload, batch, reps) })
 }
 
 /// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
-fn from_files(workload: Workload, mut config: RunConfig, seconds: f64, device: &Device) -> Result<Measured> {
+fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured> {
+    let mut config: RunConfig = Layers::from_recipe(recipe)?.build()?;
+    if let Some(source) = &wanted.data {
+        config.data.source.clone_from(source);
+    }
     config.data.cache = false;
     let began = Instant::now();
     let splits = data::open(&config.data, config.training.seed, &mut |_| {})?;
@@ -201,8 +234,9 @@ fn from_files(workload: Workload, mut config: RunConfig, seconds: f64, device: &
     let examples = Examples::of(splits.train.source().as_ref());
     config.model.check_shape(&config.network, examples)?;
     let model = config.model.init(&config.network, examples, config.training.seed, device)?;
-    let (reps, _) = train(model, workload.batch(), config.augment, &splits, seconds, device)?;
-    let mut measured = summary(workload, reps);
+    let batch = config.training.batch_size;
+    let (reps, _) = train(model, batch, config.augment, &splits, wanted.seconds, device)?;
+    let mut measured = summary(wanted.workload, batch, reps);
     let trained = splits.train.len() as f64;
     measured.pipeline = Some(Pipeline {
         decoded,
@@ -213,52 +247,18 @@ fn from_files(workload: Workload, mut config: RunConfig, seconds: f64, device: &
     Ok(measured)
 }
 
-/// Steps of a fixed network on examples that are in memory.
-fn steps(workload: Workload, data: &Splits, seconds: f64, profiled: bool, device: &Device) -> Result<Measured> {
-    let peak = if profiled { Some(crate::device::peak_gflops()) } else { None };
-    let mlp = || Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device);
-    let conv = |channels: &[usize]| {
-        Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device)
-    };
-    let (batch, unchanged) = (workload.batch(), Augment::default());
-    let (reps, times, gflop) = match workload {
-        Workload::Mlp | Workload::Mlp512 => {
-            with_gflop(train(mlp(), batch, unchanged, data, seconds, device)?, mlp_gflop(batch))
-        }
-        Workload::ConvS => {
-            let channels = [32, 64, 128];
-            let steps = train(conv(&channels), batch, unchanged, &noise(), seconds, device)?;
-            with_gflop(steps, conv_gflop(batch, &channels))
-        }
-        Workload::ConvM => {
-            let channels = [128, 256, 512];
-            let steps = train(conv(&channels), batch, unchanged, &noise(), seconds, device)?;
-            with_gflop(steps, conv_gflop(batch, &channels))
-        }
-        Workload::Encode => (encode(&mlp(), &data.train, batch, seconds, device), None, 0.0),
-        Workload::Decode => (decode(&mlp(), data.train.len(), batch, seconds, device), None, 0.0),
-        Workload::Faces | Workload::Cifar10 => unreachable!("these begin with files"),
-    };
-    let profile = peak.zip(times).map(|(peak, times)| profile(&times, gflop, peak));
-    Ok(Measured { profile, ..summary(workload, reps) })
-}
-
-fn summary(workload: Workload, reps: Vec<f64>) -> Measured {
+fn summary(workload: Workload, batch: usize, reps: Vec<f64>) -> Measured {
     let images_per_s = reps.iter().copied().fold(0.0, f64::max);
     Measured {
         workload: workload.name(),
         mode: "elbo",
         threads: crate::device::threads(),
         images_per_s,
-        ms_per_step: 1e3 * workload.batch() as f64 / images_per_s,
+        ms_per_step: 1e3 * batch as f64 / images_per_s,
         reps,
         profile: None,
         pipeline: None,
     }
-}
-
-fn with_gflop((reps, times): (Vec<f64>, StepTimes), gflop: f64) -> (Vec<f64>, Option<StepTimes>, f64) {
-    (reps, Some(times), gflop)
 }
 
 /// Ends a repetition when its time is over, and notes its speed; the first few steps warm up.
@@ -294,6 +294,9 @@ impl Observer for Watch<'_> {
         Ok(())
     }
 }
+
+/// Images at once in `encode` and `decode`.
+const INFERENCE_BATCH: usize = 512;
 
 /// Channels, height and width of the convolutional workloads.
 const CONV_SHAPE: [usize; 3] = [1, 32, 32];
@@ -394,15 +397,15 @@ fn repeat(count: usize, size: usize, seconds: f64, mut pass: impl FnMut(&[u32]))
     reps
 }
 
-fn encode(vae: &Vae, split: &Subset, size: usize, seconds: f64, device: &Device) -> Vec<f64> {
-    repeat(split.len(), size, seconds, |chosen| {
+fn encode(vae: &Vae, split: &Subset, seconds: f64, device: &Device) -> Vec<f64> {
+    repeat(split.len(), INFERENCE_BATCH, seconds, |chosen| {
         std::hint::black_box(vae.encode(batch(split, chosen, device)));
     })
 }
 
-fn decode(vae: &Vae, count: usize, size: usize, seconds: f64, device: &Device) -> Vec<f64> {
+fn decode(vae: &Vae, count: usize, seconds: f64, device: &Device) -> Vec<f64> {
     let codes = Draws::new(0, Purpose::Prior, 0, 0).normals(count * 20);
-    repeat(count, size, seconds, |chosen| {
+    repeat(count, INFERENCE_BATCH, seconds, |chosen| {
         let rows = &codes[chosen[0] as usize * 20..][..chosen.len() * 20];
         let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [chosen.len(), 20]), device);
         std::hint::black_box(vae.decode(z));

@@ -1,12 +1,14 @@
 //! How good is a run: every metric by its name, computed with the parts of [`crate::evaluation`].
 
 use super::feature_space::{FeatureName, feature_space};
+use super::samplers::FitSettings;
 use super::trained::Trained;
 use crate::data::known::did_you_mean;
 use crate::data::{Domain, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Codes, Evaluation, Finding, Metric, Patient, Similarity};
 use crate::generation;
+use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
 
 /// Metrics that are computed together.
@@ -18,7 +20,7 @@ struct Group {
     note: &'static str,
 }
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group {
         name: "terms",
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
@@ -39,6 +41,11 @@ const GROUPS: [Group; 7] = [
         name: "generation",
         metrics: &["fid", "kid", "precision", "recall", "density", "coverage"],
         note: "half a minute; images, compared in the space of --features",
+    },
+    Group {
+        name: "regularity",
+        metrics: &["recon_gap", "noise_tolerance"],
+        note: "seconds; what a KL term is said to improve",
     },
     Group { name: "embedding", metrics: &["linear_probe", "knn_accuracy", "nmi", "ari"], note: "seconds; classes" },
     Group {
@@ -68,8 +75,10 @@ pub struct Request {
     pub metrics: Vec<String>,
     /// Samples of each posterior behind `nll_iw`.
     pub k: usize,
-    /// Images made from N(0, I), and images of the split at most that they are compared with.
+    /// Images made, and images of the split at most that they are compared with.
     pub samples: usize,
+    /// Where the codes of the images made come from.
+    pub sampler: SamplerKind,
     /// Where they are compared.
     pub features: FeatureName,
     /// Of all draws.
@@ -109,6 +118,13 @@ pub fn metric_names() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub fn describe_metrics() -> String {
     let line = |group: &Group| format!("  {:<16} {} ({})", group.name, group.metrics.join(", "), group.note);
     GROUPS.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        let (features, sampler) = (FeatureName::Pca, SamplerKind::Normal);
+        Self { metrics: Vec::new(), k: 500, samples: 10_000, sampler, features, seed: 0 }
+    }
 }
 
 impl Request {
@@ -168,12 +184,12 @@ impl Request {
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
 /// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
 /// # experiment.train(&mut Quiet, &Stop::new())?;
-/// use elbo::experiment::{FeatureName, Request, judge};
+/// use elbo::experiment::{Request, judge};
 ///
 /// let run = Trained::load(&path, None, &device)?;
 /// let splits = run.open_data(None)?;
 /// let metrics = vec!["kl".into(), "information".into()];
-/// let request = Request { metrics, k: 100, samples: 100, features: FeatureName::Pca, seed: 0 };
+/// let request = Request { metrics, ..Request::default() };
 /// let judgement = judge(&run, &splits, &[splits.test.clone()], &request, &mut |_| {})?;
 /// assert_eq!((judgement.metrics.len(), judgement.metrics[0].0), (5, "kl"));
 /// # Ok::<(), elbo::Error>(())
@@ -254,6 +270,7 @@ impl<'a> Judge<'a> {
             }
             "reconstruction" => Ok(self.similarity(&self.parts).metrics()),
             "generation" => self.generation(),
+            "regularity" => Ok(self.regularity()),
             "embedding" => self.embedding(),
             _ => self.disentanglement(),
         }
@@ -297,7 +314,7 @@ impl<'a> Judge<'a> {
     }
 
     fn generation(&self) -> Result<Vec<(&'static str, Metric)>> {
-        let (run, Request { samples, features, seed, .. }) = (self.run, self.request);
+        let (run, Request { samples, sampler, features, seed, .. }) = (self.run, self.request);
         if run.columns().is_some() {
             let help = "the metrics of the group `generation` compare pictures; ask for others";
             return Err(Error::config("fid", "images", "a table", help));
@@ -315,9 +332,25 @@ impl<'a> Judge<'a> {
             let found = format!("{} and {samples}", points.n());
             return Err(Error::config("--samples", expected, found, "10000 of each is usual"));
         }
-        let made = generation::sample(&run.model, run.shape, *samples, 1.0, *seed, &run.device);
+        let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
+        let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
+        let made = generation::decode(&run.model, run.shape, &codes, &run.device);
         let made = space.of_values(&made.pixels, run.shape.numel(), &run.device);
-        evaluation::generation_metrics(&points, &made, &space)
+        let source = match sampler {
+            SamplerKind::Normal => "N(0, I)".to_owned(),
+            kind => format!("the sampler `{kind}`, fitted to the training codes"),
+        };
+        evaluation::generation_metrics(&points, &made, &space, &source)
+    }
+
+    fn regularity(&self) -> Vec<(&'static str, Metric)> {
+        let Request { seed, .. } = *self.request;
+        let (model, device) = (&self.run.model, &self.run.device);
+        let train = limited(std::slice::from_ref(&self.splits.train), self.n(), seed);
+        let gap = evaluation::recon_gap(model, &self.parts, &train[0], device);
+        let probed = limited(&self.parts, EXAMINED, seed);
+        let tolerance = evaluation::noise_tolerance(model, &probed, seed, device);
+        vec![("recon_gap", gap), ("noise_tolerance", tolerance)]
     }
 
     fn embedding(&self) -> Result<Vec<(&'static str, Metric)>> {
@@ -402,10 +435,7 @@ mod tests {
         assert_eq!(names.len(), count);
         let request = |names: &[&str]| Request {
             metrics: names.iter().map(|name| (*name).to_owned()).collect(),
-            k: 1,
-            samples: 1,
-            features: FeatureName::Pca,
-            seed: 0,
+            ..Request::default()
         };
         assert!(GROUPS.iter().all(|group| request(&[group.name]).check().is_ok() && request(&["all"]).wants(group)));
         assert!(request(&["nll"]).check().is_err());

@@ -37,6 +37,7 @@ mod samplers;
 mod session;
 mod tables;
 mod trained;
+mod trends;
 
 pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
 pub use feature_space::FeatureName;
@@ -47,3 +48,4 @@ pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, com
 pub use samplers::{FitSettings, SamplerNote};
 pub use session::{Experiment, Finished};
 pub use trained::{Trained, held_out};
+pub use trends::trends;

@@ -102,7 +102,7 @@ pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std:
 /// ```
 pub fn compare(runs: &[(Trained, Splits)]) -> Result<Comparison> {
     let compared = runs.iter().map(|(run, splits)| compared_run(run, splits)).collect::<Result<_>>()?;
-    Ok(Comparison { title: "Comparison".into(), runs: compared })
+    Ok(Comparison { title: "Comparison".into(), runs: compared, trends: Vec::new() })
 }
 
 fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {

@@ -158,3 +158,9 @@ pub trait Model {
         self.likelihood().sample(self.decode(z), self.scale(), draws)
     }
 }
+
+/// Examples of one batch when nothing is learned: fewer where each is taken with many samples, so that the decoder sees about as many rows.
+pub(crate) fn examples_at_once<M: Model + ?Sized>(model: &M) -> usize {
+    let samples = (model.noise_dims() / model.latent()).max(1);
+    (512 / samples).max(16)
+}

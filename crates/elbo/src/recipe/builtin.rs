@@ -41,6 +41,7 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-sse-2d",
         "mnist-sse-16",
         "mnist-ae-2d",
+        "mnist-ae-20",
         "mnist-beta4",
         "mnist-beta05",
         "iwae-short",

@@ -8,7 +8,7 @@
 //! use elbo::report::{ComparedRun, Comparison};
 //!
 //! let run = |name: &str| ComparedRun { name: name.into(), variational: true, ..Default::default() };
-//! let page = Comparison { title: "beta".into(), runs: vec![run("beta 1"), run("beta 4")] }.html();
+//! let page = Comparison { title: "beta".into(), runs: vec![run("beta 1"), run("beta 4")], ..Default::default() }.html();
 //! assert!(page.contains("beta 4"));
 //! ```
 
@@ -18,7 +18,11 @@ use super::figures::{NamedHistory, Term, overlay};
 use super::html::{Estimate, Summary, status_badge};
 use super::page::{Block, Picture, escape, number, page};
 use super::style::{Ink, Theme};
+use super::trends::Trend;
 use crate::run::history::EpochRecord;
+
+/// Runs with curves and pictures of their own: more stand in the table and in the trends.
+const DRAWN: usize = 8;
 
 /// Several runs to lay beside each other.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +31,8 @@ pub struct Comparison {
     pub title: String,
     /// The runs, in the order of their columns.
     pub runs: Vec<ComparedRun>,
+    /// Metrics against a setting in which the runs differ.
+    pub trends: Vec<Trend>,
 }
 
 /// One run of a comparison.
@@ -53,7 +59,12 @@ pub struct ComparedRun {
 impl Comparison {
     /// The page. Equal comparisons give equal text.
     pub fn html(&self) -> String {
-        let mut blocks = vec![Block::new("Numbers", self.table()), Block::new("Curves", self.curves())];
+        let mut blocks: Vec<Block> = Vec::new();
+        if !self.trends.is_empty() {
+            let trends: String = self.trends.iter().map(Trend::html).collect();
+            blocks.push(Block::new(&format!("By {}", self.trends[0].by), trends));
+        }
+        blocks.extend([Block::new("Numbers", self.table()), Block::new("Curves", self.curves())]);
         blocks.extend(self.picture_headings().into_iter().map(|heading| Block::new(heading, self.pictures(heading))));
         let names: Vec<_> = self.runs.iter().map(|run| escape(&run.name)).collect();
         let header = format!(
@@ -92,18 +103,21 @@ impl Comparison {
                 pictures += &Picture::drawing(&overlay(&runs, term, unit), alt).html();
             }
         }
-        format!("<div class=\"row\">{pictures}</div><p class=\"quiet\">Validation, measured after each epoch.</p>")
+        let which = if self.runs.len() > DRAWN { format!(" The first {DRAWN} runs.") } else { String::new() };
+        format!(
+            "<div class=\"row\">{pictures}</div><p class=\"quiet\">Validation, measured after each epoch.{which}</p>"
+        )
     }
 
     /// The runs that have this term, each with the colour of its place on the page.
     fn histories(&self, term: Term) -> impl Iterator<Item = NamedHistory<'_>> {
-        let runs = self.runs.iter().enumerate().filter(move |(_, run)| term != Term::Kl || run.variational);
+        let runs = self.runs.iter().enumerate().take(DRAWN).filter(move |(_, run)| term != Term::Kl || run.variational);
         runs.map(|(colour, run)| NamedHistory { name: &run.name, history: &run.history, colour })
     }
 
     fn pictures(&self, heading: &str) -> String {
         let mut columns = String::new();
-        for (index, run) in self.runs.iter().enumerate() {
+        for (index, run) in self.runs.iter().enumerate().take(DRAWN) {
             let pictures: String =
                 run.pictures.iter().filter(|(title, _)| title == heading).map(|(_, picture)| picture.html()).collect();
             let body = if pictures.is_empty() { "<p class=\"quiet\">none</p>".into() } else { pictures };
@@ -115,7 +129,7 @@ impl Comparison {
     /// Each heading once, in the order of first appearance.
     fn picture_headings(&self) -> Vec<&str> {
         let mut headings: Vec<&str> = Vec::new();
-        for (heading, _) in self.runs.iter().flat_map(|run| &run.pictures) {
+        for (heading, _) in self.runs.iter().take(DRAWN).flat_map(|run| &run.pictures) {
             if !headings.contains(&heading.as_str()) {
                 headings.push(heading);
             }
@@ -217,7 +231,7 @@ mod tests {
 
     fn comparison() -> Comparison {
         let runs = vec![run("beta 0.5", 74.1, 34.2), run("beta 1", 80.0, 25.7), run("beta 4", 111.4, 9.7)];
-        Comparison { title: "Three betas".into(), runs }
+        Comparison { title: "Three betas".into(), runs, ..Default::default() }
     }
 
     #[test]
@@ -257,7 +271,7 @@ mod tests {
     fn nothing_and_odd_runs_are_pages() {
         assert_self_contained(&Comparison::default().html());
         let odd = ComparedRun { name: "<script>$x$".into(), ..ComparedRun::default() };
-        let html = Comparison { title: "\"<i>".into(), runs: vec![odd.clone(), odd] }.html();
+        let html = Comparison { title: "\"<i>".into(), runs: vec![odd.clone(), odd], ..Default::default() }.html();
         assert_self_contained(&html);
         let mut diverged = comparison();
         diverged.runs.iter_mut().for_each(|run| run.pictures.clear());

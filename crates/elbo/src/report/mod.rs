@@ -20,6 +20,7 @@ mod chart;
 mod page;
 mod phases;
 mod samplers;
+mod trends;
 
 pub mod compare;
 pub mod figures;
@@ -35,3 +36,4 @@ pub use figures::Figure;
 pub use html::{Estimate, Media, NextCommand, Picture, Report, Section, Summary};
 pub use samplers::{SamplerPage, SamplerRow};
 pub use style::Theme;
+pub use trends::{Trend, TrendLine, TrendPoint};

@@ -17,7 +17,7 @@ use crate::data::augment::Augment;
 use crate::data::batch::{self, augmented, batch};
 use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::models::{Model, Objective, ObjectiveConfig, Weighted};
+use crate::models::{Model, Objective, ObjectiveConfig, Weighted, examples_at_once};
 use crate::random::{Draws, Purpose};
 use crate::run::history::{EpochRecord, LossTerms};
 use crate::run::parameters;
@@ -328,8 +328,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         let objective: Objective = self.objective.target();
         let mut sums = RunningTerms::default();
         let indices: Vec<u32> = (0..split.len() as u32).collect();
-        let samples = (model.noise_dims() / model.latent()).max(1);
-        for (i, chosen) in indices.chunks((512 / samples).max(16)).enumerate() {
+        for (i, chosen) in indices.chunks(examples_at_once(&model)).enumerate() {
             let noise = self.noise(Purpose::EvaluationNoise, self.state.epoch as u64, i as u64, chosen.len());
             let terms = model.terms(batch(split, chosen, &device), noise.without_autodiff());
             sums.add(chosen.len(), read(&objective.apply(terms)));
