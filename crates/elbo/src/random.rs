@@ -39,6 +39,8 @@ pub enum Purpose {
     Sampler = 23,
     /// Draws of codes from q(z|x) that a sampler is fitted on.
     SamplerCodes = 24,
+    /// Resamplings of scored examples for a standard error; the step is the number of the resampling.
+    Resampling = 30,
 }
 
 /// A stream of draws.

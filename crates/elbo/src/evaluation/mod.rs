@@ -21,6 +21,7 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod anomaly;
 mod clustering;
 mod codes;
 mod coverage;
@@ -38,8 +39,10 @@ mod metric;
 mod parallel;
 mod points;
 mod probe;
+mod ranking;
 mod similarity;
 
+pub use anomaly::{Mahalanobis, Threshold, reconstruction_errors, typicality};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode};
 pub use coverage::{Coverage, NEIGHBOURS, coverage};
@@ -56,4 +59,5 @@ pub use kernel_distance::kernel_distances;
 pub use metric::Metric;
 pub use points::Features;
 pub use probe::LinearProbe;
+pub use ranking::{Ranking, ranking};
 pub use similarity::{Similarity, similarity};
