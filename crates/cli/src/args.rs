@@ -447,6 +447,9 @@ pub struct Compare {
     /// The page to write.
     #[arg(long, default_value = "compare.html")]
     pub out: PathBuf,
+    /// Also write the plane of rate and distortion, .png or .svg.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,10 @@
 //! `elbo report` and `elbo compare`.
 
+use std::path::Path;
+
 use elbo::data::Splits;
 use elbo::experiment::{self, Trained};
-use elbo::report::{ComparedRun, Estimate};
+use elbo::report::{ComparedRun, Comparison, Estimate, Theme};
 use elbo::run::atomic;
 use serde_json::json;
 
@@ -18,6 +20,9 @@ pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<
 }
 
 pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result<()> {
+    if let Some(plot) = &args.plot {
+        check_plot(plot)?;
+    }
     let runs: Vec<(Trained, Splits)> = args
         .runs
         .iter()
@@ -29,9 +34,12 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         .collect::<elbo::Result<_>>()?;
     let comparison = experiment::compare(&runs)?;
     atomic::write_file(&args.out, comparison.html().as_bytes())?;
+    if let Some(plot) = &args.plot {
+        draw(plot, &comparison)?;
+    }
     let rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
     let out = args.out.display().to_string();
-    context.result(json!({ "out": out, "runs": rows }), || {
+    context.result(json!({ "out": out, "plot": args.plot, "runs": rows }), || {
         let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
         for row in &rows {
             let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
@@ -41,6 +49,27 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         }
         format!("{text}\npage: {out}")
     })
+}
+
+/// Refuses a name that no picture can have, before anything is computed.
+fn check_plot(path: &Path) -> elbo::Result<()> {
+    if ["png", "svg"].iter().any(|end| path.extension().is_some_and(|extension| extension == *end)) {
+        return Ok(());
+    }
+    let found = path.display().to_string();
+    Err(elbo::Error::config("--plot", "a name that ends in .png or .svg", found, "for example `--plot plane.png`"))
+}
+
+/// The plane of rate and distortion as a file.
+fn draw(path: &Path, comparison: &Comparison) -> elbo::Result<()> {
+    let Some(figure) = comparison.plane() else {
+        let help = "compare VAEs of one likelihood, or leave `--plot` away";
+        return Err(elbo::Error::config("--plot", "runs with a KL term and one unit", "others", help));
+    };
+    match path.extension().is_some_and(|extension| extension == "svg") {
+        true => atomic::write_file(path, figure.svg(Theme::Light).as_bytes()),
+        false => atomic::write_file(path, &figure.png(Theme::Light)),
+    }
 }
 
 /// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.
@@ -56,5 +85,8 @@ fn row(run: &Trained, compared: &ComparedRun) -> serde_json::Value {
         "kl": kl,
         "loss": value(summary.map(|s| s.loss)),
         "elbo": -(recon + kl),
+        "beta": compared.beta,
+        "rate": compared.variational.then_some(kl),
+        "distortion": compared.variational.then_some(recon),
     })
 }

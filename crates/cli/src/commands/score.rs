@@ -83,7 +83,9 @@ fn warn(scored: &Scored, request: &ScoreRequest, context: Context) {
         None => context.note("no threshold: the run held no validation examples back (`data.validation = 0.1` does)"),
         Some(_) if scored.columns.iter().any(|column| column.threshold.is_none()) => {
             let needed = elbo::evaluation::Threshold::examples_for(rate);
-            context.note(format!("no threshold: a false-alarm rate of {rate} takes at least {needed} validation examples"));
+            context.note(format!(
+                "no threshold: a false-alarm rate of {rate} takes at least {needed} validation examples"
+            ));
         }
         Some("test") => context.note("the thresholds are from the test split itself, which this run validated on"),
         Some(_) => {}
@@ -128,8 +130,12 @@ impl Summary<'_> {
     }
 
     fn json(&self) -> Value {
-        let scores: Map<_, _> =
-            self.scored.columns.iter().map(|column| (column.score.name().to_owned(), self.column_json(column))).collect();
+        let scores: Map<_, _> = self
+            .scored
+            .columns
+            .iter()
+            .map(|column| (column.score.name().to_owned(), self.column_json(column)))
+            .collect();
         json!({
             "run": self.args.source.run,
             "checkpoint": self.checkpoint,
@@ -151,7 +157,12 @@ impl Summary<'_> {
 
     fn column_json(&self, column: &ScoreColumn) -> Value {
         let share = |kind| column.flagged(&self.scored.anomalous, kind).filter(|(_, of)| *of > 0).map(share_json);
-        let metrics: Map<_, _> = column.ranking.iter().flat_map(|ranking| ranking.metrics()).map(|(name, m)| (name.into(), json!(m))).collect();
+        let metrics: Map<_, _> = column
+            .ranking
+            .iter()
+            .flat_map(|ranking| ranking.metrics())
+            .map(|(name, m)| (name.into(), json!(m)))
+            .collect();
         json!({
             "unit": column.unit,
             "definition": column.definition,

@@ -44,9 +44,19 @@ pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
 /// The same, with all that there is of the data.
 pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
     let run = load(&source.run, source.checkpoint.as_deref(), device)?;
-    let splits = run.open_data(source.data.as_deref())?;
-    let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
-    let (name, parts) = chosen(splits.clone(), source.split.unwrap_or(default))?;
+    let (splits, complete, default) = match &source.data {
+        Some(data) => {
+            let splits = run.open_data(Some(data))?;
+            (splits.clone(), splits, SplitName::All)
+        }
+        None => {
+            let OwnData { chosen, complete } = run.open_own()?;
+            (chosen, complete, SplitName::Test)
+        }
+    };
+    let split = source.split.unwrap_or(default);
+    // All images are all there are, whichever the run was trained on.
+    let (name, parts) = chosen(if split == SplitName::All { complete } else { splits.clone() }, split)?;
     Ok((Opened { run, name, parts }, splits))
 }
 

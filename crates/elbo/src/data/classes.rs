@@ -104,9 +104,11 @@ mod tests {
     fn parts_are_thinned_after_they_are_drawn() {
         let all = splits(Validation::Count(12));
         let one = of_classes(all.clone(), &chosen(&["b"])).unwrap();
-        for (all, one) in
-            [(&all.train, &one.train), (all.validation.as_ref().unwrap(), one.validation.as_ref().unwrap()), (&all.test, &one.test)]
-        {
+        for (all, one) in [
+            (&all.train, &one.train),
+            (all.validation.as_ref().unwrap(), one.validation.as_ref().unwrap()),
+            (&all.test, &one.test),
+        ] {
             let expected: Vec<u32> = all.indices().iter().copied().filter(|index| index % 3 == 1).collect();
             assert_eq!(one.indices(), expected);
             assert!(!expected.is_empty() && (0..one.len()).all(|i| one.class(i) == Some("b")));

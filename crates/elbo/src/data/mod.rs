@@ -31,8 +31,8 @@ pub mod sprites;
 pub mod table;
 
 pub use binarize::{Binarization, Binarize};
-pub(crate) use catalog::{chosen, open_complete};
 pub use catalog::{DataConfig, open, open_for};
+pub(crate) use catalog::{chosen, open_complete};
 pub use classes::check_labels;
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;

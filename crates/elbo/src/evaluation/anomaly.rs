@@ -192,14 +192,19 @@ mod tests {
     #[test]
     fn no_more_false_alarms_than_asked_for() {
         for (n, rate) in [(19, 0.05), (20, 0.05), (99, 0.01), (1000, 0.1), (7, 0.5), (3, 0.9)] {
-            let scores: Vec<f64> = Draws::new(n, Purpose::Choice, 0, 0).normals(n as usize).iter().map(|&v| v.into()).collect();
+            let scores: Vec<f64> =
+                Draws::new(n, Purpose::Choice, 0, 0).normals(n as usize).iter().map(|&v| v.into()).collect();
             let threshold = Threshold::at(&scores, rate).unwrap();
             let flagged = scores.iter().filter(|score| threshold.flags(**score)).count();
             assert_eq!(flagged as f64 / n as f64, threshold.found);
             assert!(threshold.found <= rate, "{n}, {rate}: {threshold:?}");
             // One more would be too many for a further example: (flagged + 1 + 1) / (n + 1) > rate.
             assert!((flagged + 2) as f64 > rate * (n + 1) as f64, "{n}, {rate}: {threshold:?}");
-            assert_eq!(Threshold::at(&vec![1.0; n as usize], rate).unwrap().found, 0.0, "ties are not above themselves");
+            assert_eq!(
+                Threshold::at(&vec![1.0; n as usize], rate).unwrap().found,
+                0.0,
+                "ties are not above themselves"
+            );
         }
         for rate in [0.05, 0.01, 0.1, 0.5, 0.003] {
             let n = Threshold::examples_for(rate);
@@ -212,7 +217,8 @@ mod tests {
     #[test]
     fn a_further_normal_example_is_flagged_as_rarely_as_asked() {
         let flagged = (0..4000).filter(|&seed| {
-            let scores: Vec<f64> = Draws::new(seed, Purpose::Choice, 0, 0).normals(40).iter().map(|&v| v.into()).collect();
+            let scores: Vec<f64> =
+                Draws::new(seed, Purpose::Choice, 0, 0).normals(40).iter().map(|&v| v.into()).collect();
             Threshold::at(&scores[..39], 0.1).unwrap().flags(scores[39])
         });
         let rate = flagged.count() as f64 / 4000.0;
@@ -224,8 +230,7 @@ mod tests {
     fn distances_are_those_of_the_closed_form() {
         // Correlated codes in the plane: C = A A^T with A = [[2, 0], [1, 3]], as far as 4,000 draws tell.
         let noise = Draws::new(3, Purpose::Choice, 0, 0).normals(8000);
-        let mean: Vec<f32> =
-            noise.chunks_exact(2).flat_map(|e| [5.0 + 2.0 * e[0], -1.0 + e[0] + 3.0 * e[1]]).collect();
+        let mean: Vec<f32> = noise.chunks_exact(2).flat_map(|e| [5.0 + 2.0 * e[0], -1.0 + e[0] + 3.0 * e[1]]).collect();
         let codes = Codes { latent: 2, mean, log_var: None, labels: None };
         let fitted = Mahalanobis::fit(&codes).unwrap();
         // The sample's own mean and covariance, inverted by hand.

@@ -80,7 +80,10 @@ impl Ranking {
         );
         [
             ("auroc", metric(self.auroc, self.auroc_stderr, "probability", auroc)),
-            ("average_precision", metric(self.average_precision, self.average_precision_stderr, "precision", precision)),
+            (
+                "average_precision",
+                metric(self.average_precision, self.average_precision_stderr, "precision", precision),
+            ),
         ]
     }
 }
@@ -198,8 +201,11 @@ mod tests {
         let samples: Vec<Ranking> = (0..300)
             .map(|seed| {
                 let noise = Draws::new(seed, Purpose::Choice, 0, 0).normals(100);
-                let scores: Vec<f64> =
-                    noise.iter().zip(&truth).map(|(v, anomalous)| f64::from(*v) + f64::from(u8::from(*anomalous))).collect();
+                let scores: Vec<f64> = noise
+                    .iter()
+                    .zip(&truth)
+                    .map(|(v, anomalous)| f64::from(*v) + f64::from(u8::from(*anomalous)))
+                    .collect();
                 ranking(&scores, &truth, seed).unwrap()
             })
             .collect();

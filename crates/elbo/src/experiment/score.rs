@@ -83,7 +83,12 @@ impl Score {
             chosen.push(score);
         }
         let mut seen = Vec::new();
-        chosen.retain(|score| !seen.contains(score) && { seen.push(*score); true });
+        chosen.retain(|score| {
+            !seen.contains(score) && {
+                seen.push(*score);
+                true
+            }
+        });
         Ok(chosen)
     }
 }
@@ -297,9 +302,10 @@ impl<'a> Scorer<'a> {
                         let codes = evaluation::encode(&self.run.model, part, &self.run.device);
                         self.codes.as_ref().map_or_else(Vec::new, |trained| trained.distances(&codes))
                     }
-                    Score::Typicality => {
-                        self.usual.as_ref().map_or_else(Vec::new, |usual| evaluation::typicality(&negative_elbo(), usual.mean))
-                    }
+                    Score::Typicality => self
+                        .usual
+                        .as_ref()
+                        .map_or_else(Vec::new, |usual| evaluation::typicality(&negative_elbo(), usual.mean)),
                 };
                 self.finite(*score, values)
             })
@@ -324,7 +330,8 @@ impl<'a> Scorer<'a> {
             None => Ok(values),
             Some(place) => {
                 let found = format!("{} at example {place}", values[place]);
-                let help = "the model gives no finite numbers here: look at `elbo eval RUN`, or score by something else";
+                let help =
+                    "the model gives no finite numbers here: look at `elbo eval RUN`, or score by something else";
                 Err(Error::model(self.run.dir.path(), score.name(), "finite scores", found, help))
             }
         }
@@ -341,7 +348,9 @@ impl<'a> Scorer<'a> {
     fn definition(&self, score: Score) -> String {
         let (likelihood, values) = (self.run.model.likelihood().definition(), self.run.shape.numel());
         match score {
-            Score::NegElbo => format!("recon + kl with one sample of q(z|x); recon is {likelihood}, summed over {values} values"),
+            Score::NegElbo => {
+                format!("recon + kl with one sample of q(z|x); recon is {likelihood}, summed over {values} values")
+            }
             Score::NllIw => {
                 format!("-ln 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x), z_i ~ q(z|x), k = {}", self.request.k)
             }
