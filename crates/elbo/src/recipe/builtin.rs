@@ -43,6 +43,7 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-ae-2d",
         "mnist-beta4",
         "mnist-beta05",
+        "mnist-anomaly",
         "iwae-short",
         "iwae-paper",
     ]
