@@ -39,8 +39,10 @@ pub enum Purpose {
     Sampler = 23,
     /// Draws of codes from q(z|x) that a sampler is fitted on.
     SamplerCodes = 24,
+    /// Resamplings of scored examples for a standard error; the step is the number of the resampling.
+    Resampling = 30,
     /// Noise on codes that asks how much of it a reconstruction bears; the epoch is the repetition.
-    CodeNoise = 30,
+    CodeNoise = 31,
 }
 
 /// A stream of draws.

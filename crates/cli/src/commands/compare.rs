@@ -1,8 +1,10 @@
 //! `elbo report` and `elbo compare`.
 
+use std::path::Path;
+
 use elbo::data::Splits;
 use elbo::experiment::{self, Judgement, Request, Trained};
-use elbo::report::{ComparedRun, Estimate, Trend, TrendPoint};
+use elbo::report::{ComparedRun, Comparison, Estimate, Theme, Trend, TrendPoint};
 use elbo::run::atomic;
 use serde_json::json;
 
@@ -19,6 +21,9 @@ pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<
 
 pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result<()> {
     let request = eval::request(&args.judging)?;
+    if let Some(plot) = &args.plot {
+        check_plot(plot)?;
+    }
     let runs: Vec<(Trained, Splits)> = args
         .runs
         .iter()
@@ -34,12 +39,15 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         comparison.trends = experiment::trends(&runs, &judged, by)?;
     }
     atomic::write_file(&args.out, comparison.html().as_bytes())?;
+    if let Some(plot) = &args.plot {
+        draw(plot, &comparison)?;
+    }
     let mut rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
     for (row, judgement) in rows.iter_mut().zip(&judged) {
         row["metrics"] = judgement.metrics.iter().map(|(name, metric)| ((*name).to_owned(), json!(metric))).collect();
     }
     let out = args.out.display().to_string();
-    context.result(json!({ "out": out, "runs": rows, "trends": comparison.trends }), || {
+    context.result(json!({ "out": out, "plot": args.plot, "runs": rows, "trends": comparison.trends }), || {
         let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
         for row in &rows {
             let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
@@ -79,6 +87,27 @@ fn trend_text(trend: &Trend) -> String {
     text
 }
 
+/// Refuses a name that no picture can have, before anything is computed.
+fn check_plot(path: &Path) -> elbo::Result<()> {
+    if ["png", "svg"].iter().any(|end| path.extension().is_some_and(|extension| extension == *end)) {
+        return Ok(());
+    }
+    let found = path.display().to_string();
+    Err(elbo::Error::config("--plot", "a name that ends in .png or .svg", found, "for example `--plot plane.png`"))
+}
+
+/// The plane of rate and distortion as a file.
+fn draw(path: &Path, comparison: &Comparison) -> elbo::Result<()> {
+    let Some(figure) = comparison.plane() else {
+        let help = "compare VAEs of one likelihood, or leave `--plot` away";
+        return Err(elbo::Error::config("--plot", "runs with a KL term and one unit", "others", help));
+    };
+    match path.extension().is_some_and(|extension| extension == "svg") {
+        true => atomic::write_file(path, figure.svg(Theme::Light).as_bytes()),
+        false => atomic::write_file(path, &figure.png(Theme::Light)),
+    }
+}
+
 /// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.
 fn row(run: &Trained, compared: &ComparedRun) -> serde_json::Value {
     let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.value);
@@ -92,5 +121,8 @@ fn row(run: &Trained, compared: &ComparedRun) -> serde_json::Value {
         "kl": kl,
         "loss": value(summary.map(|s| s.loss)),
         "elbo": -(recon + kl),
+        "beta": compared.beta,
+        "rate": compared.variational.then_some(kl),
+        "distortion": compared.variational.then_some(recon),
     })
 }

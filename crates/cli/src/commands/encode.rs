@@ -1,5 +1,6 @@
 //! `elbo encode`.
 
+use elbo::data::csv_field;
 use elbo::evaluation::{self, Codes};
 use elbo::run::atomic;
 use npyz::WriterBuilder;
@@ -56,7 +57,7 @@ fn csv(opened: &Opened, codes: &[Codes]) -> String {
         format!("index,label{}{}\n", names("mean"), if has_log_var { names("log_var") } else { String::new() });
     for (part, codes) in opened.parts.iter().zip(codes) {
         for i in 0..part.len() {
-            let label = part.label(i).map_or(String::new(), |l| part.source().label_names()[l as usize].clone());
+            let label = part.class(i).map_or(String::new(), csv_field);
             text += &format!("{},{label}", part.indices()[i]);
             let columns = [Some(&codes.mean), codes.log_var.as_ref()];
             for value in columns.into_iter().flatten().flat_map(|c| &c[i * latent..(i + 1) * latent]) {

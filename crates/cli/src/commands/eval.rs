@@ -7,7 +7,7 @@ use elbo::evaluation::{Finding, Metric};
 use elbo::experiment::{self, FeatureName, Judgement, Request, Stage, Trained};
 use serde_json::{Map, json};
 
-use super::source;
+use super::source::{self, Opened};
 use crate::args::{Eval, FeaturesName, Judging};
 use crate::output::Context;
 
@@ -74,18 +74,27 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
     let Judgement { n, metrics, findings, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
+    let classes = classes(&opened, args);
     let value = json!({
         "run": args.source.run,
         "checkpoint": run.checkpoint,
         "split": opened.name,
+        "classes": classes,
         "n": n,
         "metrics": object,
         "findings": findings,
     });
-    context.result(value, || text(opened.name, *n, metrics, findings))
+    let of = classes.map_or(String::new(), |names| format!(" of class {}", names.join(", ")));
+    context.result(value, || text(opened.name, *n, &of, metrics, findings))
 }
 
-fn text(split: &str, n: usize, metrics: &[(&str, Metric)], findings: &[Finding]) -> String {
+/// The classes that the examples are of, where the run chose some of its data's.
+fn classes<'a>(opened: &'a Opened, args: &Eval) -> Option<&'a [String]> {
+    let chosen = args.source.data.is_none() && opened.name != "all";
+    Some(opened.run.config.data.labels.as_slice()).filter(|labels| chosen && !labels.is_empty())
+}
+
+fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &[Finding]) -> String {
     let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(13);
     let line = |(name, m): &(&str, Metric)| {
         let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {}", number(e, m.value)));
@@ -94,7 +103,7 @@ fn text(split: &str, n: usize, metrics: &[(&str, Metric)], findings: &[Finding])
     };
     let found = |f: &Finding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
     let lines: String = metrics.iter().map(line).chain(findings.iter().map(found)).collect();
-    format!("{split} split, {n} images\n{lines}")
+    format!("{split} split, {n} images{of}\n{lines}")
 }
 
 /// Three decimals, more where the value itself is small.

@@ -10,6 +10,7 @@ mod model;
 mod pictures;
 mod priors;
 mod recipes;
+mod score;
 mod serve;
 mod source;
 mod train;
@@ -31,6 +32,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Interpolate(args) => pictures::interpolate(&args, device, context)?,
         Command::Grid(args) => pictures::grid(&args, device, context)?,
         Command::Encode(args) => encode::encode(&args, device, context)?,
+        Command::Score(args) => score::score(&args, device, context)?,
         Command::Report(args) => compare::report(&args, device, context)?,
         Command::Compare(args) => compare::compare(&args, device, context)?,
         Command::Gmm(args) => gmm::gmm(&args, device, context)?,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use elbo::data::{Splits, Subset};
-use elbo::experiment::Trained;
+use elbo::experiment::{OwnData, Trained};
 
 use crate::args::{Source, SplitName};
 use crate::output::warn_of_damage;
@@ -44,14 +44,42 @@ pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
 /// The same, with all that there is of the data.
 pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
     let run = load(&source.run, source.checkpoint.as_deref(), device)?;
-    let splits = run.open_data(source.data.as_deref())?;
-    let default = if source.data.is_some() { SplitName::All } else { SplitName::Test };
-    let (name, parts) = choose(splits.clone(), source.split.unwrap_or(default));
+    let (splits, complete, default) = match &source.data {
+        Some(data) => {
+            let splits = run.open_data(Some(data))?;
+            (splits.clone(), splits, SplitName::All)
+        }
+        None => {
+            let OwnData { chosen, complete } = run.open_own()?;
+            (chosen, complete, SplitName::Test)
+        }
+    };
+    let split = source.split.unwrap_or(default);
+    // All images are all there are, whichever the run was trained on.
+    let (name, parts) = chosen(if split == SplitName::All { complete } else { splits.clone() }, split)?;
+    Ok((Opened { run, name, parts }, splits))
+}
+
+/// Loads the run with its own data, and opens the images with all their classes, whatever the run was trained on.
+pub fn open_complete(source: &Source, device: &str) -> anyhow::Result<(Opened, OwnData)> {
+    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    let own = run.open_own()?;
+    let (splits, default) = match &source.data {
+        Some(data) => (run.open_data(Some(data))?, SplitName::All),
+        None => (own.complete.clone(), SplitName::Test),
+    };
+    let (name, parts) = chosen(splits, source.split.unwrap_or(default))?;
+    Ok((Opened { run, name, parts }, own))
+}
+
+/// A split that has images.
+fn chosen(splits: Splits, split: SplitName) -> elbo::Result<(&'static str, Vec<Subset>)> {
+    let (name, parts) = choose(splits, split);
     if parts.iter().all(Subset::is_empty) {
         let help = "the run held no such images back; choose another `--split`";
-        return Err(elbo::Error::config("--split", "a split with images", format!("an empty `{name}`"), help).into());
+        return Err(elbo::Error::config("--split", "a split with images", format!("an empty `{name}`"), help));
     }
-    Ok((Opened { run, name, parts }, splits))
+    Ok((name, parts))
 }
 
 fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {
@@ -64,7 +92,7 @@ fn choose(splits: Splits, split: SplitName) -> (&'static str, Vec<Subset>) {
 }
 
 /// Every image once, in the data set's order: the training file's, then the test file's where that is another.
-fn all(splits: Splits) -> Vec<Subset> {
+pub fn all(splits: Splits) -> Vec<Subset> {
     let mut parts = vec![splits.train.whole()];
     if !std::sync::Arc::ptr_eq(splits.train.source(), splits.test.source()) {
         parts.push(splits.test);

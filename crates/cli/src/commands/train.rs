@@ -91,9 +91,13 @@ fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
     let parameters = config.model.parameters(&config.network, Examples::of(source.as_ref()));
     context.note(format!("run    {}", experiment.dir().path().display()));
     context.note(format!(
-        "data   {}: {} {examples} to train on, {validation}, {} to test",
+        "data   {}: {} {examples}{} to train on, {validation}, {} to test",
         source.name(),
         splits.train.len(),
+        match config.data.labels.as_slice() {
+            [] => String::new(),
+            labels => format!(" of class {}", labels.join(", ")),
+        },
         splits.test.len()
     ));
     context.note(format!("model  {}, {parameters} parameters", config.describe(shape)));

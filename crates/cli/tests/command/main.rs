@@ -18,6 +18,7 @@ mod pictures;
 mod processors;
 mod resume;
 mod samplers;
+mod score;
 mod serve;
 mod support;
 mod tables;

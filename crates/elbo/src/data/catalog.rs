@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binarize::{Binarization, Binarize};
 use super::cifar10;
+use super::classes;
 use super::digits;
 use super::known::{self, Network};
 use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
@@ -37,6 +38,9 @@ pub struct DataConfig {
     pub validation: Validation,
     /// Share of the images held out for the test when the source brings no test set of its own.
     pub test: f64,
+    /// Train, validate and test on these classes only; empty for all. `elbo score` tests on the others too.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "classes::names")]
+    pub labels: Vec<String>,
     /// Use only the first so many training images; 0 for all.
     pub limit: usize,
     /// Height and width that pictures are brought to, `"112x92"` or `64`; unset, they must share one size.
@@ -76,6 +80,7 @@ impl Default for DataConfig {
             count: 30_000,
             validation: Validation::Fraction(0.1),
             test: 0.1,
+            labels: Vec::new(),
             limit: 0,
             size: None,
             fit: Fit::Crop,
@@ -158,6 +163,22 @@ pub fn open_for(
     columns: Option<&Columns>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
+    let complete = open_complete(config, seed, columns, progress)?;
+    chosen(complete, config)
+}
+
+/// What `data.labels` and `data.limit` leave of the splits of [`open_complete`].
+pub(crate) fn chosen(complete: Splits, config: &DataConfig) -> Result<Splits> {
+    Ok(limited(classes::of_classes(complete, &config.labels)?, config.limit))
+}
+
+/// [`open_for`] before examples are chosen: all classes, and all training images.
+pub(crate) fn open_complete(
+    config: &DataConfig,
+    seed: u64,
+    columns: Option<&Columns>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Splits> {
     config.check()?;
     let splits = match config.source.as_str() {
         "digits" => {
@@ -178,7 +199,7 @@ pub fn open_for(
         }
         path => open_path(Path::new(path), config, seed, columns, progress),
     }?;
-    binarized(limited(splits, config.limit), config.binarize, seed)
+    binarized(splits, config.binarize, seed)
 }
 
 /// Makes all parts binary, where the pixels are bytes.

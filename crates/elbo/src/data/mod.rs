@@ -17,6 +17,7 @@ pub mod batch;
 mod binarize;
 mod catalog;
 mod cifar10;
+mod classes;
 pub mod digits;
 pub mod download;
 pub mod idx;
@@ -31,7 +32,9 @@ pub mod table;
 
 pub use binarize::{Binarization, Binarize};
 pub use catalog::{DataConfig, open, open_for};
+pub(crate) use catalog::{chosen, open_complete};
+pub use classes::check_labels;
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;
-pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source};
+pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source, csv_field};
 pub use split::{Splits, Subset, Validation};

@@ -124,7 +124,7 @@ impl Columns {
     /// assert_eq!(columns.csv(&[0.5, -1.0]), "cm,\"kg, dry\"\n175,58\n");
     /// ```
     pub fn csv(&self, values: &[f32]) -> String {
-        let header: Vec<String> = self.names.iter().map(|name| quoted(name)).collect();
+        let header: Vec<String> = self.names.iter().map(|name| csv_field(name)).collect();
         let mut text = header.join(",") + "\n";
         for (row, standardised) in self.original(values).chunks(self.names.len()).zip(values.chunks(self.names.len())) {
             let fields = row.iter().zip(standardised).zip(&self.std).map(|((value, z), std)| {
@@ -137,8 +137,14 @@ impl Columns {
     }
 }
 
-/// A CSV field (RFC 4180).
-fn quoted(text: &str) -> String {
+/// Text as one field of a CSV file, in quotes where it needs them (RFC 4180).
+///
+/// ```
+/// use elbo::data::csv_field;
+///
+/// assert_eq!([csv_field("3"), csv_field("kg, dry")], ["3", "\"kg, dry\""]);
+/// ```
+pub fn csv_field(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) || text.trim() != text {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

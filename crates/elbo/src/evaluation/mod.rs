@@ -21,6 +21,7 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod anomaly;
 mod clustering;
 mod codes;
 mod coverage;
@@ -38,9 +39,11 @@ mod metric;
 mod parallel;
 mod points;
 mod probe;
+mod ranking;
 mod regularity;
 mod similarity;
 
+pub use anomaly::{Mahalanobis, Threshold, reconstruction_errors, typicality};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode};
 pub use coverage::{Coverage, NEIGHBOURS, coverage};
@@ -57,5 +60,6 @@ pub use kernel_distance::kernel_distances;
 pub use metric::Metric;
 pub use points::Features;
 pub use probe::LinearProbe;
+pub use ranking::{Ranking, ranking};
 pub use regularity::{noise_tolerance, recon_gap};
 pub use similarity::{Similarity, similarity};

@@ -2,11 +2,12 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::anomaly::reconstruction_errors;
 use super::codes::encode;
 use super::metric::{Metric, mean, stderr};
 use crate::data::batch::batch;
 use crate::data::split::Subset;
-use crate::models::{Model, examples_at_once};
+use crate::models::Model;
 use crate::random::{Draws, Purpose};
 use crate::run::parameters::values_of;
 
@@ -37,8 +38,8 @@ const HALVINGS: usize = 8;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn recon_gap(model: &dyn Model, held_out: &[Subset], train: &Subset, device: &Device) -> Metric {
-    let seen = recon_at_mean(model, train, device);
-    let unseen: Vec<f64> = held_out.iter().flat_map(|part| recon_at_mean(model, part, device)).collect();
+    let seen = reconstruction_errors(model, train, device);
+    let unseen: Vec<f64> = held_out.iter().flat_map(|part| reconstruction_errors(model, part, device)).collect();
     let definition = format!(
         "recon of {} held-out examples less that of {} training examples, at the mean of the code",
         unseen.len(),
@@ -46,17 +47,6 @@ pub fn recon_gap(model: &dyn Model, held_out: &[Subset], train: &Subset, device:
     );
     let gap = Metric::new(mean(&unseen) - mean(&seen), model.likelihood().unit(), definition);
     Metric { stderr: Some(stderr(&unseen).hypot(stderr(&seen))), ..gap }
-}
-
-/// Without noise z is the mean of q(z|x).
-fn recon_at_mean(model: &dyn Model, split: &Subset, device: &Device) -> Vec<f64> {
-    let places: Vec<u32> = (0..split.len() as u32).collect();
-    let chunks = places.chunks(examples_at_once(model));
-    let recon = chunks.flat_map(|chosen| {
-        let none = TensorData::zeros::<f32, _>([chosen.len(), model.noise_dims()]);
-        values_of(model.terms(batch(split, chosen, device), Tensor::from_data(none, device)).recon)
-    });
-    recon.map(f64::from).collect()
 }
 
 /// `noise_tolerance`: the size of Gaussian noise on the mean codes, in standard deviations of each latent dimension over the examples, at which the mean squared

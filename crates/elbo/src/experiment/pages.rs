@@ -7,7 +7,7 @@ use crate::data::{Splits, Subset};
 use crate::error::Result;
 use crate::evaluation::{self, Codes, Evaluation};
 use crate::generation::{self, Pictures};
-use crate::models::{Model, ModelKind};
+use crate::models::{Model, ModelKind, Objective};
 use crate::report::figures::{Term, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
@@ -126,7 +126,14 @@ fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
         summary: Some(material.summary()),
         history: run.state()?.history,
         pictures,
+        beta: beta(run),
     })
+}
+
+/// The weight of the KL term, where the objective is `recon + beta * kl`.
+fn beta(run: &Trained) -> Option<f64> {
+    let Objective { beta, free_bits, capacity } = run.config.loss.target();
+    (run.config.model.kind == ModelKind::Vae && free_bits == 0.0 && capacity.is_none()).then_some(beta)
 }
 
 /// Everything the pages are drawn from.
@@ -416,7 +423,8 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
         false => format!("{} for validation", data.validation),
     };
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    vec![
+    let classes = &run.config.data.labels;
+    let mut facts = vec![
         fact(
             "data",
             format!("{}: {} {}s to train on, {validation}, {} to test", data.name, data.train, example(run), data.test),
@@ -429,7 +437,11 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
         fact("device", info.device.clone()),
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
-    ]
+    ];
+    if !classes.is_empty() {
+        facts.insert(1, fact("classes", format!("{} only, in every part", classes.join(", "))));
+    }
+    facts
 }
 
 fn commands(run: &Trained) -> Vec<NextCommand> {

@@ -101,18 +101,32 @@ impl Trained {
     }
 
     /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
-    /// validation. Pictures are brought to the size and channels of the run's; of another table, the columns of the run are taken, standardised
+    /// validation, and all classes are taken. Pictures are brought to the size and channels of the run's; of another table, the columns of the run are taken, standardised
     /// as the run's were.
     ///
     /// # Errors
     /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
     pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
-        let config = match source {
-            None => self.config.data.clone(),
-            Some(source) => self.other_data(source),
-        };
-        let columns = self.columns().filter(|_| source.is_some());
-        let splits = data::open_for(&config, self.config.training.seed, columns, &mut |_| {})?;
+        match source {
+            None => Ok(self.open_own()?.chosen),
+            Some(source) => self.open_complete(&self.other_data(source), self.columns()),
+        }
+    }
+
+    /// Opens the run's own data: what `data.labels` and `data.limit` chose of it, and all of it.
+    ///
+    /// # Errors
+    /// As [`Trained::open_data`].
+    pub fn open_own(&self) -> Result<OwnData> {
+        let config = &self.config.data;
+        let complete = self.open_complete(config, None)?;
+        check_fingerprint(&self.info, &complete, &config.source)?;
+        Ok(OwnData { chosen: data::chosen(complete.clone(), config)?, complete })
+    }
+
+    /// Data that fit the model, before any examples are chosen.
+    fn open_complete(&self, config: &DataConfig, columns: Option<&Columns>) -> Result<Splits> {
+        let splits = data::open_complete(config, self.config.training.seed, columns, &mut |_| {})?;
         let found = splits.train.source();
         if found.columns().is_some() != self.columns().is_some() {
             let words = |is_table| if is_table { "a table" } else { "images" };
@@ -124,9 +138,6 @@ impl Trained {
             let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
             return Err(Error::data(&config.source, "image shape", expected, shape, help));
         }
-        if source.is_none() {
-            check_fingerprint(&self.info, &splits, &config.source)?;
-        }
         Ok(splits)
     }
 
@@ -136,6 +147,7 @@ impl Trained {
         let size = side(height).zip(side(width)).map(|(height, width)| Size { height, width });
         DataConfig {
             source: source.into(),
+            labels: Vec::new(),
             limit: 0,
             validation: Validation::NONE,
             size: self.config.data.size.or(size),
@@ -151,6 +163,15 @@ impl Trained {
     pub fn state(&self) -> Result<TrainState> {
         Checkpoints::new(self.dir.checkpoints(), "").state()
     }
+}
+
+/// The data of a run.
+#[derive(Debug, Clone)]
+pub struct OwnData {
+    /// What it was trained on and is judged by. All parts hold only the classes of `data.labels`.
+    pub chosen: Splits,
+    /// The same parts with all classes: what anomalies are looked for in.
+    pub complete: Splits,
 }
 
 /// Reads and checks the configuration of a run.

@@ -44,6 +44,7 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-ae-20",
         "mnist-beta4",
         "mnist-beta05",
+        "mnist-anomaly",
         "iwae-short",
         "iwae-paper",
     ]

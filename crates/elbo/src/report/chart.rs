@@ -9,7 +9,7 @@ use kuva::backend::raster::RasterBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
 use kuva::plot::{BarPlot, Histogram, LinePlot, ScatterPlot};
-use kuva::render::annotations::ReferenceLine;
+use kuva::render::annotations::{ReferenceLine, TextAnnotation};
 use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 use kuva::render::render::{Scene, render_multiple};
@@ -70,6 +70,8 @@ pub(super) enum Mark {
     Dots { points: Vec<(f64, f64)>, ink: Ink, radius: f64, opacity: f64 },
     /// A dashed vertical guide with a word beside it.
     Guide { x: f64, label: String },
+    /// A word above a point.
+    Label { x: f64, y: f64, text: String },
 }
 
 /// One line of the legend.
@@ -167,9 +169,11 @@ impl Figure {
             Ticks::Names(names) => layout.with_x_categories(names.iter().map(|name| plain(name)).collect()),
         };
         for mark in &self.marks {
-            if let Mark::Guide { x, label } = mark {
-                layout = layout.with_reference_line(guide(*x, label, theme));
-            }
+            layout = match mark {
+                Mark::Guide { x, label } => layout.with_reference_line(guide(*x, label, theme)),
+                Mark::Label { x, y, text } => layout.with_annotation(TextAnnotation::new(plain(text), *x, *y)),
+                _ => layout,
+            };
         }
         self.legend(layout, theme)
     }
@@ -205,7 +209,7 @@ impl Mark {
             Self::Dots { points, ink, radius, opacity } => {
                 vec![dots(points, &ink.hex(theme), *radius).with_marker_opacity(*opacity).into()]
             }
-            Self::Guide { .. } => Vec::new(),
+            Self::Guide { .. } | Self::Label { .. } => Vec::new(),
         }
     }
 }

@@ -14,9 +14,10 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{NamedHistory, Term, overlay};
+use super::figures::{Figure, NamedHistory, Term, overlay};
 use super::html::{Estimate, Summary, status_badge};
 use super::page::{Block, Picture, escape, number, page};
+use super::rate_distortion::{Operating, rate_distortion};
 use super::style::{Ink, Theme};
 use super::trends::Trend;
 use crate::run::history::EpochRecord;
@@ -52,6 +53,8 @@ pub struct ComparedRun {
     pub summary: Option<Summary>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
+    /// The weight of the KL term, where that is all there is to the objective.
+    pub beta: Option<f64>,
     /// Pictures with a heading each; runs that share a heading stand side by side under it.
     pub pictures: Vec<(String, Picture)>,
 }
@@ -65,6 +68,7 @@ impl Comparison {
             blocks.push(Block::new(&format!("By {}", self.trends[0].by), trends));
         }
         blocks.extend([Block::new("Numbers", self.table()), Block::new("Curves", self.curves())]);
+        blocks.extend(self.plane().map(|figure| Block::new("Rate and distortion", operating(&figure))));
         blocks.extend(self.picture_headings().into_iter().map(|heading| Block::new(heading, self.pictures(heading))));
         let names: Vec<_> = self.runs.iter().map(|run| escape(&run.name)).collect();
         let header = format!(
@@ -115,6 +119,14 @@ impl Comparison {
         runs.map(|(colour, run)| NamedHistory { name: &run.name, history: &run.history, colour })
     }
 
+    /// Where each run with a KL term works, where their distortions share a unit.
+    pub fn plane(&self) -> Option<Figure> {
+        let runs = self.runs.iter().enumerate().filter(|(_, run)| run.variational);
+        let points: Vec<Operating> = runs.filter_map(|(colour, run)| run.operating(colour)).collect();
+        let unit = self.shared_unit().filter(|_| !points.is_empty())?;
+        Some(rate_distortion(&points, unit))
+    }
+
     fn pictures(&self, heading: &str) -> String {
         let mut columns = String::new();
         for (index, run) in self.runs.iter().enumerate().take(DRAWN) {
@@ -151,7 +163,24 @@ impl Comparison {
     }
 }
 
+/// The figure with what it means.
+fn operating(figure: &Figure) -> String {
+    let picture = Picture::drawing(figure, "rate against distortion of the runs").html();
+    format!(
+        "<div class=\"row\">{picture}</div><p class=\"quiet\">Rate: what the code costs, KL(q(z|x) || p(z)). Distortion: what the reconstruction still misses. \
+         Down and to the left is better; along the dashed line the ELBO is the same. Which point of a family of models is reached is beta's choice: the one where \
+         their curve falls by beta (Alemi et al. 2018).</p>"
+    )
+}
+
 impl ComparedRun {
+    /// Its point on the plane of rate and distortion.
+    fn operating(&self, colour: usize) -> Option<Operating> {
+        let summary = self.summary.as_ref()?;
+        let (rate, distortion) = (summary.kl?.value, summary.recon.value);
+        Some(Operating { name: self.name.clone(), beta: self.beta, rate, distortion, colour })
+    }
+
     fn row(&self, index: usize, best: Option<f64>) -> String {
         let summary = self.summary.as_ref();
         let cell = |estimate: Option<Estimate>| match estimate {
@@ -225,6 +254,7 @@ mod tests {
                 bits_per_dim: None,
             }),
             history: (1..=5).map(record).collect(),
+            beta: name.strip_prefix("beta ").and_then(|beta| beta.parse().ok()),
             pictures: vec![("Samples".into(), Picture::pixels(Vec::new(), format!("samples of {name}")))],
         }
     }
@@ -242,6 +272,11 @@ mod tests {
         assert_self_contained(&html);
         assert!(html.contains("<b>-105.70</b>") && !html.contains("<b>-108.30</b>"));
         assert!(html.contains("All in nats per image"));
+        assert!(html.contains(">beta 0.5<") && html.contains("<h2>Rate and distortion</h2>"));
+        comparison.runs[0].unit = "squared error per image".into();
+        assert!(comparison.plane().is_none(), "distortions of two units have no common axis");
+        comparison.runs.iter_mut().for_each(|run| run.variational = false);
+        assert!(!comparison.html().contains("Rate and distortion"));
     }
 
     #[test]

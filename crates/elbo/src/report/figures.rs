@@ -184,7 +184,7 @@ fn epoch_axis(epochs: impl Iterator<Item = f64>) -> (Span, f64) {
 }
 
 /// Names longer than a legend can hold lose their middle: run names differ at the start or at the end.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= 26 {
         return name.to_owned();

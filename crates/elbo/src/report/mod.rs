@@ -28,6 +28,7 @@ pub mod html;
 pub mod image_grid;
 pub mod latent_figures;
 pub mod mixture_figures;
+pub mod rate_distortion;
 pub mod style;
 pub mod table_figures;
 

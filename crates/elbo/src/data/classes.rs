@@ -1,0 +1,150 @@
+//! Training on some of the classes: `data.labels`.
+//!
+//! The parts are drawn from all examples first and thinned afterwards. So an example is in the same part whichever classes are chosen, and a model of one
+//! class never saw, in training or validation, what another model of another class is tested on.
+
+use serde::{Deserialize, Deserializer};
+
+use super::known::did_you_mean;
+use super::split::{Splits, Subset};
+use crate::error::{Error, Result};
+
+const KEY: &str = "data.labels";
+
+/// What is left of `splits` when only examples of the classes called `labels` are kept, in every part; all of it for no labels.
+///
+/// # Errors
+/// [`Error::Config`] if the data have no classes, a name is none of theirs, or nothing would remain to train on.
+pub(super) fn of_classes(splits: Splits, labels: &[String]) -> Result<Splits> {
+    if labels.is_empty() {
+        return Ok(splits);
+    }
+    check_labels(KEY, labels, &splits.train)?;
+    let train = splits.train.of_classes(labels);
+    if train.is_empty() {
+        let expected = "classes with examples to train on";
+        let help = "choose other classes, or hold fewer examples back";
+        return Err(Error::config(KEY, expected, format!("none of {}", labels.join(", ")), help));
+    }
+    let validation = splits.validation.map(|part| part.of_classes(labels)).filter(|part| !part.is_empty());
+    Ok(Splits { train, validation, test: splits.test.of_classes(labels), ..splits })
+}
+
+/// Refuses names that are no classes of `part`; `key` is where they were given.
+///
+/// # Errors
+/// [`Error::Config`] that lists the classes there are.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use elbo::data::{Subset, check_labels, digits};
+///
+/// let digits = Subset::all(Arc::new(digits::generate(0, 30)));
+/// assert!(check_labels("--normal", &["3".into()], &digits).is_ok());
+/// let error = check_labels("--normal", &["three".into()], &digits).unwrap_err();
+/// assert!(error.to_string().contains("0, 1, 2, 3"), "{error}");
+/// ```
+pub fn check_labels(key: &str, labels: &[String], part: &Subset) -> Result<()> {
+    const SHOWN: usize = 40;
+    let names = part.source().label_names();
+    if names.is_empty() {
+        let found = format!("`{}`, which has none", part.source().name());
+        let help = "leave it away; of a table, name the column of classes with `--label COLUMN`";
+        return Err(Error::config(key, "data with classes", found, help));
+    }
+    let Some(unknown) = labels.iter().find(|label| !names.contains(label)) else { return Ok(()) };
+    let mut known = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        known += &format!(" and {} more", names.len() - SHOWN);
+    }
+    let help = match did_you_mean(unknown, names.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "`elbo data` lists the classes of a data set with their counts".into(),
+    };
+    Err(Error::config(key, format!("some of the classes {known}"), format!("`{unknown}`"), help))
+}
+
+/// Names of classes as TOML has them: strings, or whole numbers where classes are called by numbers, so that `--set data.labels=[3]` needs no quotes.
+pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected the name of a class, for example \"3\" or 3")]
+    enum Name {
+        Text(String),
+        Number(i64),
+    }
+    let word = |name| match name {
+        Name::Text(text) => text,
+        Name::Number(number) => number.to_string(),
+    };
+    Ok(Vec::<Name>::deserialize(deserializer)?.into_iter().map(word).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::source::{ImageShape, InMemory};
+    use super::super::split::{Validation, split_single};
+    use super::*;
+
+    /// Image `i` of class `i % 3`; the class `none` has no image.
+    fn splits(validation: Validation) -> Splits {
+        let labels = (0..90).map(|i| i % 3).collect();
+        let names = ["a", "b", "c", "none"].map(str::to_owned).to_vec();
+        let source = InMemory::new("made up", ImageShape::grey(1, 1), vec![0; 90], Some(labels), names, "print");
+        split_single(Arc::new(source), 0.3, validation, 5).unwrap()
+    }
+
+    fn chosen(labels: &[&str]) -> Vec<String> {
+        labels.iter().map(|label| (*label).to_owned()).collect()
+    }
+
+    #[test]
+    fn parts_are_thinned_after_they_are_drawn() {
+        let all = splits(Validation::Count(12));
+        let one = of_classes(all.clone(), &chosen(&["b"])).unwrap();
+        for (all, one) in [
+            (&all.train, &one.train),
+            (all.validation.as_ref().unwrap(), one.validation.as_ref().unwrap()),
+            (&all.test, &one.test),
+        ] {
+            let expected: Vec<u32> = all.indices().iter().copied().filter(|index| index % 3 == 1).collect();
+            assert_eq!(one.indices(), expected);
+            assert!(!expected.is_empty() && (0..one.len()).all(|i| one.class(i) == Some("b")));
+        }
+        let both = of_classes(all.clone(), &chosen(&["c", "a", "c"])).unwrap();
+        assert_eq!(both.train.len() + one.train.len(), all.train.len());
+        assert_eq!(of_classes(all.clone(), &[]).unwrap().train.len(), all.train.len());
+        let shared = of_classes(splits(Validation::Test), &chosen(&["a"])).unwrap();
+        assert!(shared.validation_is_test);
+        assert_eq!(shared.validation.unwrap().indices(), shared.test.indices());
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_is_told_with_what_can() {
+        let refused = |labels: &[&str]| of_classes(splits(Validation::NONE), &chosen(labels)).unwrap_err();
+        let error = refused(&["a", "bb"]);
+        assert_eq!(error.to_string(), "`data.labels`: expected some of the classes a, b, c, none, found `bb`");
+        assert!(refused(&["none"]).to_string().contains("examples to train on"));
+        let plain = InMemory::new("plain", ImageShape::grey(1, 1), vec![0; 9], None, Vec::new(), "print");
+        let splits = split_single(Arc::new(plain), 0.3, Validation::NONE, 0).unwrap();
+        let error = of_classes(splits, &chosen(&["a"])).unwrap_err();
+        assert!(error.to_string().contains("`plain`, which has none") && error.help().contains("--label"), "{error}");
+    }
+
+    #[test]
+    fn names_may_be_written_as_numbers() {
+        #[derive(Debug, Deserialize)]
+        struct Table {
+            #[serde(deserialize_with = "names")]
+            labels: Vec<String>,
+        }
+        assert_eq!(toml::from_str::<Table>("labels = [3, \"cat\", 0]").unwrap().labels, ["3", "cat", "0"]);
+        for text in ["labels = [1.5]", "labels = [[3]]"] {
+            let error = toml::from_str::<Table>(text).unwrap_err().to_string();
+            assert!(error.contains("the name of a class"), "{error}");
+        }
+        assert!(toml::from_str::<Table>("labels = 3").is_err());
+    }
+}
