@@ -6,9 +6,11 @@
 #![cfg(unix)]
 
 mod arguments;
+mod codes;
 mod contract;
 mod data;
 mod divergence;
+mod edits;
 mod eval;
 mod files;
 mod interruption;
@@ -20,3 +22,4 @@ mod samplers;
 mod serve;
 mod support;
 mod tables;
+mod walks;

@@ -21,6 +21,8 @@ mod page;
 mod phases;
 mod samplers;
 
+pub mod animation;
+pub mod code_table;
 pub mod compare;
 pub mod figures;
 pub mod html;
