@@ -1,11 +1,15 @@
 //! The flags, as typed. Nothing is checked here beyond their form; the library checks meaning.
 
+mod pictures;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use elbo::mixtures::{CovarianceKind, Criterion, EmConfig};
 use elbo::priors::CodesKind;
+
+pub use pictures::*;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,16 +58,20 @@ pub enum Command {
     Sample(Sample),
     /// Images beside what the model makes of them.
     Reconstruct(Reconstruct),
-    /// Walk along single latent dimensions.
+    /// Walk along single latent dimensions, as a grid or an animation.
     Traverse(Traverse),
-    /// Walk from one image to another.
+    /// Walk from one image to another, or through several, as a strip or an animation.
     Interpolate(Interpolate),
     /// The manifold of a two-dimensional code.
     Grid(Grid),
-    /// Codes of images, as .npy or .csv.
+    /// Codes of images, as .npy, .csv or .parquet, and where they lie in the plane.
     Encode(Encode),
     /// How strange a run finds examples: anomaly scores, thresholds, and how well they tell.
     Score(Score),
+    /// Add what one set of images has and another has not to the codes of images.
+    Arithmetic(Arithmetic),
+    /// The nearest training images of samples or of given images: does the model copy?
+    Neighbours(Neighbours),
     /// Draw a run's pictures and report again.
     Report(RunOnly),
     /// Several runs side by side, as a page and a table.
@@ -234,49 +242,6 @@ pub enum FeaturesName {
     Classifier,
 }
 
-/// Where pictures go.
-#[derive(Debug, Args)]
-pub struct Target {
-    /// A .png grid, or .npy with float32 [n, channels, height, width]; of a table .csv or .npy [n, columns], in its own units.
-    #[arg(long)]
-    pub out: PathBuf,
-    /// Images in a row of the grid [default: fits the command].
-    #[arg(long)]
-    pub columns: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-pub struct Sample {
-    /// The run directory.
-    pub run: PathBuf,
-    #[command(flatten)]
-    pub target: Target,
-    /// How many.
-    #[arg(short, long, default_value_t = 64)]
-    pub n: usize,
-    /// Seed of the codes.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Where codes come from: normal, gaussian, mixture, two-stage or maf. What is no file of the run yet is fitted first.
-    #[arg(long, default_value = "normal")]
-    pub sampler: String,
-    /// Scale of the deviations of the codes: below 1 safer, above 1 more varied.
-    #[arg(long, default_value_t = 1.0)]
-    pub temperature: f64,
-    /// Draw normal numbers beyond so many deviations again: the smaller, the safer.
-    #[arg(long)]
-    pub truncation: Option<f64>,
-    /// Which codes a sampler is fitted on [default: sample for a VAE, mean for an autoencoder].
-    #[arg(long, value_enum)]
-    pub codes: Option<CodesName>,
-    /// Show the mean of p(x|z), or draw from it.
-    #[arg(long, value_enum, default_value_t = Observation::Mean)]
-    pub observation: Observation,
-    /// Weights: last or best.
-    #[arg(long)]
-    pub checkpoint: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CodesName {
     Mean,
@@ -290,116 +255,6 @@ impl From<CodesName> for CodesKind {
             CodesName::Sample => Self::Sample,
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct Reconstruct {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub target: Target,
-    /// How many images.
-    #[arg(short, long, default_value_t = 32)]
-    pub n: usize,
-    /// Which images: chosen at random from this seed.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Show the mean of p(x|z), or draw from it.
-    #[arg(long, value_enum, default_value_t = Observation::Mean)]
-    pub observation: Observation,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Observation {
-    Mean,
-    Draw,
-}
-
-#[derive(Debug, Args)]
-pub struct Traverse {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub target: Target,
-    /// Latent dimensions, comma-separated [default: all, at most 32].
-    #[arg(long, value_delimiter = ',')]
-    pub dims: Vec<usize>,
-    /// Images in a row.
-    #[arg(long, default_value_t = 11)]
-    pub steps: usize,
-    /// How far to go either way, in units of the code.
-    #[arg(long, default_value_t = 3.0)]
-    pub reach: f32,
-    /// Start from the code of this image of the split instead of 0.
-    #[arg(long)]
-    pub image: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-pub struct Interpolate {
-    #[command(flatten)]
-    pub source: Source,
-    #[command(flatten)]
-    pub target: Target,
-    /// First image, by its place in the split; without it and --to, eight random pairs.
-    #[arg(long, requires = "to")]
-    pub from: Option<usize>,
-    /// Last image.
-    #[arg(long, requires = "from")]
-    pub to: Option<usize>,
-    /// Images on the way, both ends included.
-    #[arg(long, default_value_t = 12)]
-    pub steps: usize,
-    /// Straight line or great circle.
-    #[arg(long, value_enum, default_value_t = PathName::Linear)]
-    pub path: PathName,
-    /// Which pairs: chosen at random from this seed.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PathName {
-    Linear,
-    Spherical,
-}
-
-#[derive(Debug, Args)]
-pub struct Grid {
-    /// The run directory.
-    pub run: PathBuf,
-    #[command(flatten)]
-    pub target: Target,
-    /// Equal steps of the code, or of probability under N(0, 1).
-    #[arg(long, value_enum, default_value_t = GridName::Linear)]
-    pub spacing: GridName,
-    /// Images along each side [default: 20 linear, 15 quantiles].
-    #[arg(long)]
-    pub size: Option<usize>,
-    /// End of the linear grid.
-    #[arg(long, default_value_t = 2.0)]
-    pub reach: f32,
-    /// First quantile.
-    #[arg(long, default_value_t = 0.05)]
-    pub tail: f64,
-    /// Weights: last or best.
-    #[arg(long)]
-    pub checkpoint: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GridName {
-    Linear,
-    Quantiles,
-}
-
-#[derive(Debug, Args)]
-pub struct Encode {
-    #[command(flatten)]
-    pub source: Source,
-    /// .npy: float32 [n, latent] posterior means; .csv: index, label, means and log variances.
-    #[arg(long)]
-    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

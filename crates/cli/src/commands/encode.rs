@@ -1,42 +1,155 @@
-//! `elbo encode`.
+//! `elbo encode`: codes as arrays and tables, and where they lie in the plane.
 
-use elbo::data::csv_field;
 use elbo::evaluation::{self, Codes};
+use elbo::projection::{Projection, TsneOptions, tsne};
+use elbo::report::code_table::CodeTable;
+use elbo::report::{Figure, Theme, latent_figures};
 use elbo::run::atomic;
 use npyz::WriterBuilder;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::source::{self, Opened};
-use crate::args::Encode;
+use crate::args::{Encode, ProjectName};
 use crate::output::Context;
+
+/// Codes that t-SNE lays out at most: its time grows faster than their number, to minutes at this one.
+const MOST_TSNE: usize = 20_000;
 
 pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<()> {
     let extension = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    if !["npy", "csv"].contains(&extension) {
-        let found = args.out.display().to_string();
-        return Err(elbo::Error::config(
-            "--out",
-            "a name that ends in .npy or .csv",
-            found,
-            "for example `--out z.npy`",
-        )
-        .into());
+    if !["npy", "csv", "parquet"].contains(&extension) {
+        let (found, help) = (args.out.display().to_string(), "for example `--out z.npy`");
+        return Err(elbo::Error::config("--out", "a name that ends in .npy or .csv or .parquet", found, help).into());
     }
+    check(args)?;
     let opened = source::open(&args.source, device)?;
-    let codes: Vec<Codes> =
-        opened.parts.iter().map(|part| evaluation::encode(&opened.run.model, part, &opened.run.device)).collect();
-    let latent = opened.run.config.model.latent;
+    let mut parts = opened.parts.iter().map(|part| evaluation::encode(&opened.run.model, part, &opened.run.device));
+    let mut codes = parts.next().expect("opening refuses no parts");
+    parts.for_each(|part| codes.append(part));
+    let plane = Plane::of(args, &codes, context)?;
+    let columns = plane.as_ref().filter(|_| args.project.is_some()).map(|plane| plane.points.as_slice());
+
+    let table = table(&opened, &codes, columns);
     let bytes = match extension {
-        "npy" => {
-            let means: Vec<f32> = codes.iter().flat_map(|c| c.mean.iter().copied()).collect();
-            npy(&[opened.len() as u64, latent as u64], &means)?
-        }
-        _ => csv(&opened, &codes).into_bytes(),
+        "npy" => array(&codes, columns)?,
+        "csv" => table.csv().into_bytes(),
+        _ => table.parquet()?,
     };
     atomic::write_file(&args.out, &bytes)?;
-    let (n, out) = (opened.len(), args.out.display().to_string());
-    let value = json!({ "out": out, "split": opened.name, "n": n, "latent": latent });
-    context.result(value, || format!("{n} codes of {latent} dimensions ({} split) in {out}", opened.name))
+    if let (Some(path), Some(plane)) = (&args.plot, &plane) {
+        let figure = plane.figure(&opened, &codes);
+        let svg = path.extension().is_some_and(|end| end == "svg");
+        let bytes = if svg { figure.svg(Theme::Light).into_bytes() } else { figure.png(Theme::Light) };
+        atomic::write_file(path, &bytes)?;
+    }
+
+    let (n, latent, out) = (codes.n(), codes.latent, args.out.display().to_string());
+    let mut value = json!({ "out": out, "split": opened.name, "n": n, "latent": latent });
+    if let Some(plane) = &plane {
+        value["projection"] = plane.facts.clone();
+    }
+    if let Some(plot) = &args.plot {
+        value["plot"] = json!(plot.display().to_string());
+    }
+    context.result(value, || {
+        let plane = plane.map_or(String::new(), |plane| format!("; {}", plane.says));
+        format!("{n} codes of {latent} dimensions ({} split) in {out}{plane}", opened.name)
+    })
+}
+
+fn check(args: &Encode) -> elbo::Result<()> {
+    if args.perplexity.is_some() && args.project != Some(ProjectName::Tsne) {
+        let help = "t-SNE alone has one: add `--project tsne`";
+        return Err(elbo::Error::config("--perplexity", "a projection by t-SNE", "none", help));
+    }
+    match &args.plot {
+        Some(plot) if plot.extension().is_none_or(|end| end != "png" && end != "svg") => {
+            let found = plot.display().to_string();
+            Err(elbo::Error::config("--plot", "a name that ends in .png or .svg", found, "for example `--plot z.png`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Codes in the plane.
+struct Plane {
+    points: Vec<[f32; 2]>,
+    title: String,
+    axes: [String; 2],
+    facts: Value,
+    says: String,
+}
+
+impl Plane {
+    /// The plane asked for; none where neither columns nor a picture are.
+    fn of(args: &Encode, codes: &Codes, context: Context) -> elbo::Result<Option<Self>> {
+        match args.project {
+            None if args.plot.is_none() => Ok(None),
+            None if codes.latent == 2 => Ok(Some(Self::code(codes))),
+            Some(ProjectName::Tsne) => Self::tsne(args, codes, context).map(Some),
+            _ => Self::pca(codes).map(Some),
+        }
+    }
+
+    /// Codes of two dimensions are a plane already.
+    fn code(codes: &Codes) -> Self {
+        Self {
+            points: codes.mean.chunks_exact(2).map(|code| [code[0], code[1]]).collect(),
+            title: "Codes".into(),
+            axes: ["z0".into(), "z1".into()],
+            facts: json!({ "method": "code" }),
+            says: "drawn as they are".into(),
+        }
+    }
+
+    fn pca(codes: &Codes) -> elbo::Result<Self> {
+        let found = Projection::principal(&rows(codes), codes.latent, codes.latent.min(2))?;
+        let along = found.project(&rows(codes));
+        let points = along.chunks_exact(found.directions.len());
+        let shares = [0, 1].map(|rank| found.shares.get(rank).copied().unwrap_or(0.0));
+        let axis = |rank: usize| format!("principal component {} ({:.1} %)", rank + 1, 100.0 * shares[rank]);
+        Ok(Self {
+            // A code of one dimension lies on a line.
+            points: points.map(|point| [point[0] as f32, point.get(1).map_or(0.0, |y| *y as f32)]).collect(),
+            title: "Codes along their first principal components".into(),
+            axes: [axis(0), axis(1)],
+            facts: json!({ "method": "pca", "explained_variance": shares, "explained_variance_unit": "share of all" }),
+            says: format!("{:.1} % of their variance lie in the plane", 100.0 * (shares[0] + shares[1])),
+        })
+    }
+
+    fn tsne(args: &Encode, codes: &Codes, context: Context) -> elbo::Result<Self> {
+        let n = codes.n();
+        if n > MOST_TSNE {
+            let help = "encode a smaller split with `--split`, or take `--project pca`";
+            let expected = format!("at most {MOST_TSNE} codes for t-SNE");
+            return Err(elbo::Error::config("--project", expected, n.to_string(), help));
+        }
+        let mut options = TsneOptions::for_rows(n);
+        options.perplexity = args.perplexity.unwrap_or(options.perplexity);
+        if n > 3000 {
+            context.note(format!("laying out {n} codes by t-SNE; some seconds for every thousand"));
+        }
+        let map = tsne(&rows(codes), codes.latent, &options)?;
+        Ok(Self {
+            points: map.points,
+            title: format!("Codes by t-SNE, perplexity {}", options.perplexity),
+            axes: [String::new(), String::new()],
+            facts: json!({ "method": "tsne", "perplexity": options.perplexity, "kl_divergence_nats": map.kl_divergence }),
+            says: format!("t-SNE with a KL divergence of {:.3} nats", map.kl_divergence),
+        })
+    }
+
+    fn figure(&self, opened: &Opened, codes: &Codes) -> Figure {
+        let names = opened.first().source().label_names();
+        // Without classes all points share a colour.
+        let labels: Vec<usize> = codes.labels.iter().flatten().map(|label| *label as usize).collect();
+        latent_figures::projected(&self.title, &self.axes, &self.points, &labels, names)
+    }
+}
+
+fn rows(codes: &Codes) -> Vec<f64> {
+    codes.mean.iter().map(|value| f64::from(*value)).collect()
 }
 
 /// A .npy file of float32 in C order.
@@ -48,23 +161,29 @@ pub fn npy(shape: &[u64], values: &[f32]) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `index,label,mean_0,...,log_var_0,...`, the index being the image's place in its source.
-fn csv(opened: &Opened, codes: &[Codes]) -> String {
-    let latent = opened.run.config.model.latent;
-    let has_log_var = codes.iter().all(|c| c.log_var.is_some());
-    let names = |prefix: &str| (0..latent).map(|j| format!(",{prefix}_{j}")).collect::<String>();
-    let mut text =
-        format!("index,label{}{}\n", names("mean"), if has_log_var { names("log_var") } else { String::new() });
-    for (part, codes) in opened.parts.iter().zip(codes) {
-        for i in 0..part.len() {
-            let label = part.class(i).map_or(String::new(), csv_field);
-            text += &format!("{},{label}", part.indices()[i]);
-            let columns = [Some(&codes.mean), codes.log_var.as_ref()];
-            for value in columns.into_iter().flatten().flat_map(|c| &c[i * latent..(i + 1) * latent]) {
-                text += &format!(",{value}");
-            }
-            text.push('\n');
-        }
+/// Posterior means, and where they lie in the plane after them.
+fn array(codes: &Codes, plane: Option<&[[f32; 2]]>) -> anyhow::Result<Vec<u8>> {
+    let (n, latent) = (codes.n(), codes.latent);
+    let Some(plane) = plane else {
+        return npy(&[n as u64, latent as u64], &codes.mean);
+    };
+    let rows = codes.mean.chunks_exact(latent).zip(plane);
+    let values: Vec<f32> = rows.flat_map(|(code, point)| code.iter().chain(point).copied()).collect();
+    npy(&[n as u64, latent as u64 + 2], &values)
+}
+
+fn table<'a>(opened: &Opened, codes: &'a Codes, plane: Option<&'a [[f32; 2]]>) -> CodeTable<'a> {
+    let examples = || opened.parts.iter().flat_map(|part| (0..part.len()).map(move |i| (part, i)));
+    let name = |(part, i): (&elbo::data::Subset, usize)| {
+        part.label(i).map(|label| part.source().label_names()[label as usize].clone())
+    };
+    CodeTable {
+        index: examples().map(|(part, i)| part.indices()[i]).collect(),
+        path: examples().map(|(part, i)| part.source().id(part.indices()[i] as usize)).collect(),
+        label: examples().map(name).collect(),
+        latent: codes.latent,
+        mean: &codes.mean,
+        log_var: codes.log_var.as_deref(),
+        plane,
     }
-    text
 }

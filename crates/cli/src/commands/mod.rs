@@ -1,5 +1,6 @@
 //! One file a group of commands; each takes its flags, calls the library and says what came of it.
 
+mod arithmetic;
 mod bench;
 mod compare;
 mod data;
@@ -7,6 +8,7 @@ mod encode;
 mod eval;
 mod gmm;
 mod model;
+mod neighbours;
 mod pictures;
 mod priors;
 mod recipes;
@@ -14,6 +16,7 @@ mod score;
 mod serve;
 mod source;
 mod train;
+mod walks;
 
 pub use model::parse_shape;
 
@@ -28,11 +31,13 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Eval(args) => eval::eval(&args, device, context)?,
         Command::Sample(args) => pictures::sample(&args, device, context)?,
         Command::Reconstruct(args) => pictures::reconstruct(&args, device, context)?,
-        Command::Traverse(args) => pictures::traverse(&args, device, context)?,
-        Command::Interpolate(args) => pictures::interpolate(&args, device, context)?,
+        Command::Traverse(args) => walks::traverse(&args, device, context)?,
+        Command::Interpolate(args) => walks::interpolate(&args, device, context)?,
         Command::Grid(args) => pictures::grid(&args, device, context)?,
         Command::Encode(args) => encode::encode(&args, device, context)?,
         Command::Score(args) => score::score(&args, device, context)?,
+        Command::Arithmetic(args) => arithmetic::arithmetic(&args, device, context)?,
+        Command::Neighbours(args) => neighbours::neighbours(&args, device, context)?,
         Command::Report(args) => compare::report(&args, device, context)?,
         Command::Compare(args) => compare::compare(&args, device, context)?,
         Command::Gmm(args) => gmm::gmm(&args, device, context)?,

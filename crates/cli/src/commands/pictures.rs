@@ -1,25 +1,25 @@
-//! `elbo sample`, `reconstruct`, `traverse`, `interpolate` and `grid`: pictures from saved runs.
+//! `elbo sample`, `reconstruct` and `grid`: pictures from saved runs; and what all commands that write pictures share.
 
 use std::ops::RangeInclusive;
 
-use elbo::data::{ImageShape, Subset};
+use elbo::data::ImageShape;
 use elbo::experiment::{FitSettings, SamplerNote, Trained};
-use elbo::generation::{self, Path, Pictures, Show};
+use elbo::generation::{self, Pictures, Show};
 use elbo::priors::store::Record;
 use elbo::priors::{Draw, SamplerKind};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::source;
-use crate::args::{Grid, GridName, Interpolate, Observation, PathName, Reconstruct, Sample, Target, Traverse};
+use crate::args::{Grid, GridName, Observation, Reconstruct, Sample, Target};
 use crate::output::Context;
 
 /// Images a command makes at most: a typing mistake must not fill the memory.
 const MAX_IMAGES: usize = 100_000;
 
 /// Furthest from 0 a code is sent: far beyond anything a prior knows, and safe from overflow.
-const MAX_REACH: f64 = 1e6;
+pub(super) const MAX_REACH: f64 = 1e6;
 
 pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<()> {
     check_format(&args.target)?;
@@ -34,7 +34,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let codes = stored.sampler.sample(&Draw { count, temperature, truncation, seed });
     let pictures = generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?;
-    save(&run, &pictures, &args.target, 0, context)
+    save(&run, &pictures, &args.target, 0, json!({}), context)
 }
 
 /// Says where a sampler came from, when that took work.
@@ -71,10 +71,10 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     };
     if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
         atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), images.indices()).as_bytes())?;
-        return said(run, &args.target, decoded.len(), context);
+        return said(run, &args.target, decoded.len(), json!({}), context);
     }
     if !ends_in(&args.target, "png") {
-        return save(run, &decoded, &args.target, 0, context);
+        return save(run, &decoded, &args.target, 0, json!({}), context);
     }
     let originals = generation::originals(split, &chosen, &run.device);
     let ImageShape { channels, height, width } = run.shape;
@@ -86,71 +86,7 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     };
     let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
     atomic::write_file(&args.target.out, &image_grid::png(&grid)?)?;
-    said(run, &args.target, decoded.len(), context)
-}
-
-pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Result<()> {
-    check_format(&args.target)?;
-    check_number("--reach", args.reach.into(), -MAX_REACH..=MAX_REACH, "3 is the usual one")?;
-    let opened;
-    let (run, base) = match args.image {
-        Some(image) => {
-            opened = source::open(&args.source, device)?;
-            let base = code(&opened.run, opened.first(), image)?;
-            (&opened.run, base)
-        }
-        None => {
-            opened = source::Opened {
-                run: source::load(&args.source.run, args.source.checkpoint.as_deref(), device)?,
-                name: "none",
-                parts: Vec::new(),
-            };
-            (&opened.run, vec![0.0; opened.run.config.model.latent])
-        }
-    };
-    check_kind(run, &args.target)?;
-    let latent = base.len();
-    let dims = if args.dims.is_empty() { (0..latent.min(32)).collect() } else { args.dims.clone() };
-    if let Some(dim) = dims.iter().find(|dim| **dim >= latent) {
-        let expected = format!("dimensions from 0 to {}", latent - 1);
-        return Err(elbo::Error::config("--dims", expected, dim.to_string(), "choose others").into());
-    }
-    check_count("--steps", dims.len().saturating_mul(args.steps))?;
-    let reach = vec![args.reach; latent];
-    let pictures = generation::traverse(&run.model, run.shape, &base, &reach, &dims, args.steps, &run.device);
-    save(run, &pictures, &args.target, args.steps, context)
-}
-
-pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow::Result<()> {
-    check_format(&args.target)?;
-    check_count("--steps", args.steps.saturating_mul(8))?;
-    let opened = source::open(&args.source, device)?;
-    let (run, split) = (&opened.run, opened.first());
-    check_kind(run, &args.target)?;
-    let pairs: Vec<(usize, usize)> = match (args.from, args.to) {
-        (Some(from), Some(to)) => vec![(from, to)],
-        _ => {
-            let places = generation::random_places(split, 16, args.seed);
-            if places.len() < 2 {
-                let help = "choose another `--split`, or other `--data`";
-                return Err(
-                    elbo::Error::config("--split", "at least two images", places.len().to_string(), help).into()
-                );
-            }
-            places.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as usize)).collect()
-        }
-    };
-    let path = match args.path {
-        PathName::Linear => Path::Linear,
-        PathName::Spherical => Path::Spherical,
-    };
-    let mut all = Pictures { shape: run.shape, pixels: Vec::new() };
-    for (from, to) in pairs {
-        let (a, b) = (code(run, split, from)?, code(run, split, to)?);
-        let walk = generation::interpolate(&run.model, run.shape, &a, &b, args.steps, path, &run.device);
-        all.pixels.extend(walk.pixels);
-    }
-    save(run, &all, &args.target, args.steps, context)
+    said(run, &args.target, decoded.len(), json!({}), context)
 }
 
 pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
@@ -170,7 +106,7 @@ pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
         GridName::Linear => generation::manifold_linear(&run.model, run.shape, args.reach, size, &run.device),
         GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
     };
-    save(&run, &pictures, &args.target, size, context)
+    save(&run, &pictures, &args.target, size, json!({}), context)
 }
 
 fn shown(observation: Observation, seed: u64) -> Show {
@@ -178,15 +114,6 @@ fn shown(observation: Observation, seed: u64) -> Show {
         Observation::Mean => Show::Mean,
         Observation::Draw => Show::Draw { seed },
     }
-}
-
-/// The posterior mean of one image.
-fn code(run: &Trained, split: &Subset, image: usize) -> anyhow::Result<Vec<f32>> {
-    if image >= split.len() {
-        let expected = format!("a place from 0 to {}", split.len() - 1);
-        return Err(elbo::Error::config("image", expected, image.to_string(), "choose another image").into());
-    }
-    Ok(elbo::evaluation::encode(&run.model, &split.select(&[image as u32]), &run.device).mean)
 }
 
 /// Refuses no images and more than fit in memory.
@@ -198,7 +125,7 @@ pub(super) fn check_count(key: &str, count: usize) -> elbo::Result<()> {
     Err(elbo::Error::config(key, expected, count.to_string(), "choose another number"))
 }
 
-fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str) -> elbo::Result<()> {
+pub(super) fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str) -> elbo::Result<()> {
     if accepted.contains(&value) {
         return Ok(());
     }
@@ -206,12 +133,12 @@ fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str
     Err(elbo::Error::config(key, expected, value.to_string(), help))
 }
 
-fn ends_in(target: &Target, extension: &str) -> bool {
+pub(super) fn ends_in(target: &Target, extension: &str) -> bool {
     target.out.extension().is_some_and(|end| end == extension)
 }
 
 /// Refuses names that no run can write, before anything is loaded.
-fn check_format(target: &Target) -> elbo::Result<()> {
+pub(super) fn check_format(target: &Target) -> elbo::Result<()> {
     if ["png", "npy", "csv"].iter().any(|end| ends_in(target, end)) {
         return Ok(());
     }
@@ -221,7 +148,7 @@ fn check_format(target: &Target) -> elbo::Result<()> {
 }
 
 /// Refuses pictures of a table, and tables of pictures.
-fn check_kind(run: &Trained, target: &Target) -> elbo::Result<()> {
+pub(super) fn check_kind(run: &Trained, target: &Target) -> elbo::Result<()> {
     let found = target.out.display().to_string();
     match run.columns() {
         Some(_) if ends_in(target, "png") => {
@@ -237,12 +164,21 @@ fn check_kind(run: &Trained, target: &Target) -> elbo::Result<()> {
 }
 
 /// Small images are enlarged on disk, so that a viewer shows more than a stamp.
-fn scale(shape: ImageShape) -> usize {
+pub(super) fn scale(shape: ImageShape) -> usize {
     (56 / shape.height.max(shape.width).max(1)).clamp(1, 4)
 }
 
 /// Writes pictures as a grid or an array, rows of a table in its own units; `columns` of 0 means about square.
-fn save(run: &Trained, pictures: &Pictures, target: &Target, columns: usize, context: Context) -> anyhow::Result<()> {
+///
+/// `facts` are told with the result.
+pub(super) fn save(
+    run: &Trained,
+    pictures: &Pictures,
+    target: &Target,
+    columns: usize,
+    facts: Value,
+    context: Context,
+) -> anyhow::Result<()> {
     let ImageShape { channels, height, width } = pictures.shape;
     let bytes = match run.columns() {
         Some(table) if ends_in(target, "csv") => table.csv(&pictures.pixels).into_bytes(),
@@ -262,7 +198,7 @@ fn save(run: &Trained, pictures: &Pictures, target: &Target, columns: usize, con
         }
     };
     atomic::write_file(&target.out, &bytes)?;
-    said(run, target, pictures.len(), context)
+    said(run, target, pictures.len(), facts, context)
 }
 
 /// Rows as CSV with a first column `index`: the place of each row in its source.
@@ -273,8 +209,10 @@ fn numbered(csv: &str, places: &[u32]) -> String {
     format!("index,{header}\n{rows}")
 }
 
-fn said(run: &Trained, target: &Target, count: usize, context: Context) -> anyhow::Result<()> {
+fn said(run: &Trained, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
     let out = target.out.display().to_string();
     let noun = if run.columns().is_some() { "rows" } else { "images" };
-    context.result(json!({ "out": out, "n": count }), || format!("{count} {noun} in {out}"))
+    facts["out"] = json!(out);
+    facts["n"] = json!(count);
+    context.result(facts, || format!("{count} {noun} in {out}"))
 }

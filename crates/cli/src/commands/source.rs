@@ -99,3 +99,19 @@ pub fn all(splits: Splits) -> Vec<Subset> {
     }
     parts
 }
+
+/// The posterior means of images of a split, by their places in it. `[places, latent]`
+pub fn codes_at(run: &Trained, split: &Subset, places: &[usize], flag: &str) -> elbo::Result<Vec<f32>> {
+    Ok(elbo::evaluation::encode(&run.model, &split.select(&checked(split, places, flag)?), &run.device).mean)
+}
+
+/// Places that a split has.
+pub fn checked(split: &Subset, places: &[usize], flag: &str) -> elbo::Result<Vec<u32>> {
+    match places.iter().find(|place| **place >= split.len()) {
+        None => Ok(places.iter().map(|place| *place as u32).collect()),
+        Some(place) => {
+            let expected = format!("a place from 0 to {}", split.len().saturating_sub(1));
+            Err(elbo::Error::config(flag, expected, place.to_string(), "choose another image"))
+        }
+    }
+}

@@ -129,7 +129,22 @@ const COMMANDS: &[(&str, &[(&str, &str)])] = &[
             ("--columns", "2"),
         ],
     ),
-    ("encode run", &[("--out", "z.npy z.csv"), ("--split", "all train"), ("--data", "digits")]),
+    (
+        "encode run",
+        &[
+            ("--out", "z.npy z.csv z.parquet"),
+            ("--split", "all train"),
+            ("--data", "digits"),
+            ("--project", "pca"),
+            ("--perplexity", "5"),
+            ("--plot", "z.png"),
+        ],
+    ),
+    (
+        "arithmetic run",
+        &[("--from", "0,1 label:2"), ("--subtract", "label:1"), ("--scale", "0 1,-1"), ("-n", "1 3"), ("--seed", "4")],
+    ),
+    ("neighbours run", &[("-n", "1 5"), ("-k", "1 4"), ("--images", "0,1"), ("--held-out", "1 9"), ("--seed", "4")]),
     (
         "score run",
         &[
@@ -142,7 +157,7 @@ const COMMANDS: &[(&str, &[(&str, &str)])] = &[
             ("--out", "s.csv"),
         ],
     ),
-    ("compare run", &[("--out", "c.html"), ("--plot", "p.svg"), ("", "run")]),
+    ("compare run", &[("--out", "c.html"), ("--plot", "p.svg"), ("--metrics", "kl"), ("--by", "loss.beta"), ("", "run")]),
     ("data digits --set data.count=60", &[("--out", "d.png"), ("-n", "1 70"), ("--seed", "3"), ("--set", "")]),
     ("config", &[("--set", ""), ("--data", "mnist"), ("--epochs", "7"), ("--batch-size", "9"), ("--seed", "8")]),
     ("config conv --model", &[("--shape", "3x64x48 1x1x1"), ("--set", "")]),
@@ -206,6 +221,8 @@ fn odd_line(chance: &mut Chance, number: usize) -> Vec<String> {
         Some("train") => format!("{SMALL} --out run-{number}"),
         Some("sample" | "reconstruct" | "traverse" | "interpolate" | "grid") => "--out a.png".into(),
         Some("encode") => "--out a.npy".into(),
+        Some("arithmetic") => "--add label:1 --out a.png".into(),
+        Some("neighbours") => "--out a.png".into(),
         _ => String::new(),
     };
     let mut words: Vec<String> = start.split_whitespace().chain(out.split_whitespace()).map(str::to_owned).collect();

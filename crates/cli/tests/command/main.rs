@@ -6,10 +6,12 @@
 #![cfg(unix)]
 
 mod arguments;
+mod codes;
 mod compare;
 mod contract;
 mod data;
 mod divergence;
+mod edits;
 mod eval;
 mod files;
 mod interruption;
@@ -22,3 +24,4 @@ mod score;
 mod serve;
 mod support;
 mod tables;
+mod walks;

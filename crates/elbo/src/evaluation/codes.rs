@@ -1,6 +1,6 @@
 //! The codes of a split: what the encoder makes of data.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::batch::batch;
 use crate::data::split::Subset;
@@ -9,6 +9,9 @@ use crate::run::parameters::values_of;
 
 /// Variance of the posterior mean over data above which a dimension counts as active (Burda et al. 2015, arXiv:1509.00519, section 4).
 pub const ACTIVE_THRESHOLD: f64 = 0.01;
+
+/// Examples encoded at once.
+const BATCH: usize = 512;
 
 /// Posterior means and log variances of a split, in its order.
 #[derive(Debug, Clone)]
@@ -43,19 +46,34 @@ pub struct Codes {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Codes {
-    let (mut mean, mut log_var) = (Vec::new(), Vec::new());
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    for chosen in places.chunks(512) {
-        let code = model.encode(batch(split, chosen, device));
+    let codes = encode_batches(model, places.chunks(BATCH).map(|chosen| batch(split, chosen, device)));
+    Codes { labels: (0..split.len()).map(|i| split.label(i)).collect(), ..codes }
+}
+
+/// Encodes images given by their values, such as samples.
+///
+/// # Shapes
+/// - `values`: `[n, values]`
+///
+/// # Panics
+/// If the values are no whole number of the model's inputs.
+pub fn encode_values(model: &dyn Model, values: &[f32], device: &Device) -> Codes {
+    let width = model.input();
+    assert!(values.len().is_multiple_of(width), "{} values in images of {width}", values.len());
+    let rows = |chunk: &[f32]| TensorData::new(chunk.to_vec(), [chunk.len() / width, width]);
+    encode_batches(model, values.chunks(BATCH * width).map(|chunk| Tensor::from_data(rows(chunk), device)))
+}
+
+fn encode_batches(model: &dyn Model, batches: impl Iterator<Item = Tensor<2>>) -> Codes {
+    let (mut mean, mut log_var) = (Vec::new(), Vec::new());
+    for x in batches {
+        let code = model.encode(x);
         mean.extend(values_of(code.mean));
         log_var.extend(code.log_var.map(values_of).unwrap_or_default());
     }
-    Codes {
-        latent: model.latent(),
-        log_var: (log_var.len() == mean.len()).then_some(log_var),
-        mean,
-        labels: (0..split.len()).map(|i| split.label(i)).collect(),
-    }
+    let log_var = (log_var.len() == mean.len()).then_some(log_var);
+    Codes { latent: model.latent(), mean, log_var, labels: None }
 }
 
 impl Codes {
@@ -79,6 +97,29 @@ impl Codes {
     /// Standard deviation over the data of each dimension of the code.
     pub fn spread(&self) -> Vec<f64> {
         self.moments().into_iter().map(|(_, variance)| variance.sqrt()).collect()
+    }
+
+    /// What each dimension carries: the mean KL of its posterior from N(0, 1), `(mean^2 + variance - 1 - ln variance) / 2` in nats; of an autoencoder,
+    /// which has no posterior, the variance of its codes.
+    ///
+    /// ```
+    /// use elbo::evaluation::Codes;
+    ///
+    /// let codes = Codes { latent: 2, mean: vec![2.0, 0.0], log_var: Some(vec![0.0, 0.0]), labels: None };
+    /// assert_eq!(codes.carried(), [2.0, 0.0]);
+    /// ```
+    pub fn carried(&self) -> Vec<f64> {
+        let Some(log_var) = &self.log_var else {
+            return self.moments().into_iter().map(|(_, variance)| variance).collect();
+        };
+        let mut sums = vec![0f64; self.latent];
+        for (means, log_vars) in self.mean.chunks_exact(self.latent).zip(log_var.chunks_exact(self.latent)) {
+            for ((sum, &mean), &log_var) in sums.iter_mut().zip(means).zip(log_vars) {
+                let (mean, log_var) = (f64::from(mean), f64::from(log_var));
+                *sum += 0.5 * (mean * mean + log_var.exp() - 1.0 - log_var);
+            }
+        }
+        sums.into_iter().map(|sum| sum / self.n().max(1) as f64).collect()
     }
 
     /// Dimensions whose posterior mean varies by more than [`ACTIVE_THRESHOLD`] over the data.

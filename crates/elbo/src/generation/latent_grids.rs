@@ -1,4 +1,4 @@
-//! Walks through the latent space.
+//! Traversals and manifolds: codes on lines and grids.
 
 use burn::tensor::Device;
 
@@ -57,79 +57,6 @@ pub fn traverse(
     device: &Device,
 ) -> Pictures {
     decode(model, shape, &traversal_codes(base, reach, dims, steps), device)
-}
-
-/// How an interpolation moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
-    /// Along the straight line.
-    Linear,
-    /// Along the great circle, the length interpolated too: stays where N(0, I) has its mass (White 2016, arXiv:1609.04468).
-    Spherical,
-}
-
-/// Codes from `a` to `b`, both included.
-///
-/// # Shapes
-/// - `a`, `b`: `[latent]`
-/// - returns: `[steps, latent]`
-///
-/// ```
-/// use elbo::generation::{Path, interpolation_codes};
-///
-/// let line = interpolation_codes(&[2.0, 0.0], &[0.0, 2.0], 3, Path::Linear);
-/// assert_eq!(line[2..4], [1.0, 1.0]);
-/// let circle = interpolation_codes(&[2.0, 0.0], &[0.0, 2.0], 3, Path::Spherical);
-/// assert!((circle[2].hypot(circle[3]) - 2.0).abs() < 1e-6);
-/// ```
-pub fn interpolation_codes(a: &[f32], b: &[f32], steps: usize, path: Path) -> Vec<f32> {
-    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let (length_a, length_b) = (norm(a), norm(b));
-    let dot: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
-    let angle = (dot / (length_a * length_b).max(f32::MIN_POSITIVE)).clamp(-1.0, 1.0).acos();
-    // Nearly parallel or opposite codes have no well-defined great circle between them.
-    let linear = path == Path::Linear || angle.sin() < 1e-4;
-    let weights = |t: f32| match linear {
-        true => (1.0 - t, t),
-        false => {
-            let length = length_a + (length_b - length_a) * t;
-            let part = |share: f32, own: f32| (share * angle).sin() / angle.sin() * length / own;
-            (part(1.0 - t, length_a), part(t, length_b))
-        }
-    };
-    (0..steps)
-        .flat_map(|step| {
-            let (wa, wb) = weights(fraction(step, steps, 0.0, 1.0));
-            a.iter().zip(b).map(move |(x, y)| wa * x + wb * y)
-        })
-        .collect()
-}
-
-/// Decodes [`interpolation_codes`].
-///
-/// ```
-/// # use elbo::data::ImageShape;
-/// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
-/// # use elbo::networks::NetworkConfig;
-/// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-/// use elbo::generation::{Path, interpolate};
-///
-/// let walk = interpolate(&vae, ImageShape::grey(28, 28), &[2.0, 0.0], &[0.0, 2.0], 12, Path::Spherical, &device);
-/// assert_eq!(walk.len(), 12);
-/// # Ok::<(), elbo::Error>(())
-/// ```
-pub fn interpolate(
-    model: &dyn Model,
-    shape: ImageShape,
-    a: &[f32],
-    b: &[f32],
-    steps: usize,
-    path: Path,
-    device: &Device,
-) -> Pictures {
-    decode(model, shape, &interpolation_codes(a, b, steps, path), device)
 }
 
 /// The manifold of a two-dimensional code on a linear grid, `size` x `size` images from `-reach` to `reach`; the first dimension grows to the right, the
@@ -203,7 +130,7 @@ fn manifold(model: &dyn Model, shape: ImageShape, across: &[f32], up: &[f32], de
 }
 
 /// Place `step` of `steps` between two ends, both reached; the middle when there is one step.
-fn fraction(step: usize, steps: usize, low: f32, high: f32) -> f32 {
+pub(super) fn fraction(step: usize, steps: usize, low: f32, high: f32) -> f32 {
     match steps {
         0 | 1 => 0.5 * (low + high),
         _ => low + (high - low) * step as f32 / (steps - 1) as f32,
@@ -218,26 +145,5 @@ mod tests {
     fn a_traversal_moves_one_dimension_and_is_centred_on_its_base() {
         let codes = traversal_codes(&[1.0, 5.0], &[2.0, 3.0], &[1], 3);
         assert_eq!(codes, [1.0, 2.0, 1.0, 5.0, 1.0, 8.0]);
-    }
-
-    #[test]
-    fn interpolations_reach_both_ends() {
-        let (a, b) = ([1.0, 0.0, 2.0], [0.0, 3.0, 1.0]);
-        for path in [Path::Linear, Path::Spherical] {
-            let codes = interpolation_codes(&a, &b, 7, path);
-            let close = |x: &[f32], y: &[f32]| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 1e-5);
-            assert!(close(&codes[..3], &a) && close(&codes[18..], &b), "{path:?} {codes:?}");
-        }
-    }
-
-    #[test]
-    fn great_circles_keep_the_length() {
-        let (a, b) = ([3.0, 0.0], [0.0, 3.0]);
-        for code in interpolation_codes(&a, &b, 9, Path::Spherical).chunks(2) {
-            assert!((code[0].hypot(code[1]) - 3.0).abs() < 1e-5);
-        }
-        // Opposite codes fall back to the line instead of dividing by zero.
-        let through_zero = interpolation_codes(&[1.0, 0.0], &[-1.0, 0.0], 3, Path::Spherical);
-        assert!(through_zero.iter().all(|v| v.is_finite()) && through_zero[2].abs() < 1e-6);
     }
 }

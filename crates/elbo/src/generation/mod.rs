@@ -1,4 +1,4 @@
-//! Pictures from codes: samples, reconstructions, traversals, interpolations, manifolds.
+//! Pictures from codes: samples, reconstructions, traversals, interpolations, latent arithmetic, manifolds.
 //!
 //! ```
 //! # use elbo::data::ImageShape;
@@ -17,13 +17,14 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
+mod arithmetic;
 mod latent_grids;
+mod paths;
 mod pictures;
 mod quantile;
 
-pub use latent_grids::{
-    Path, interpolate, interpolation_codes, manifold_around, manifold_linear, manifold_quantiles, traversal_codes,
-    traverse,
-};
+pub use arithmetic::{edited_codes, mean_code};
+pub use latent_grids::{manifold_around, manifold_linear, manifold_quantiles, traversal_codes, traverse};
+pub use paths::{Path, interpolate, interpolation_codes, path_codes, there_and_back};
 pub use pictures::{Pictures, Show, decode, originals, random_places, reconstruct, sample, sample_codes, show};
 pub use quantile::normal_quantile;

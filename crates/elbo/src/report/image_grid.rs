@@ -18,8 +18,7 @@
 
 use std::io::Cursor;
 
-use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, DynamicImage, Frame, GrayImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
 
@@ -166,10 +165,10 @@ pub fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// Pictures of one size as an animation that repeats, each shown for `milliseconds` (GIF counts in hundredths of a second).
+/// Pictures of one size as a GIF that repeats, each shown for `milliseconds`; [`Animation`](super::animation::Animation) has more choices.
 ///
 /// # Errors
-/// [`Error::Config`] if there are none, or they cannot be written as GIF.
+/// As [`Animation::gif`](super::animation::Animation::gif).
 ///
 /// ```
 /// use elbo::report::image_grid::{GridLayout, ImageBatch, gif, image_grid};
@@ -180,22 +179,7 @@ pub fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn gif(frames: &[DynamicImage], milliseconds: u32) -> Result<Vec<u8>> {
-    let failed = |found: String| {
-        Error::config("animation", "pictures that can be written as GIF", found, "make fewer, or smaller ones")
-    };
-    if frames.is_empty() {
-        return Err(failed("none".into()));
-    }
-    let mut bytes = Vec::new();
-    let mut encoder = GifEncoder::new(&mut bytes);
-    encoder.set_repeat(Repeat::Infinite).map_err(|error| failed(error.to_string()))?;
-    for frame in frames {
-        let delay = Delay::from_numer_denom_ms(milliseconds, 1);
-        let frame = Frame::from_parts(frame.to_rgba8(), 0, 0, delay);
-        encoder.encode_frame(frame).map_err(|error| failed(error.to_string()))?;
-    }
-    drop(encoder);
-    Ok(bytes)
+    super::animation::Animation { milliseconds: milliseconds.min(u16::MAX.into()) as u16, times: 0 }.gif(frames)
 }
 
 fn columns(layout: GridLayout, count: usize) -> usize {

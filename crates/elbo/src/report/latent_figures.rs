@@ -44,6 +44,11 @@ const MOST_BARS: usize = 120;
 /// `labels[i]` belongs to `codes[i]`; codes without a label share one colour. `names[label]` is used in the legend
 /// where it exists, else the number.
 pub fn scatter(codes: &[[f32; 2]], labels: &[usize], names: &[String]) -> Figure {
+    projected("Codes", &["z0".into(), "z1".into()], codes, labels, names)
+}
+
+/// [`scatter`] of codes in a plane of another kind, with its own title and axes.
+pub fn projected(title: &str, axes: &[String; 2], codes: &[[f32; 2]], labels: &[usize], names: &[String]) -> Figure {
     let points: Vec<(f64, f64)> = codes.iter().map(|code| (f64::from(code[0]), f64::from(code[1]))).collect();
     let x = crowd(points.iter().map(|point| point.0));
     let y = crowd(points.iter().map(|point| point.1));
@@ -53,9 +58,9 @@ pub fn scatter(codes: &[[f32; 2]], labels: &[usize], names: &[String]) -> Figure
     drawn.truncate(MOST_POINTS);
     drawn.retain(|index| inside(&points[*index]));
     Figure {
-        title: if outside == 0 { "Codes".into() } else { format!("Codes ({outside} outside the frame)") },
-        x_label: "z0".into(),
-        y_label: "z1".into(),
+        title: if outside == 0 { title.into() } else { format!("{title} ({outside} outside the frame)") },
+        x_label: axes[0].clone(),
+        y_label: axes[1].clone(),
         x,
         y,
         ticks: Ticks::Auto,

@@ -22,6 +22,8 @@ mod phases;
 mod samplers;
 mod trends;
 
+pub mod animation;
+pub mod code_table;
 pub mod compare;
 pub mod figures;
 pub mod html;
