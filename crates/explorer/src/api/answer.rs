@@ -8,6 +8,7 @@ use elbo::data::{Columns, ImageShape};
 use elbo::generation::Pictures;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use serde::Serialize;
+use serde_json::json;
 
 use super::json::Json;
 use crate::problem::{Problem, shortened};
@@ -149,4 +150,11 @@ fn raw(bytes: &[u8], shape: &[usize], kind: &'static str) -> Response {
         (TYPE, HeaderValue::from_static(kind)),
     ];
     (headers, bytes.to_vec()).into_response()
+}
+
+/// What is not there yet: 202, with the share that is done where that is known, so that the client asks again.
+pub fn computing(what: &str, share: f32) -> Response {
+    let progress = Some(share).filter(|share| *share > 0.0);
+    let body = Json(json!({ "status": "computing", "what": what, "progress": progress }));
+    (StatusCode::ACCEPTED, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], body).into_response()
 }
