@@ -54,6 +54,8 @@ function Samples({ run, seed }) {
 
 /** How far the pad reaches, in standard deviations of the prior. */
 const REACH = 3;
+/** Where its edge is, so that the cursor is seen whole. */
+const EDGE = 1.05;
 
 /** One cursor over two dimensions of the code, decoded by every run whose codes are as long. */
 function SameCode({ runs }) {
@@ -97,8 +99,8 @@ function Pad({ at, onMove, names }) {
   const held = useRef(false);
   const place = (event) => {
     const box = pad.current.getBoundingClientRect();
-    const along = (value, start, length) => Math.max(-REACH, Math.min(REACH, (((value - start) / length) * 2 - 1) * REACH));
-    onMove([along(event.clientX, box.left, box.width), -along(event.clientY, box.top, box.height)]);
+    const along = (share) => Math.max(-REACH, Math.min(REACH, (share * 2 - 1) * REACH * EDGE));
+    onMove([along((event.clientX - box.left) / box.width), -along((event.clientY - box.top) / box.height)]);
   };
   const keys = (event) => {
     const step = event.shiftKey ? 0.5 : 0.1;

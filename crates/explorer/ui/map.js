@@ -47,7 +47,7 @@ export function LatentMap({ run, theme }) {
     </div>
     <${Trouble} error=${loaded.error ?? mixture.error} />
     ${mixed && flat && mixture.busy && !mixture.value && html`<${Computing}>Fitting a mixture to the codes of the training data<//>`}
-    ${plane && (flat || !plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && isVariational(run)} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
+    ${plane && flat === Boolean(plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && isVariational(run)} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
 }
 
 /** The smallest 1, 2 or 5 times a power of ten that is not below `least`. */
