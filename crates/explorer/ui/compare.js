@@ -18,7 +18,7 @@ export function Compare({ run, runs }) {
     ${columns.length < 2 && html`<p class="card quiet">Choose two runs or more.</p>`}
     ${columns.length > 0 && html`
       <section class="card scroll" aria-label="Numbers"><table>
-        <thead><tr><th scope="col">run</th><th scope="col">model</th><th scope="col">loss</th><th scope="col">recon</th><th scope="col">kl</th><th scope="col">epochs</th><th scope="col">time</th></tr></thead>
+        <thead><tr><th scope="col">run</th><th scope="col" class="words">model</th><th scope="col">loss</th><th scope="col">recon</th><th scope="col">kl</th><th scope="col">epochs</th><th scope="col">time</th></tr></thead>
         <tbody>${columns.map((one) => {
           const terms = one.test ?? one.last?.validation ?? one.last?.train;
           const best = one.test && columns.every((other) => other.unit === one.unit && (other.id === one.id || !other.test || other.test.loss > one.test.loss));

@@ -10,7 +10,7 @@ const MOST_TILES = 4000;
 const BATCH = 256;
 
 /** What the map is drawn on. */
-const METHODS = [["pca", "Principal components"], ["dims", "Two dimensions"], ["tsne", "t-SNE"]];
+const METHODS = [["pca", "PCA"], ["dims", "Two dimensions"], ["tsne", "t-SNE"]];
 
 export function LatentMap({ run, theme }) {
   const [method, setMethod] = useState(run.latent > 2 ? "pca" : "dims");
