@@ -292,7 +292,7 @@ test("runs are compared", async (page) => {
 test("one cursor moves in all runs whose codes are as long", async (page) => {
   await open(page, "compare", "Compare");
   await page.locator(".shared canvas").nth(1).waitFor();
-  assert.equal(await page.locator(".shared canvas").count(), 2, "two and other have two dimensions, ten has ten");
+  assert.equal(await page.locator(".shared canvas").count(), 2, "two and other have two dimensions, plain has ten");
   await page.waitForTimeout(400);
   const drawn = () => page.locator(".shared canvas").evaluateAll((all) => all.map((one) => one.toDataURL()));
   const before = await drawn();
