@@ -3,36 +3,18 @@
 //! They run on a thread of their own, one at a time, since each takes all cores: the worker goes on answering beside it.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::problem::Problem;
 
-/// How far a computation is.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU32);
-
-impl Progress {
-    /// In parts of a whole.
-    const WHOLE: f32 = 1000.0;
-
-    pub fn set(&self, share: f32) {
-        self.0.store((share.clamp(0.0, 1.0) * Self::WHOLE) as u32, Relaxed);
-    }
-
-    fn share(&self) -> f32 {
-        self.0.load(Relaxed) as f32 / Self::WHOLE
-    }
-}
-
 /// What there is of a computation.
 #[derive(Debug)]
 pub(crate) enum State<T> {
-    /// This share of it is done.
-    Computing(f32),
+    /// Since so long.
+    Computing(Duration),
     Ready(Arc<T>),
 }
 
@@ -41,7 +23,7 @@ type Outcome<T> = Option<Result<Arc<T>, Problem>>;
 #[derive(Debug)]
 struct Job<K, T> {
     key: K,
-    progress: Arc<Progress>,
+    began: Instant,
     outcome: watch::Receiver<Outcome<T>>,
 }
 
@@ -67,12 +49,12 @@ impl<K: PartialEq, T: Send + Sync + 'static> Background<K, T> {
         &self,
         key: K,
         patience: Duration,
-        make: impl FnOnce(Arc<Progress>) -> F,
+        make: impl FnOnce() -> F,
     ) -> Result<State<T>, Problem> {
-        let (mut outcome, progress) = self.job(key, make)?;
+        let (mut outcome, began) = self.job(key, make)?;
         let waited = tokio::time::timeout(patience, outcome.wait_for(Option::is_some)).await;
         match waited {
-            Err(_) => Ok(State::Computing(progress.share())),
+            Err(_) => Ok(State::Computing(began.elapsed())),
             // Without an outcome its task has ended: it panicked.
             Ok(outcome) => match outcome.ok().and_then(|outcome| outcome.clone()) {
                 Some(outcome) => outcome.map(State::Ready),
@@ -84,8 +66,8 @@ impl<K: PartialEq, T: Send + Sync + 'static> Background<K, T> {
     fn job<F: Future<Output = Result<T, Problem>> + Send + 'static>(
         &self,
         key: K,
-        make: impl FnOnce(Arc<Progress>) -> F,
-    ) -> Result<(watch::Receiver<Outcome<T>>, Arc<Progress>), Problem> {
+        make: impl FnOnce() -> F,
+    ) -> Result<(watch::Receiver<Outcome<T>>, Instant), Problem> {
         let mut jobs = self.lock();
         jobs.retain(|job| !has_failed(job));
         let job = match jobs.iter().position(|job| job.key == key) {
@@ -95,14 +77,13 @@ impl<K: PartialEq, T: Send + Sync + 'static> Background<K, T> {
                     let ended = jobs.iter().position(|job| job.outcome.borrow().is_some());
                     jobs.remove(ended.ok_or_else(|| Problem::busy(jobs.len()))?);
                 }
-                let progress = Arc::new(Progress::default());
                 let (sender, outcome) = watch::channel(None);
-                let work = make(Arc::clone(&progress));
+                let work = make();
                 tokio::spawn(async move { sender.send_replace(Some(work.await.map(Arc::new))) });
-                Job { key, progress, outcome }
+                Job { key, began: Instant::now(), outcome }
             }
         };
-        let answer = (job.outcome.clone(), Arc::clone(&job.progress));
+        let answer = (job.outcome.clone(), job.began);
         jobs.push(job);
         Ok(answer)
     }
@@ -123,7 +104,7 @@ fn has_failed<K, T>(job: &Job<K, T>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use super::*;
 
@@ -136,15 +117,14 @@ mod tests {
         let made = Arc::new(AtomicUsize::new(0));
         let (release, held) = tokio::sync::oneshot::channel::<()>();
         let count = Arc::clone(&made);
-        let slow = |progress: Arc<Progress>| async move {
-            progress.set(0.25);
+        let slow = || async move {
             held.await.unwrap();
             count.fetch_add(1, Relaxed);
             Ok(7)
         };
         let state = background.get("a", SHORT, slow).await.unwrap();
-        assert!(matches!(state, State::Computing(share) if share == 0.25), "{state:?}");
-        let never = |_| async { unreachable!("it is under way") };
+        assert!(matches!(state, State::Computing(since) if since >= SHORT), "{state:?}");
+        let never = || async { unreachable!("it is under way") };
         assert!(matches!(background.get("a", SHORT, never).await.unwrap(), State::Computing(_)));
         release.send(()).unwrap();
         assert!(matches!(background.get("a", LONG, never).await.unwrap(), State::Ready(value) if *value == 7));
@@ -154,20 +134,20 @@ mod tests {
     #[tokio::test]
     async fn failures_are_tried_again_and_no_more_are_begun_than_are_kept() {
         let background = Background::new(1);
-        let failing = |_| async { Err::<u8, _>(Problem::conflict("no data")) };
+        let failing = || async { Err::<u8, _>(Problem::conflict("no data")) };
         assert_eq!(background.get(1, LONG, failing).await.unwrap_err(), Problem::conflict("no data"));
         assert!(
-            matches!(background.get(1, LONG, |_| async { Ok(5) }).await.unwrap(), State::Ready(value) if *value == 5)
+            matches!(background.get(1, LONG, || async { Ok(5) }).await.unwrap(), State::Ready(value) if *value == 5)
         );
-        let endless = |_| std::future::pending::<Result<u8, Problem>>();
+        let endless = || std::future::pending::<Result<u8, Problem>>();
         assert!(
             matches!(background.get(2, SHORT, endless).await.unwrap(), State::Computing(_)),
             "in place of the first"
         );
         assert_eq!(background.get(3, SHORT, endless).await.unwrap_err().kind, "busy");
         let panicking = Background::new(1);
-        let panics = |_| async { panic!("on purpose") as Result<u8, Problem> };
+        let panics = || async { panic!("on purpose") as Result<u8, Problem> };
         assert_eq!(panicking.get(1, LONG, panics).await.unwrap_err(), Problem::internal());
-        assert!(matches!(panicking.get(1, LONG, |_| async { Ok(5) }).await.unwrap(), State::Ready(_)));
+        assert!(matches!(panicking.get(1, LONG, || async { Ok(5) }).await.unwrap(), State::Ready(_)));
     }
 }

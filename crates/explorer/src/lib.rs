@@ -21,6 +21,7 @@ mod background;
 mod catalog;
 mod datasets;
 mod guard;
+mod layouts;
 mod limits;
 mod metrics;
 mod models;

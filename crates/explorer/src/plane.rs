@@ -34,7 +34,7 @@ impl Method {
                 format!("`dims` for codes of more than {MAX_COMPONENTS} dimensions"),
                 "pca",
             )),
-            other => Err(Problem::field("method", "dims or pca", other)),
+            other => Err(Problem::field("method", "dims or pca, for maps of examples also tsne", other)),
         }
     }
 }

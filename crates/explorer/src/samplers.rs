@@ -52,7 +52,7 @@ impl Samplers {
         let (service, run) = (Arc::clone(service), Arc::clone(run));
         let patience = service.limits.deadline;
         let key = (run.id.clone(), kind, loaded.stamp);
-        self.0.get(key, patience, |_| make(service, run, loaded, kind)).await
+        self.0.get(key, patience, || make(service, run, loaded, kind)).await
     }
 }
 

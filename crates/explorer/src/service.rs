@@ -11,6 +11,7 @@ use crate::analysis::{Analyses, Analysis, Of, analyse};
 use crate::catalog::Catalog;
 use crate::datasets::{Dataset, Datasets};
 use crate::guard::Guard;
+use crate::layouts::Layouts;
 use crate::limits::{GALLERY, Limits, MAX_EXAMPLES};
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
@@ -29,6 +30,7 @@ pub(crate) struct Service {
     pub datasets: Datasets,
     analyses: Analyses,
     pub samplers: Samplers,
+    pub layouts: Layouts,
     /// Held by the one long computation that runs beside the worker.
     alone: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
@@ -54,6 +56,7 @@ impl Service {
             datasets: Datasets::default(),
             analyses: Analyses::default(),
             samplers: Samplers::default(),
+            layouts: Layouts::default(),
             alone: Arc::new(Semaphore::new(1)),
             metrics,
             limits,

@@ -67,12 +67,8 @@ export const Waiting = ({ children = "Asking the model" }) => html`<p class="wai
 /** Whether its codes are distributions, with a KL divergence from a prior. */
 export const isVariational = (run) => run.kind !== "ae";
 
-/** How far a computation is, in words and as a bar. */
-export function Computing({ found, children }) {
-  const share = found?.progress;
-  return html`<div class="computing" role="status"><${Waiting}>${children}${share ? ` (${Math.round(100 * share)} %)` : ""}<//>
-    ${share > 0 && html`<div class="bar" role="progressbar" aria-label="done" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(100 * share)}><i style=${{ width: `${100 * share}%` }}></i></div>`}</div>`;
-}
+/** Something that takes its time, and since when it does. */
+export const Computing = ({ found, children }) => html`<${Waiting}>${children}${found?.seconds >= 1 ? html` <span class="numbers">· ${Math.round(found.seconds)} s</span>` : ""}<//>`;
 
 export function Badge({ run }) {
   const kind = run.live ? "live" : run.status === "finished" || run.status === "stopped early" ? "good" : ["diverged", "failed", "unreadable"].includes(run.status) ? "bad" : "";

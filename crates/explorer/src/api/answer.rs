@@ -1,6 +1,7 @@
 //! Answers: numbers as JSON, pictures as JSON, bytes, PNG or GIF, by what the client accepts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -152,10 +153,9 @@ fn raw(bytes: Vec<u8>, shape: &[usize], kind: &'static str) -> Response {
     (headers, bytes).into_response()
 }
 
-/// What is not there yet: 202, with the share that is done where that is known, so that the client asks again.
-pub fn computing(what: &str, share: f32) -> Response {
-    let progress = Some(share).filter(|share| *share > 0.0);
-    let body = Json(json!({ "status": "computing", "what": what, "progress": progress }));
+/// What is not there yet: 202, so that the client asks again.
+pub fn computing(what: &str, since: Duration) -> Response {
+    let body = Json(json!({ "status": "computing", "what": what, "seconds": since.as_secs_f32() }));
     (StatusCode::ACCEPTED, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], body).into_response()
 }
 

@@ -30,12 +30,12 @@ pub async fn dimensions(asked: Asked) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "split": analysis.split, "n": analysis.len(), "dimensions": dimensions })))
 }
 
-/// Points of a plane, and the plane.
+/// Points, and the plane they lie on where that is one of the space of codes.
 #[derive(Serialize)]
 struct Projected<'a> {
     points: Vec<&'a [f32]>,
     #[serde(flatten)]
-    plane: &'a Plane,
+    plane: Option<&'a Plane>,
     #[serde(flatten)]
     split: Option<Split<'a>>,
 }
@@ -77,10 +77,17 @@ impl Default for Project {
     }
 }
 
-/// `POST /api/runs/{id}/project`: codes as points of a plane in the space of codes, with what leads back from the plane.
+/// `POST /api/runs/{id}/project`: codes as points of a plane in the space of codes, with what leads back from the plane; for `tsne`, the held-out
+/// examples as points of a map of neighbours, from which nothing leads back, and 202 while it is being laid out.
 pub async fn project(asked: Asked) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     let Project { method, dims, z } = asked.json()?;
+    if method == "tsne" {
+        return match z {
+            Some(_) => Err(Problem::field("z", "no codes with `tsne`, which has no place for new ones", "some")),
+            None => neighbours(&asked, format).await,
+        };
+    }
     let method = Method::checked(&method, dims, asked.run.summary.latent)?;
     let given = z.as_ref().map(|z| asked.codes("z", z)).transpose()?;
     let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
@@ -90,7 +97,20 @@ pub async fn project(asked: Asked) -> Result<Response, Problem> {
         return Ok(answer::floats(&points, &[points.len() / 2, 2]));
     }
     let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
-    Ok(Json(Projected { points: rows(&points, 2), plane: &plane, split }).into_response())
+    Ok(Json(Projected { points: rows(&points, 2), plane: Some(&plane), split }).into_response())
+}
+
+async fn neighbours(asked: &Asked, format: Format) -> Result<Response, Problem> {
+    let layout = match asked.app.layouts.get(&asked.app, &asked.run).await? {
+        State::Computing(since) => return Ok(answer::computing("laying out neighbours", since)),
+        State::Ready(layout) => layout,
+    };
+    let n = layout.points.len() / 2;
+    if format == Format::Raw {
+        return Ok(answer::floats(&layout.points, &[n, 2]));
+    }
+    let split = Some(Split::of(&layout.analysis, n));
+    Ok(Json(Projected { points: rows(&layout.points, 2), plane: None, split }).into_response())
 }
 
 /// The plane for the codes of an analysis, off the threads that serve.
@@ -134,7 +154,7 @@ pub async fn mixture(asked: Asked) -> Result<Response, Problem> {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));
     }
     let fitted = match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
-        State::Computing(share) => return Ok(answer::computing("fitting the sampler", share)),
+        State::Computing(since) => return Ok(answer::computing("fitting the sampler", since)),
         State::Ready(fitted) => fitted,
     };
     let plane = plane(&asked.app.analysis(&asked.run, Of::HeldOut).await?, method).await?;

@@ -138,7 +138,7 @@ pub async fn sample(asked: Asked) -> Result<Response, Problem> {
     let codes = match kind {
         SamplerKind::Normal => elbo::priors::Sampler::Normal(latent).sample(&draw),
         kind => match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
-            State::Computing(share) => return Ok(answer::computing("fitting the sampler", share)),
+            State::Computing(since) => return Ok(answer::computing("fitting the sampler", since)),
             State::Ready(fitted) => asked.app.worker.call(move |_| Ok(fitted.sampler.sample(&draw))).await?,
         },
     };

@@ -2,6 +2,7 @@
 
 use elbo::experiment::FitSettings;
 use elbo::priors::{CodesKind, Draw, Sampler, sampler_codes};
+use elbo::projection::{TsneOptions, tsne};
 
 use super::*;
 use crate::analysis::Of;
@@ -127,6 +128,23 @@ fn a_mixture_on_a_plane_has_all_its_weight() {
         let components = seen["components"].as_array().unwrap();
         let weight: f64 = components.iter().map(|component| component["weight"].as_f64().unwrap()).sum();
         assert!((weight - 1.0).abs() < 1e-9 && components.len() > 1 && seen["stored"] == json!(false), "{seen}");
+    });
+}
+
+#[test]
+fn neighbours_are_laid_out_in_the_background() {
+    with_service(|router, _| async move {
+        let path = "/api/runs/small-001/project";
+        let answer = until_ready(&router, path, &json!({ "method": "tsne" })).await;
+        let run = trained();
+        let split = run.open_data(None).unwrap().test;
+        let codes = elbo::evaluation::encode(&run.model, &split, &run.device).mean;
+        let rows: Vec<f64> = codes.iter().map(|&value| f64::from(value)).collect();
+        let expected = tsne(&rows, 3, &TsneOptions::for_rows(split.len())).unwrap().points.into_flattened();
+        assert!(close(&answer.floats("points"), &expected, 1e-3), "as the library lays them out");
+        let found = answer.json();
+        assert_eq!(found["indices"].as_array().unwrap().len(), split.len());
+        assert_eq!((&found["origin"], &found["split"]), (&Value::Null, &json!("test")));
     });
 }
 

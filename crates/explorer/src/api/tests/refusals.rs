@@ -48,6 +48,8 @@ fn bad_requests_are_refused_by_field() {
         ("encode", r#"{"indices": [0], "split": "../x"}"#.into(), Some("split")),
         ("score", r#"{"indices": [0], "neighbours": 33}"#.into(), Some("neighbours")),
         ("project", r#"{"method": "magic"}"#.into(), Some("method")),
+        ("project", r#"{"method": "tsne", "z": [[0,0,0]]}"#.into(), Some("z")),
+        ("mixture", r#"{"method": "tsne"}"#.into(), Some("method")),
         ("project", r#"{"dims": [0, 3]}"#.into(), Some("dims[1]")),
     ];
     with_service(|router, _| async move {
