@@ -58,6 +58,7 @@ pub mod mixtures;
 pub mod models;
 pub mod networks;
 pub mod priors;
+pub mod projection;
 pub mod random;
 pub mod recipe;
 pub mod report;

@@ -18,7 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Normal draws are a kernel.
     ("random", &["error", "kernels"]),
     ("device", &["error", "kernels"]),
-    ("mixtures", &["error", "random"]),
+    ("projection", &["error"]),
+    ("mixtures", &["projection", "error", "random"]),
     // The batcher's gather is a kernel.
     ("data", &["error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are.
@@ -28,7 +29,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("run", &["models", "networks", "distributions", "data", "error", "random"]),
     ("training", &["data", "models", "distributions", "networks", "run", "error", "random", "kernels"]),
     // Densities under many posteriors are a kernel; a classifier's features are a space to compare images in.
-    ("evaluation", &["data", "models", "networks", "distributions", "run", "error", "random", "kernels"]),
+    (
+        "evaluation",
+        &["mixtures", "projection", "data", "models", "networks", "distributions", "run", "error", "random", "kernels"],
+    ),
     ("generation", &["models", "data", "run", "error", "random"]),
     ("report", &["run", "mixtures", "evaluation", "generation", "data", "models", "error", "random"]),
     (

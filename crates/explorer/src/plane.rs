@@ -2,6 +2,7 @@
 
 use elbo::evaluation::Codes;
 use elbo::mixtures::GaussianMixture;
+use elbo::projection::Projection;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -60,30 +61,37 @@ pub(crate) struct Spot {
 
 /// Largest code whose covariance is computed.
 const MAX_COMPONENTS: usize = 1024;
-/// Rounds of the power iteration; each multiplies what is wrong by the ratio of two eigenvalues.
-const ROUNDS: usize = 300;
 
 impl Plane {
     /// The plane for some codes.
     pub fn of(codes: &Codes, method: Method) -> Self {
-        let (centre, latent) = (codes.centre(), codes.latent);
+        match method {
+            Method::Dims(dims) => Self::of_dims(codes, dims),
+            // Codes that are not finite have no components; two of their dimensions at least show which are.
+            Method::Pca => Self::principal(codes).unwrap_or_else(|| Self::of_dims(codes, [0, 1.min(codes.latent - 1)])),
+        }
+    }
+
+    fn of_dims(codes: &Codes, [x, y]: [usize; 2]) -> Self {
+        let (mut origin, latent) = (codes.centre(), codes.latent);
         let unit = |dim: usize| (0..latent).map(|i| f64::from(u8::from(i == dim))).collect::<Vec<f64>>();
         let variances: Vec<f64> = codes.spread().iter().map(|std| std * std).collect();
         let total = variances.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-        match method {
-            Method::Dims([x, y]) => {
-                let mut origin = centre;
-                (origin[x], origin[y]) = (0.0, 0.0);
-                let explained = [variances[x] / total, variances[y] / total];
-                Self { origin, x: unit(x), y: unit(y), explained }
-            }
-            Method::Pca => {
-                let covariance = covariance(codes, &centre);
-                let (x, first) = principal(&covariance, latent, None);
-                let (y, second) = principal(&covariance, latent, Some(&x));
-                Self { origin: centre, x, y, explained: [first / total, second / total] }
-            }
+        (origin[x], origin[y]) = (0.0, 0.0);
+        let explained = [variances[x] / total, variances[y] / total];
+        Self { origin, x: unit(x), y: unit(y), explained }
+    }
+
+    fn principal(codes: &Codes) -> Option<Self> {
+        if codes.mean.iter().any(|value| !value.is_finite()) || codes.n() == 0 {
+            return None;
         }
+        let rows: Vec<f64> = codes.mean.iter().map(|value| f64::from(*value)).collect();
+        let found = Projection::principal(&rows, codes.latent, codes.latent.min(2)).ok()?;
+        // A code of one dimension has no second direction.
+        let axis = |rank: usize| found.directions.get(rank).cloned().unwrap_or_else(|| vec![0.0; codes.latent]);
+        let explained = [0, 1].map(|rank| found.shares.get(rank).copied().unwrap_or(0.0));
+        Some(Self { x: axis(0), y: axis(1), explained, origin: found.centre })
     }
 
     /// Where codes fall on the plane, `[n, 2]`.
@@ -114,52 +122,6 @@ impl Plane {
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn covariance(codes: &Codes, centre: &[f64]) -> Vec<f64> {
-    let latent = codes.latent;
-    let mut sums = vec![0.0; latent * latent];
-    for code in codes.mean.chunks_exact(latent) {
-        let off: Vec<f64> = code.iter().zip(centre).map(|(z, c)| f64::from(*z) - c).collect();
-        for (row, a) in sums.chunks_exact_mut(latent).zip(&off) {
-            row.iter_mut().zip(&off).for_each(|(sum, b)| *sum += a * b);
-        }
-    }
-    let n = codes.n().max(1) as f64;
-    sums.iter_mut().for_each(|sum| *sum /= n);
-    sums
-}
-
-/// The eigenvector of the largest eigenvalue, orthogonal to `before`, by power iteration; its largest entry is positive.
-fn principal(matrix: &[f64], size: usize, before: Option<&[f64]>) -> (Vec<f64>, f64) {
-    let length = |v: &[f64]| v.iter().map(|a| a * a).sum::<f64>().sqrt();
-    let clean = |v: &mut Vec<f64>| {
-        if let Some(before) = before {
-            let along: f64 = v.iter().zip(before).map(|(a, b)| a * b).sum();
-            v.iter_mut().zip(before).for_each(|(a, b)| *a -= along * b);
-        }
-        let length = length(v);
-        v.iter_mut().for_each(|a| *a = if length > 0.0 { *a / length } else { 0.0 });
-    };
-    // Entries that no symmetry of the data makes orthogonal to the answer.
-    let mut vector: Vec<f64> = (0..size).map(|i| 1.0 + 0.618 * ((i * 7 + 3) % 11) as f64).collect();
-    clean(&mut vector);
-    let mut value = 0.0;
-    for _ in 0..ROUNDS {
-        let mut next: Vec<f64> =
-            matrix.chunks_exact(size).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
-        value = length(&next);
-        if value <= f64::MIN_POSITIVE {
-            break;
-        }
-        clean(&mut next);
-        vector = next;
-    }
-    let largest = vector.iter().copied().fold(0.0, |most: f64, a| if a.abs() > most.abs() { a } else { most });
-    if largest < 0.0 {
-        vector.iter_mut().for_each(|a| *a = -*a);
-    }
-    (vector, value)
 }
 
 #[cfg(test)]
@@ -225,8 +187,12 @@ mod tests {
         assert!((spot.covariance[0][1] - across).abs() < 0.02 && spot.weight == 1.0, "{spot:?} {across}");
     }
 
+    /// Between the two coordinates of points.
     fn covariance_of(codes: &Codes) -> f64 {
-        covariance(codes, &codes.centre())[1]
+        let centre = codes.centre();
+        let products =
+            codes.mean.chunks_exact(2).map(|p| (f64::from(p[0]) - centre[0]) * (f64::from(p[1]) - centre[1]));
+        products.sum::<f64>() / codes.n() as f64
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use elbo::data::{self, Columns, Subset, Validation};
-use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Projection, Selection, select};
+use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Selection, select};
 use elbo::priors::SamplerKind;
 use elbo::priors::store::{self, Record};
+use elbo::projection::Projection;
 use elbo::recipe::Layers;
 use elbo::report::{Figure, Theme, mixture_figures};
 use elbo::run::atomic;
@@ -182,7 +183,7 @@ fn picture(fit: &Fit) -> elbo::Result<Figure> {
             let inverse: Vec<f64> = fit.scale.iter().map(|scale| 1.0 / scale).collect();
             let rows: Vec<f64> = fit.rows.iter().zip(inverse.iter().cycle()).map(|(x, scale)| x * scale).collect();
             let projection = Projection::principal(&rows, dims, 2)?;
-            let flat = projection.project_mixture(&mixture.rescaled(&vec![0.0; dims], &inverse)?)?;
+            let flat = mixture.rescaled(&vec![0.0; dims], &inverse)?.projected(&projection)?;
             let share = 100.0 * projection.share;
             let title = titled(mixture, &format!(", seen along {share:.0} % of the variance"));
             let axes = ["first principal component", "second principal component"];

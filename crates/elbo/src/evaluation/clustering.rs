@@ -1,74 +1,17 @@
 //! Clusters of codes beside their classes: k-means, normalised mutual information, adjusted Rand index.
 
 use super::points::Features;
+use crate::mixtures::k_means;
 use crate::random::{Draws, Purpose};
 
 /// Starts, of which the one with the least inertia counts.
 const STARTS: u64 = 10;
-/// Rounds of one start, at most.
-const ROUNDS: usize = 300;
 
-/// The cluster of each point by k-means (Lloyd 1982), the best of ten starts by k-means++ (Arthur & Vassilvitskii 2007).
-pub(super) fn k_means(points: &Features, k: usize, seed: u64) -> Vec<u32> {
-    let starts = super::parallel::map(STARTS as usize, |start| {
-        lloyd(points, spread_out(points, k, &mut Draws::new(seed, Purpose::Choice, 1, start as u64)))
-    });
-    let best = starts.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b));
-    best.map(|(clusters, _)| clusters).unwrap_or_default()
-}
-
-/// Centres drawn from the points, each with a chance that grows with the square of its distance to those before.
-fn spread_out(points: &Features, k: usize, draws: &mut Draws) -> Vec<Vec<f64>> {
-    let mut centres = vec![points.point(draws.below(points.n() as u32) as usize).to_vec()];
-    let mut nearest = vec![f64::INFINITY; points.n()];
-    while centres.len() < k.min(points.n()) {
-        let newest = &centres[centres.len() - 1];
-        for (i, nearest) in nearest.iter_mut().enumerate() {
-            *nearest = nearest.min(squared(points.point(i), newest));
-        }
-        let mut rest = draws.uniform() * nearest.iter().sum::<f64>();
-        let chosen = nearest.iter().position(|distance| {
-            rest -= distance;
-            rest <= 0.0
-        });
-        centres.push(points.point(chosen.unwrap_or(points.n() - 1)).to_vec());
-    }
-    centres
-}
-
-/// Clusters and inertia.
-fn lloyd(points: &Features, mut centres: Vec<Vec<f64>>) -> (Vec<u32>, f64) {
-    let (mut clusters, mut inertia) = (vec![u32::MAX; points.n()], f64::INFINITY);
-    for _ in 0..ROUNDS {
-        let mut moved = false;
-        inertia = 0.0;
-        for (i, cluster) in clusters.iter_mut().enumerate() {
-            let distances = centres.iter().map(|centre| squared(points.point(i), centre));
-            let (nearest, distance) =
-                distances.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).expect("at least one centre");
-            moved |= *cluster != nearest as u32;
-            *cluster = nearest as u32;
-            inertia += distance;
-        }
-        if !moved {
-            break;
-        }
-        let mut sums = vec![(0.0, vec![0.0; points.dims]); centres.len()];
-        for (i, cluster) in clusters.iter().enumerate() {
-            let (count, sum) = &mut sums[*cluster as usize];
-            *count += 1.0;
-            sum.iter_mut().zip(points.point(i)).for_each(|(sum, value)| *sum += value);
-        }
-        // A cluster that lost all its points stays where it was.
-        for (centre, (count, sum)) in centres.iter_mut().zip(sums).filter(|(_, (count, _))| *count > 0.0) {
-            *centre = sum.into_iter().map(|sum| sum / count).collect();
-        }
-    }
-    (clusters, inertia)
-}
-
-fn squared(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
+/// The cluster of each point by k-means, the best of ten starts.
+pub(super) fn clusters(points: &Features, k: usize, seed: u64) -> Vec<u32> {
+    let draws = |start: u64| Draws::new(seed, Purpose::Choice, 1, start);
+    let found = k_means(&points.values, points.dims, k, STARTS, draws);
+    found.assigned.into_iter().map(|cluster| cluster as u32).collect()
 }
 
 /// How often each pair of values occurs, and each value alone.
@@ -163,7 +106,7 @@ mod tests {
         let centre = |i: usize| [(i % 3) as f64 * 20.0, (i % 2) as f64 * 20.0];
         let values = (0..300).flat_map(|i| [0, 1].map(|d| centre(i)[d] + f64::from(noise[2 * i + d]))).collect();
         let truth: Vec<u32> = (0..300).map(|i| i % 6).collect();
-        let found = k_means(&Features::new(2, values), 6, 0);
+        let found = clusters(&Features::new(2, values), 6, 0);
         assert!((adjusted_rand_index(&found, &truth) - 1.0).abs() < 1e-12);
         assert!((normalised_mutual_information(&found, &truth) - 1.0).abs() < 1e-12);
     }

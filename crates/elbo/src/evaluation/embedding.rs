@@ -1,11 +1,12 @@
 //! What the mean code knows of classes it was never told.
 
-use super::clustering::{adjusted_rand_index, k_means, normalised_mutual_information};
+use super::clustering::{adjusted_rand_index, clusters, normalised_mutual_information};
 use super::codes::Codes;
 use super::metric::Metric;
 use super::points::Features;
 use super::probe::LinearProbe;
 use crate::error::{Error, Result};
+use crate::projection::Nearest;
 
 /// Neighbours that vote.
 const VOTERS: usize = 5;
@@ -60,7 +61,7 @@ pub fn embedding(train: &Codes, test: &Codes, seed: u64) -> Result<Embedding> {
     // Evenly from all of them: many sets are sorted by class.
     let places: Vec<usize> = (0..test.n()).step_by(test.n().div_ceil(CLUSTERED)).collect();
     let few = places.iter().flat_map(|i| test.point(*i)).copied().collect();
-    let clusters = k_means(&Features::new(test.dims, few), classes, seed);
+    let clusters = clusters(&Features::new(test.dims, few), classes, seed);
     let classes_of_few: Vec<u32> = places.iter().map(|i| sought[*i]).collect();
     Ok(Embedding {
         linear_probe: probe.accuracy(&test, sought),
@@ -80,21 +81,15 @@ fn points(codes: &Codes) -> Features {
 
 /// Share of points whose nearest neighbours in `train` vote for their class; among equals the class of the nearest of them wins.
 fn knn_accuracy(train: &Features, known: &[u32], test: &Features, sought: &[u32]) -> f64 {
-    let k = VOTERS.min(train.n());
-    let right = test.with_distances(train, |i, distances| {
-        let mut order: Vec<usize> = (0..distances.len()).collect();
-        let by_distance = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(a.cmp(b));
-        if k < order.len() {
-            order.select_nth_unstable_by(k - 1, by_distance);
-        }
-        order.truncate(k);
-        order.sort_by(by_distance);
-        let votes = |class: u32| order.iter().filter(|j| known[**j] == class).count();
+    let mut nearest = Nearest::new(&test.values, test.dims, VOTERS);
+    nearest.offer(&train.values);
+    let right = nearest.found().iter().zip(sought).filter(|(voters, sought)| {
+        let votes = |class: u32| voters.iter().filter(|voter| known[voter.index] == class).count();
         // The last of equals by `max_by_key` is the first in reversed order, the nearest.
-        let chosen = order.iter().rev().map(|j| known[*j]).max_by_key(|class| votes(*class));
-        chosen == Some(sought[i])
+        let chosen = voters.iter().rev().map(|voter| known[voter.index]).max_by_key(|class| votes(*class));
+        chosen == Some(**sought)
     });
-    right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
+    right.count() as f64 / sought.len().max(1) as f64
 }
 
 impl Embedding {

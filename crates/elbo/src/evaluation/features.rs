@@ -1,14 +1,13 @@
 //! Spaces in which sets of images are compared.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use faer::Side;
 
-use super::frechet::Moments;
 use super::points::Features;
 use crate::data::batch::batch;
 use crate::data::split::Subset;
 use crate::error::{Error, Result};
 use crate::networks::{Activation, Classifier};
+use crate::projection::Projection;
 use crate::run::parameters::values_of;
 
 /// Components of the space [`FeatureSpace::pca`] makes, at most.
@@ -55,22 +54,32 @@ impl FeatureSpace {
     /// As [`FeatureSpace::pixels`]; for fewer than two images.
     pub fn pca(split: &Subset, device: &Device) -> Result<Self> {
         let dims = split.source().shape().numel();
-        check_dims(dims)?;
-        let moments = Moments::of(&Self::pixels(dims)?.of_split(split, device))?;
-        let components = PCA_COMPONENTS.min(dims);
-        let eigen = moments.covariance.self_adjoint_eigen(Side::Lower).map_err(super::frechet::no_convergence)?;
-        // Eigenvalues rise.
-        let axes = eigen.U();
-        let direction = |c: usize| (0..dims).map(move |d| axes[(d, dims - 1 - c)]);
-        let weight: Vec<f32> = (0..components).flat_map(direction).map(|v| v as f32).collect();
-        let centred = |c: usize| -direction(c).zip(&moments.mean).map(|(w, m)| w * m).sum::<f64>() as f32;
-        let bias: Vec<f32> = (0..components).map(centred).collect();
-        let eigenvalue = |c: usize| eigen.S().column_vector()[dims - 1 - c].max(0.0);
-        let share = (0..components).map(eigenvalue).sum::<f64>() / (0..dims).map(eigenvalue).sum::<f64>().max(1e-300);
+        Self::principal(&Self::pixels(dims)?.of_split(split, device), device)
+    }
+
+    /// [`FeatureSpace::pca`] of training images given by their values.
+    ///
+    /// # Errors
+    /// As [`FeatureSpace::pca`].
+    pub fn pca_of_values(values: &[f32], width: usize, device: &Device) -> Result<Self> {
+        Self::principal(&Self::pixels(width)?.of_values(values, width, device), device)
+    }
+
+    fn principal(images: &Features, device: &Device) -> Result<Self> {
+        if images.n() < 2 {
+            let help = "principal components are directions of variance; one image has none";
+            return Err(Error::config("--limit", "at least 2 images", images.n().to_string(), help));
+        }
+        let (dims, components) = (images.dims, PCA_COMPONENTS.min(images.dims));
+        let found = Projection::principal(&images.values, dims, components)?;
+        let weight: Vec<f32> = found.directions.iter().flatten().map(|v| *v as f32).collect();
+        let centred =
+            |direction: &Vec<f64>| -direction.iter().zip(&found.centre).map(|(w, m)| w * m).sum::<f64>() as f32;
+        let bias: Vec<f32> = found.directions.iter().map(centred).collect();
         let description = format!(
             "{components} principal components of {} training images, {:.0} % of their variance",
-            split.len(),
-            100.0 * share
+            images.n(),
+            100.0 * found.share
         );
         let weight = Tensor::from_data(TensorData::new(weight, [components, dims]), device);
         let bias = Tensor::from_data(TensorData::new(bias, [components]), device);
@@ -124,6 +133,7 @@ fn check_dims(dims: usize) -> Result<()> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::frechet::Moments;
     use super::*;
     use crate::data::digits;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::recorder::grid_png;
-use super::sampler_distance::FeatureSpace;
+use super::sampler_distance::PooledSpace;
 use super::samplers::{FitSettings, SamplerNote};
 use super::trained::{Trained, held_out};
 use crate::data::{Splits, Subset};
@@ -82,7 +82,7 @@ pub fn compare_samplers(
     let chosen = |split: &Subset, count| generation::random_places(split, count, seed);
     let real = generation::originals(split, &chosen(split, n), &run.device);
     let train = generation::originals(&splits.train, &chosen(&splits.train, FEATURES), &run.device);
-    let space = FeatureSpace::fit(&train)?;
+    let space = PooledSpace::fit(&train, &run.device)?;
     let rebuilt = generation::reconstruct(&run.model, split, &chosen(split, n), &run.device);
     let kind = wanted.fit.codes.unwrap_or_else(|| CodesKind::of(&run.model));
     let codes = training_codes(&run.model, split, kind, wanted.fit.seed, &run.device)?;

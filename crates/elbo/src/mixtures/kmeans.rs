@@ -1,36 +1,65 @@
-//! k-means: where EM starts.
+//! k-means: groups of rows, and where EM starts.
 
 use rayon::prelude::*;
 
 use crate::random::Draws;
 
-/// Lloyd's iterations at most; EM goes on from there anyway.
-const MAX_ITERATIONS: usize = 100;
+/// Lloyd's iterations at most, scikit-learn's number.
+const MAX_ITERATIONS: usize = 300;
 /// Rows assigned at once, the same on any number of threads.
 const BLOCK: usize = 1024;
 
 /// Rows in groups.
-pub(super) struct Clusters {
-    /// `[components][dims]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clusters {
+    /// `[k][dims]`.
     pub centres: Vec<Vec<f64>>,
     /// The group of each row.
     pub assigned: Vec<usize>,
+    /// Sum over rows of the squared distance to the centre of their group.
+    pub inertia: f64,
+}
+
+/// k-means: Lloyd's algorithm (Lloyd 1982) from greedy k-means++ starts (Arthur & Vassilvitskii 2007), the restart of least inertia. `draws` gives the
+/// numbers of each restart, counted from 0.
+///
+/// # Shapes
+/// - `rows`: `[n, dims]`
+///
+/// ```
+/// use elbo::mixtures::k_means;
+/// use elbo::random::{Draws, Purpose};
+///
+/// let rows = [0.0, 0.1, 5.0, 5.1, 0.2];
+/// let found = k_means(&rows, 1, 2, 3, |restart| Draws::new(0, Purpose::Choice, 0, restart));
+/// assert_eq!(found.assigned[0], found.assigned[4]);
+/// assert!((found.inertia - (0.02 + 0.005)).abs() < 1e-12);
+/// ```
+///
+/// # Panics
+/// If there are no rows, no groups or no restarts.
+pub fn k_means(rows: &[f64], dims: usize, k: usize, restarts: u64, draws: impl Fn(u64) -> Draws) -> Clusters {
+    assert!(rows.len() >= dims && dims > 0 && k > 0, "{k} groups of {} values in rows of {dims}", rows.len());
+    let all = (0..restarts).map(|restart| cluster(rows, dims, k, &mut draws(restart)));
+    all.min_by(|a, b| a.inertia.total_cmp(&b.inertia)).expect("at least one restart")
 }
 
 /// Lloyd's algorithm from a k-means++ start. With fewer different rows than groups some groups stay empty.
 pub(super) fn cluster(rows: &[f64], dims: usize, components: usize, draws: &mut Draws) -> Clusters {
     let mut centres = plus_plus(rows, dims, components, draws);
     let mut assigned = vec![usize::MAX; rows.len() / dims];
+    let mut inertia = f64::INFINITY;
     for _ in 0..MAX_ITERATIONS {
         let nearest = nearest(rows, dims, &centres);
         let settled = nearest.iter().zip(&assigned).all(|((group, _), old)| group == old);
         assigned = nearest.iter().map(|(group, _)| *group).collect();
+        inertia = nearest.iter().map(|(_, distance)| distance).sum();
         if settled {
             break;
         }
         centres = means(rows, dims, &centres, &nearest);
     }
-    Clusters { centres, assigned }
+    Clusters { centres, assigned, inertia }
 }
 
 /// Greedy k-means++ (Arthur & Vassilvitskii 2007, section 5): each centre is the best of a few rows drawn in proportion to their squared distance from

@@ -24,11 +24,11 @@ mod covariance;
 mod em;
 mod gmm;
 mod kmeans;
-mod projection;
+mod marginal;
 mod selection;
 
 pub use covariance::{CovarianceKind, Covariances};
 pub use em::{EmConfig, Fitted, fit, fit_from};
 pub use gmm::GaussianMixture;
-pub use projection::Projection;
+pub use kmeans::{Clusters, k_means};
 pub use selection::{Candidate, Criterion, Selection, select};
