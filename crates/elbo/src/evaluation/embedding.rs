@@ -83,7 +83,7 @@ fn points(codes: &Codes) -> Features {
 fn knn_accuracy(train: &Features, known: &[u32], test: &Features, sought: &[u32]) -> f64 {
     let mut nearest = Nearest::new(&test.values, test.dims, VOTERS);
     nearest.offer(&train.values);
-    let right = nearest.found().iter().zip(sought).filter(|(voters, sought)| {
+    let right = nearest.found().into_iter().zip(sought).filter(|(voters, sought)| {
         let votes = |class: u32| voters.iter().filter(|voter| known[voter.index] == class).count();
         // The last of equals by `max_by_key` is the first in reversed order, the nearest.
         let chosen = voters.iter().rev().map(|voter| known[voter.index]).max_by_key(|class| votes(*class));
