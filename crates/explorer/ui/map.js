@@ -440,6 +440,7 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
       <canvas ref=${back} class="layer" aria-hidden="true"></canvas>
       <canvas ref=${canvas} class="layer front" tabindex="0" role="application" aria-label="Latent map. Arrow keys move the cursor, plus and minus zoom, 0 shows everything."
         onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onPointerLeave=${() => hands.current.size === 0 && setHovered(null)} onKeyDown=${keys} onContextMenu=${(event) => event.preventDefault()}></canvas>
+      <div class="inset" aria-hidden="true"><${Picture} picture=${decoded} label="" /></div>
       <div class="zoom"><button type="button" class="icon" aria-label="Zoom in" onClick=${() => zoom(1.5)}>+</button><button type="button" class="icon" aria-label="Zoom out" onClick=${() => zoom(1 / 1.5)}>−</button><button type="button" class="icon" aria-label="Show everything" onClick=${() => { view.current = null; request(); }}>⤢</button></div>
     </div>
     <aside class="side">
