@@ -250,7 +250,7 @@ test("samples come from fitted samplers", async (page) => {
   await page.locator(first).nth(20).waitFor();
   for (const name of ["mixture", "gaussian"]) {
     const before = await pixels(page, first);
-    await page.getByLabel("from", { exact: true }).selectOption(name);
+    await page.locator("label.field", { hasText: /^from/ }).locator("select").selectOption(name);
     await page.waitForFunction(([selector, before]) => document.querySelector(selector).toDataURL() !== before, [first, before], { timeout: 30000 });
   }
   const whole = await pixels(page, first);

@@ -11,27 +11,32 @@ use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::{RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, LossTerms};
 use elbo::run::lock::LOCK_FILE;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::problem::Problem;
 
 /// A run that was found. The id is the service's own: what clients send is looked up, never opened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
-    #[serde(skip)]
     pub id: String,
-    #[serde(skip)]
     pub path: PathBuf,
-    #[serde(flatten)]
     pub summary: Summary,
 }
 
 /// A folder with a run in it, or with something that was meant to be one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Listed {
     Run(Arc<Run>),
     Unreadable(Arc<Unreadable>),
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Run(run) => run.summary.serialize(serializer),
+            Self::Unreadable(run) => run.serialize(serializer),
+        }
+    }
 }
 
 impl Listed {
