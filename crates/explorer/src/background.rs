@@ -75,7 +75,8 @@ impl<K: PartialEq, T: Send + Sync + 'static> Background<K, T> {
             None => {
                 if jobs.len() >= self.capacity {
                     let ended = jobs.iter().position(|job| job.outcome.borrow().is_some());
-                    jobs.remove(ended.ok_or_else(|| Problem::busy(jobs.len()))?);
+                    let ended = ended.ok_or_else(|| Problem::busy(self.capacity))?;
+                    jobs.remove(ended);
                 }
                 let (sender, outcome) = watch::channel(None);
                 let work = make();
