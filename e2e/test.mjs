@@ -3,10 +3,14 @@
 //   npm ci && node test.mjs            in this folder, after `cargo build --release --workspace`
 //
 // ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained here. Screenshots go to output/.
+//
+//   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs picture
+//
+// writes the README's picture: the latent map of that run.
 import { spawn, spawnSync } from "node:child_process";
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
@@ -27,6 +31,14 @@ function train(name, settings) {
   const words = ["train", "--quiet", "--out", join(folder, "runs", name), ...settings];
   const done = spawnSync(elbo, words, { cwd: folder, env: environment, encoding: "utf8" });
   assert.equal(done.status, 0, done.stderr);
+}
+
+/** A run whose configuration cannot be read. */
+function tear(name) {
+  const place = join(folder, "runs", name);
+  mkdirSync(place, { recursive: true });
+  writeFileSync(join(place, "run.json"), readFileSync(join(folder, "runs", "two", "run.json")));
+  writeFileSync(join(place, "config.toml"), "format = 1\nnonsense = true\n");
 }
 
 const small = ["--set", "data.count=3000", "--set", "network.hidden=[64]"];
@@ -59,8 +71,16 @@ const CURSOR = ".cursor canvas.picture";
 
 test("runs are listed", async (page) => {
   await open(page, "runs", "Runs");
-  assert.equal(await page.locator("article.run").count(), 3);
+  assert.equal(await page.locator("article.run:not(.hurt)").count(), 4);
   await page.getByText("epoch 2 of 2").first().waitFor();
+});
+
+test("a run that cannot be read is shown with the reason", async (page) => {
+  await open(page, "runs", "Runs");
+  const card = page.locator("article.hurt", { hasText: "torn" });
+  await card.getByText("unreadable").waitFor();
+  await card.getByText("nonsense").waitFor();
+  await page.getByText("1 that cannot be read").waitFor();
 });
 
 test("curves are drawn, runs overlaid, and the film moves", async (page) => {
@@ -71,6 +91,50 @@ test("curves are drawn, runs overlaid, and the film moves", async (page) => {
   await page.locator(".u-legend", { hasText: "ten, validation" }).first().waitFor();
   await page.getByLabel("Epoch", { exact: true }).fill("1");
   await page.locator('.film img[src$="/pictures/1"]').first().waitFor();
+});
+
+test("the film shows reconstructions too, of an autoencoder nothing else", async (page) => {
+  await open(page, "training", /^two/);
+  const drawn = () => page.locator(".film img").first().evaluate((image) => (image.complete && image.naturalWidth > 0 ? image.src : ""));
+  await page.locator(".film").getByRole("button", { name: "Reconstructions" }).click();
+  await page.locator('.film img[src$="/reconstructions/2"]').waitFor();
+  await page.getByLabel("Epoch", { exact: true }).fill("1");
+  await page.locator('.film img[src$="/reconstructions/1"]').waitFor();
+  await page.waitForFunction(() => document.querySelector(".film img").naturalWidth > 0);
+  assert.match(await drawn(), /reconstructions\/1$/);
+  await page.goto(`${page.context().url}#/training/plain`);
+  await page.locator('.film img[src$="/plain/pictures/2"]').waitFor();
+  assert.equal(await page.locator(".film .choice").count(), 0);
+});
+
+test("curves have a table, and epochs are chosen without a mouse", async (page) => {
+  await page.goto(`${page.context().url}#/training/ten`);
+  await page.locator(".chart canvas").first().waitFor();
+  const shown = (place) => page.locator(".u-legend .u-series").first().locator(".u-value").nth(place).innerText();
+  const box = await page.locator(".chart .u-over").first().boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.waitForFunction(() => /^[1-4]$/.test(document.querySelector(".u-legend .u-value")?.textContent ?? ""));
+  assert.match(await shown(0), /^[1-4]$/);
+  await page.getByLabel("First epoch shown").fill("2");
+  await page.getByLabel("First epoch shown").press("Enter");
+  const showAll = page.getByRole("button", { name: "Show all" });
+  assert.ok(await showAll.isEnabled());
+  await page.getByRole("button", { name: "Table", exact: true }).click();
+  const rows = page.getByRole("region", { name: "Values by epoch" }).locator("tbody tr");
+  assert.equal(await rows.count(), 3);
+  await showAll.click();
+  assert.equal(await rows.count(), 4);
+  const told = await (await page.request.get(`${page.context().url}api/runs/ten/metrics`)).json();
+  assert.equal(await rows.nth(1).locator("td").first().innerText(), told[1].validation.loss.toFixed(2));
+  await page.getByRole("button", { name: "Curves", exact: true }).click();
+  // Dragging across a chart zooms all of them; a double click shows everything again.
+  await page.mouse.move(box.x + box.width * 0.4, box.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.9, box.y + 60, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value !== "1");
+  await page.locator(".chart .u-over").nth(1).dblclick();
+  await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value === "1");
 });
 
 test("dragging on the map decodes", async (page) => {
@@ -105,6 +169,34 @@ test("pointing at a dot shows the example and its reconstruction", async (page) 
     await page.waitForTimeout(15);
   }
   assert.equal(await page.locator(".pair canvas").count(), 2);
+});
+
+test("a mixture's ellipses lie on the map", async (page) => {
+  await page.goto(`${page.context().url}#/map/ten`);
+  await page.locator("canvas.front").waitFor();
+  await page.waitForTimeout(800);
+  const before = await pixels(page, "canvas.layer");
+  await page.getByLabel("Mixture").check();
+  await page.locator(".mixture").waitFor({ timeout: 30000 });
+  await changes(page, "canvas.layer", before, "the mixture");
+  await page.getByRole("button", { name: "Two dimensions" }).click();
+  await page.getByLabel("across").selectOption("3");
+  await page.getByText("Ellipses at 1σ and 2σ").waitFor();
+});
+
+test("t-SNE is laid out in the background", async (page) => {
+  await page.goto(`${page.context().url}#/map/ten`);
+  await page.locator("canvas.front").waitFor();
+  await page.getByRole("button", { name: "t-SNE" }).click();
+  await page.getByText("nothing leads back from this map").waitFor({ timeout: 60000 });
+  assert.equal(await page.getByLabel("Manifold").count(), 0);
+  const box = await page.locator("canvas.front").boundingBox();
+  await page.waitForTimeout(300);
+  const before = await pixels(page, CURSOR);
+  await page.mouse.click(box.x + box.width * 0.25, box.y + box.height * 0.3);
+  await changes(page, CURSOR, before, "clicking");
+  await page.getByRole("button", { name: "PCA" }).click();
+  await page.getByLabel("Manifold").waitFor();
 });
 
 test("the map follows the keyboard", async (page) => {
@@ -152,6 +244,26 @@ test("samples, walks and sums are made", async (page) => {
   assert.equal(readFileSync(await download.path()).subarray(0, 6).toString(), "GIF89a");
 });
 
+test("samples come from fitted samplers", async (page) => {
+  await page.goto(`${page.context().url}#/make/ten`);
+  const first = ".sheet .frame canvas";
+  await page.locator(first).nth(20).waitFor();
+  for (const name of ["mixture", "gaussian"]) {
+    const before = await pixels(page, first);
+    await page.locator("label.field", { hasText: /^from/ }).locator("select").selectOption(name);
+    await page.waitForFunction(([selector, before]) => document.querySelector(selector).toDataURL() !== before, [first, before], { timeout: 30000 });
+  }
+  const whole = await pixels(page, first);
+  await page.getByLabel("truncated at").selectOption("1");
+  await changes(page, first, whole, "truncation").catch(async () => {
+    // The first draw may lie within anyway: then another differs.
+    assert.notEqual(await page.locator(".sheet canvas").evaluateAll((all) => all.map((one) => one.toDataURL()).join()), whole);
+  });
+  const warm = await pixels(page, first);
+  await page.getByLabel("temperature").fill("0.2");
+  await changes(page, first, warm, "the temperature");
+});
+
 test("a drawing is judged", async (page) => {
   await open(page, "try", "Try");
   const board = page.locator(".board canvas");
@@ -175,6 +287,27 @@ test("runs are compared", async (page) => {
   await open(page, "compare", "Compare");
   await page.locator(".matrix-row").nth(2).waitFor();
   assert.ok((await page.locator("table tbody tr").count()) >= 2);
+});
+
+test("one cursor moves in all runs whose codes are as long", async (page) => {
+  await open(page, "compare", "Compare");
+  await page.locator(".shared canvas").nth(1).waitFor();
+  assert.equal(await page.locator(".shared canvas").count(), 2, "two and other have two dimensions, plain has ten");
+  await page.waitForTimeout(400);
+  const drawn = () => page.locator(".shared canvas").evaluateAll((all) => all.map((one) => one.toDataURL()));
+  const before = await drawn();
+  const box = await page.locator(".pad").boundingBox();
+  await page.mouse.move(box.x + box.width * 0.5, box.y + box.height * 0.5);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.8, box.y + box.height * 0.2, { steps: 4 });
+  await page.mouse.up();
+  const moved = (before) => page.waitForFunction((before) => [...document.querySelectorAll(".shared canvas")].every((one, i) => one.toDataURL() !== before[i]), before, { timeout: 5000 });
+  await moved(before);
+  await page.getByText("z0 = 1.89, z1 = 1.89").waitFor();
+  const dragged = await drawn();
+  await page.locator(".pad").focus();
+  for (let i = 0; i < 4; i++) await page.keyboard.press("Shift+ArrowLeft");
+  await moved(dragged);
 });
 
 test("everything is reached by keyboard alone", async (page) => {
@@ -210,7 +343,7 @@ test("a run in training appears and grows by itself, and stops cleanly", async (
   await page.getByText("interrupted", { exact: true }).waitFor({ timeout: 5000 });
 });
 
-const SIZES = [["wide", 1440, 900], ["middle", 1024, 768], ["phone", 390, 844]];
+const SIZES = [["wide", 1440, 900], ["middle", 768, 1024], ["phone", 360, 780]];
 const VIEWS = ["runs", "training", "map", "knobs", "make", "try", "compare"];
 
 for (const scheme of ["light", "dark"]) {
@@ -225,6 +358,17 @@ for (const scheme of ["light", "dark"]) {
       for (const violation of violations) found.push(`${view}: ${violation.id}: ${violation.nodes.map((node) => node.target.join(" ")).slice(0, 3).join(" | ")}`);
     }
     assert.deepEqual(found, []);
+  });
+}
+
+if (process.env.PICTURE) {
+  test("picture", async (page) => {
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await page.goto(`${page.context().url}#/map/${process.env.PICTURE_RUN ?? "two"}`);
+    await page.locator("canvas.front").waitFor();
+    await page.locator(CURSOR).waitFor();
+    await page.waitForTimeout(2500);
+    writeFileSync(resolve(process.env.PICTURE), await page.screenshot());
   });
 }
 
@@ -245,7 +389,9 @@ async function main() {
   const own = process.env.ELBO_RUNS && resolve(process.env.ELBO_RUNS);
   if (!own) {
     train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
-    train("ten", [...small, "--epochs", "2"]);
+    train("ten", [...small, "--epochs", "4"]);
+    train("plain", [...small, "--set", "model.kind=ae", "--epochs", "2"]);
+    tear("torn");
     train("other", [...small, "--set", "model.latent=2", "--seed", "1", "--epochs", "2"]);
   }
   const service = await serve(own ?? join(folder, "runs"));

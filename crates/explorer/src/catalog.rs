@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::run::Run;
+use crate::run::{Listed, Run, Unreadable};
 
 /// Runs below one folder that are shown.
 const MAX_RUNS: usize = 2_000;
@@ -22,7 +22,7 @@ pub(crate) struct Catalog {
 struct Found {
     /// Each place keeps its id for as long as the service runs.
     ids: HashMap<PathBuf, String>,
-    runs: HashMap<String, (Stamp, Arc<Run>)>,
+    runs: HashMap<String, (Stamp, Listed)>,
 }
 
 /// When what a summary is made of was written; while a run says that it is running, nothing is taken from the last look.
@@ -44,56 +44,56 @@ impl Catalog {
         catalog
     }
 
-    /// Looks again; returns the runs that are new or have changed.
-    pub fn rescan(&self) -> Vec<Arc<Run>> {
+    /// Looks again; returns what is new or has changed.
+    pub fn rescan(&self) -> Vec<Listed> {
         let paths = self.roots.iter().flat_map(|root| runs_in(root)).take(MAX_RUNS);
         let mut changed = Vec::new();
         let mut runs = HashMap::new();
         for path in paths {
             let (id, known) = self.known(&path);
             let stamp = Stamp::of(&path);
-            let unchanged = |run: &Arc<Run>| run.summary.status != "running";
-            let run = match known {
-                Some((old, run)) if old == stamp && unchanged(&run) => run,
-                known => match Run::read(&id, &path) {
-                    Ok(run) => {
-                        let run = Arc::new(run);
-                        if known.is_none_or(|(_, old)| old.summary != run.summary) {
-                            changed.push(Arc::clone(&run));
-                        }
-                        run
+            let listed = match known {
+                Some((old, listed)) if old == stamp && !listed.is_growing() => listed,
+                known => {
+                    let before = known.map(|(_, listed)| listed);
+                    let now = look(&id, &path, before.as_ref());
+                    if before.as_ref() != Some(&now) {
+                        changed.push(now.clone());
                     }
-                    // A file between two versions, or a run that cannot be read: what was known of it stays.
-                    Err(_) => match known {
-                        Some((_, run)) => run,
-                        None => continue,
-                    },
-                },
+                    now
+                }
             };
-            runs.insert(id, (stamp, run));
+            runs.insert(id, (stamp, listed));
         }
         self.found.write().unwrap_or_else(|poisoned| poisoned.into_inner()).runs = runs;
         changed
     }
 
-    /// All runs, the newest first.
-    pub fn runs(&self) -> Vec<Arc<Run>> {
+    /// All runs, those in training first, then the newest; those that cannot be read among them.
+    pub fn listed(&self) -> Vec<Listed> {
         let found = self.found.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut runs: Vec<_> = found.runs.values().map(|(_, run)| Arc::clone(run)).collect();
-        runs.sort_by(|a, b| {
-            (b.summary.live, b.summary.updated).cmp(&(a.summary.live, a.summary.updated)).then(a.id.cmp(&b.id))
-        });
-        runs
+        let mut listed: Vec<Listed> = found.runs.values().map(|(_, listed)| listed.clone()).collect();
+        listed.sort_by(|a, b| b.newness().cmp(&a.newness()).then_with(|| a.id().cmp(b.id())));
+        listed
     }
 
-    /// The run with this id.
-    pub fn get(&self, id: &str) -> Option<Arc<Run>> {
+    /// The runs that can be read, in the same order.
+    pub fn runs(&self) -> Vec<Arc<Run>> {
+        let readable = |listed| match listed {
+            Listed::Run(run) => Some(run),
+            Listed::Unreadable(_) => None,
+        };
+        self.listed().into_iter().filter_map(readable).collect()
+    }
+
+    /// What has this id.
+    pub fn get(&self, id: &str) -> Option<Listed> {
         let found = self.found.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        found.runs.get(id).map(|(_, run)| Arc::clone(run))
+        found.runs.get(id).map(|(_, listed)| listed.clone())
     }
 
     /// The id of a place, and what is known of it.
-    fn known(&self, path: &Path) -> (String, Option<(Stamp, Arc<Run>)>) {
+    fn known(&self, path: &Path) -> (String, Option<(Stamp, Listed)>) {
         let mut found = self.found.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let id = match found.ids.get(path) {
             Some(id) => id.clone(),
@@ -120,8 +120,18 @@ fn runs_in(root: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Without a configuration it is one that cannot be read, and is shown as that.
 fn is_run(path: &Path) -> bool {
-    path.join("run.json").is_file() && path.join("config.toml").is_file()
+    path.join("run.json").is_file()
+}
+
+/// What there is to tell of a folder. What was a run a moment ago and cannot be read now, for a file is between two versions, stays what it was.
+fn look(id: &str, path: &Path, before: Option<&Listed>) -> Listed {
+    match (Run::read(id, path), before) {
+        (Ok(run), _) => Listed::Run(Arc::new(run)),
+        (Err(_), Some(run @ Listed::Run(_))) => run.clone(),
+        (Err(error), _) => Listed::Unreadable(Arc::new(Unreadable::new(id, path, &error))),
+    }
 }
 
 /// The folder's name in plain letters, with a number where that is taken.
@@ -154,9 +164,29 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_cannot_be_read_is_listed_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, config) in [("torn", Some("format = 1\nmodel = \"")), ("bare", None)] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("run.json"), "{}").unwrap();
+            config.map_or(Ok(()), |text| fs::write(path.join("config.toml"), text)).unwrap();
+        }
+        let catalog = Catalog::new(vec![folder.path().into()]);
+        assert!(catalog.runs().is_empty());
+        let listed = serde_json::to_value(catalog.listed()).unwrap();
+        for (place, name) in ["bare", "torn"].iter().enumerate() {
+            let (run, reason) = (&listed[place], listed[place]["error"].as_str().unwrap());
+            assert_eq!((&run["id"], &run["status"]), (&(*name).into(), &"unreadable".into()));
+            assert!(!reason.is_empty() && !reason.contains(folder.path().to_str().unwrap()), "{reason}");
+        }
+        assert!(catalog.rescan().is_empty(), "nothing has changed");
+    }
+
+    #[test]
     fn an_empty_or_missing_folder_has_no_runs() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::new(vec![folder.path().into(), folder.path().join("missing")]);
-        assert!(catalog.runs().is_empty() && catalog.rescan().is_empty() && catalog.get("../x").is_none());
+        assert!(catalog.listed().is_empty() && catalog.rescan().is_empty() && catalog.get("../x").is_none());
     }
 }

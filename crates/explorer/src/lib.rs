@@ -17,15 +17,18 @@
 mod analysis;
 mod api;
 mod assets;
+mod background;
 mod catalog;
 mod datasets;
 mod guard;
+mod layouts;
 mod limits;
 mod metrics;
 mod models;
 mod plane;
 mod problem;
 mod run;
+mod samplers;
 mod server;
 mod service;
 mod worker;
@@ -120,7 +123,7 @@ impl Explorer {
 
     /// How many runs there are so far.
     pub fn runs(&self) -> usize {
-        self.app.catalog.runs().len()
+        self.app.catalog.listed().len()
     }
 
     /// Serves until `end` is ready; then finishes what is under way, refuses what waits, and returns.

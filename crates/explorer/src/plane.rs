@@ -1,7 +1,9 @@
 //! Planes in the space of codes: where codes fall on them, and which code a point of them stands for.
 
 use elbo::evaluation::Codes;
+use elbo::mixtures::GaussianMixture;
 use elbo::projection::Projection;
+use serde::Serialize;
 
 use crate::problem::Problem;
 
@@ -33,13 +35,13 @@ impl Method {
                 format!("`dims` for codes of more than {MAX_COMPONENTS} dimensions"),
                 "pca",
             )),
-            other => Err(Problem::field("method", "dims or pca", other)),
+            other => Err(Problem::field("method", "dims or pca, for maps of examples also tsne", other)),
         }
     }
 }
 
 /// A plane `origin + a x + b y`, with orthogonal `x` and `y` of length 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Plane {
     /// The codes' mean, in the dimensions that the plane does not move.
     pub origin: Vec<f64>,
@@ -47,6 +49,14 @@ pub(crate) struct Plane {
     pub y: Vec<f64>,
     /// Share of the codes' variance in each direction.
     pub explained: [f64; 2],
+}
+
+/// A component of a mixture on a plane: its marginal there, which is a Gaussian too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Spot {
+    pub weight: f64,
+    pub mean: [f64; 2],
+    pub covariance: [[f64; 2]; 2],
 }
 
 /// Largest code whose covariance is computed.
@@ -91,10 +101,33 @@ impl Plane {
         };
         codes.chunks_exact(self.origin.len()).flat_map(|code| [along(code, &self.x), along(code, &self.y)]).collect()
     }
+
+    /// The components of a mixture as this plane sees them: mean `A (m - origin)` and covariance `A S A^T`, where the rows of A are `x` and `y`.
+    pub fn spots(&self, mixture: &GaussianMixture) -> Vec<Spot> {
+        let spot = |k: usize| {
+            let from_origin: Vec<f64> = mixture.means()[k].iter().zip(&self.origin).map(|(m, o)| m - o).collect();
+            let covariance = mixture.covariance_of(k);
+            let times = |axis: &[f64]| covariance.iter().map(|row| dot(row, axis)).collect::<Vec<f64>>();
+            let (along_x, along_y) = (times(&self.x), times(&self.y));
+            let across = dot(&self.x, &along_y);
+            Spot {
+                weight: mixture.weights()[k],
+                mean: [dot(&from_origin, &self.x), dot(&from_origin, &self.y)],
+                covariance: [[dot(&self.x, &along_x), across], [across, dot(&self.y, &along_y)]],
+            }
+        };
+        (0..mixture.components()).map(spot).collect()
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
 mod tests {
+    use elbo::random::{Draws, Purpose};
+
     use super::*;
 
     fn codes(latent: usize, mean: Vec<f32>) -> Codes {
@@ -128,6 +161,38 @@ mod tests {
         assert!(close(&plane.y, [-0.8, 0.6, 0.0]) || close(&plane.y, [0.8, -0.6, 0.0]), "{plane:?}");
         assert!((plane.explained[0] / plane.explained[1] - 25.0).abs() < 0.5, "{plane:?}");
         assert!((plane.x.iter().zip(&plane.y).map(|(a, b)| a * b).sum::<f64>()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_component_on_a_plane_is_its_marginal() {
+        let covariance = vec![vec![2.0, 0.3, -0.5], vec![0.3, 1.0, 0.2], vec![-0.5, 0.2, 3.0]];
+        let mixture = GaussianMixture::full(vec![1.0], vec![vec![1.0, 2.0, 3.0]], vec![covariance]).unwrap();
+        // Two dimensions: entries of mean and covariance.
+        let dims =
+            Plane { origin: vec![0.0, 5.0, 0.0], x: vec![0.0, 0.0, 1.0], y: vec![1.0, 0.0, 0.0], explained: [0.0; 2] };
+        let [spot] = dims.spots(&mixture).try_into().unwrap();
+        assert_eq!((spot.mean, spot.covariance), ([3.0, 1.0], [[3.0, -0.5], [-0.5, 2.0]]));
+        // A turned plane: moments of draws that are projected.
+        let plane =
+            Plane { origin: vec![1.0, 0.0, 0.0], x: vec![0.6, 0.8, 0.0], y: vec![-0.8, 0.6, 0.0], explained: [0.0; 2] };
+        let [spot] = plane.spots(&mixture).try_into().unwrap();
+        let draws = mixture.sample(200_000, 1.0, None, &mut Draws::new(0, Purpose::Prior, 0, 0));
+        let draws: Vec<f32> = draws.into_iter().map(|value| value as f32).collect();
+        let drawn = codes(2, plane.points(&draws));
+        let (centre, spread, across) = (drawn.centre(), drawn.spread(), covariance_of(&drawn));
+        for axis in 0..2 {
+            assert!((spot.mean[axis] - centre[axis]).abs() < 0.02, "{spot:?} {centre:?}");
+            assert!((spot.covariance[axis][axis] - spread[axis].powi(2)).abs() < 0.03, "{spot:?} {spread:?}");
+        }
+        assert!((spot.covariance[0][1] - across).abs() < 0.02 && spot.weight == 1.0, "{spot:?} {across}");
+    }
+
+    /// Between the two coordinates of points.
+    fn covariance_of(codes: &Codes) -> f64 {
+        let centre = codes.centre();
+        let products =
+            codes.mean.chunks_exact(2).map(|p| (f64::from(p[0]) - centre[0]) * (f64::from(p[1]) - centre[1]));
+        products.sum::<f64>() / codes.n() as f64
     }
 
     #[test]

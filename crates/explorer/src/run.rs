@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use elbo::data::Domain;
@@ -10,14 +11,83 @@ use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::{RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, LossTerms};
 use elbo::run::lock::LOCK_FILE;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use crate::problem::Problem;
 
 /// A run that was found. The id is the service's own: what clients send is looked up, never opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
     pub id: String,
     pub path: PathBuf,
     pub summary: Summary,
+}
+
+/// A folder with a run in it, or with something that was meant to be one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Listed {
+    Run(Arc<Run>),
+    Unreadable(Arc<Unreadable>),
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Run(run) => run.summary.serialize(serializer),
+            Self::Unreadable(run) => run.serialize(serializer),
+        }
+    }
+}
+
+impl Listed {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Run(run) => &run.id,
+            Self::Unreadable(run) => &run.id,
+        }
+    }
+
+    /// In training or not, and when it was last written: the order of lists.
+    pub fn newness(&self) -> (bool, u64) {
+        match self {
+            Self::Run(run) => (run.summary.live, run.summary.updated),
+            Self::Unreadable(run) => (run.live, run.updated),
+        }
+    }
+
+    /// Whether it says that it is running, so that it is looked at again whatever its files' times are.
+    pub fn is_growing(&self) -> bool {
+        matches!(self, Self::Run(run) if run.summary.status == "running")
+    }
+}
+
+/// What is known of a run whose files cannot be read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Unreadable {
+    pub id: String,
+    /// Name of its folder.
+    pub name: String,
+    /// `unreadable`.
+    pub status: &'static str,
+    pub live: bool,
+    /// Why.
+    pub error: String,
+    /// Seconds since 1970 at which anything was last written.
+    pub updated: u64,
+}
+
+impl Unreadable {
+    pub fn new(id: &str, path: &Path, error: &elbo::Error) -> Self {
+        let error = Problem::of(error).message;
+        Self {
+            id: id.to_owned(),
+            name: name(id, path),
+            status: "unreadable",
+            live: false,
+            error,
+            updated: updated(path),
+        }
+    }
 }
 
 /// What a list of runs shows of each.
@@ -56,6 +126,8 @@ pub(crate) struct Summary {
     pub last: Option<EpochRecord>,
     /// Epochs of which there is a picture.
     pub pictures: usize,
+    /// Epochs of which there is a picture of examples and their reconstructions.
+    pub reconstructions: usize,
     /// Seconds since 1970 at which anything was last written.
     pub updated: u64,
     /// Whether there are weights to load.
@@ -80,6 +152,30 @@ impl From<LossTerms> for Terms {
     }
 }
 
+/// What training draws after each epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drawn {
+    /// Samples; for an autoencoder, reconstructions.
+    Samples,
+    /// Held-out examples, each with its reconstruction below.
+    Reconstructions,
+}
+
+impl Drawn {
+    fn file(self, path: &Path, epoch: usize) -> PathBuf {
+        let name = match self {
+            Self::Samples => "epoch",
+            Self::Reconstructions => "reconstructions",
+        };
+        path.join(format!("samples/{name}-{epoch:04}.png"))
+    }
+}
+
+/// Epochs that were drawn: all of them, if the last one was.
+fn drawn(path: &Path, of: Drawn, last: Option<EpochRecord>) -> usize {
+    last.map(|record| record.epoch).filter(|&epoch| of.file(path, epoch).exists()).unwrap_or(0)
+}
+
 /// Largest `metrics.jsonl` that is read.
 const MAX_METRICS: u64 = 64 << 20;
 
@@ -101,8 +197,8 @@ impl Run {
     }
 
     /// The picture of `epoch`, if there is one.
-    pub fn picture(&self, epoch: usize) -> Option<Vec<u8>> {
-        fs::read(self.path.join(format!("samples/epoch-{epoch:04}.png"))).ok()
+    pub fn picture(&self, of: Drawn, epoch: usize) -> Option<Vec<u8>> {
+        fs::read(of.file(&self.path, epoch)).ok()
     }
 
     /// When its weights were written last.
@@ -120,7 +216,7 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
     let last = history(dir.path()).last().copied();
     Summary {
         id: id.to_owned(),
-        name: dir.path().file_name().map_or_else(|| id.to_owned(), |name| name.to_string_lossy().into_owned()),
+        name: name(id, dir.path()),
         live,
         recipe: config.name.clone(),
         about: config.about.clone(),
@@ -138,7 +234,8 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         images_per_s: info.images_per_s,
         unit: unit(config.model.likelihood),
         test: info.test.map(Terms::from),
-        pictures: last.map_or(0, |record| record.epoch).min(if info.data.columns.is_some() { 0 } else { usize::MAX }),
+        pictures: drawn(dir.path(), Drawn::Samples, last),
+        reconstructions: drawn(dir.path(), Drawn::Reconstructions, last),
         last,
         updated: updated(dir.path()),
         weights: weights_stamp(dir.path()).is_some(),
@@ -147,6 +244,11 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         threads: info.threads,
         elbo_version: info.elbo_version,
     }
+}
+
+/// Name of a run's folder.
+fn name(id: &str, path: &Path) -> String {
+    path.file_name().map_or_else(|| id.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn unit(likelihood: LikelihoodName) -> &'static str {

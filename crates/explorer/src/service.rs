@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use burn::tensor::Device;
 use elbo::generation::random_places;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::analysis::{Analyses, Analysis, Of, analyse};
 use crate::catalog::Catalog;
 use crate::datasets::{Dataset, Datasets};
 use crate::guard::Guard;
+use crate::layouts::Layouts;
 use crate::limits::{GALLERY, Limits, MAX_EXAMPLES};
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run::{Listed, Run};
+use crate::samplers::Samplers;
 use crate::worker::Worker;
 
 /// Changes that a slow listener may be behind before it is told to look again.
@@ -27,12 +29,16 @@ pub(crate) struct Service {
     pub worker: Worker,
     pub datasets: Datasets,
     analyses: Analyses,
+    pub samplers: Samplers,
+    pub layouts: Layouts,
+    /// Held by the one long computation that runs beside the worker.
+    alone: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub device: Device,
     pub guard: Guard,
     /// Runs that are new or have changed.
-    pub changes: broadcast::Sender<Arc<Run>>,
+    pub changes: broadcast::Sender<Listed>,
     /// True once the service is told to end.
     pub closing: watch::Sender<bool>,
     /// Whether a model has answered, or there is none to ask.
@@ -49,6 +55,9 @@ impl Service {
             worker,
             datasets: Datasets::default(),
             analyses: Analyses::default(),
+            samplers: Samplers::default(),
+            layouts: Layouts::default(),
+            alone: Arc::new(Semaphore::new(1)),
             metrics,
             limits,
             device,
@@ -61,7 +70,11 @@ impl Service {
 
     /// The run a client named.
     pub fn run(&self, id: &str) -> Result<Arc<Run>, Problem> {
-        self.catalog.get(id).ok_or_else(|| Problem::not_found("run"))
+        match self.catalog.get(id) {
+            Some(Listed::Run(run)) => Ok(run),
+            Some(Listed::Unreadable(run)) => Err(Problem::conflict(format!("the run cannot be read: {}", run.error))),
+            None => Err(Problem::not_found("run")),
+        }
     }
 
     /// Its model, loaded if it was not.
@@ -107,6 +120,19 @@ impl Service {
         }
     }
 
+    /// Computes on a thread of its own, when nothing else does.
+    pub async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> elbo::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.alone).acquire_owned().await.map_err(|_| Problem::closing())?;
+        let computing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            elbo::Error::catch(work)
+        });
+        Ok(computing.await.map_err(|_| Problem::internal())??)
+    }
+
     /// Whether requests will be answered as they should be.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Relaxed) && self.worker.is_sound() && !*self.closing.borrow()
@@ -149,6 +175,7 @@ impl Service {
     /// Begins the end: not ready, no new work; what is under way is finished.
     pub fn close(&self) {
         self.closing.send_replace(true);
+        self.alone.close();
         self.worker.close();
     }
 }

@@ -24,6 +24,17 @@ export async function json(path, value) {
   return (await ask(path, value === undefined ? {} : body(value))).json();
 }
 
+/** As `json`, asking again while the answer is that it is still being computed. `told` hears how far it is; once it says false, nothing comes. */
+export async function finished(path, value, told = () => true) {
+  for (;;) {
+    const response = await ask(path, body(value));
+    const found = await response.json();
+    if (response.status !== 202) return found;
+    if (told(found) === false) return null;
+    await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+}
+
 /** Pictures as bytes, with their shape. `value` may be a Blob: an encoded picture. */
 export async function pictures(path, value) {
   const sent = value instanceof Blob ? { method: "POST", body: value, headers: { "Content-Type": value.type } } : body(value);
@@ -45,7 +56,8 @@ export const each = (pictures) => Array.from({ length: pictures.n }, (_, index) 
 export const of = (run) => `/api/runs/${encodeURIComponent(run.id)}`;
 
 /**
- * Calls `work` with the newest arguments, never twice at a time: what follows the hand must not queue up behind it.
+ * Calls `work` with the newest arguments, never twice at a time: what follows the hand must not queue up behind it. Its last argument tells whether
+ * newer ones wait.
  */
 export function newest(work) {
   let running = false;
@@ -58,7 +70,7 @@ export function newest(work) {
       const next = waiting;
       waiting = null;
       try {
-        await work(...next);
+        await work(...next, () => waiting !== null);
       } catch (error) {
         console.warn(error.message);
       }

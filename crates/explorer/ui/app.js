@@ -78,7 +78,9 @@ function useTheme() {
 }
 
 function App() {
-  const { runs, error, connected } = useRuns();
+  const { runs: all, error, connected } = useRuns();
+  const runs = useMemo(() => all?.filter((one) => one.status !== "unreadable"), [all]);
+  const unreadable = useMemo(() => all?.filter((one) => one.status === "unreadable"), [all]);
   const [address, go] = useAddress();
   const [theme, toggleTheme] = useTheme();
   const run = runs?.find((one) => one.id === address.id) ?? runs?.find((one) => one.weights) ?? runs?.[0];
@@ -110,7 +112,7 @@ function App() {
       ${!connected && html`<p class="trouble" role="alert">The service does not answer. It may have been stopped; this page tries again by itself.</p>`}
       <${Trouble} error=${runs ? null : error} />
       ${!runs && !error && html`<${Waiting}>Looking for runs<//>`}
-      ${runs && (runs.length === 0 ? html`<${Empty} />` : html`<${View} key=${ALL_RUNS.has(address.view) ? address.view : `${address.view}/${run.id}`} run=${run} runs=${runs} go=${go} theme=${theme} />`)}
+      ${runs && (all.length === 0 ? html`<${Empty} />` : !run ? html`<${Runs} runs=${runs} unreadable=${unreadable} go=${go} />` : html`<${View} key=${ALL_RUNS.has(address.view) ? address.view : `${address.view}/${run.id}`} run=${run} runs=${runs} unreadable=${unreadable} go=${go} theme=${theme} />`)}
     </main>`;
 }
 

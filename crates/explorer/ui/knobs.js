@@ -1,7 +1,7 @@
 // One slider for each dimension of the code, the ones that matter first.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, json, newest, of, pictures } from "/ui/api.js";
-import { Picture, Trouble, Waiting, number, useLoaded } from "/ui/parts.js";
+import { Picture, Trouble, Waiting, isVariational, number, useLoaded } from "/ui/parts.js";
 
 const STEPS = 9;
 const shown = (value) => value.toFixed(1).replace("-", "−");
@@ -19,7 +19,7 @@ export function Knobs({ run }) {
 }
 
 function Panel({ run, found }) {
-  const variational = run.kind === "vae";
+  const variational = isVariational(run);
   const knobs = useMemo(() => found.dimensions.map((dimension, dim) => ({ ...dimension, dim, weight: dimension.kl ?? dimension.std ** 2, low: variational ? -3 : dimension.mean - 3 * dimension.std, high: variational ? 3 : dimension.mean + 3 * dimension.std, rest: variational ? 0 : dimension.mean })).sort((a, b) => b.weight - a.weight), [found]);
   const rest = useMemo(() => found.dimensions.map((dimension) => (variational ? 0 : dimension.mean)), [found]);
   const [code, setCode] = useState(rest);

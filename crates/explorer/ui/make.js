@@ -1,11 +1,13 @@
 // New pictures: samples, walks between two of them, and arithmetic with codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
-import { each, json, newest, of, pictures } from "/ui/api.js";
-import { Choice, Picture, Trouble, paint, save } from "/ui/parts.js";
+import { each, finished, json, newest, of, pictures } from "/ui/api.js";
+import { Choice, Computing, Picture, Trouble, isVariational, paint, save } from "/ui/parts.js";
 
 const SAMPLES = 48;
 const WALK = 32;
 const NAMES = ["A", "B", "C"];
+const SAMPLERS = [["normal", "N(0, I)"], ["gaussian", "one Gaussian"], ["mixture", "mixture of Gaussians"], ["two-stage", "second VAE"], ["maf", "flow (MAF)"]];
+const TRUNCATIONS = [["", "none"], ["3", "3σ"], ["2", "2σ"], ["1.5", "1.5σ"], ["1", "1σ"]];
 
 /** JSON numbers as a picture of bytes. */
 const picture = (values, [, channels, height, width]) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
@@ -14,19 +16,27 @@ export function Make({ run }) {
   const [seed, setSeed] = useState(0);
   const [temperature, setTemperature] = useState(1);
   const [source, setSource] = useState("samples");
+  const [sampler, setSampler] = useState(isVariational(run) ? "normal" : "mixture");
+  const [truncation, setTruncation] = useState("");
+  const [computing, setComputing] = useState(null);
   const [items, setItems] = useState([]);
   const [problem, setProblem] = useState(null);
   const [picked, setPicked] = useState([]);
-  const load = useMemo(() => newest(async (source, seed, temperature) => {
+  const load = useMemo(() => newest(async (source, seed, temperature, sampler, truncation, superseded) => {
     try {
-      const found = source === "samples" ? await json(`${of(run)}/sample`, { n: SAMPLES, seed, sampler: "normal", temperature }) : await examples(run, seed);
+      const asked = { n: SAMPLES, seed, sampler, temperature, truncation: truncation ? Number(truncation) : null };
+      // A sampler that nobody has asked for before is fitted first.
+      const late = setTimeout(() => source === "samples" && sampler !== "normal" && setComputing({ sampler }), 400);
+      const told = (found) => { setComputing({ sampler, ...found }); return !superseded(); };
+      const found = await (source === "samples" ? finished(`${of(run)}/sample`, asked, told) : examples(run, seed)).finally(() => { clearTimeout(late); setComputing(null); });
+      if (!found) return;
       const codes = found.z ?? found.mean;
       const shown = found.originals ?? found.images;
-      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${index}`, z, picture: picture(shown[index], found.shape) })));
+      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${sampler}-${truncation}-${index}`, z, picture: picture(shown[index], found.shape) })));
       setProblem(null);
     } catch (error) { setProblem(error); }
   }), [run.id]);
-  useEffect(() => { if (!run.columns) load(source, seed, temperature); }, [source, seed, temperature, run.live ? run.epochs : 0]);
+  useEffect(() => { if (!run.columns) load(source, seed, temperature, sampler, truncation); }, [source, seed, temperature, sampler, truncation, run.live && sampler === "normal" ? run.epochs : 0]);
   if (run.columns) return html`<p class="card">${run.name} was trained on a table: <code>elbo sample ${run.name} --out rows.csv</code> writes rows.</p>`;
   const choose = (item) => setPicked((old) => (old.some((one) => one.key === item.key) ? old.filter((one) => one.key !== item.key) : old.length < 3 ? [...old, item] : [old[0], old[1], item]));
   return html`
@@ -35,12 +45,15 @@ export function Make({ run }) {
       <section class="card grow" aria-label="Pictures">
         <div class="toolbar">
           <${Choice} label="Pictures" value=${source} options=${[["samples", "Samples"], ["examples", "Examples"]]} onChange=${setSource} />
-          ${source === "samples" && html`<label class="field">temperature <input type="range" min="0" max="2" step="0.05" value=${temperature} onInput=${(event) => setTemperature(Number(event.target.value))} /><output>${temperature.toFixed(2)}</output></label>`}
+          ${source === "samples" && html`<label class="field">from <select value=${sampler} onChange=${(event) => setSampler(event.target.value)}>${SAMPLERS.map(([key, text]) => html`<option value=${key} selected=${key === sampler}>${text}</option>`)}</select></label>
+          <label class="field">truncated at <select value=${truncation} onChange=${(event) => setTruncation(event.target.value)}>${TRUNCATIONS.map(([key, text]) => html`<option value=${key} selected=${key === truncation}>${text}</option>`)}</select></label>
+          <label class="field">temperature <input type="range" min="0" max="2" step="0.05" value=${temperature} onInput=${(event) => setTemperature(Number(event.target.value))} /><output>${temperature.toFixed(2)}</output></label>`}
           <label class="field">seed <input type="number" min="0" max="4294967295" value=${seed} onChange=${(event) => setSeed(Math.max(0, Math.floor(Number(event.target.value) || 0)))} /></label>
           <button type="button" onClick=${() => setSeed(Math.floor(Math.random() * 1e6))}>Others</button>
           <button type="button" onClick=${() => sheet(items, `${run.name}-samples-${seed}.png`)} disabled=${items.length === 0}>Download PNG</button>
         </div>
         <${Trouble} error=${problem} />
+        ${computing && html`<${Computing} found=${computing}>Fitting the ${SAMPLERS.find(([key]) => key === computing.sampler)[1]} to the codes of the training data<//>`}
         <div class="sheet">${items.map((item, index) => {
           const place = picked.findIndex((one) => one.key === item.key);
           return html`<button type="button" class="frame" aria-pressed=${place >= 0} aria-label=${`Picture ${index + 1}${place >= 0 ? `, chosen as ${NAMES[place]}` : ""}`} onClick=${() => choose(item)}><${Picture} picture=${item.picture} label="" />${place >= 0 && html`<b class="mark">${NAMES[place]}</b>`}</button>`;

@@ -1,7 +1,7 @@
 // The latent map: codes of held-out examples as points, the manifold behind them, and a cursor that decodes where it is.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
-import { json, newest, of, pick, pictures } from "/ui/api.js";
-import { Choice, Picture, Trouble, Waiting, classColour, number, paint, token, useLoaded } from "/ui/parts.js";
+import { finished, json, newest, of, pick, pictures } from "/ui/api.js";
+import { Choice, Computing, Picture, Trouble, classColour, isVariational, number, paint, token, useLoaded } from "/ui/parts.js";
 
 /** Pixels between two tiles of the manifold, at least. */
 const TILE = 44;
@@ -9,31 +9,45 @@ const TILE = 44;
 const MOST_TILES = 4000;
 const BATCH = 256;
 
+/** What the map is drawn on. */
+const METHODS = [["pca", "PCA"], ["dims", "Two dimensions"], ["tsne", "t-SNE"]];
+
 export function LatentMap({ run, theme }) {
   const [method, setMethod] = useState(run.latent > 2 ? "pca" : "dims");
   const [dims, setDims] = useState([0, Math.min(1, run.latent - 1)]);
-  const loaded = useLoaded(async () => {
-    const [plane, detail] = await Promise.all([json(`${of(run)}/project`, method === "pca" ? { method } : { method, dims }), json(of(run))]);
-    return { plane, names: detail.labels };
-  }, [run.id, run.live ? run.epochs : 0, method, dims.join()]);
+  const [progress, setProgress] = useState(null);
+  const flat = method !== "tsne";
+  const asked = method === "dims" ? { method, dims } : { method };
+  const loaded = useLoaded(async (wanted) => {
+    setProgress(null);
+    const told = (found) => { if (wanted()) setProgress(found); return wanted(); };
+    const [plane, detail] = await Promise.all([finished(`${of(run)}/project`, asked, told), json(of(run))]);
+    // What lies on a neighbour map takes half a minute to find: it stays while the model trains on.
+    return plane && { plane, names: detail.labels };
+  }, [run.id, run.live && flat ? run.epochs : 0, method, dims.join()]);
   const [colour, setColour] = useState("label");
-  const [tiles, setTiles] = useState(!run.columns);
+  const [tiles, setTiles] = useState(true);
   const [prior, setPrior] = useState(true);
+  const [mixed, setMixed] = useState(false);
+  const mixture = useLoaded((wanted) => (mixed && flat ? finished(`${of(run)}/mixture`, asked, wanted) : Promise.resolve(null)), [run.id, mixed, method, dims.join()]);
   if (run.columns) return html`<p class="card">The map draws pictures; ${run.name} was trained on a table.</p>`;
+  const methods = METHODS.filter(([key]) => run.latent > 2 || key !== "pca");
+  const box = (checked, set, text) => html`<label class="check"><input type="checkbox" checked=${checked} onChange=${() => set(!checked)} />${text}</label>`;
+  const { plane } = loaded.value ?? {};
   return html`
-    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${loaded.value?.plane.points.length.toLocaleString("en") ?? ""} ${loaded.value?.plane.split ?? ""} examples, and what the decoder draws everywhere else</p></div>
+    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane?.points.length.toLocaleString("en") ?? ""} ${plane?.split ?? ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
     <div class="toolbar">
-      ${run.latent > 2 && html`<${Choice} label="Plane" value=${method} options=${[["pca", "Principal components"], ["dims", "Two dimensions"]]} onChange=${setMethod} />`}
+      <${Choice} label="Drawn on" value=${method} options=${methods} onChange=${setMethod} />
       ${method === "dims" && run.latent > 2 && [0, 1].map((axis) => html`<label class="field">${axis === 0 ? "across" : "up"}
         <select value=${dims[axis]} onChange=${(event) => setDims(dims.map((dim, i) => (i === axis ? Number(event.target.value) : dim)))}>
           ${Array.from({ length: run.latent }, (_, dim) => html`<option value=${dim} selected=${dim === dims[axis]}>z${dim}</option>`)}
         </select></label>`)}
       <${Choice} label="Colour" value=${colour} options=${[["label", "By class"], ["score", "By score"]]} onChange=${setColour} />
-      <label class="check"><input type="checkbox" checked=${tiles} onChange=${() => setTiles(!tiles)} />Manifold</label>
-      ${run.kind === "vae" && html`<label class="check"><input type="checkbox" checked=${prior} onChange=${() => setPrior(!prior)} />Prior</label>`}
+      ${flat && html`<span class="row wrap">${box(tiles, setTiles, "Manifold")}${isVariational(run) && box(prior, setPrior, "Prior")}${box(mixed, setMixed, "Mixture")}</span>`}
     </div>
-    <${Trouble} error=${loaded.error} />
-    ${loaded.value ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles} prior=${prior && run.kind === "vae"} ...${loaded.value} />` : !loaded.error && html`<${Waiting}>Encoding the held-out examples<//>`}`;
+    <${Trouble} error=${loaded.error ?? mixture.error} />
+    ${mixed && flat && mixture.busy && !mixture.value && html`<${Computing}>Fitting a mixture to the codes of the training data<//>`}
+    ${plane && flat === Boolean(plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && isVariational(run)} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
 }
 
 /** The smallest 1, 2 or 5 times a power of ten that is not below `least`. */
@@ -66,7 +80,7 @@ function nearest({ size, cells, points }, x, y, within) {
   let best = null;
   let distance = within;
   const reach = Math.ceil(within / size);
-  if (reach > 40) {
+  if (!(reach <= 40)) {
     points.forEach((point, index) => { const d = Math.hypot(point[0] - x, point[1] - y); if (d < distance) { distance = d; best = index; } });
     return best;
   }
@@ -81,13 +95,19 @@ function nearest({ size, cells, points }, x, y, within) {
   return best;
 }
 
+/** Half axes and direction of the ellipse of a 2 x 2 covariance at one standard deviation. */
+function ellipse([[a, b], [, c]]) {
+  const [middle, spread] = [(a + c) / 2, Math.hypot((a - c) / 2, b)];
+  return { axes: [Math.sqrt(middle + spread), Math.sqrt(Math.max(0, middle - spread))], angle: Math.atan2(2 * b, a - c) / 2 };
+}
+
 /** From pale to strong, for scores. */
 const heat = (share, theme) => `hsl(${215 - 195 * share} ${45 + 40 * share}% ${theme === "dark" ? 72 - 14 * share : 62 - 14 * share}%)`;
 
 /** What the tiles are drawn on first. */
 const sheet = document.createElement("canvas");
 
-function Plane({ run, plane, names, theme, colour, tiles, prior }) {
+function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
   const canvas = useRef();
   const back = useRef();
   const view = useRef(null);
@@ -107,12 +127,15 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
     return ranks;
   }, [plane]);
   const state = useRef({});
-  state.current = { theme, colour, tiles, prior, hidden, cursor, hovered };
+  state.current = { theme, colour, tiles, prior, mixture, hidden, cursor, hovered };
 
+  const leadsBack = Boolean(plane.x);
   const code = (x, y) => plane.origin.map((origin, dim) => origin + x * plane.x[dim] + y * plane.y[dim]);
   const decode = useMemo(() => newest(async (x, y) => {
     const began = performance.now();
-    const picture = await pictures(`${of(run)}/decode`, { z: [code(x, y)] });
+    // Nothing leads back from a map of neighbours: there the nearest example's code is decoded.
+    const example = leadsBack ? null : nearest(index, x, y, Infinity);
+    const picture = await (leadsBack ? pictures(`${of(run)}/decode`, { z: [code(x, y)] }) : pictures(`${of(run)}/reconstruct`, { indices: [plane.indices[example]], split: plane.split }));
     setLatency(performance.now() - began);
     setDecoded(picture);
   }), [run.id, plane]);
@@ -152,8 +175,9 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
     const now = state.current;
     if (now.tiles) drawTiles(context, width, height);
     drawGrid(context, width, height);
-    if (now.prior) drawPrior(context);
     drawPoints(context, width, height);
+    if (now.prior) drawPrior(context);
+    if (now.mixture) drawMixture(context, now.mixture);
     drawFront();
   };
 
@@ -220,7 +244,8 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
     context.font = "11px system-ui, sans-serif";
     context.lineWidth = 1;
     context.beginPath();
-    const label = (value) => value.toFixed(digits).replace("-", "−");
+    // Lengths on a map of neighbours mean nothing.
+    const label = (value) => (leadsBack ? value.toFixed(digits).replace("-", "−") : "");
     for (let i = Math.ceil(left / step); i * step <= right; i++) {
       const [x] = toScreen(i * step, 0);
       if (!state.current.tiles) { context.moveTo(Math.round(x) + 0.5, 0); context.lineTo(Math.round(x) + 0.5, height); }
@@ -252,6 +277,26 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
     });
     context.globalAlpha = 1;
     context.setLineDash([]);
+  };
+
+  /** Ellipses of each component at 1 and 2 standard deviations: of its marginal on this plane. */
+  const drawMixture = (context, { components }) => {
+    const most = Math.max(...components.map((component) => component.weight));
+    for (const [colour, wide] of [[token("--card"), 4], [token("--accent"), 1.8]]) {
+      context.strokeStyle = colour;
+      for (const { weight, mean, covariance } of components) {
+        const [x, y] = toScreen(...mean);
+        const { axes, angle } = ellipse(covariance);
+        for (const radius of [1, 2]) {
+          context.globalAlpha = (0.35 + 0.65 * Math.sqrt(weight / most)) / radius ** 0.5;
+          context.lineWidth = wide / radius ** 0.5;
+          context.beginPath();
+          context.ellipse(x, y, radius * axes[0] * view.current.scale, radius * axes[1] * view.current.scale, -angle, 0, 2 * Math.PI);
+          context.stroke();
+        }
+      }
+    }
+    context.globalAlpha = 1;
   };
 
   const drawPoints = (context, width, height) => {
@@ -317,7 +362,7 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
   const frame = useRef(0);
   const request = () => { cancelAnimationFrame(frame.current); frame.current = requestAnimationFrame(() => canvas.current && drawBack()); };
   useLayoutEffect(() => { view.current = null; request(); }, [plane]);
-  useLayoutEffect(request, [theme, colour, tiles, prior, hidden]);
+  useLayoutEffect(request, [theme, colour, tiles, prior, mixture, hidden]);
   useLayoutEffect(() => { if (view.current && canvas.current) drawFront(); }, [cursor.join(), hovered]);
   useLayoutEffect(() => {
     const observer = new ResizeObserver(request);
@@ -395,12 +440,14 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
       <canvas ref=${back} class="layer" aria-hidden="true"></canvas>
       <canvas ref=${canvas} class="layer front" tabindex="0" role="application" aria-label="Latent map. Arrow keys move the cursor, plus and minus zoom, 0 shows everything."
         onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onPointerLeave=${() => hands.current.size === 0 && setHovered(null)} onKeyDown=${keys} onContextMenu=${(event) => event.preventDefault()}></canvas>
+      <div class="inset" aria-hidden="true"><${Picture} picture=${decoded} label="" /></div>
       <div class="zoom"><button type="button" class="icon" aria-label="Zoom in" onClick=${() => zoom(1.5)}>+</button><button type="button" class="icon" aria-label="Zoom out" onClick=${() => zoom(1 / 1.5)}>−</button><button type="button" class="icon" aria-label="Show everything" onClick=${() => { view.current = null; request(); }}>⤢</button></div>
     </div>
     <aside class="side">
       <section class="card cursor" aria-label="At the cursor">
         <h2>At the cursor</h2>
         <${Picture} picture=${decoded} label="What the decoder draws at the cursor" className="big" />
+        ${!leadsBack && html`<p class="quiet">The nearest example's code, decoded: nothing leads back from this map.</p>`}
         <p class="quiet numbers">(${text(cursor[0])}, ${text(cursor[1])})${latency !== null && html` · <span class="latency">${Math.max(1, Math.round(latency))} ms</span>`}</p>
       </section>
       <section class="card" aria-label="Example">
@@ -410,6 +457,7 @@ function Plane({ run, plane, names, theme, colour, tiles, prior }) {
             <p class="quiet numbers">${plane.labels ? html`class <b>${names[plane.labels[shown.example]] ?? plane.labels[shown.example]}</b> · ` : ""}score ${number(plane.score[shown.example], 1)} ${run.unit}</p>`
           : html`<p class="quiet">Point at a dot to see the example and what the model makes of it. Drag anywhere to decode; scroll or pinch to zoom, Shift and drag to move.</p>`}
       </section>
+      ${mixture && html`<section class="card mixture" aria-label="Mixture"><h2>Mixture of ${mixture.components.length} Gaussians</h2><p class="quiet">${mixture.stored ? "the run's own" : "fitted here"}, to ${mixture.n.toLocaleString("en")} codes of training data. Ellipses at 1σ and 2σ of each component as this plane sees it; weights ${[...mixture.components].map((component) => component.weight).sort((a, b) => b - a).map((weight) => number(weight)).join(", ")}.</p></section>`}
       ${colour === "label" && plane.labels && html`<section class="card" aria-label="Classes"><h2>Classes</h2><div class="chips">
         ${[...new Set(plane.labels)].sort((a, b) => a - b).map((label) => html`<button type="button" class="chip" aria-pressed=${!hidden.has(label)} onClick=${() => toggle(label)}><i class="dot" style=${{ background: classColour(label, theme) }}></i>${names[label] ?? label}</button>`)}
       </div></section>`}

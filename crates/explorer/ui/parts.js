@@ -44,13 +44,13 @@ export function difference(a, b) {
   return { n: 1, channels: 3, height: a.height, width: a.width, bytes };
 }
 
-/** Runs `load` whenever `keys` change; what comes too late is dropped. */
+/** Runs `load` whenever `keys` change; what comes too late is dropped. `load` may ask whether it is still wanted. */
 export function useLoaded(load, keys) {
   const [state, setState] = useState({ value: null, error: null, busy: true });
   useEffect(() => {
     let wanted = true;
     setState((old) => ({ ...old, error: null, busy: true }));
-    load().then(
+    load(() => wanted).then(
       (value) => wanted && setState({ value, error: null, busy: false }),
       (error) => wanted && setState({ value: null, error, busy: false }),
     );
@@ -64,8 +64,14 @@ export const Trouble = ({ error }) => error && html`<p class="trouble" role="ale
 
 export const Waiting = ({ children = "Asking the model" }) => html`<p class="waiting" role="status"><span class="spinner" aria-hidden="true"></span>${children}</p>`;
 
+/** Whether its codes are distributions, with a KL divergence from a prior. */
+export const isVariational = (run) => run.kind !== "ae";
+
+/** Something that takes its time, and since when it does. */
+export const Computing = ({ found, children }) => html`<${Waiting}>${children}${found?.seconds >= 1 ? html` <span class="numbers">· ${Math.round(found.seconds)} s</span>` : ""}<//>`;
+
 export function Badge({ run }) {
-  const kind = run.live ? "live" : run.status === "finished" || run.status === "stopped early" ? "good" : ["diverged", "failed"].includes(run.status) ? "bad" : "";
+  const kind = run.live ? "live" : run.status === "finished" || run.status === "stopped early" ? "good" : ["diverged", "failed", "unreadable"].includes(run.status) ? "bad" : "";
   const text = run.live ? "training" : run.status === "running" ? "cut short" : run.status;
   return html`<span class=${`badge ${kind}`}>${text}</span>`;
 }

@@ -1,14 +1,21 @@
 // All runs: what each is, how it does, and what it draws.
 import { html } from "/ui/vendor/preact-htm.js";
 import { of } from "/ui/api.js";
-import { Badge, count, duration, number } from "/ui/parts.js";
+import { Badge, count, duration, isVariational, number } from "/ui/parts.js";
 
-export function Runs({ runs, go }) {
+export function Runs({ runs, unreadable, go }) {
   const live = runs.filter((run) => run.live).length;
+  const hurt = unreadable.length;
   return html`
-    <div class="title"><h1>Runs</h1><p class="quiet">${runs.length} ${runs.length === 1 ? "run" : "runs"}${live > 0 && `, ${live} in training`}</p></div>
-    <div class="cards">${runs.map((run) => html`<${RunCard} key=${run.id} run=${run} go=${go} />`)}</div>`;
+    <div class="title"><h1>Runs</h1><p class="quiet">${runs.length} ${runs.length === 1 ? "run" : "runs"}${live > 0 && `, ${live} in training`}${hurt > 0 && `, ${hurt} that cannot be read`}</p></div>
+    <div class="cards">${runs.map((run) => html`<${RunCard} key=${run.id} run=${run} go=${go} />`)}${unreadable.map((run) => html`<${HurtCard} key=${run.id} run=${run} />`)}</div>`;
 }
+
+/** A folder that was meant to be a run. */
+const HurtCard = ({ run }) => html`<article class="card run hurt">
+  <span class="thumb" aria-hidden="true"><span class="nothing">no run</span></span>
+  <div class="about"><h2>${run.name} <${Badge} run=${run} /></h2><p class="words">${run.error}</p><p class="foot quiet">It appears here as soon as its files are put right.</p></div>
+</article>`;
 
 function RunCard({ run, go }) {
   const terms = run.test ?? run.last?.validation ?? run.last?.train;
@@ -24,7 +31,7 @@ function RunCard({ run, go }) {
       <p class="quiet">${run.model}</p>
       <dl class="facts">
         <div><dt>${split} loss</dt><dd>${number(terms?.loss)}</dd></div>
-        ${run.kind === "vae" && html`<div><dt>recon + kl</dt><dd>${number(terms?.recon, 1)} + ${number(terms?.kl, 1)}</dd></div>`}
+        ${isVariational(run) && html`<div><dt>recon + kl</dt><dd>${number(terms?.recon, 1)} + ${number(terms?.kl, 1)}</dd></div>`}
         <div><dt>data</dt><dd>${run.data}</dd></div>
         <div><dt>speed</dt><dd>${run.images_per_s ? `${count(run.images_per_s)}/s` : "–"}</dd></div>
       </dl>

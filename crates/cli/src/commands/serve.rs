@@ -1,5 +1,6 @@
 //! `elbo serve`: the explorer.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -84,11 +85,13 @@ impl Drop for Beside {
     }
 }
 
-/// A place that is not there is most likely a typing mistake; only the usual folder may come later.
+/// A place that cannot be looked into is most likely a typing mistake; only the usual folder may come later.
 fn check_places(runs: &[PathBuf]) -> elbo::Result<()> {
-    let missing = runs.iter().find(|path| !path.exists() && path.as_os_str() != "runs");
-    missing.map_or(Ok(()), |path| {
-        let help = "give run directories, or folders that hold some";
-        Err(elbo::Error::model(path, "run", "a folder", "no such folder", help))
-    })
+    for path in runs {
+        match path.read_dir() {
+            Err(error) if error.kind() == ErrorKind::NotFound && path.as_os_str() == "runs" => {}
+            found => drop(found.map_err(elbo::Error::io(path, "read"))?),
+        }
+    }
+    Ok(())
 }

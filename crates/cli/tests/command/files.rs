@@ -35,6 +35,8 @@ fn a_run_has_every_file_it_promises() {
         "checkpoints/best/config.toml",
         "samples/epoch-0001.png",
         "samples/epoch-0002.png",
+        "samples/reconstructions-0001.png",
+        "samples/reconstructions-0002.png",
         "plots/loss.png",
         "plots/recon.png",
         "plots/kl.png",

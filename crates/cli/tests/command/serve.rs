@@ -56,7 +56,9 @@ fn a_run_in_training_is_stopped_over_the_service_and_keeps_its_checkpoint() {
 #[test]
 fn what_cannot_be_served_is_said() {
     let folder = Folder::new();
-    folder.run("serve nowhere --port 0").refused(4, &["nowhere", "no such folder"]);
+    folder.run("serve nowhere --port 0").refused(5, &["nowhere", "cannot read", "No such file"]);
+    std::fs::write(folder.path("file"), "").unwrap();
+    folder.run("serve file --port 0").refused(5, &["file", "cannot read"]);
     folder.run("serve --host 0.0.0.0 --port 0").refused(2, &["--token"]);
     folder.run("serve --port 70000").refused(2, &["70000"]);
 }

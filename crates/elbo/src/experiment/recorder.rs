@@ -18,6 +18,10 @@ use crate::training::{EpochEnd, Observer, StepReport};
 
 /// Images in the picture of an epoch.
 const SHOWN: usize = 64;
+/// Examples in the picture of reconstructions: with the originals above them it is as large as that of the samples.
+const RECONSTRUCTED: u32 = 32;
+/// Images in a row.
+const COLUMNS: usize = 8;
 
 /// An observer that keeps the run directory up to date and passes everything on.
 pub(super) struct Recorder<'a> {
@@ -50,8 +54,13 @@ impl Observer for Recorder<'_> {
                 None
             }
             None => {
-                let picture = grid_png(&examples, 8)?;
+                let picture = grid_png(&examples, COLUMNS)?;
                 self.dir.write(&format!("{name}.png"), &picture.bytes)?;
+                // Those of an autoencoder are in the picture above.
+                if self.kind != ModelKind::Ae && !self.shown.is_empty() {
+                    let name = format!("samples/reconstructions-{:04}.png", end.record.epoch);
+                    self.dir.write(&name, self.reconstructions(end.model)?)?;
+                }
                 Some(picture)
             }
         };
@@ -82,6 +91,17 @@ impl Recorder<'_> {
                 generation::reconstruct(model, &self.shown, &chosen, &self.device)
             }
         }
+    }
+
+    /// The first held-out examples, a row of them above a row of what became of them, as PNG.
+    fn reconstructions(&self, model: &dyn Model) -> Result<Vec<u8>> {
+        let chosen: Vec<u32> = (0..RECONSTRUCTED.min(self.shown.len() as u32)).collect();
+        let originals = generation::originals(&self.shown, &chosen, &self.device);
+        let decoded = generation::reconstruct(model, &self.shown, &chosen, &self.device);
+        let ImageShape { channels, height, width } = self.shape;
+        let batch = |pictures| ImageBatch::new(pictures, channels, height, width);
+        let layout = GridLayout { columns: COLUMNS, ..Default::default() };
+        image_grid::png(&image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?)
     }
 
     fn write_events(&mut self, end: &EpochEnd<'_>, picture: Option<&Png>) -> Result<()> {

@@ -37,6 +37,17 @@ impl Trained {
         training_codes(&self.model, &splits.train, kind, seed, &self.device)
     }
 
+    /// The sampler of this name from the run's folder, if there is one of these very weights. Nothing is fitted and nothing written.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] for a damaged file.
+    pub fn stored_sampler(&self, kind: SamplerKind) -> Result<Option<Stored>> {
+        let found = store::load(&self.dir, kind, self.config.model.latent, &self.device)?;
+        let Some(stored) = found else { return Ok(None) };
+        let settings = FitSettings::default();
+        Ok(Some(stored).filter(|stored| serves(&stored.record, &self.record(kind, settings, 0), settings)))
+    }
+
     /// The sampler of this name from the run's folder, or one fitted to the codes of the training split and kept there. Equal runs and settings give
     /// equal samplers.
     ///

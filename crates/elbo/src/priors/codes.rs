@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Subset;
 use crate::error::{Error, Result};
-use crate::evaluation::encode;
+use crate::evaluation::{Codes, encode};
 use crate::models::Model;
 use crate::random::{Draws, Purpose};
 
@@ -51,8 +51,27 @@ pub fn training_codes(
     seed: u64,
     device: &Device,
 ) -> Result<Vec<f32>> {
-    let codes = encode(model, split, device);
-    let (mut z, log_var) = (codes.mean, codes.log_var);
+    sampler_codes(encode(model, split, device), kind, seed)
+}
+
+/// What a sampler is fitted on, from posteriors that are known already. `seed` is that of the draws.
+///
+/// # Shapes
+/// - returns: `[n, latent]`
+///
+/// # Errors
+/// As [`training_codes`].
+///
+/// ```
+/// use elbo::evaluation::Codes;
+/// use elbo::priors::{CodesKind, sampler_codes};
+///
+/// let codes = Codes { latent: 2, mean: vec![1.0, 2.0], log_var: Some(vec![f32::NEG_INFINITY; 2]), labels: None };
+/// assert_eq!(sampler_codes(codes, CodesKind::Sample, 0)?, [1.0, 2.0]); // a posterior without width
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn sampler_codes(codes: Codes, kind: CodesKind, seed: u64) -> Result<Vec<f32>> {
+    let Codes { latent, mean: mut z, log_var, .. } = codes;
     if kind == CodesKind::Sample {
         let Some(log_var) = log_var else {
             let help = "an autoencoder has one code for each example";
@@ -64,7 +83,7 @@ pub fn training_codes(
     match z.iter().position(|value| !value.is_finite()) {
         None => Ok(z),
         Some(place) => {
-            let found = format!("{} as code of example {}", z[place], place / codes.latent.max(1));
+            let found = format!("{} as code of example {}", z[place], place / latent.max(1));
             Err(Error::config("--codes", "finite codes", found, "the encoder's weights are of no use: train again"))
         }
     }

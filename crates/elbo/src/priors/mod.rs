@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::mixtures::{EmConfig, GaussianMixture, fit};
 use crate::random::{Draws, Purpose};
 
-pub use codes::{CodesKind, training_codes};
+pub use codes::{CodesKind, sampler_codes, training_codes};
 pub use maf::{Maf, MafConfig};
 pub use two_stage::{TwoStage, TwoStageConfig};
 

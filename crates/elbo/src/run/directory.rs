@@ -7,7 +7,7 @@
 //! | `metrics.csv`, `metrics.jsonl` | one line an epoch |
 //! | `events.out.tfevents.*` | the same for TensorBoard, with sample images |
 //! | `checkpoints/last`, `checkpoints/best` | weights as safetensors, and what resuming needs |
-//! | `samples/` | samples (for an autoencoder: reconstructions) after each epoch |
+//! | `samples/` | after each epoch, samples from the same codes and reconstructions of the same examples (for an autoencoder these alone) |
 //! | `plots/`, `report.html` | pictures of the finished run |
 
 use std::fs;

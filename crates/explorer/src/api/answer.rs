@@ -1,6 +1,7 @@
 //! Answers: numbers as JSON, pictures as JSON, bytes, PNG or GIF, by what the client accepts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +9,7 @@ use elbo::data::{Columns, ImageShape};
 use elbo::generation::Pictures;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use serde::Serialize;
+use serde_json::json;
 
 use super::json::Json;
 use crate::problem::{Problem, shortened};
@@ -111,7 +113,7 @@ pub fn pictures(
             };
             Ok(Json(shown).into_response())
         }
-        Format::Raw => Ok(raw(&bytes(&pictures.pixels), &[pictures.len(), channels, height, width], "u8")),
+        Format::Raw => Ok(raw(bytes(&pictures.pixels), &[pictures.len(), channels, height, width], "u8")),
         Format::Png => {
             let layout = GridLayout { columns: 0, padding: usize::from(pictures.len() > 1), ..Default::default() };
             let batch = ImageBatch::new(&pictures.pixels, channels, height, width)?;
@@ -130,23 +132,43 @@ pub fn pictures(
     }
 }
 
-/// Values in [0, 1] as the nearest of 256 levels.
+/// Values in [0, 1] as the nearest of 256 levels. (Adding a half and cutting is many values at a time; `round` would be a call for each.)
 pub fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+    values.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect()
 }
 
 /// Numbers as little-endian float32.
 pub fn floats(values: &[f32], shape: &[usize]) -> Response {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    raw(&bytes, shape, "f32")
+    raw(bytes, shape, "f32")
 }
 
-fn raw(bytes: &[u8], shape: &[usize], kind: &'static str) -> Response {
+fn raw(bytes: Vec<u8>, shape: &[usize], kind: &'static str) -> Response {
     let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
         (SHAPE, HeaderValue::from_str(&shape).expect("digits and commas")),
         (TYPE, HeaderValue::from_static(kind)),
     ];
-    (headers, bytes.to_vec()).into_response()
+    (headers, bytes).into_response()
+}
+
+/// What is not there yet: 202, so that the client asks again.
+pub fn computing(what: &str, since: Duration) -> Response {
+    let body = Json(json!({ "status": "computing", "what": what, "seconds": since.as_secs_f32() }));
+    (StatusCode::ACCEPTED, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_the_nearest_levels() {
+        for level in 0..=255u8 {
+            let value = f32::from(level) / 255.0;
+            assert_eq!(bytes(&[value, value + 0.0019, value - 0.0019]), [level; 3]);
+        }
+        assert_eq!(bytes(&[-1.0, 2.0, f32::NAN, f32::INFINITY]), [0, 255, 0, 255]);
+    }
 }

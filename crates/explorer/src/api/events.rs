@@ -1,21 +1,20 @@
 //! Server-sent events: a summary whenever a run is new or has changed.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use super::asked::Asked;
 use crate::App;
-use crate::problem::Problem;
-use crate::run::Run;
+use crate::run::Listed;
 
 /// Between two signs of life, so that connections that have died are found.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -28,9 +27,8 @@ pub async fn all(State(app): State<App>) -> Response {
 }
 
 /// `GET /api/runs/{id}/events`: changes of one run.
-pub async fn of_run(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let run = app.run(&id)?;
-    Ok(changes(app, Some(run.id.clone())))
+pub async fn of_run(asked: Asked) -> Response {
+    changes(asked.app, Some(asked.run.id.clone()))
 }
 
 /// A stream of events that a task writes until the client has gone or the service ends.
@@ -43,9 +41,9 @@ fn changes(app: App, only: Option<String>) -> Response {
 
 /// Begins with the state as it is, so that nothing is missed between a page's first look and this. `None` once nobody reads.
 async fn tell(app: App, only: Option<String>, sender: mpsc::Sender<Bytes>) -> Option<()> {
-    let wanted = |run: &Run| only.as_ref().is_none_or(|id| *id == run.id);
+    let wanted = |run: &Listed| only.as_ref().is_none_or(|id| id == run.id());
     let (mut listener, mut closing) = (app.changes.subscribe(), app.closing.subscribe());
-    let now: Vec<Arc<Run>> = app.catalog.runs().into_iter().filter(|run| wanted(run)).collect();
+    let now: Vec<Listed> = app.catalog.listed().into_iter().filter(|run| wanted(run)).collect();
     // A comment, so that a client knows at once that it is heard.
     sender.send(Bytes::from_static(b": listening\n\n")).await.ok()?;
     for run in now {
@@ -69,8 +67,8 @@ async fn tell(app: App, only: Option<String>, sender: mpsc::Sender<Bytes>) -> Op
 }
 
 /// One event. JSON has no line breaks, so one line of data holds it.
-fn event(run: &Run) -> Bytes {
-    let data = serde_json::to_string(&run.summary).unwrap_or_default();
+fn event(run: &Listed) -> Bytes {
+    let data = serde_json::to_string(run).unwrap_or_default();
     format!("event: run\ndata: {data}\n\n").into()
 }
 

@@ -2,8 +2,11 @@
 
 mod answer;
 mod ask;
+mod asked;
 mod events;
+mod examples;
 mod json;
+mod latent;
 mod model;
 mod runs;
 mod stop;
@@ -40,16 +43,18 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<App>)> {
         ("get", "/api/runs/{id}/metrics", get(runs::history)),
         ("get", "/api/runs/{id}/events", get(events::of_run)),
         ("get", "/api/runs/{id}/pictures/{epoch}", get(runs::picture)),
-        ("get", "/api/runs/{id}/dimensions", get(model::dimensions)),
-        ("get", "/api/runs/{id}/reference", get(model::reference)),
-        ("get", "/api/runs/{id}/examples/{split}/{index}", get(model::example)),
+        ("get", "/api/runs/{id}/reconstructions/{epoch}", get(runs::reconstructions)),
+        ("get", "/api/runs/{id}/dimensions", get(latent::dimensions)),
+        ("get", "/api/runs/{id}/reference", get(examples::reference)),
+        ("get", "/api/runs/{id}/examples/{split}/{index}", get(examples::example)),
         ("post", "/api/runs/{id}/encode", post(model::encode)),
         ("post", "/api/runs/{id}/decode", post(model::decode)),
         ("post", "/api/runs/{id}/reconstruct", post(model::reconstruct)),
         ("post", "/api/runs/{id}/sample", post(model::sample)),
         ("post", "/api/runs/{id}/interpolate", post(model::interpolate)),
-        ("post", "/api/runs/{id}/score", post(model::score)),
-        ("post", "/api/runs/{id}/project", post(model::project)),
+        ("post", "/api/runs/{id}/score", post(examples::score)),
+        ("post", "/api/runs/{id}/project", post(latent::project)),
+        ("post", "/api/runs/{id}/mixture", post(latent::mixture)),
         ("post", "/api/runs/{id}/stop", post(stop::stop)),
     ]
 }
@@ -139,7 +144,7 @@ async fn readiness(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.text(app.catalog.runs().len());
+    let text = app.metrics.text(app.catalog.listed().len());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

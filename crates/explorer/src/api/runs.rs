@@ -1,25 +1,25 @@
 //! What is known of runs without asking a model.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use elbo::run::directory::RunDir;
 use elbo::run::history::EpochRecord;
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::json::Json;
 use crate::App;
 use crate::problem::Problem;
-use crate::run::Summary;
+use crate::run::{Drawn, Listed};
 
 /// `GET /api/runs`: all of them, those in training first, then the newest.
-pub async fn list(State(app): State<App>) -> Json<Vec<Summary>> {
-    Json(app.catalog.runs().iter().map(|run| run.summary.clone()).collect())
+pub async fn list(State(app): State<App>) -> Json<Vec<Listed>> {
+    Json(app.catalog.listed())
 }
 
 /// `GET /api/runs/{id}`: one run with its configuration and its classes.
-pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let run = app.run(&id)?;
+pub async fn detail(Asked { app, run, .. }: Asked) -> Result<Json<Value>, Problem> {
     let path = run.path.clone();
     let config = tokio::task::spawn_blocking(move || RunDir::open(path)?.config_text());
     let config = config.await.map_err(|_| Problem::internal())??;
@@ -36,17 +36,24 @@ pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Result<Js
 }
 
 /// `GET /api/runs/{id}/metrics`: every epoch's terms.
-pub async fn history(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Vec<EpochRecord>>, Problem> {
-    let run = app.run(&id)?;
+pub async fn history(Asked { run, .. }: Asked) -> Result<Json<Vec<EpochRecord>>, Problem> {
     let history = tokio::task::spawn_blocking(move || run.history());
     history.await.map(Json).map_err(|_| Problem::internal())
 }
 
 /// `GET /api/runs/{id}/pictures/{epoch}`: the picture drawn after an epoch.
-pub async fn picture(State(app): State<App>, Path((id, epoch)): Path<(String, String)>) -> Result<Response, Problem> {
-    let run = app.run(&id)?;
-    let epoch: usize = epoch.parse().map_err(|_| Problem::field("epoch", "a number", epoch))?;
-    let picture = tokio::task::spawn_blocking(move || run.picture(epoch)).await.map_err(|_| Problem::internal())?;
-    let png = picture.ok_or_else(|| Problem::not_found("picture"))?;
+pub async fn picture(asked: Asked) -> Result<Response, Problem> {
+    drawn(asked, Drawn::Samples).await
+}
+
+/// `GET /api/runs/{id}/reconstructions/{epoch}`: held-out examples, and below each what became of it after an epoch.
+pub async fn reconstructions(asked: Asked) -> Result<Response, Problem> {
+    drawn(asked, Drawn::Reconstructions).await
+}
+
+async fn drawn(asked: Asked, of: Drawn) -> Result<Response, Problem> {
+    let epoch: usize = asked.number("epoch")?;
+    let picture = tokio::task::spawn_blocking(move || asked.run.picture(of, epoch));
+    let png = picture.await.map_err(|_| Problem::internal())?.ok_or_else(|| Problem::not_found("picture"))?;
     Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-cache")], png).into_response())
 }

@@ -1,0 +1,96 @@
+//! A request about one run, as all handlers of `/api/runs/{id}/...` take it.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, RawPathParams, Request};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use elbo::generation::Pictures;
+use serde::de::DeserializeOwned;
+
+use super::Content;
+use super::answer::{self, Format, Tables};
+use super::ask;
+use crate::App;
+use crate::problem::Problem;
+use crate::run::Run;
+
+/// The run that was named, and what was sent. A run that there is not is refused before a handler is called.
+pub struct Asked {
+    pub app: App,
+    pub run: Arc<Run>,
+    headers: HeaderMap,
+    body: Content,
+    /// What stands in the address, by the names of the route.
+    params: Vec<(String, String)>,
+}
+
+impl FromRequest<App> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let params = <RawPathParams as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, app).await;
+        // What is no UTF-8 names nothing.
+        let params = params.map_err(|_| Problem::not_found("address"))?;
+        let params: Vec<(String, String)> = params.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let headers = std::mem::take(&mut parts.headers);
+        let body = Content::from_request(Request::from_parts(parts, body), app).await;
+        let body = body.map_err(|_| Problem::malformed("the body ends too early"))?;
+        let run = app.run(param(&params, "id"))?;
+        Ok(Self { app: Arc::clone(app), run, headers, body, params })
+    }
+}
+
+fn param<'a>(params: &'a [(String, String)], name: &str) -> &'a str {
+    params.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+}
+
+impl Asked {
+    /// A part of the address.
+    pub fn param(&self, name: &str) -> &str {
+        param(&self.params, name)
+    }
+
+    /// A number in the address.
+    pub fn number<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        let text = self.param(name);
+        text.parse().map_err(|_| Problem::field(name, "a number", text))
+    }
+
+    /// The first of the formats `offered` that the client accepts.
+    pub fn format(&self, offered: &[Format]) -> Result<Format, Problem> {
+        Format::wanted(&self.headers, offered)
+    }
+
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        ask::json(&self.body)
+    }
+
+    /// The body as examples, and whatever else it says.
+    pub async fn examples(&self) -> Result<(ask::Input, ask::Examples), Problem> {
+        ask::examples(&self.app, &self.run, &self.headers, &self.body).await
+    }
+
+    /// Checked codes, row after row.
+    pub fn codes(&self, field: &str, z: &[Vec<f32>]) -> Result<Vec<f32>, Problem> {
+        ask::codes(&self.app, &self.run, field, z)
+    }
+
+    /// Checks how many images are asked for.
+    pub fn images(&self, field: &str, n: usize) -> Result<(), Problem> {
+        ask::images(&self.app, &self.run, field, n).map(drop)
+    }
+
+    /// Pictures as an answer; rows of a table in its own units too.
+    pub async fn shown(&self, format: Format, pictures: Pictures, tables: Tables<'_>) -> Result<Response, Problem> {
+        let trained = match self.run.summary.columns {
+            Some(_) => Some(self.app.loaded(&self.run).await?.trained),
+            None => None,
+        };
+        let columns = trained.as_ref().and_then(|trained| trained.columns());
+        answer::pictures(format, &pictures, columns, tables)
+    }
+}

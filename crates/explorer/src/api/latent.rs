@@ -1,0 +1,166 @@
+//! The space of codes: its dimensions, the planes that are looked at, and what was fitted to it.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use elbo::evaluation::ACTIVE_THRESHOLD;
+use elbo::priors::{Sampler, SamplerKind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{self, Format, rows};
+use super::asked::Asked;
+use super::json::Json;
+use super::model::{NUMBERS, sampler};
+use crate::analysis::{Analysis, Of};
+use crate::background::State;
+use crate::plane::{Method, Plane, Spot};
+use crate::problem::Problem;
+
+/// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.
+pub async fn dimensions(asked: Asked) -> Result<Json<Value>, Problem> {
+    let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
+    let (centre, spread) = (analysis.codes.centre(), analysis.codes.spread());
+    let dimensions: Vec<Value> = (0..asked.run.summary.latent)
+        .map(|dim| {
+            let active = spread[dim].powi(2) > ACTIVE_THRESHOLD;
+            json!({ "kl": analysis.kl_per_dim.get(dim), "mean": centre[dim], "std": spread[dim], "active": active })
+        })
+        .collect();
+    Ok(Json(json!({ "split": analysis.split, "n": analysis.len(), "dimensions": dimensions })))
+}
+
+/// Points, and the plane they lie on where that is one of the space of codes.
+#[derive(Serialize)]
+struct Projected<'a> {
+    points: Vec<&'a [f32]>,
+    #[serde(flatten)]
+    plane: Option<&'a Plane>,
+    #[serde(flatten)]
+    split: Option<Split<'a>>,
+}
+
+/// What the points are, where they are examples of the run's data.
+#[derive(Serialize)]
+struct Split<'a> {
+    split: &'static str,
+    indices: &'a [u32],
+    labels: Option<&'a [u32]>,
+    score: Vec<f32>,
+}
+
+impl<'a> Split<'a> {
+    /// The first `n` examples.
+    fn of(analysis: &'a Analysis, n: usize) -> Self {
+        Self {
+            split: analysis.split,
+            indices: &analysis.places[..n],
+            labels: analysis.codes.labels.as_ref().map(|labels| &labels[..n]),
+            score: (0..n).map(|example| analysis.score(example)).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Project {
+    method: String,
+    /// Which two, for `dims`.
+    dims: [usize; 2],
+    /// Codes to project; without them, those of the held-out split.
+    z: Option<Vec<Vec<f32>>>,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self { method: "dims".into(), dims: [0, 1], z: None }
+    }
+}
+
+/// `POST /api/runs/{id}/project`: codes as points of a plane in the space of codes, with what leads back from the plane; for `tsne`, the held-out
+/// examples as points of a map of neighbours, from which nothing leads back, and 202 while it is being laid out.
+pub async fn project(asked: Asked) -> Result<Response, Problem> {
+    let format = asked.format(&NUMBERS)?;
+    let Project { method, dims, z } = asked.json()?;
+    if method == "tsne" {
+        return match z {
+            Some(_) => Err(Problem::field("z", "no codes with `tsne`, which has no place for new ones", "some")),
+            None => neighbours(&asked, format).await,
+        };
+    }
+    let method = Method::checked(&method, dims, asked.run.summary.latent)?;
+    let given = z.as_ref().map(|z| asked.codes("z", z)).transpose()?;
+    let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
+    let plane = plane(&analysis, method).await?;
+    let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
+    if format == Format::Raw {
+        return Ok(answer::floats(&points, &[points.len() / 2, 2]));
+    }
+    let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
+    Ok(Json(Projected { points: rows(&points, 2), plane: Some(&plane), split }).into_response())
+}
+
+async fn neighbours(asked: &Asked, format: Format) -> Result<Response, Problem> {
+    let layout = match asked.app.layouts.get(&asked.app, &asked.run).await? {
+        State::Computing(since) => return Ok(answer::computing("laying out neighbours", since)),
+        State::Ready(layout) => layout,
+    };
+    let n = layout.points.len() / 2;
+    if format == Format::Raw {
+        return Ok(answer::floats(&layout.points, &[n, 2]));
+    }
+    let split = Some(Split::of(&layout.analysis, n));
+    Ok(Json(Projected { points: rows(&layout.points, 2), plane: None, split }).into_response())
+}
+
+/// The plane for the codes of an analysis, off the threads that serve.
+async fn plane(analysis: &Arc<Analysis>, method: Method) -> Result<Plane, Problem> {
+    let analysis = Arc::clone(analysis);
+    let plane = tokio::task::spawn_blocking(move || Plane::of(&analysis.codes, method));
+    plane.await.map_err(|_| Problem::internal())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Mixture {
+    sampler: String,
+    method: String,
+    dims: [usize; 2],
+}
+
+impl Default for Mixture {
+    fn default() -> Self {
+        Self { sampler: SamplerKind::Mixture.to_string(), method: "dims".into(), dims: [0, 1] }
+    }
+}
+
+/// A mixture as it is seen on a plane.
+#[derive(Serialize)]
+struct Seen {
+    sampler: SamplerKind,
+    /// Codes it was fitted on.
+    n: usize,
+    /// Whether it is the run's own.
+    stored: bool,
+    components: Vec<Spot>,
+}
+
+/// `POST /api/runs/{id}/mixture`: the components of the mixture fitted to the training codes, projected to a plane; 202 while it is being fitted.
+pub async fn mixture(asked: Asked) -> Result<Response, Problem> {
+    asked.format(&[Format::Json])?;
+    let Mixture { sampler: name, method, dims } = asked.json()?;
+    let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);
+    if !matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture) {
+        return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));
+    }
+    let fitted = match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
+        State::Computing(since) => return Ok(answer::computing("fitting the sampler", since)),
+        State::Ready(fitted) => fitted,
+    };
+    let plane = plane(&asked.app.analysis(&asked.run, Of::HeldOut).await?, method).await?;
+    let components = match &fitted.sampler {
+        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => plane.spots(mixture),
+        _ => return Err(Problem::internal()),
+    };
+    Ok(Json(Seen { sampler: kind, n: fitted.n, stored: fitted.stored, components }).into_response())
+}
