@@ -18,11 +18,6 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(Subset::len).sum()
-    }
-
     /// The one split most commands work on: the first part that is not empty.
     pub fn first(&self) -> &Subset {
         self.parts.iter().find(|part| !part.is_empty()).unwrap_or(&self.parts[0])

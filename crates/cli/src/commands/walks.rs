@@ -4,7 +4,7 @@ use elbo::evaluation::{self, Codes};
 use elbo::experiment::Trained;
 use elbo::generation::{self, Path, Pictures};
 use elbo::report::animation::Animation;
-use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+use elbo::report::image_grid::{self, DynamicImage, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::{Value, json};
 

@@ -18,7 +18,8 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+pub use image::DynamicImage;
+use image::{GrayImage, ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
 
