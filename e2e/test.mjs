@@ -2,7 +2,8 @@
 //
 //   npm ci && node test.mjs            in this folder, after `cargo build --release --workspace`
 //
-// ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained here. Screenshots go to output/.
+// Words after it choose tests by name. ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained
+// here, PATIENCE a factor for what computes long, for builds that are not optimised. Screenshots go to output/.
 //
 //   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs picture
 //
@@ -23,6 +24,8 @@ const output = join(here, "output");
 const folder = mkdtempSync(join(tmpdir(), "elbo-e2e-"));
 const environment = { ...process.env, ELBO_HOME: join(folder, "home"), ELBO_OFFLINE: "1" };
 const children = [];
+/** Milliseconds to wait for fits and layouts. */
+const LONG = 30000 * Number(process.env.PATIENCE ?? 1);
 
 assert.ok(existsSync(elbo), `${elbo} is not built`);
 mkdirSync(output, { recursive: true });
@@ -177,7 +180,7 @@ test("a mixture's ellipses lie on the map", async (page) => {
   await page.waitForTimeout(800);
   const before = await pixels(page, "canvas.layer");
   await page.getByLabel("Mixture").check();
-  await page.locator(".mixture").waitFor({ timeout: 30000 });
+  await page.locator(".mixture").waitFor({ timeout: LONG });
   await changes(page, "canvas.layer", before, "the mixture");
   await page.getByRole("button", { name: "Two dimensions" }).click();
   await page.getByLabel("across").selectOption("3");
@@ -188,7 +191,7 @@ test("t-SNE is laid out in the background", async (page) => {
   await page.goto(`${page.context().url}#/map/ten`);
   await page.locator("canvas.front").waitFor();
   await page.getByRole("button", { name: "t-SNE" }).click();
-  await page.getByText("nothing leads back from this map").waitFor({ timeout: 60000 });
+  await page.getByText("nothing leads back from this map").waitFor({ timeout: LONG });
   assert.equal(await page.getByLabel("Manifold").count(), 0);
   const box = await page.locator("canvas.front").boundingBox();
   await page.waitForTimeout(300);
@@ -251,7 +254,7 @@ test("samples come from fitted samplers", async (page) => {
   for (const name of ["mixture", "gaussian"]) {
     const before = await pixels(page, first);
     await page.locator("label.field", { hasText: /^from/ }).locator("select").selectOption(name);
-    await page.waitForFunction(([selector, before]) => document.querySelector(selector).toDataURL() !== before, [first, before], { timeout: 30000 });
+    await page.waitForFunction(([selector, before]) => document.querySelector(selector).toDataURL() !== before, [first, before], { timeout: LONG });
   }
   const whole = await pixels(page, first);
   await page.getByLabel("truncated at").selectOption("1");
@@ -396,9 +399,9 @@ async function main() {
   }
   const service = await serve(own ?? join(folder, "runs"));
   const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
-  const only = process.argv[2];
+  const only = process.argv.slice(2);
   let failed = 0;
-  for (const [name, work] of tests.filter(([name]) => !only || name.includes(only))) {
+  for (const [name, work] of tests.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)))) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
     context.url = service.url;
     const page = await context.newPage();

@@ -27,12 +27,21 @@ function useRuns() {
   const [error, setError] = useState(null);
   const [connected, setConnected] = useState(true);
   useEffect(() => {
-    const load = () => json("/api/runs").then((list) => { setRuns(new Map(list.map((run) => [run.id, run]))); setError(null); }, setError);
+    // What events tell before the list is there waits for it: views begin with all runs or none.
+    let early = [];
+    const load = () => json("/api/runs").then((list) => {
+      const found = new Map(list.map((run) => [run.id, run]));
+      early?.filter((run) => !(run.updated < found.get(run.id)?.updated)).forEach((run) => found.set(run.id, run));
+      early = null;
+      setRuns(found);
+      setError(null);
+    }, setError);
     load();
     const events = new EventSource("/api/events");
     events.addEventListener("run", (event) => {
       const run = JSON.parse(event.data);
-      setRuns((old) => new Map(old ?? []).set(run.id, run));
+      if (early) early.push(run);
+      else setRuns((old) => new Map(old).set(run.id, run));
     });
     events.addEventListener("lagged", load);
     events.onopen = () => setConnected(true);

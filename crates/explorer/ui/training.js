@@ -58,7 +58,7 @@ export function Training({ run, runs, theme }) {
       <${Range} last=${last} range=${range} onRange=${setRange} />
       ${shape === "curves" && html`<p class="hint">Solid: validation. Dashed: train, taken while the weights moved. Drag across a chart to zoom, double-click to see all again.</p>`}
     </section>
-    ${chosen.some((one) => one.pictures > 0) && html`<${Film} runs=${chosen.filter((one) => one.pictures > 0)} />`}`;
+    ${chosen.some((one) => one.pictures > 0) && html`<${Film} key=${run.id} runs=${chosen.filter((one) => one.pictures > 0)} />`}`;
 }
 
 function State({ run }) {
