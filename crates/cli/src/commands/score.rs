@@ -40,7 +40,7 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
         seed,
     };
     let mut told = Instant::now();
-    let mut progress = |done, total| {
+    let mut progress = |done: usize, total: usize| {
         if told.elapsed() > PAUSE {
             context.note(format!("nll-iw: {done} of {total}"));
             told = Instant::now();
@@ -161,7 +161,7 @@ impl Summary<'_> {
             .ranking
             .iter()
             .flat_map(|ranking| ranking.metrics())
-            .map(|(name, m)| (name.into(), json!(m)))
+            .map(|(name, m)| (name.to_owned(), json!(m)))
             .collect();
         json!({
             "unit": column.unit,

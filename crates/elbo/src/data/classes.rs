@@ -3,6 +3,9 @@
 //! The parts are drawn from all examples first and thinned afterwards. So an example is in the same part whichever classes are chosen, and a model of one
 //! class never saw, in training or validation, what another model of another class is tested on.
 
+use std::fmt;
+
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::known::did_you_mean;
@@ -20,14 +23,21 @@ pub(super) fn of_classes(splits: Splits, labels: &[String]) -> Result<Splits> {
         return Ok(splits);
     }
     check_labels(KEY, labels, &splits.train)?;
-    let train = splits.train.of_classes(labels);
+    let train = kept(&splits.train, labels);
     if train.is_empty() {
         let expected = "classes with examples to train on";
         let help = "choose other classes, or hold fewer examples back";
         return Err(Error::config(KEY, expected, format!("none of {}", labels.join(", ")), help));
     }
-    let validation = splits.validation.map(|part| part.of_classes(labels)).filter(|part| !part.is_empty());
-    Ok(Splits { train, validation, test: splits.test.of_classes(labels), ..splits })
+    let validation = splits.validation.map(|part| kept(&part, labels)).filter(|part| !part.is_empty());
+    Ok(Splits { train, validation, test: kept(&splits.test, labels), ..splits })
+}
+
+/// The examples whose class is one of `labels`.
+fn kept(part: &Subset, labels: &[String]) -> Subset {
+    let wanted: Vec<bool> = part.source().label_names().iter().map(|name| labels.contains(name)).collect();
+    let of_them = |place: &u32| part.label(*place as usize).is_some_and(|label| wanted[label as usize]);
+    part.select(&(0..part.len() as u32).filter(of_them).collect::<Vec<_>>())
 }
 
 /// Refuses names that are no classes of `part`; `key` is where they were given.
@@ -67,17 +77,33 @@ pub fn check_labels(key: &str, labels: &[String], part: &Subset) -> Result<()> {
 
 /// Names of classes as TOML has them: strings, or whole numbers where classes are called by numbers, so that `--set data.labels=[3]` needs no quotes.
 pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected the name of a class, for example \"3\" or 3")]
-    enum Name {
-        Text(String),
-        Number(i64),
+    Ok(Vec::<Name>::deserialize(deserializer)?.into_iter().map(|Name(name)| name).collect())
+}
+
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameVisitor)
     }
-    let word = |name| match name {
-        Name::Text(text) => text,
-        Name::Number(number) => number.to_string(),
-    };
-    Ok(Vec::<Name>::deserialize(deserializer)?.into_iter().map(word).collect())
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the name of a class, such as \"3\" or 3")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name, E> {
+        Ok(Name(name.to_owned()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Name, E> {
+        Ok(Name(number.to_string()))
+    }
 }
 
 #[cfg(test)]

@@ -90,13 +90,6 @@ impl Subset {
         self.label(index).map(|label| self.source.label_names()[label as usize].as_str())
     }
 
-    /// The images whose class is one of `labels`, made binary as here.
-    pub(super) fn of_classes(&self, labels: &[String]) -> Self {
-        let wanted: Vec<bool> = self.source.label_names().iter().map(|name| labels.contains(name)).collect();
-        let of_them = |place: &u32| self.label(*place as usize).is_some_and(|label| wanted[label as usize]);
-        self.select(&(0..self.len() as u32).filter(of_them).collect::<Vec<_>>())
-    }
-
     /// Where the images come from.
     pub fn source(&self) -> &Arc<dyn Source> {
         &self.source

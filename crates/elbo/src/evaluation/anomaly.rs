@@ -72,7 +72,7 @@ impl Mahalanobis {
     /// use elbo::evaluation::{Codes, Mahalanobis};
     ///
     /// let codes = |mean: &[f32]| Codes { latent: 2, mean: mean.to_vec(), log_var: None, labels: None };
-    /// // Variances 2 and 8 over n - 1, no covariance.
+    /// // Variances 1 and 4 over n - 1, no covariance.
     /// let around = Mahalanobis::fit(&codes(&[1.0, 2.0, -1.0, -2.0, 1.0, -2.0, -1.0, 2.0, 0.0, 0.0]))?;
     /// let distances = around.distances(&codes(&[3.0, 0.0, 0.0, 4.0]));
     /// assert!((distances[0] - 3.0).abs() < 1e-12 && (distances[1] - 2.0).abs() < 1e-12);

@@ -218,6 +218,7 @@ fn all_keys() -> Vec<String> {
         "data.range",
         "data.label",
         "data.columns",
+        "data.labels",
         "model.sigma",
         "model.scale",
         "model.components",
