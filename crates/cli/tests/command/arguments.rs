@@ -157,7 +157,10 @@ const COMMANDS: &[(&str, &[(&str, &str)])] = &[
             ("--out", "s.csv"),
         ],
     ),
-    ("compare run", &[("--out", "c.html"), ("--plot", "p.svg"), ("--metrics", "kl"), ("--by", "loss.beta"), ("", "run")]),
+    (
+        "compare run",
+        &[("--out", "c.html"), ("--plot", "p.svg"), ("--metrics", "kl"), ("--by", "loss.beta"), ("", "run")],
+    ),
     ("data digits --set data.count=60", &[("--out", "d.png"), ("-n", "1 70"), ("--seed", "3"), ("--set", "")]),
     ("config", &[("--set", ""), ("--data", "mnist"), ("--epochs", "7"), ("--batch-size", "9"), ("--seed", "8")]),
     ("config conv --model", &[("--shape", "3x64x48 1x1x1"), ("--set", "")]),
