@@ -299,6 +299,8 @@ test("one cursor moves in all runs whose codes are as long", async (page) => {
   await page.waitForTimeout(400);
   const drawn = () => page.locator(".shared canvas").evaluateAll((all) => all.map((one) => one.toDataURL()));
   const before = await drawn();
+  // The whole of it, below the bar at the top: the mouse finds only what is in sight.
+  await page.locator(".pad").evaluate((pad) => pad.scrollIntoView({ block: "center" }));
   const box = await page.locator(".pad").boundingBox();
   await page.mouse.move(box.x + box.width * 0.5, box.y + box.height * 0.5);
   await page.mouse.down();
