@@ -5,7 +5,7 @@
 // Words after it choose tests by name. ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained
 // here, PATIENCE a factor for what computes long, for builds that are not optimised. Screenshots go to output/.
 //
-//   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs picture
+//   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs README
 //
 // writes the README's picture: the latent map of that run.
 import { spawn, spawnSync } from "node:child_process";
@@ -367,12 +367,15 @@ for (const scheme of ["light", "dark"]) {
 }
 
 if (process.env.PICTURE) {
-  test("picture", async (page) => {
+  test("the README's picture", async (page) => {
     await page.setViewportSize({ width: 1440, height: 900 });
     await page.goto(`${page.context().url}#/map/${process.env.PICTURE_RUN ?? "two"}`);
     await page.locator("canvas.front").waitFor();
     await page.locator(CURSOR).waitFor();
     await page.waitForTimeout(2500);
+    const box = await page.locator("canvas.front").boundingBox();
+    await page.mouse.click(box.x + box.width * 0.62, box.y + box.height * 0.3);
+    await page.waitForTimeout(500);
     writeFileSync(resolve(process.env.PICTURE), await page.screenshot());
   });
 }
