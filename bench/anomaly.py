@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 RATE = 0.05
 NEIGHBOURS = 5
-TREES = 200
+TREES = 100
 
 
 def run(*words):
@@ -80,10 +80,11 @@ def elbo(binary, folder, path, options):
     return found, table
 
 
-def digit(binary, folder, label, images, labels, test, test_labels):
-    path = os.path.join(folder, f"digit-{label}")
-    trained = run(binary, "train", "mnist-anomaly", "--set", f"data.labels=[{label}]", "--out", path)
-    scores, _ = elbo(binary, folder, path, [])
+def digit(args, folder, label, images, labels, test, test_labels):
+    binary, path = args.binary, os.path.join(folder, f"digit-{label}")
+    epochs = ["--epochs", str(args.epochs)] if args.epochs else []
+    trained = run(binary, "train", "mnist-anomaly", "--set", f"data.labels=[{label}]", "--out", path, *epochs)
+    scores, _ = elbo(binary, folder, path, ["--k", str(args.k)])
     out = os.path.join(folder, "validation.csv")
     run(binary, "score", path, "--split", "validation", "--out", out)
     held = np.array([int(row["index"]) for row in rows(out) if row["label"] == str(label)])
@@ -92,12 +93,12 @@ def digit(binary, folder, label, images, labels, test, test_labels):
     return dict(normal=str(label), train=len(kept), validation=len(held), seconds=trained["seconds"], elbo_loss=trained["test"], scores=scores | others)
 
 
-def mnist(binary, folder, digits):
+def mnist(args, folder):
     images, test = [idx(name, 16).reshape(-1, 784) / np.float32(255) for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")]
     labels, test_labels = [idx(name, 8) for name in ("train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")]
     results = []
-    for label in digits:
-        results.append(digit(binary, folder, int(label), images, labels, test, test_labels))
+    for label in args.digits:
+        results.append(digit(args, folder, int(label), images, labels, test, test_labels))
         print(label, {name: round(score["auroc"], 3) for name, score in results[-1]["scores"].items()}, file=sys.stderr, flush=True)
     return results
 
@@ -156,6 +157,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "elbo"))
     parser.add_argument("--digits", default="0123456789")
+    parser.add_argument("--epochs", type=int, help="of each digit's run [default: the recipe's]")
+    parser.add_argument("--k", type=int, default=100, help="samples behind nll-iw")
     parser.add_argument("--no-faces", action="store_true")
     parser.add_argument("--photographs", default=None, help="a tar of pictures [default: $ELBO_DATA/cifar10/test-2k.tar]")
     parser.add_argument("--face-epochs", type=int, default=60)
@@ -167,7 +170,7 @@ def main():
             date=time.strftime("%Y-%m-%d", time.gmtime()), processor=processor(), cores=os.cpu_count(),
             elbo=subprocess.run([args.binary, "--version"], check=True, capture_output=True, text=True).stdout.strip(),
             sklearn=sklearn.__version__, recipe="mnist-anomaly, seed 0", false_alarm=RATE, neighbours=NEIGHBOURS, trees=TREES,
-            digits=mnist(args.binary, folder, args.digits),
+            epochs=args.epochs, k=args.k, digits=mnist(args, folder),
         )
         if not args.no_faces:
             result["faces"] = faces(args.binary, folder, archive, args.face_epochs)

@@ -41,7 +41,7 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
     };
     let mut told = Instant::now();
     let mut progress = |done: usize, total: usize| {
-        if told.elapsed() > PAUSE {
+        if done < total && told.elapsed() > PAUSE {
             context.note(format!("nll-iw: {done} of {total}"));
             told = Instant::now();
         }

@@ -111,8 +111,10 @@ fn other_commands_keep_to_the_classes_of_the_run_and_say_so() {
 #[test]
 fn a_run_of_one_class_resumes_bit_for_bit_and_no_other_class_takes_its_place() {
     let folder = Folder::new();
-    folder.run(&format!("train {SMALL} {ONE_CLASS} --epochs 4 --out whole")).done();
-    folder.run(&format!("train {SMALL} {ONE_CLASS} --epochs 2 --out halves")).done();
+    let small = "--set schedule={kind=\"constant\"} --set network.hidden=[16] --set model.latent=3";
+    for (epochs, out) in [(4, "whole"), (2, "halves")] {
+        folder.run(&format!("train {small} {ONE_CLASS} --epochs {epochs} --out {out}")).done();
+    }
     folder.run("resume halves --epochs 4").done();
     assert_eq!(training(&folder.path("halves")), training(&folder.path("whole")));
     edit(&folder.path("halves/config.toml"), "labels = [\"3\"]", "labels = [\"4\"]");

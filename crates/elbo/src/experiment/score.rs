@@ -354,7 +354,7 @@ impl<'a> Scorer<'a> {
             Score::NllIw => {
                 format!("-ln 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x), z_i ~ q(z|x), k = {}", self.request.k)
             }
-            Score::Recon => format!("{likelihood} at the mean code, summed over {values} values"),
+            Score::Recon => format!("{likelihood}, with z = the mean code, summed over {values} values"),
             Score::Mahalanobis => format!(
                 "sqrt((z - m)^T C^-1 (z - m)) of the mean code z, m and C the mean and covariance of those of {} training examples, in {} directions that vary",
                 self.trained_on,
