@@ -87,7 +87,8 @@ impl<'a> Nearest<'a> {
                     let distances = products.col_as_slice_mut(column);
                     distances.iter_mut().zip(&others).for_each(|(product, other)| *product += squares[column] + other);
                     let query = &queries[column * dims..(column + 1) * dims];
-                    found.extend(smallest(distances, k).into_iter().map(|i| Neighbour {
+                    let nearer = promising(distances, found, k, squares[column], &others);
+                    found.extend(smallest(nearer, distances, k).into_iter().map(|i| Neighbour {
                         index: first + i,
                         distance: distance(query, &block[i * dims..(i + 1) * dims]),
                     }));
@@ -113,14 +114,28 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Places of the `k` smallest values, in no order; the first of equals.
-fn smallest(values: &[f64], k: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    if k < order.len() {
-        order.select_nth_unstable_by(k, |a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
-        order.truncate(k);
+/// Places whose squared distance may be among the `k` smallest: all, until `k` are found, then those not beyond the farthest of them by more than the
+/// products round.
+fn promising(distances: &[f64], found: &[Neighbour], k: usize, own: f64, others: &[f64]) -> Vec<usize> {
+    /// Of the squares whose difference a squared distance is; products of thousands of dimensions stay far below.
+    const ROUNDING: f64 = 1e-9;
+    match found.get(k.wrapping_sub(1)) {
+        None => (0..distances.len()).collect(),
+        Some(farthest) => {
+            let limit = farthest.distance.powi(2);
+            let near = |i: &usize| distances[*i] <= limit + ROUNDING * (own + others[*i]);
+            (0..distances.len()).filter(near).collect()
+        }
     }
-    order
+}
+
+/// Of some places those of the `k` smallest values, in no order; the first of equals.
+fn smallest(mut places: Vec<usize>, values: &[f64], k: usize) -> Vec<usize> {
+    if k < places.len() {
+        places.select_nth_unstable_by(k, |a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
+        places.truncate(k);
+    }
+    places
 }
 
 #[cfg(test)]
