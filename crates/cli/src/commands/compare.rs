@@ -4,11 +4,11 @@ use std::path::Path;
 
 use elbo::data::Splits;
 use elbo::experiment::{self, Judgement, Request, Trained};
-use elbo::report::{ComparedRun, Comparison, Estimate, Theme, Trend, TrendPoint};
+use elbo::report::{ComparedRun, Comparison, Estimate, Trend, TrendPoint};
 use elbo::run::atomic;
 use serde_json::json;
 
-use super::{eval, source};
+use super::{eval, plot, source};
 use crate::args::{Compare, RunOnly};
 use crate::output::Context;
 
@@ -21,8 +21,8 @@ pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<
 
 pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result<()> {
     let request = eval::request(&args.judging)?;
-    if let Some(plot) = &args.plot {
-        check_plot(plot)?;
+    if let Some(path) = &args.plot {
+        plot::check(path, "plane.png")?;
     }
     let runs: Vec<(Trained, Splits)> = args
         .runs
@@ -39,8 +39,8 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         comparison.trends = experiment::trends(&runs, &judged, by)?;
     }
     atomic::write_file(&args.out, comparison.html().as_bytes())?;
-    if let Some(plot) = &args.plot {
-        draw(plot, &comparison)?;
+    if let Some(path) = &args.plot {
+        draw(path, &comparison)?;
     }
     let mut rows: Vec<_> = runs.iter().zip(&comparison.runs).map(|((run, _), compared)| row(run, compared)).collect();
     for (row, judgement) in rows.iter_mut().zip(&judged) {
@@ -87,25 +87,13 @@ fn trend_text(trend: &Trend) -> String {
     text
 }
 
-/// Refuses a name that no picture can have, before anything is computed.
-fn check_plot(path: &Path) -> elbo::Result<()> {
-    if ["png", "svg"].iter().any(|end| path.extension().is_some_and(|extension| extension == *end)) {
-        return Ok(());
-    }
-    let found = path.display().to_string();
-    Err(elbo::Error::config("--plot", "a name that ends in .png or .svg", found, "for example `--plot plane.png`"))
-}
-
 /// The plane of rate and distortion as a file.
 fn draw(path: &Path, comparison: &Comparison) -> elbo::Result<()> {
     let Some(figure) = comparison.plane() else {
         let help = "compare VAEs of one likelihood, or leave `--plot` away";
         return Err(elbo::Error::config("--plot", "runs with a KL term and one unit", "others", help));
     };
-    match path.extension().is_some_and(|extension| extension == "svg") {
-        true => atomic::write_file(path, figure.svg(Theme::Light).as_bytes()),
-        false => atomic::write_file(path, &figure.png(Theme::Light)),
-    }
+    plot::write(path, &figure)
 }
 
 /// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.

@@ -3,11 +3,12 @@
 use elbo::evaluation::{self, Codes};
 use elbo::projection::{Projection, TsneOptions, tsne};
 use elbo::report::code_table::CodeTable;
-use elbo::report::{Figure, Theme, latent_figures};
+use elbo::report::{Figure, latent_figures};
 use elbo::run::atomic;
 use npyz::WriterBuilder;
 use serde_json::{Value, json};
 
+use super::plot;
 use super::source::{self, Opened};
 use crate::args::{Encode, ProjectName};
 use crate::output::Context;
@@ -38,9 +39,7 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
     atomic::write_file(&args.out, &bytes)?;
     if let (Some(path), Some(plane)) = (&args.plot, &plane) {
         let figure = plane.figure(&opened, &codes);
-        let svg = path.extension().is_some_and(|end| end == "svg");
-        let bytes = if svg { figure.svg(Theme::Light).into_bytes() } else { figure.png(Theme::Light) };
-        atomic::write_file(path, &bytes)?;
+        plot::write(path, &figure)?;
     }
 
     let (n, latent, out) = (codes.n(), codes.latent, args.out.display().to_string());
@@ -62,13 +61,7 @@ fn check(args: &Encode) -> elbo::Result<()> {
         let help = "t-SNE alone has one: add `--project tsne`";
         return Err(elbo::Error::config("--perplexity", "a projection by t-SNE", "none", help));
     }
-    match &args.plot {
-        Some(plot) if plot.extension().is_none_or(|end| end != "png" && end != "svg") => {
-            let found = plot.display().to_string();
-            Err(elbo::Error::config("--plot", "a name that ends in .png or .svg", found, "for example `--plot z.png`"))
-        }
-        _ => Ok(()),
-    }
+    args.plot.as_deref().map_or(Ok(()), |path| plot::check(path, "z.png"))
 }
 
 /// Codes in the plane.
@@ -174,13 +167,10 @@ fn array(codes: &Codes, plane: Option<&[[f32; 2]]>) -> anyhow::Result<Vec<u8>> {
 
 fn table<'a>(opened: &Opened, codes: &'a Codes, plane: Option<&'a [[f32; 2]]>) -> CodeTable<'a> {
     let examples = || opened.parts.iter().flat_map(|part| (0..part.len()).map(move |i| (part, i)));
-    let name = |(part, i): (&elbo::data::Subset, usize)| {
-        part.label(i).map(|label| part.source().label_names()[label as usize].clone())
-    };
     CodeTable {
         index: examples().map(|(part, i)| part.indices()[i]).collect(),
         path: examples().map(|(part, i)| part.source().id(part.indices()[i] as usize)).collect(),
-        label: examples().map(name).collect(),
+        label: examples().map(|(part, i)| part.class(i).map(str::to_owned)).collect(),
         latent: codes.latent,
         mean: &codes.mean,
         log_var: codes.log_var.as_deref(),

@@ -9,12 +9,12 @@ use elbo::priors::SamplerKind;
 use elbo::priors::store::{self, Record};
 use elbo::projection::Projection;
 use elbo::recipe::Layers;
-use elbo::report::{Figure, Theme, mixture_figures};
+use elbo::report::{Figure, mixture_figures};
 use elbo::run::atomic;
 use serde_json::{Value, json};
 
 use super::recipes::put_table;
-use super::source;
+use super::{plot, source};
 use crate::args::Gmm;
 use crate::output::Context;
 use crate::progress::DataProgress;
@@ -45,31 +45,26 @@ pub fn gmm(args: &Gmm, device: &str, context: Context) -> anyhow::Result<()> {
         atomic::write_file(out, mixture.as_bytes())?;
         value["out"] = json!(out);
     }
-    if let Some(plot) = &args.plot {
+    if let Some(path) = &args.plot {
         let figure = picture(&fit)?;
-        let bytes = if ends_in(plot, "svg") { figure.svg(Theme::Light).into_bytes() } else { figure.png(Theme::Light) };
-        atomic::write_file(plot, &bytes)?;
-        value["plot"] = json!(plot);
+        plot::write(path, &figure)?;
+        value["plot"] = json!(path);
     }
     context.result(value, || text(args, &fit))
 }
 
-fn ends_in(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|end| end == extension)
-}
-
 /// Refuses names that no file can have, before anything is computed.
 fn check_files(args: &Gmm) -> elbo::Result<()> {
-    let files =
-        [("--plot", &args.plot, &["png", "svg"][..], "mixture.png"), ("--out", &args.out, &["json"], "mixture.json")];
-    for (flag, path, extensions, example) in files {
-        if let Some(path) = path.as_ref().filter(|path| !extensions.iter().any(|extension| ends_in(path, extension))) {
-            let expected = format!("a name that ends in .{}", extensions.join(" or ."));
-            let help = format!("for example `{flag} {example}`");
-            return Err(elbo::Error::config(flag, expected, path.display().to_string(), help));
+    if let Some(path) = &args.plot {
+        plot::check(path, "mixture.png")?;
+    }
+    match args.out.as_ref().filter(|path| path.extension().is_none_or(|end| end != "json")) {
+        None => Ok(()),
+        Some(path) => {
+            let (found, help) = (path.display().to_string(), "for example `--out mixture.json`");
+            Err(elbo::Error::config("--out", "a name that ends in .json", found, help))
         }
     }
-    Ok(())
 }
 
 /// Components to try: those asked for, or 1 to 10 as far as there are rows.

@@ -10,6 +10,7 @@ mod gmm;
 mod model;
 mod neighbours;
 mod pictures;
+mod plot;
 mod priors;
 mod recipes;
 mod score;
