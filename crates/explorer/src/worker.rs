@@ -41,7 +41,7 @@ struct Shared {
     /// Codes decoded in one pass.
     batch: usize,
     deadline: Duration,
-    panics: AtomicUsize,
+    panics: Panics,
     metrics: Arc<Metrics>,
 }
 
@@ -73,15 +73,14 @@ enum Work {
 trait Call: Send {
     fn abandoned(&self) -> bool;
     fn refuse(self: Box<Self>, problem: Problem);
-    /// Returns false after a panic.
-    fn run(self: Box<Self>, models: &mut Models) -> bool;
+    fn run(self: Box<Self>, models: &mut Models, panics: &Panics);
 }
 
 /// Long work: called until it says what came of it.
 trait Step: Send {
     fn abandoned(&self) -> bool;
     /// Returns whether there is more to do.
-    fn step(&mut self, models: &mut Models) -> bool;
+    fn step(&mut self, models: &mut Models, panics: &Panics) -> bool;
 }
 
 struct Once<T, F> {
@@ -98,12 +97,10 @@ impl<T: Send, F: FnOnce(&mut Models) -> Result<T, Problem> + Send> Call for Once
         let _ = self.reply.send(Err(problem));
     }
 
-    fn run(self: Box<Self>, models: &mut Models) -> bool {
+    fn run(self: Box<Self>, models: &mut Models, panics: &Panics) {
         let Self { work, reply } = *self;
-        let (outcome, sound) = guarded(|| work(models));
         // Whoever asked may have gone.
-        let _ = reply.send(outcome);
-        sound
+        let _ = reply.send(panics.guard(|| work(models)));
     }
 }
 
@@ -117,9 +114,8 @@ impl<T: Send, F: FnMut(&mut Models) -> Result<Option<T>, Problem> + Send> Step f
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    fn step(&mut self, models: &mut Models) -> bool {
-        let (outcome, _) = guarded(|| (self.work)(models));
-        let outcome = match outcome {
+    fn step(&mut self, models: &mut Models, panics: &Panics) -> bool {
+        let outcome = match panics.guard(|| (self.work)(models)) {
             Ok(None) => return true,
             Ok(Some(value)) => Ok(value),
             Err(problem) => Err(problem),
@@ -131,11 +127,20 @@ impl<T: Send, F: FnMut(&mut Models) -> Result<Option<T>, Problem> + Send> Step f
     }
 }
 
-/// Runs work; a panic becomes [`Problem::internal`] and false.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> (Result<T, Problem>, bool) {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(outcome) => (outcome, true),
-        Err(_) => (Err(Problem::internal()), false),
+/// Counts the pieces of work in a row that ended in a panic.
+#[derive(Default)]
+struct Panics {
+    in_a_row: AtomicUsize,
+}
+
+impl Panics {
+    /// Runs work; a panic becomes [`Problem::internal`]. It is counted before there is an answer: who has the answer and asks for
+    /// readiness next is told of it.
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        let panics = if outcome.is_ok() { 0 } else { self.in_a_row.load(Relaxed) + 1 };
+        self.in_a_row.store(panics, Relaxed);
+        outcome.unwrap_or_else(|_| Err(Problem::internal()))
     }
 }
 
@@ -148,7 +153,7 @@ impl Worker {
             capacity,
             batch,
             deadline,
-            panics: AtomicUsize::new(0),
+            panics: Panics::default(),
             metrics,
         });
         let worker = Arc::clone(&shared);
@@ -161,7 +166,7 @@ impl Worker {
 
     /// Whether work is done as it should be.
     pub fn is_sound(&self) -> bool {
-        self.shared.panics.load(Relaxed) < MAX_PANICS
+        self.shared.panics.in_a_row.load(Relaxed) < MAX_PANICS
     }
 
     /// Decodes codes to E[x|z], together with what else waits for the same run.
@@ -270,25 +275,19 @@ impl Shared {
 
     fn work(&self, mut models: Models) {
         while let Some(next) = self.next() {
-            let sound = match next {
+            match next {
                 Next::Patient(mut step) => {
-                    if !step.abandoned() && step.step(&mut models) {
+                    if !step.abandoned() && step.step(&mut models, &self.panics) {
                         self.lock().patient.push_back(step);
                     }
-                    continue;
                 }
-                Next::Urgent(job) if job.abandoned() => continue,
-                Next::Urgent(job) if job.deadline <= Instant::now() => {
-                    job.refuse(Problem::late(self.deadline));
-                    continue;
-                }
-                Next::Urgent(Job { work: Work::Call(call), .. }) => call.run(&mut models),
+                Next::Urgent(job) if job.abandoned() => {}
+                Next::Urgent(job) if job.deadline <= Instant::now() => job.refuse(Problem::late(self.deadline)),
+                Next::Urgent(Job { work: Work::Call(call), .. }) => call.run(&mut models, &self.panics),
                 Next::Urgent(Job { work: Work::Decode { run, codes, reply }, .. }) => {
-                    self.decode(&mut models, &run, codes, reply)
+                    self.decode(&mut models, &run, codes, reply);
                 }
-            };
-            let panics = if sound { 0 } else { self.panics.load(Relaxed) + 1 };
-            self.panics.store(panics, Relaxed);
+            }
         }
     }
 
@@ -310,10 +309,10 @@ impl Shared {
     }
 
     /// One forward pass for this request and those that wait for the same run.
-    fn decode(&self, models: &mut Models, run: &Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures>) -> bool {
+    fn decode(&self, models: &mut Models, run: &Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures>) {
         let mut waiting = vec![(codes.len(), reply)];
         let mut together = codes;
-        let (outcome, sound) = guarded(|| {
+        let outcome = self.panics.guard(|| {
             let loaded = models.get(run)?;
             let latent = loaded.trained.config.model.latent;
             self.join(run, self.batch * latent, &mut together, &mut waiting);
@@ -326,7 +325,6 @@ impl Shared {
             Ok((pictures, latent)) => share(pictures, latent, waiting),
             Err(problem) => waiting.into_iter().for_each(|(_, reply)| drop(reply.send(Err(problem.clone())))),
         }
-        sound
     }
 
     /// Takes decodes of the same run out of the queue, up to `most` numbers in all.

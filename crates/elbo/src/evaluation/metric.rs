@@ -38,12 +38,12 @@ impl Metric {
 }
 
 /// The mean; not a number for none.
-pub(super) fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Standard error of the mean; 0 for one example.
-pub(super) fn stderr(values: &[f64]) -> f64 {
+pub(crate) fn stderr(values: &[f64]) -> f64 {
     let (n, mean) = (values.len() as f64, mean(values));
     let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
     (squares / (n - 1.0).max(1.0) / n).sqrt()

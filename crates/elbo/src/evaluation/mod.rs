@@ -60,6 +60,7 @@ pub use information::{Information, information};
 pub use kernel_distance::kernel_distances;
 pub use memorisation::{Memorisation, nearest_codes, nearest_images};
 pub use metric::Metric;
+pub(crate) use metric::{mean, stderr};
 pub use points::Features;
 pub use probe::LinearProbe;
 pub use ranking::{Ranking, ranking};

@@ -209,7 +209,7 @@ pub fn judge(
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(Stage { group: group.name, done: 0, total: judge.n() });
-        match judge.group(group.name, progress) {
+        match judge.group(group, progress) {
             Ok(metrics) => {
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
@@ -261,15 +261,15 @@ impl<'a> Judge<'a> {
         self.evaluation.n()
     }
 
-    fn group(&self, name: &str, progress: &mut dyn FnMut(Stage)) -> Result<Vec<(&'static str, Metric)>> {
-        match name {
+    fn group(&self, group: &Group, progress: &mut dyn FnMut(Stage)) -> Result<Vec<(&'static str, Metric)>> {
+        match group.name {
             "terms" => Ok(self.terms()),
             "likelihood" => self.likelihood(progress),
             "information" => {
                 Ok(evaluation::information(&self.codes, self.request.seed)?.metrics().into_iter().collect())
             }
             "reconstruction" => Ok(self.similarity(&self.parts).metrics()),
-            "generation" => self.generation(),
+            "generation" => self.generation(&|metric| self.request.tells(metric, group)),
             "regularity" => Ok(self.regularity()),
             "embedding" => self.embedding(),
             _ => self.disentanglement(),
@@ -313,7 +313,7 @@ impl<'a> Judge<'a> {
             .unwrap_or_default()
     }
 
-    fn generation(&self) -> Result<Vec<(&'static str, Metric)>> {
+    fn generation(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<(&'static str, Metric)>> {
         let (run, Request { samples, sampler, features, seed, .. }) = (self.run, self.request);
         if run.columns().is_some() {
             let help = "the metrics of the group `generation` compare pictures; ask for others";
@@ -340,7 +340,7 @@ impl<'a> Judge<'a> {
             SamplerKind::Normal => "N(0, I)".to_owned(),
             kind => format!("the sampler `{kind}`, fitted to the training codes"),
         };
-        evaluation::generation_metrics(&points, &made, &space, &source)
+        evaluation::generation_metrics(&points, &made, &space, &source, wanted)
     }
 
     fn regularity(&self) -> Vec<(&'static str, Metric)> {

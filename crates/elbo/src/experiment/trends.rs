@@ -8,7 +8,8 @@ use super::judge::Judgement;
 use super::trained::Trained;
 use crate::data::Splits;
 use crate::error::{Error, Result};
-use crate::report::{Trend, TrendLine, TrendPoint};
+use crate::evaluation::{mean, stderr};
+use crate::report::{Trend, TrendLine, TrendPoint, by_value};
 
 /// The metrics of `judged` runs against the setting `by` (a key of the configuration such as `loss.beta`, or `data.limit`, which counts the training examples).
 ///
@@ -34,7 +35,7 @@ fn trend(metric: &'static str, by: &str, places: &[String], names: &[String], ju
     let kinds: BTreeSet<&String> = names.iter().collect();
     let lines = kinds.into_iter().map(|kind| {
         let mut at: Vec<&String> = (0..names.len()).filter(|&i| names[i] == *kind).map(|i| &places[i]).collect();
-        at.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        at.sort_by(|a, b| by_value(a, b));
         at.dedup();
         let points = at.into_iter().filter_map(|at| {
             let same = (0..names.len()).filter(|&i| names[i] == *kind && places[i] == *at);
@@ -54,11 +55,12 @@ fn trend(metric: &'static str, by: &str, places: &[String], names: &[String], ju
 }
 
 fn point(at: &str, values: &[f64]) -> Option<TrendPoint> {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let stderr = (squares / (n - 1.0).max(1.0) / n).sqrt();
-    (!values.is_empty()).then(|| TrendPoint { at: at.into(), mean, stderr, runs: values.len() })
+    (!values.is_empty()).then(|| TrendPoint {
+        at: at.into(),
+        mean: mean(values),
+        stderr: stderr(values),
+        runs: values.len(),
+    })
 }
 
 /// 0 for all of them, hence counted.
@@ -79,9 +81,4 @@ fn setting(run: &Trained, splits: &Splits, key: &str) -> Result<String> {
             Err(Error::config("--by", "a key of every run's configuration", format!("`{key}` in {}", run.name()), help))
         }
     }
-}
-
-/// Numbers in their order, words after them.
-fn value(at: &str) -> f64 {
-    at.parse().unwrap_or(f64::INFINITY)
 }

@@ -39,4 +39,5 @@ pub use figures::Figure;
 pub use html::{Estimate, Media, NextCommand, Picture, Report, Section, Summary};
 pub use samplers::{SamplerPage, SamplerRow};
 pub use style::Theme;
+pub(crate) use trends::by_value;
 pub use trends::{Trend, TrendLine, TrendPoint};

@@ -10,6 +10,7 @@
 //! assert!(trend.figure().svg(Theme::Light).contains("60000"));
 //! ```
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -41,6 +42,12 @@ pub struct TrendLine {
     pub name: String,
     /// By growing value of the setting.
     pub points: Vec<TrendPoint>,
+}
+
+/// Order of the values of a setting: numbers by size, words after them.
+pub(crate) fn by_value(a: &str, b: &str) -> Ordering {
+    let value = |at: &str| at.parse::<f64>().unwrap_or(f64::INFINITY);
+    value(a).total_cmp(&value(b))
 }
 
 /// Runs with one value of the setting.
@@ -92,7 +99,7 @@ impl Trend {
         }
     }
 
-    /// Values of the setting in order of appearance along the lines, which are sorted.
+    /// All values of the setting, in their order.
     fn places(&self) -> Vec<&str> {
         let mut places: Vec<&str> = Vec::new();
         for point in self.lines.iter().flat_map(|line| &line.points) {
@@ -100,8 +107,7 @@ impl Trend {
                 places.push(&point.at);
             }
         }
-        let value = |at: &str| at.parse::<f64>().unwrap_or(f64::INFINITY);
-        places.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        places.sort_by(|a, b| by_value(a, b));
         places
     }
 
