@@ -223,23 +223,13 @@ pub struct Judging {
     /// Where the codes of these images come from: normal, gaussian, mixture, two-stage or maf.
     #[arg(long, default_value = "normal")]
     pub sampler: String,
-    /// Where images are compared.
-    #[arg(long, value_enum, default_value_t = FeaturesName::Pca)]
-    pub features: FeaturesName,
+    /// Where images are compared: as pixels, by their principal components (pca), by a classifier that is trained on the labelled training images and kept
+    /// (classifier), or as published numbers are, by Inception's weights in a file (inception:FILE).
+    #[arg(long, default_value = "pca")]
+    pub features: String,
     /// Seed of all draws [default: the run's].
     #[arg(long)]
     pub seed: Option<u64>,
-}
-
-/// Spaces to compare images in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FeaturesName {
-    /// The values as they are.
-    Pixels,
-    /// Principal components of the training images.
-    Pca,
-    /// The last hidden layer of a classifier that is trained on the labelled training images and kept.
-    Classifier,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

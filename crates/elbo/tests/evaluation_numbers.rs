@@ -4,7 +4,7 @@
 mod fixture;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::distributions::ssim;
+use elbo::distributions::{ms_ssim, ssim};
 use elbo::evaluation::{
     Codes, Features, LinearProbe, Moments, adjusted_rand_index, embedding, frechet_distance, kernel_distances,
     normalised_mutual_information,
@@ -54,6 +54,27 @@ fn structural_similarity() {
         near(f64::from(found), &case["ssim"], 2e-5, &case["a"]["shape"].to_string());
     }
     assert_eq!(list(&cases["similarities"]).len(), 3);
+}
+
+/// The pictures of `fixtures/evaluation/generate.py::multi_scale`.
+#[test]
+fn structural_similarity_at_five_scales() {
+    let cases = read("evaluation/cases.json");
+    for case in list(&cases["multi_scale"]) {
+        let [height, width] = ["height", "width"].map(|side| count(&case[side]));
+        let places = (0..height).flat_map(|row| (0..width).map(move |column| (row as f64, column as f64)));
+        let (a, b): (Vec<f32>, Vec<f32>) = places
+            .map(|(row, column)| {
+                let a = 0.5 + 0.25 * (row / 3.0).sin() + 0.25 * ((row + 2.0 * column) / 7.0).cos();
+                (a as f32, (0.1 + 0.8 * a + 0.1 * (row * column / 5.0).sin()).clamp(0.0, 1.0) as f32)
+            })
+            .unzip();
+        let picture =
+            |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, [1, height, width]), &Device::flex());
+        let found = values_of(ms_ssim(picture(a), picture(b)))[0];
+        near(f64::from(found), &case["ms_ssim"], 2e-5, &format!("{height} x {width}"));
+    }
+    assert_eq!(list(&cases["multi_scale"]).len(), 2);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Finding, Metric};
-use elbo::experiment::{self, FeatureName, Judgement, Request, Stage, Trained};
+use elbo::experiment::{self, Judgement, Request, Stage, Trained};
 use serde_json::{Map, json};
 
 use super::source::{self, Opened};
-use crate::args::{Eval, FeaturesName, Judging};
+use crate::args::{Eval, Judging};
 use crate::output::Context;
 
 /// Time between two lines about a long computation.
@@ -22,12 +22,7 @@ pub(super) fn request(args: &Judging) -> elbo::Result<Request> {
     if args.limit == Some(0) {
         return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all"));
     }
-    let features = match args.features {
-        FeaturesName::Pixels => FeatureName::Pixels,
-        FeaturesName::Pca => FeatureName::Pca,
-        FeaturesName::Classifier => FeatureName::Classifier,
-    };
-    let (metrics, sampler) = (args.metrics.clone(), args.sampler.parse()?);
+    let (metrics, sampler, features) = (args.metrics.clone(), args.sampler.parse()?, args.features.parse()?);
     let request = Request { metrics, k: args.k, samples: args.samples, sampler, features, seed: 0 };
     request.check()?;
     Ok(request)

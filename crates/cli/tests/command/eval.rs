@@ -101,6 +101,8 @@ fn what_means_nothing_is_refused_where_it_is_asked_for_by_name() {
         ("eval run --metrics mig", ["factors", "--data sprites"]),
         ("eval run --metrics nll_iw --k 0", ["at least 1 sample", "5000"]),
         ("eval run --metrics fid --samples 3", ["--samples", "more than 5"]),
+        ("eval run --metrics fid --features clasifier", ["--features", "did you mean `classifier`"]),
+        ("eval run --metrics fid --features inception", ["inception:FILE", "docs/evaluation.md"]),
         ("eval run --limit 0", ["--limit", "at least 1"]),
     ] {
         folder.run(line).refused(2, &parts);

@@ -2,8 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::inception::Inception;
 use super::points::Features;
 use crate::data::batch::batch;
+use crate::data::source::ImageShape;
 use crate::data::split::Subset;
 use crate::error::{Error, Result};
 use crate::networks::{Activation, Classifier};
@@ -22,7 +24,7 @@ const BATCH: usize = 512;
 /// Where sets of images are compared: what a distance between them means depends on it, so every result names it.
 #[derive(Debug, Clone)]
 pub struct FeatureSpace {
-    /// In results: `pixels`, `pca` or `classifier`.
+    /// In results: `pixels`, `pca`, `classifier` or `inception`.
     pub name: &'static str,
     /// In definitions: `64 principal components of 27000 training images`.
     pub description: String,
@@ -36,6 +38,7 @@ enum Map {
     /// `[components, dims]` and `[components]`.
     Projection(Tensor<2>, Tensor<1>),
     Classifier(Box<Classifier>),
+    Inception(Box<Inception>, ImageShape),
 }
 
 impl FeatureSpace {
@@ -91,6 +94,22 @@ impl FeatureSpace {
         Self { name: "classifier", description, map: Map::Classifier(Box::new(classifier)) }
     }
 
+    /// Inception's features of images of this shape: the space of published Frechet distances, if `inception` has the weights that they were taken with.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for images of other than 1 or 3 channels.
+    pub fn inception(inception: Inception, shape: ImageShape, file: &str) -> Result<Self> {
+        if ![1, 3].contains(&shape.channels) {
+            let found = format!("{} channels", shape.channels);
+            return Err(Error::config("--features", "pictures of 1 or 3 channels", found, "take `pca` for these"));
+        }
+        let description = format!(
+            "{} features of Inception v3 with the weights of {file}, images scaled to 299 x 299",
+            Inception::FEATURES
+        );
+        Ok(Self { name: "inception", description, map: Map::Inception(Box::new(inception), shape) })
+    }
+
     /// Images of a split as points.
     pub fn of_split(&self, split: &Subset, device: &Device) -> Features {
         let places: Vec<u32> = (0..split.len() as u32).collect();
@@ -112,6 +131,7 @@ impl FeatureSpace {
                     elbo_kernels::linear(x, weight.clone(), bias.clone(), Activation::None)
                 }
                 Map::Classifier(classifier) => classifier.features(x),
+                Map::Inception(inception, shape) => inception.features(x, *shape),
             };
             features.dims = points.dims()[1];
             features.values.extend(values_of(points).into_iter().map(f64::from));

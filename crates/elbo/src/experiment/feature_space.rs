@@ -1,18 +1,20 @@
 //! The space in which images are compared, by its name; the classifier is trained once and kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::trained::Trained;
-use crate::data::{Splits, known};
+use crate::data::Splits;
+use crate::data::known::{self, did_you_mean};
 use crate::error::{Error, Result};
-use crate::evaluation::FeatureSpace;
+use crate::evaluation::{FeatureSpace, Inception};
 use crate::models::Model;
 use crate::networks::Classifier;
 use crate::run::{atomic, parameters, weights};
 use crate::training::{accuracy, train_classifier};
 
 /// Names of the spaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeatureName {
     /// The values as they are.
     Pixels,
@@ -20,6 +22,33 @@ pub enum FeatureName {
     Pca,
     /// The last hidden layer of a classifier trained on the labelled training images.
     Classifier,
+    /// Inception v3 with the weights of a file, as published Frechet distances have it.
+    Inception(PathBuf),
+}
+
+impl FromStr for FeatureName {
+    type Err = Error;
+
+    /// `pixels`, `pca`, `classifier` or `inception:FILE`.
+    fn from_str(name: &str) -> Result<Self> {
+        match name.split_once(':') {
+            Some(("inception", file)) if !file.is_empty() => Ok(Self::Inception(file.into())),
+            None if name == "pixels" => Ok(Self::Pixels),
+            None if name == "pca" => Ok(Self::Pca),
+            None if name == "classifier" => Ok(Self::Classifier),
+            _ => {
+                let names = ["pixels", "pca", "classifier", "inception:FILE"];
+                let help = match did_you_mean(name, names) {
+                    Some("inception:FILE") => {
+                        "FILE holds Inception's weights as safetensors: docs/evaluation.md says how to get it".into()
+                    }
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "pca compares all images of one size quickly".into(),
+                };
+                Err(Error::config("--features", names.join(", "), format!("`{name}`"), help))
+            }
+        }
+    }
 }
 
 /// Raised whenever the same data give another classifier.
@@ -33,13 +62,20 @@ const SEED: u64 = 0;
 /// The space called `name` for images of the run's data.
 ///
 /// # Errors
-/// [`Error::Config`] where images are too large, or have no classes.
-pub(super) fn feature_space(name: FeatureName, run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
+/// [`Error::Config`] where images are too large, or have no classes; [`Error::Model`] and [`Error::Io`] for a file that does not hold Inception's weights.
+pub(super) fn feature_space(name: &FeatureName, run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
     match name {
         FeatureName::Pixels => FeatureSpace::pixels(run.model.input()),
         FeatureName::Pca => FeatureSpace::pca(&splits.train, &run.device),
         FeatureName::Classifier => classifier_space(run, splits),
+        FeatureName::Inception(file) => inception_space(file, run, splits),
     }
+}
+
+fn inception_space(file: &Path, run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
+    let inception = Inception::read(file, &run.device)?;
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    FeatureSpace::inception(inception, splits.train.source().shape(), &name)
 }
 
 fn classifier_space(run: &Trained, splits: &Splits) -> Result<FeatureSpace> {

@@ -319,7 +319,7 @@ impl<'a> Judge<'a> {
             let help = "the metrics of the group `generation` compare pictures; ask for others";
             return Err(Error::config("fid", "images", "a table", help));
         }
-        let space = feature_space(*features, run, self.splits)?;
+        let space = feature_space(features, run, self.splits)?;
         // In random order: blocks of neighbours are of one kind in many sets.
         let real = shuffled(&self.parts, *samples, *seed);
         let mut points = evaluation::Features { dims: 0, values: Vec::new() };

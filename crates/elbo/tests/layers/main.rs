@@ -5,9 +5,15 @@
 //! read. A name that reaches a file through a `use` in between, such as a re-export in `lib.rs`, counts as the place it
 //! comes from; only what a glob (`use x::*`) brings in is not followed further than the module named before the star.
 
+mod references;
+mod tokens;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+
+use references::{Reference, references_in};
+use tokens::{tokens_of, without_tests};
 
 /// Each module of `elbo` (a folder or file directly in its `src`), and each other crate, with what it may import.
 /// `lib` is `lib.rs` itself, `elbo` all of its modules; `models` stands for what the models share, and their own files
@@ -118,18 +124,6 @@ struct Source {
     file: String,
     place: Place,
     references: Vec<Reference>,
-}
-
-/// A path as it is written: `crate::data::Split` in a `use` or anywhere else.
-#[derive(Clone)]
-struct Reference {
-    line: usize,
-    /// Inline modules around it, `mod a { ... }`.
-    inside: Vec<String>,
-    segments: Vec<String>,
-    in_use: bool,
-    /// The name a `use` gives it.
-    binds: Option<String>,
 }
 
 /// Every import that the table forbids, as `file:line: reason`.
@@ -280,246 +274,6 @@ fn place_of(file: &str) -> Place {
     let parts = file.trim_end_matches(".rs").split('/').filter(|part| !["src", "mod", "lib", "main"].contains(part));
     parts.map(str::to_owned).collect()
 }
-
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Word(String),
-    /// `::`
-    Separator,
-    Mark(char),
-}
-
-type Tokens = Vec<(usize, Token)>;
-
-/// The tokens of a Rust source with their lines, without comments, strings, characters and lifetimes.
-fn tokens_of(text: &str) -> Tokens {
-    let chars: Vec<char> = text.chars().collect();
-    let (mut i, mut line, mut tokens) = (0, 1, Vec::new());
-    while i < chars.len() {
-        let start = i;
-        let at = |offset: usize| chars.get(i + offset).copied().unwrap_or('\0');
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        if chars[i..].starts_with(&['/', '/']) {
-            i = end_of(&chars, i, |rest| rest[0] == '\n');
-        } else if chars[i..].starts_with(&['/', '*']) {
-            i = end_of_block_comment(&chars, i);
-        } else if let Some(hashes) = raw_string(&chars[i..]) {
-            let close: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
-            let open = i + chars[i..].iter().position(|&c| c == '"').expect("a raw string has a quote") + 1;
-            i = end_of(&chars, open, |rest| rest.starts_with(&close)) + close.len();
-        } else if at(0) == '"' || (at(0) == '\'' && (at(1) == '\\' || at(2) == '\'')) {
-            i = end_of_quoted(&chars, i);
-        } else if at(0) == '\'' {
-            i = end_of(&chars, i + 1, |rest| !is_word(rest[0]));
-        } else if is_word(at(0)) {
-            i = end_of(&chars, i, |rest| !is_word(rest[0]));
-            tokens.push((line, Token::Word(chars[start..i].iter().collect())));
-        } else if chars[i..].starts_with(&[':', ':']) {
-            tokens.push((line, Token::Separator));
-            i += 2;
-        } else {
-            if !at(0).is_whitespace() {
-                tokens.push((line, Token::Mark(at(0))));
-            }
-            i += 1;
-        }
-        i = i.min(chars.len());
-        line += chars[start..i].iter().filter(|&&c| c == '\n').count();
-    }
-    tokens
-}
-
-fn end_of(chars: &[char], start: usize, stop: impl Fn(&[char]) -> bool) -> usize {
-    (start..chars.len()).find(|&i| stop(&chars[i..])).unwrap_or(chars.len())
-}
-
-fn end_of_block_comment(chars: &[char], start: usize) -> usize {
-    let (mut i, mut depth) = (start + 2, 1);
-    while i < chars.len() && depth > 0 {
-        match chars[i..] {
-            ['/', '*', ..] => (i, depth) = (i + 2, depth + 1),
-            ['*', '/', ..] => (i, depth) = (i + 2, depth - 1),
-            _ => i += 1,
-        }
-    }
-    i
-}
-
-fn end_of_quoted(chars: &[char], start: usize) -> usize {
-    let mut i = start + 1;
-    while i < chars.len() && chars[i] != chars[start] {
-        i += if chars[i] == '\\' { 2 } else { 1 };
-    }
-    i + 1
-}
-
-/// The number of `#` of the raw string that starts here, if one does.
-fn raw_string(chars: &[char]) -> Option<usize> {
-    let prefixes = [&['r'][..], &['b', 'r'], &['c', 'r']];
-    let after = prefixes.iter().find_map(|prefix| chars.strip_prefix(*prefix))?;
-    let hashes = after.iter().take_while(|&&c| c == '#').count();
-    (after.get(hashes) == Some(&'"')).then_some(hashes)
-}
-
-/// The tokens outside `#[cfg(test)]` items, and the names of test modules kept in files of their own.
-fn without_tests(tokens: Tokens) -> (Tokens, Vec<String>) {
-    let (mut kept, mut modules, mut i) = (Tokens::new(), Vec::new(), 0);
-    while i < tokens.len() {
-        let Some(end) = end_of_test_attribute(&tokens[i..]) else {
-            kept.push(tokens[i].clone());
-            i += 1;
-            continue;
-        };
-        if tokens[i + 1].1 == Token::Mark('!') {
-            return (Tokens::new(), modules);
-        }
-        let length = length_of_item(&tokens[i + end..]);
-        if let [.., (_, Token::Word(keyword)), (_, Token::Word(name)), (_, Token::Mark(';'))] =
-            &tokens[..i + end + length]
-            && keyword == "mod"
-        {
-            modules.push(name.clone());
-        }
-        i += end + length;
-    }
-    (kept, modules)
-}
-
-/// The number of tokens of `#[cfg(test)]`, or of another condition that only tests meet, if it starts here.
-fn end_of_test_attribute(tokens: &[(usize, Token)]) -> Option<usize> {
-    let token = |i: usize| tokens.get(i).map(|(_, token)| token);
-    let bracket = if token(1) == Some(&Token::Mark('!')) { 2 } else { 1 };
-    if token(0) != Some(&Token::Mark('#')) || token(bracket) != Some(&Token::Mark('[')) {
-        return None;
-    }
-    let end = tokens.iter().position(|(_, token)| *token == Token::Mark(']'))?;
-    let word = |name: &str| tokens[..end].iter().any(|(_, token)| *token == Token::Word(name.into()));
-    (token(bracket + 1) == Some(&Token::Word("cfg".into())) && word("test") && !word("not") && !word("any"))
-        .then_some(end + 1)
-}
-
-/// The number of tokens up to the `;` or the closed braces that end an item.
-fn length_of_item(tokens: &[(usize, Token)]) -> usize {
-    let mut depth = 0;
-    for (i, (_, token)) in tokens.iter().enumerate() {
-        match token {
-            Token::Mark('(' | '[' | '{') => depth += 1,
-            Token::Mark(')' | ']') => depth -= 1,
-            Token::Mark('}') => {
-                depth -= 1;
-                if depth <= 0 {
-                    return i + 1;
-                }
-            }
-            Token::Mark(';') if depth == 0 => return i + 1,
-            _ => {}
-        }
-    }
-    tokens.len()
-}
-
-/// Every path of at least two segments, and everything in a `use`.
-fn references_in(tokens: &[(usize, Token)]) -> Vec<Reference> {
-    let (mut found, mut inline, mut depth, mut i) = (Vec::new(), Vec::<(String, usize)>::new(), 0_usize, 0);
-    while i < tokens.len() {
-        let inside = inline.iter().map(|(name, _)| name.clone()).collect();
-        let mut reference = Reference { line: tokens[i].0, inside, segments: Vec::new(), in_use: false, binds: None };
-        match &tokens[i].1 {
-            Token::Mark('{') => depth += 1,
-            Token::Mark('}') => {
-                depth = depth.saturating_sub(1);
-                inline.retain(|(_, level)| *level < depth);
-            }
-            Token::Word(word) if word == "mod" && is_mark(tokens, i + 2, '{') => {
-                if let Some((_, Token::Word(name))) = tokens.get(i + 1) {
-                    inline.push((name.clone(), depth));
-                }
-                i += 1;
-            }
-            // `impl Trait + use<'a>` is another thing.
-            Token::Word(word) if word == "use" && !is_mark(tokens, i + 1, '<') => {
-                reference.in_use = true;
-                i = read_use(tokens, i + 1, &reference, &mut found);
-                continue;
-            }
-            Token::Word(_) if starts_path(tokens, i) => {
-                (reference.segments, i) = read_path(tokens, i);
-                found.extend((reference.segments.len() > 1).then_some(reference));
-                continue;
-            }
-            _ => {}
-        }
-        i += 1;
-    }
-    found
-}
-
-fn is(tokens: &[(usize, Token)], i: usize, expected: &Token) -> bool {
-    tokens.get(i).is_some_and(|(_, token)| token == expected)
-}
-
-fn is_mark(tokens: &[(usize, Token)], i: usize, mark: char) -> bool {
-    is(tokens, i, &Token::Mark(mark))
-}
-
-/// Whether the word here is the first of its path, not a field, a method or the end of `<T as Trait>::path`.
-fn starts_path(tokens: &[(usize, Token)], i: usize) -> bool {
-    let before = |back: usize| i.checked_sub(back).map(|i| &tokens[i].1);
-    match before(1) {
-        Some(Token::Mark('.')) => is_mark(tokens, i.saturating_sub(2), '.'),
-        Some(Token::Separator) => !matches!(before(2), Some(Token::Word(_) | Token::Mark('>'))),
-        _ => true,
-    }
-}
-
-fn read_path(tokens: &[(usize, Token)], start: usize) -> (Vec<String>, usize) {
-    let (mut segments, mut i) = (Vec::new(), start);
-    while let Some((_, Token::Word(word))) = tokens.get(i) {
-        segments.push(word.clone());
-        i += 1;
-        match tokens.get(i..i + 2) {
-            Some([(_, Token::Separator), (_, Token::Word(_))]) => i += 1,
-            _ => break,
-        }
-    }
-    (segments, i)
-}
-
-/// Reads one tree of a `use` declaration, `a::{b, c as d}`, where `outer` tells what is around it; returns its end.
-fn read_use(tokens: &[(usize, Token)], start: usize, outer: &Reference, found: &mut Vec<Reference>) -> usize {
-    let start = start + usize::from(is(tokens, start, &Token::Separator));
-    let (own, mut i) = read_path(tokens, start);
-    let line = tokens.get(start).map_or(outer.line, |(line, _)| *line);
-    let mut tree = Reference { line, segments: joined(&outer.segments, &own), ..outer.clone() };
-    i += usize::from(is(tokens, i, &Token::Separator));
-    if is_mark(tokens, i, '{') {
-        i += 1;
-        while i < tokens.len() && !is_mark(tokens, i, '}') {
-            let end = read_use(tokens, i, &tree, found);
-            // Past the comma, and past anything that is no `use` at all.
-            i = if end > i && !is_mark(tokens, end, ',') { end } else { end + 1 };
-        }
-        return i + 1;
-    }
-    if tree.segments.len() > 1 && tree.segments.last().is_some_and(|last| last == "self") {
-        tree.segments.pop();
-    }
-    tree.binds = match tokens.get(i..i + 2) {
-        _ if is_mark(tokens, i, '*') => None,
-        Some([(_, Token::Word(keyword)), (_, Token::Word(alias))]) if keyword == "as" => Some(alias.clone()),
-        _ => tree.segments.last().cloned(),
-    };
-    found.push(tree);
-    end_of_tree(tokens, i)
-}
-
-fn end_of_tree(tokens: &[(usize, Token)], start: usize) -> usize {
-    (start..tokens.len())
-        .find(|&i| [',', '}', ';'].iter().any(|&mark| is_mark(tokens, i, mark)))
-        .unwrap_or(tokens.len())
-}
-
-// The checker itself, on sources made up to break each rule and to look like it.
 
 fn check(files: &[(&str, &str)]) -> Vec<String> {
     let files: Vec<_> = files.iter().map(|(file, text)| (file.to_string(), text.to_string())).collect();
