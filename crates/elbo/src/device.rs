@@ -45,7 +45,7 @@ pub fn choose(name: &str) -> Result<Device> {
         ("vulkan", index) => Ok(Device::vulkan(gpu(index))),
         #[cfg(feature = "cuda")]
         ("cuda", index) => Ok(Device::cuda(index.unwrap_or(0))),
-        ("wgpu" | "vulkan" | "cuda", _) => {
+        (gpu, _) if ["wgpu", "vulkan", "cuda"].contains(&gpu) => {
             Err(refused(name, &format!("this build has no GPU support: `cargo build --release --features {kind}`")))
         }
         _ => Err(refused(name, "`--device cpu` always works")),

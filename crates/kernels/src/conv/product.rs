@@ -38,18 +38,15 @@ impl Engine {
     /// All that this machine can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            let level = crate::simd::level();
-            if level != crate::simd::Level::Baseline {
-                all.push(Self::Avx2);
-            }
-            if level == crate::simd::Level::Avx512 {
-                all.push(Self::Avx512);
-            }
-        }
-        all
+        let vector = match crate::simd::level() {
+            crate::simd::Level::Avx512 => vec![Self::Avx2, Self::Avx512],
+            crate::simd::Level::Avx2 => vec![Self::Avx2],
+            crate::simd::Level::Baseline => Vec::new(),
+        };
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let vector = Vec::new();
+        [vec![Self::Portable], vector].concat()
     }
 }
 
