@@ -4,9 +4,10 @@
   ELBO_DATA=FOLDER python3 bench/compare.py [WORKLOAD ...] [--pairs 3] [--seconds 6] [--torch PYTHON] [--out FILE]
 
 FOLDER holds mnist/. PYTHON is an interpreter with torch, and jax if that is to be compared (default: the one that runs
-this). Each pair runs elbo, then PyTorch eager, compile and bf16 autocast, for the mlp workloads also JAX and stock Burn
-(`cargo build --release --example stock_burn`); the ratio is elbo's best over PyTorch's best of any mode. All repetitions are
-written to FILE (default bench/results/compare.json) with machine and date. Only the standard library.
+this). Each pair runs elbo in float32 and, for training where the processor can, with `--precision bf16`, then PyTorch eager,
+compile and bf16 autocast, for the mlp workloads also JAX and stock Burn (`cargo build --release --example stock_burn`). Ratios of
+bests: elbo in float32 over PyTorch of any mode, over PyTorch in float32, and bf16 over bf16. All repetitions are written to FILE
+(default bench/results/compare.json) with machine and date, after each workload. Only the standard library.
 """
 import argparse, json, os, platform, statistics, subprocess, sys, time
 
@@ -28,6 +29,8 @@ def measure(command):
 def compare(workload, arguments):
     common = [workload, "--seconds", str(arguments.seconds)]
     sides = {"elbo": [BINARY, "bench", *common, "--data", "mnist", "--json"]}
+    if not workload.endswith("code"):
+        sides["elbo-bf16"] = [*sides["elbo"], "--precision", "bf16"]
     peer = [arguments.torch, os.path.join(HERE, "peer_torch.py"), *common]
     sides |= {mode: [*peer, "--mode", mode] for mode in MODES}
     if workload.startswith("mlp"):
@@ -42,9 +45,17 @@ def compare(workload, arguments):
         reps = [rep for result in results for rep in result.get("reps", [])]
         if reps:
             summary[side] = {"best": round(max(reps), 1), "median": round(statistics.median(reps), 1)}
-    theirs = [summary[mode]["best"] for mode in MODES if mode in summary]
-    ratio = round(summary["elbo"]["best"] / max(theirs), 2) if theirs else None
-    return {"workload": workload, "ratio_of_bests": ratio, "summary": summary, "runs": runs}
+
+    def ratio(ours, modes):
+        theirs = [summary[mode]["best"] for mode in modes if mode in summary]
+        return round(summary[ours]["best"] / max(theirs), 2) if theirs and ours in summary else None
+
+    ratios = {
+        "ratio_of_bests": ratio("elbo", MODES),
+        "ratio_float32": ratio("elbo", MODES[:2]),
+        "ratio_bf16": ratio("elbo-bf16", MODES[2:]),
+    }
+    return {"workload": workload, **ratios, "summary": summary, "runs": runs}
 
 
 def processor():
@@ -64,14 +75,15 @@ def main():
     parser.add_argument("--out", default=os.path.join(HERE, "results", "compare.json"))
     arguments = parser.parse_args()
     rows = []
+    machine = {"processor": processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
     for workload in arguments.workloads:
         row = compare(workload, arguments)
         rows.append(row)
+        record = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "comparisons": rows}
+        json.dump(record, open(arguments.out, "w"), indent=1)
         numbers = "  ".join(f"{side} {s['best']:.0f} (median {s['median']:.0f})" for side, s in row["summary"].items())
-        print(f"{workload:<8} ratio {row['ratio_of_bests']}  images/s: {numbers}", flush=True)
-    machine = {"processor": processor(), "cores": os.cpu_count(), "load": os.getloadavg()}
-    record = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "comparisons": rows}
-    json.dump(record, open(arguments.out, "w"), indent=1)
+        ratios = "  ".join(f"{key} {value}" for key, value in row.items() if key.startswith("ratio"))
+        print(f"{workload:<8} {ratios}  images/s: {numbers}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains every MNIST recipe with the release binary and sets its test losses beside PyTorch's.
 
-  ELBO_DATA=FOLDER python3 bench/recipes.py [OUT.json]
+  ELBO_DATA=FOLDER python3 bench/recipes.py [OUT.json] [--precision bf16]
 
 FOLDER holds mnist/ (without it the set is downloaded once). Writes all numbers, the bounds they must keep and the
 machine to OUT (default bench/results/recipes.json) and exits with 1 if a bound is broken. Only the standard library.
@@ -24,9 +24,12 @@ REFERENCE = {
 }
 
 
+PRECISION = sys.argv[sys.argv.index("--precision") :][:2] if "--precision" in sys.argv else []
+
+
 def train(recipe, seed, folder):
     run = os.path.join(folder, f"{recipe}-{seed}")
-    command = [BINARY, "train", recipe, "--seed", str(seed), "--out", run, "--json", "--quiet"]
+    command = [BINARY, "train", recipe, "--seed", str(seed), "--out", run, "--json", "--quiet", *PRECISION]
     started = time.perf_counter()
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     # The last epoch's weights, as PyTorch's numbers are; early stopping would choose the best epoch.
@@ -57,7 +60,7 @@ def processor():
 
 
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "bench", "results", "recipes.json")
+    out = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("--") else os.path.join(ROOT, "bench", "results", "recipes.json")
     rows, failed = [], False
     with tempfile.TemporaryDirectory() as folder:
         for recipe, reference in REFERENCE.items():
@@ -72,7 +75,7 @@ def main():
                 flush=True,
             )
     machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()}
-    record = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "epochs": 10, "split": "test", "recipes": rows}
+    record = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "epochs": 10, "split": "test", "precision": (PRECISION or ["f32"])[-1], "recipes": rows}
     json.dump(record, open(out, "w"), indent=1)
     sys.exit(1 if failed else 0)
 

@@ -14,8 +14,8 @@ use elbo::models::{AnyModel, LikelihoodName, ModelConfig, ModelKind, ObjectiveCo
 use elbo::networks::{NetworkConfig, Nonlinearity, Normalization, ResnetConfig};
 use elbo::run::{atomic, parameters};
 use elbo::training::{
-    Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Quiet, Reduction, Schedule,
-    StepReport, Stop, Trainer, TrainingConfig,
+    Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Precision, Quiet, Reduction,
+    Schedule, StepReport, Stop, Trainer, TrainingConfig,
 };
 use sha2::{Digest, Sha256};
 
@@ -88,6 +88,14 @@ fn settings() -> Vec<(&'static str, Setting)> {
                 objective: ObjectiveConfig { cycle_epochs: 1.7, free_bits: 0.1, ..Default::default() },
                 schedule: Schedule::Cosine { min_lr: 1e-5 },
                 training: TrainingConfig { reduction: Reduction::Sum, seed: 3, ..vae.training.clone() },
+                ..vae.clone()
+            },
+        ),
+        (
+            "vae with rounded products, where the processor has them",
+            Setting {
+                network: NetworkConfig::mlp(&[64]),
+                training: TrainingConfig { precision: Precision::Bf16, ..vae.training.clone() },
                 ..vae.clone()
             },
         ),

@@ -36,7 +36,7 @@ pub struct BinaryDraw {
 /// # Panics
 /// If an index is not below the number of rows.
 pub fn gather_bytes_binarized(bytes: &[u8], width: usize, indices: &[u32], draw: BinaryDraw) -> Vec<f32> {
-    let mut out = vec![0f32; indices.len() * width];
+    let mut out = pool::zeros(indices.len() * width);
     let parts = pool::parts_for(indices.len(), width, 16_384, 1);
     let target = SharedMut::new(&mut out);
     pool::run(parts, |part| {

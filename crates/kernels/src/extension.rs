@@ -16,7 +16,7 @@ use burn_flex::FlexTensor;
 use crate::activation::Activation;
 use crate::likelihood::Reconstruction;
 use crate::linear::{self, LinearShape};
-use crate::{latent, likelihood};
+use crate::{latent, likelihood, pool};
 
 /// Whether `tensor` is one the kernels take: float32 on the Flex CPU backend.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -58,7 +58,7 @@ pub(crate) fn flex_mut(tensor: &mut FlexTensor) -> &mut [f32] {
 
 /// A tensor of zeros. From a `Vec<f32>`: `FlexTensor::empty` starts from bytes and copies them once more for alignment.
 pub(crate) fn zeros(shape: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(vec![0f32; shape.iter().product()], shape.to_vec()))
+    FlexTensor::from_data(TensorData::new(pool::zeros(shape.iter().product()), shape.to_vec()))
 }
 
 /// A tensor of zeros in the shape of another.

@@ -17,7 +17,7 @@ use crate::simd;
 /// assert_eq!(elbo_kernels::gather_bytes(&images, 2, &[1, 0]), [0.2, 0.0, 0.0, 1.0]);
 /// ```
 pub fn gather_bytes(bytes: &[u8], width: usize, indices: &[u32]) -> Vec<f32> {
-    let mut out = vec![0f32; indices.len() * width];
+    let mut out = pool::zeros(indices.len() * width);
     let parts = pool::parts_for(indices.len(), width, 65_536, 1);
     let target = SharedMut::new(&mut out);
     pool::run(parts, |part| {

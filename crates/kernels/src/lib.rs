@@ -26,6 +26,7 @@ mod activation;
 mod adam;
 mod aggregate;
 mod batch_norm;
+mod bf16;
 mod binarize;
 mod codebook;
 mod conv;
@@ -34,15 +35,20 @@ mod extension;
 mod gather;
 #[cfg(feature = "tensors")]
 mod group_norm;
+mod kept;
 mod latent;
 mod likelihood;
 mod linear;
 #[cfg(feature = "tensors")]
 mod ops;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod packed;
 mod pool;
 #[cfg(feature = "tensors")]
 pub mod reference;
 pub mod simd;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod skipping;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
@@ -51,6 +57,7 @@ pub use adam::{Updated, adam, adam_reference, sum_of_squares};
 pub use aggregate::{GaussianMixture, LogDensity};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
+pub use bf16::{Precision, has_bf16, with_precision};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
 #[cfg(feature = "tensors")]
 pub use codebook::{nearest_codes, nearest_codes_reference};

@@ -8,10 +8,13 @@
 use std::ops::Range;
 
 use crate::activation::{self, Activation};
+use crate::kept::Kept;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::packed::Packed;
 use crate::pool::{self, SharedMut};
 
-/// Multiply-adds that justify one more part: about 40 microseconds on one core.
-const PART_WORK: usize = 4_000_000;
+/// Multiply-adds that justify one more part: about 10 microseconds on one core, so that the narrow layers around a code are shared as well.
+const PART_WORK: usize = 1_000_000;
 
 /// A matrix in memory: pointer, row stride and column stride.
 #[derive(Clone, Copy)]
@@ -28,6 +31,20 @@ impl<'a> Matrix<'a> {
 
     pub(crate) fn transposed(self) -> Self {
         Self { data: self.data, row: self.col, col: self.row }
+    }
+
+    pub(crate) fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Whether columns, not rows, lie together in memory.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.col != 1
+    }
+
+    /// How a matrix of `rows` and `columns` lies in memory: number of lines, length of a line, distance between lines.
+    pub(crate) fn lines(&self, rows: usize, columns: usize) -> (usize, usize, usize) {
+        if self.is_transposed() { (columns, rows, self.col) } else { (rows, columns, self.row) }
     }
 }
 
@@ -101,6 +118,72 @@ impl Cut {
     }
 }
 
+/// Sizes of a product: `[rows, terms]` times `[terms, columns]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub rows: usize,
+    pub terms: usize,
+    pub columns: usize,
+}
+
+/// A product `out = a b` and how it is cut.
+enum Product<'a> {
+    Dense {
+        a: Matrix<'a>,
+        b: Matrix<'a>,
+        sizes: Sizes,
+        cut: Cut,
+    },
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Packed(Packed),
+}
+
+impl<'a> Product<'a> {
+    fn dense(a: Matrix<'a>, b: Matrix<'a>, sizes: Sizes) -> Self {
+        Self::Dense { a, b, sizes, cut: Cut::of(sizes.rows, sizes.columns, sizes.terms) }
+    }
+
+    /// The fastest product, which may skip the zeros of `a`.
+    fn with_zeros_left(a: Matrix<'a>, b: Matrix<'a>, sizes: Sizes) -> Self {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if let Some(product) = Packed::left(a, b, sizes) {
+            return Self::Packed(product);
+        }
+        Self::dense(a, b, sizes)
+    }
+
+    /// The fastest product, which may skip the zeros of `b`.
+    fn with_zeros_right(a: Matrix<'a>, b: Matrix<'a>, sizes: Sizes) -> Self {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if let Some(product) = Packed::right(a, b, sizes) {
+            return Self::Packed(product);
+        }
+        Self::dense(a, b, sizes)
+    }
+
+    fn parts(&self) -> usize {
+        match self {
+            Self::Dense { cut, .. } => cut.parts,
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Self::Packed(product) => product.parts(),
+        }
+    }
+
+    /// Computes one part of `out`, `[rows, columns]`; returns its rows and columns.
+    fn run(&self, part: usize, out: &SharedMut<f32>) -> (Range<usize>, Range<usize>) {
+        match self {
+            Self::Dense { a, b, sizes, cut } => {
+                let (rows, cols) = cut.part(part);
+                multiply(out, sizes.columns, *a, *b, sizes.terms, rows.clone(), cols.clone());
+                (rows, cols)
+            }
+            // SAFETY: parts own disjoint rows x columns of `out`, which the callers below keep for the region.
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Self::Packed(product) => unsafe { product.run(part, out) },
+        }
+    }
+}
+
 /// Speed of one large product on the threads in use, in units of 1e9 floating-point operations a second: what training steps of this
 /// crate's products can reach at most. The best of some repetitions, about 0.2 s in all.
 ///
@@ -144,20 +227,11 @@ pub(crate) fn forward(
     pre: Option<&mut [f32]>,
 ) {
     let LinearShape { batch, inputs, outputs } = shape;
-    let cut = Cut::of(batch, outputs, inputs);
+    let sizes = Sizes { rows: batch, terms: inputs, columns: outputs };
+    let product = Product::with_zeros_left(Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), sizes);
     let (y, pre) = (SharedMut::new(y), pre.map(SharedMut::new));
-    pool::run(cut.parts, |part| {
-        let (rows, cols) = cut.part(part);
-        let target = pre.as_ref().unwrap_or(&y);
-        multiply(
-            target,
-            outputs,
-            Matrix::rows(x, inputs),
-            Matrix::rows(weight, inputs).transposed(),
-            inputs,
-            rows.clone(),
-            cols.clone(),
-        );
+    pool::run(product.parts(), |part| {
+        let (rows, cols) = product.run(part, pre.as_ref().unwrap_or(&y));
         for r in rows {
             let span = r * outputs + cols.start..r * outputs + cols.end;
             // SAFETY: parts own disjoint rows x cols of both buffers, which outlive the region.
@@ -193,25 +267,25 @@ pub(crate) fn backward(
 ) {
     let LinearShape { batch, inputs, outputs } = shape;
     let Gradients { dx, dweight, dbias } = gradients;
-    let mut dpre = vec![0f32; batch * outputs];
+    let mut dpre = Kept::floats(batch * outputs);
     through_activation(shape, saved, dy, activation, &mut dpre, dbias);
 
     let dpre = Matrix::rows(&dpre, outputs);
-    let weight_cut = Cut::of(outputs, inputs, batch);
-    let data_cut = Cut::of(batch, inputs, outputs);
+    let weight_sizes = Sizes { rows: outputs, terms: batch, columns: inputs };
+    let for_weight = Product::with_zeros_right(dpre.transposed(), Matrix::rows(x, inputs), weight_sizes);
     let dweight = SharedMut::new(dweight);
-    let dx = dx.map(SharedMut::new);
-    let data_parts = if dx.is_some() { data_cut.parts } else { 0 };
+    let for_data = dx.map(|dx| {
+        let sizes = Sizes { rows: batch, terms: outputs, columns: inputs };
+        (Product::with_zeros_left(dpre, Matrix::rows(weight, inputs), sizes), SharedMut::new(dx))
+    });
+    let weight_parts = for_weight.parts();
+    let data_parts = for_data.as_ref().map_or(0, |(product, _)| product.parts());
     // Both products in one region: their parts fill each other's gaps.
-    pool::run(weight_cut.parts + data_parts, |part| match (&dx, part.checked_sub(weight_cut.parts)) {
-        (Some(dx), Some(part)) => {
-            let (rows, cols) = data_cut.part(part);
-            multiply(dx, inputs, dpre, Matrix::rows(weight, inputs), outputs, rows, cols);
-        }
-        _ => {
-            let (rows, cols) = weight_cut.part(part);
-            multiply(&dweight, inputs, dpre.transposed(), Matrix::rows(x, inputs), batch, rows, cols);
-        }
+    pool::run(weight_parts + data_parts, |part| {
+        match (&for_data, part.checked_sub(weight_parts)) {
+            (Some((product, dx)), Some(part)) => product.run(part, dx),
+            _ => for_weight.run(part, &dweight),
+        };
     });
 }
 

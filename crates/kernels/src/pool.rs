@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
@@ -259,6 +260,20 @@ pub(crate) fn part_range(length: usize, parts: usize, index: usize, align: usize
     bound(index)..bound(index + 1)
 }
 
+/// Zeros, written by all threads: one alone takes 30 microseconds for the gradient of a layer of 784 by 400.
+pub(crate) fn zeros(count: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(count);
+    let target = SharedMut::new(&mut values.spare_capacity_mut()[..count]);
+    let parts = parts_for(count, 1, 65_536, 64);
+    run(parts, |part| {
+        // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
+        unsafe { target.slice(part_range(count, parts, part, 64)) }.fill(MaybeUninit::new(0f32));
+    });
+    // SAFETY: the parts' ranges cover all of them, and each was written.
+    unsafe { values.set_len(count) };
+    values
+}
+
 /// A pointer that parts of one region may share to write disjoint ranges of one buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<T>(*mut T, usize);
@@ -285,6 +300,11 @@ impl<T> SharedMut<T> {
         assert!(range.start <= range.end && range.end <= self.1, "{range:?} leaves a buffer of {}", self.1);
         // SAFETY: in bounds by the assertion; disjoint by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
+    }
+
+    /// Elements of the buffer.
+    pub(crate) fn len(&self) -> usize {
+        self.1
     }
 
     /// The start of the buffer, for kernels that take strides.
@@ -360,6 +380,13 @@ mod tests {
             if round % 3 == 0 {
                 thread::sleep(std::time::Duration::from_millis(1));
             }
+        }
+    }
+
+    #[test]
+    fn zeros_are_zeros_from_one_part_or_many() {
+        for count in [0, 1, 1000, if cfg!(miri) { 2_000 } else { 300_001 }] {
+            assert_eq!(zeros(count), vec![0.0; count]);
         }
     }
 

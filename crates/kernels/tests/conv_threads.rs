@@ -7,7 +7,8 @@ mod support {
 }
 
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, conv_transpose2d, conv2d, group_norm, set_threads,
+    Activation, ConvGeometry, ConvTransposeGeometry, Precision, batch_norm, conv_transpose2d, conv2d, group_norm,
+    set_threads, with_precision,
 };
 use support::grids::slopes;
 use support::images::{Array, ConvLayer, Results, gradient, values};
@@ -29,7 +30,15 @@ fn everything() -> Vec<Results> {
         ConvTransposeGeometry { stride: 2, padding: [1; 2], output_padding: [0; 2] },
     );
     let same = ConvGeometry { stride: 1, padding: [1; 2] };
+    let rounded = |work: &dyn Fn() -> Results| with_precision(Precision::Bf16, work);
     let mut all = vec![
+        rounded(&|| {
+            layer([37, 16, 16, 32], [64, 32, 4, 4], 64).run(|x, w, b| conv2d(x, w, b, down, Activation::None), slopes)
+        }),
+        rounded(&|| {
+            layer([61, 16, 16, 32], [32, 1, 4, 4], 1)
+                .run(|x, w, b| conv_transpose2d(x, w, b, up, Activation::Silu), slopes)
+        }),
         layer([61, 32, 32, 1], [32, 1, 4, 4], 32).run(|x, w, b| conv2d(x, w, b, down, Activation::Relu), slopes),
         layer([37, 16, 16, 32], [64, 32, 4, 4], 64).run(|x, w, b| conv2d(x, w, b, down, Activation::None), slopes),
         layer([9, 8, 8, 160], [200, 160, 3, 3], 200).run(|x, w, b| conv2d(x, w, b, same, Activation::Gelu), slopes),

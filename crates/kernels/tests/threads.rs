@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo_kernels::{
-    AdamStep, Link, Reconstruction, adam, bernoulli_nll, gather_bytes, linear, parallel, reconstruction, set_threads,
-    squared_error, sum_of_squares, threads,
+    Activation, AdamStep, Link, Precision, Reconstruction, adam, bernoulli_nll, gather_bytes, linear, parallel,
+    reconstruction, set_threads, squared_error, sum_of_squares, threads, with_precision,
 };
 use support::layer::{ACTIVATIONS, Layer, gradient, values};
 
@@ -22,9 +22,27 @@ fn rough(seed: u32, count: usize) -> Vec<f32> {
         .collect()
 }
 
+/// A layer whose products skip zeros, and whose products are rounded where [`Precision`] says so.
+fn sparse(precision: Precision) -> impl Iterator<Item = (String, Vec<f32>)> {
+    let zeros = |values: Vec<f32>| values.into_iter().map(|v| if (v * 1e4).fract() > 0.6 { v } else { 0.0 }).collect();
+    let (batch, inputs, outputs) = (300, 784, 400);
+    let layer = Layer {
+        batch,
+        inputs,
+        outputs,
+        x: zeros(rough(1, batch * inputs)),
+        weight: rough(2, outputs * inputs),
+        bias: rough(3, outputs),
+        dy: zeros(rough(4, batch * outputs)),
+    };
+    let found = with_precision(precision, || layer.run(|x, w, b| linear(x, w, b, Activation::Relu)));
+    found.into_iter().map(move |(what, values)| (format!("{what} of a sparse layer, {precision:?}"), values))
+}
+
 /// Everything that is cut into parts, at sizes where it is.
 fn everything() -> Vec<(String, Vec<f32>)> {
     let mut results = Vec::new();
+    results.extend([Precision::Float32, Precision::Bf16].into_iter().flat_map(sparse));
     for (batch, inputs, outputs) in [(128, 784, 400), (512, 400, 784), (4096, 33, 65), (128, 65, 2049)] {
         let layer = Layer {
             batch,

@@ -1,6 +1,7 @@
 //! `elbo bench`.
 
 use elbo::experiment::{self, Measured, Workload};
+use elbo::training::Precision;
 use serde_json::json;
 
 use crate::args::Bench;
@@ -12,14 +13,18 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
         let found = args.seconds.to_string();
         return Err(elbo::Error::config("--seconds", "a number from 0 to 86400", found, "8 is the usual one").into());
     }
-    let wanted = experiment::Bench { workload, data: args.data.clone(), seconds: args.seconds, profiled: args.profile };
+    let precision = Precision::named(&args.precision)?;
+    let (data, seconds, profiled) = (args.data.clone(), args.seconds, args.profile);
+    let wanted = experiment::Bench { workload, data, seconds, profiled, precision };
     let measured = experiment::bench(&wanted, &elbo::device::choose(device)?)?;
     context.result(json!(measured), || text(&measured))
 }
 
 fn text(measured: &Measured) -> String {
-    let Measured { workload, threads, images_per_s, ms_per_step, profile, .. } = measured;
-    let mut text = format!("{workload}: {images_per_s:.0} images/s, {ms_per_step:.3} ms a step, {threads} threads\n");
+    let Measured { workload, threads, precision, images_per_s, ms_per_step, profile, .. } = measured;
+    let products = if *precision == Precision::Bf16 { ", bfloat16 products" } else { "" };
+    let mut text =
+        format!("{workload}: {images_per_s:.0} images/s, {ms_per_step:.3} ms a step, {threads} threads{products}\n");
     if let Some(p) = profile {
         for (part, ms) in [
             ("gather", p.gather),

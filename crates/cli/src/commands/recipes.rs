@@ -28,6 +28,9 @@ fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<Layers> {
     if let Some(data) = &settings.data {
         layers.put("data.source", data.clone().into())?;
     }
+    if let Some(precision) = &settings.precision {
+        layers.put("training.precision", precision.clone().into())?;
+    }
     put_pictures(&mut layers, &settings.pictures)?;
     put_table(&mut layers, &settings.table)?;
     let numbers = [

@@ -211,6 +211,7 @@ const KEYS: &[&str] = &[
     "early_stopping.min_delta",
     "training.seed",
     "training.reduction",
+    "training.precision",
     "training.checkpoint_seconds",
     "nonsense",
     "a.b.c",

@@ -18,7 +18,7 @@ use crate::models::{Model, Vae};
 use crate::networks::NetworkConfig;
 use crate::random::{Draws, Purpose};
 use crate::recipe::{Layers, RunConfig};
-use crate::training::{Observer, OptimizerConfig, StepReport, StepTimes, Stop, Trainer};
+use crate::training::{Observer, OptimizerConfig, Precision, StepReport, StepTimes, Stop, Trainer};
 
 /// What is measured.
 ///
@@ -70,6 +70,8 @@ pub struct Measured {
     pub mode: &'static str,
     /// Threads used.
     pub threads: usize,
+    /// Precision of the training steps' matrix products.
+    pub precision: Precision,
     /// The best repetition.
     pub images_per_s: f64,
     /// Milliseconds a step in the best repetition.
@@ -148,6 +150,8 @@ pub struct Bench {
     pub seconds: f64,
     /// Whether to time the parts of a training step too.
     pub profiled: bool,
+    /// What products of training steps round their operands to; inference is always in float32.
+    pub precision: Precision,
 }
 
 /// Measures for about `seconds`, in at least two repetitions of at least a second.
@@ -155,6 +159,7 @@ pub struct Bench {
 /// # Errors
 /// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
+    wanted.precision.check(device)?;
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
         Workload::Mlp512 => mlp_steps(wanted, 512, device),
@@ -162,11 +167,11 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
         Workload::ConvM => conv_steps(wanted, &[128, 256, 512], device),
         Workload::Encode => {
             let train = grey_images(wanted)?.train;
-            Ok(summary(wanted.workload, INFERENCE_BATCH, encode(&mlp(device), &train, wanted.seconds, device)))
+            Ok(summary(wanted, INFERENCE_BATCH, encode(&mlp(device), &train, wanted.seconds, device)))
         }
         Workload::Decode => {
             let count = grey_images(wanted)?.train.len();
-            Ok(summary(wanted.workload, INFERENCE_BATCH, decode(&mlp(device), count, wanted.seconds, device)))
+            Ok(summary(wanted, INFERENCE_BATCH, decode(&mlp(device), count, wanted.seconds, device)))
         }
         Workload::Faces => from_files(wanted, "faces", device),
         Workload::Cifar10 => from_files(wanted, "cifar10-conv", device),
@@ -192,16 +197,14 @@ fn mlp(device: &Device) -> Vae {
 
 fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> {
     let data = grey_images(wanted)?;
-    profiled(wanted, batch, mlp_gflop(batch), || {
-        train(mlp(device), batch, Augment::default(), &data, wanted.seconds, device)
-    })
+    profiled(wanted, batch, mlp_gflop(batch), || train(mlp(device), batch, Augment::default(), &data, wanted, device))
 }
 
 fn conv_steps(wanted: &Bench, channels: &[usize], device: &Device) -> Result<Measured> {
     let batch = 128;
     let model = Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device);
     profiled(wanted, batch, conv_gflop(batch, channels), || {
-        train(model, batch, Augment::default(), &noise(), wanted.seconds, device)
+        train(model, batch, Augment::default(), &noise(), wanted, device)
     })
 }
 
@@ -215,7 +218,7 @@ fn profiled(
     let peak = wanted.profiled.then(crate::device::peak_gflops);
     let (reps, times) = steps()?;
     let profile = peak.map(|peak| profile(&times, gflop, peak));
-    Ok(Measured { profile, ..summary(wanted.workload, batch, reps) })
+    Ok(Measured { profile, ..summary(wanted, batch, reps) })
 }
 
 /// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
@@ -235,8 +238,8 @@ fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured>
     config.model.check_shape(&config.network, examples)?;
     let model = config.model.init(&config.network, examples, config.training.seed, device)?;
     let batch = config.training.batch_size;
-    let (reps, _) = train(model, batch, config.augment, &splits, wanted.seconds, device)?;
-    let mut measured = summary(wanted.workload, batch, reps);
+    let (reps, _) = train(model, batch, config.augment, &splits, wanted, device)?;
+    let mut measured = summary(wanted, batch, reps);
     let trained = splits.train.len() as f64;
     measured.pipeline = Some(Pipeline {
         decoded,
@@ -247,12 +250,13 @@ fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured>
     Ok(measured)
 }
 
-fn summary(workload: Workload, batch: usize, reps: Vec<f64>) -> Measured {
+fn summary(wanted: &Bench, batch: usize, reps: Vec<f64>) -> Measured {
     let images_per_s = reps.iter().copied().fold(0.0, f64::max);
     Measured {
-        workload: workload.name(),
+        workload: wanted.workload.name(),
         mode: "elbo",
         threads: crate::device::threads(),
+        precision: wanted.precision,
         images_per_s,
         ms_per_step: 1e3 * batch as f64 / images_per_s,
         reps,
@@ -331,14 +335,16 @@ fn train<M: Model + Module>(
     batch: usize,
     augment: Augment,
     data: &Splits,
-    seconds: f64,
+    wanted: &Bench,
     device: &Device,
 ) -> Result<(Vec<f64>, StepTimes)> {
+    let seconds = wanted.seconds;
     let data = Splits { validation: None, ..data.clone() };
     let mut trainer = Trainer::new(model, &data, OptimizerConfig::default(), device);
     trainer.augment = augment;
     trainer.config.batch_size = batch;
     trainer.config.epochs = 1_000_000;
+    trainer.config.precision = wanted.precision;
     let stop = Stop::new();
     let mut watch = Watch {
         stop: &stop,

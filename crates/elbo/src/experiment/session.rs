@@ -83,6 +83,7 @@ impl Experiment {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
         config.check()?;
+        config.training.precision.check(device)?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
         let source = splits.train.source();
         let shape = source.shape();
@@ -155,6 +156,7 @@ impl Experiment {
             config.training.epochs = epochs;
             config.check()?;
         }
+        config.training.precision.check(device)?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
         check_fingerprint(&info, &splits, &config.data.source)?;
         let trained = state.stopped_early || state.epoch > config.training.epochs;

@@ -1,5 +1,6 @@
 //! The `[training]`, `[optimizer]` and `[early_stopping]` tables of a recipe.
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -25,13 +26,22 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Whether the optimiser steps on the mean or on the sum over the batch. Reports are always means.
     pub reduction: Reduction,
+    /// What the matrix products of a step round their operands to.
+    pub precision: Precision,
     /// Seconds between checkpoints inside an epoch; one is written after every epoch in any case. 0 for none.
     pub checkpoint_seconds: f64,
 }
 
 impl Default for TrainingConfig {
     fn default() -> Self {
-        Self { epochs: 10, batch_size: 128, seed: 0, reduction: Reduction::Mean, checkpoint_seconds: 60.0 }
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            seed: 0,
+            reduction: Reduction::Mean,
+            precision: Precision::F32,
+            checkpoint_seconds: 60.0,
+        }
     }
 }
 
@@ -46,6 +56,71 @@ pub enum Reduction {
     /// Sum over the batch, as PyTorch's own VAE example does.
     Sum,
 }
+
+/// What the matrix products of training steps round their operands to: `f32` (nothing) or `bf16`.
+///
+/// With `bf16` the large products of forward and backward pass take operands of 8 bits of precision and add up in float32. Weights, losses, the optimiser
+/// and every evaluation stay in float32, and so do small layers. Several times faster where products dominate and the processor has the instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Float32.
+    #[default]
+    F32,
+    /// Bfloat16 operands, float32 sums.
+    Bf16,
+}
+
+impl Precision {
+    /// The precision called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another name.
+    ///
+    /// ```
+    /// use elbo::training::Precision;
+    ///
+    /// assert_eq!(Precision::named("bf16")?, Precision::Bf16);
+    /// assert!(Precision::named("f16").is_err());
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(Error::config(PRECISION, "f32 or bf16", format!("`{name}`"), "`f32` works everywhere")),
+        }
+    }
+
+    /// Whether steps on `device` can use it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `bf16` on another device than the CPU or a processor that does not multiply bfloat16.
+    pub fn check(self, device: &Device) -> Result<()> {
+        let refused = |found: &str| {
+            let help = "train in float32 (`--precision f32`), or on a processor with AVX512_BF16 (Zen 4, Sapphire Rapids or later)";
+            Err(Error::config(PRECISION, "f32 on this machine", format!("`bf16`, {found}"), help))
+        };
+        match self {
+            Self::F32 => Ok(()),
+            Self::Bf16 if *device != Device::flex() => refused("which only the CPU's kernels have"),
+            Self::Bf16 if !elbo_kernels::has_bf16() => refused("which this processor does not multiply"),
+            Self::Bf16 => Ok(()),
+        }
+    }
+
+    /// Runs `step` with it.
+    pub(super) fn scope<R>(self, step: impl FnOnce() -> R) -> R {
+        let precision = match self {
+            Self::F32 => elbo_kernels::Precision::Float32,
+            Self::Bf16 => elbo_kernels::Precision::Bf16,
+        };
+        elbo_kernels::with_precision(precision, step)
+    }
+}
+
+/// The key of [`Precision`].
+const PRECISION: &str = "training.precision";
 
 /// The `[optimizer]` table. Names and meanings are PyTorch's.
 ///

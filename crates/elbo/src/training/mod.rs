@@ -35,7 +35,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoints, Resumed};
 pub use classifier::{accuracy, train_classifier};
-pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Reduction, TrainingConfig};
+pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precision, Reduction, TrainingConfig};
 pub use early_stopping::{Stopper, Verdict};
 pub use observer::{EpochEnd, Observer, Quiet, StepReport};
 pub use optimizer::{Moments, Optimizer, Stepped};

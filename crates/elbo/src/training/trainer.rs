@@ -219,7 +219,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             Draws::new(self.config.seed, Purpose::Shuffle, self.state.epoch as u64, 0).permutation(train.len() as u32);
         let mut saved = Instant::now();
         for chosen in order.chunks(self.config.batch_size).skip(self.state.step_in_epoch) {
-            let terms = self.step(train, chosen)?;
+            let terms = self.config.precision.scope(|| self.step(train, chosen))?;
             self.state.running.add(chosen.len(), terms);
             observer.step(&self.progress())?;
             if stop.requested() {

@@ -6,7 +6,7 @@ use super::product::Engine;
 use super::register_block::register_block;
 
 /// Lanes of a vector.
-pub(super) const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// Columns of a full panel for a right-hand side of `columns`. 256 terms of 16 columns fill 16 of the 32 KiB of L1.
 pub(super) fn panel_width(columns: usize) -> usize {
@@ -17,12 +17,12 @@ register_block!(Engine::Avx2, features: "avx2,fma", rows: { 2 => 6, 1 => 8 });
 
 /// How many lanes of a vector count, from the first on.
 #[derive(Clone, Copy)]
-struct Mask(usize);
+pub(crate) struct Mask(usize);
 
 impl Mask {
     /// All but the last `missing`.
     #[inline(always)]
-    fn without(missing: usize) -> Self {
+    pub(crate) fn without(missing: usize) -> Self {
         Self(LANES - missing)
     }
 
@@ -37,19 +37,19 @@ impl Mask {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn zero() -> __m256 {
+pub(crate) fn zero() -> __m256 {
     _mm256_setzero_ps()
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn splat(value: f32) -> __m256 {
+pub(crate) fn splat(value: f32) -> __m256 {
     _mm256_set1_ps(value)
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn multiply_add(a: __m256, b: __m256, sum: __m256) -> __m256 {
+pub(crate) fn multiply_add(a: __m256, b: __m256, sum: __m256) -> __m256 {
     _mm256_fmadd_ps(a, b, sum)
 }
 
@@ -63,7 +63,7 @@ fn sum_of(a: __m256, b: __m256) -> __m256 {
 /// `LANES` floats may be read at `place`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn load(place: *const f32) -> __m256 {
+pub(crate) unsafe fn load(place: *const f32) -> __m256 {
     // SAFETY: the caller's promise.
     unsafe { _mm256_loadu_ps(place) }
 }
@@ -72,7 +72,7 @@ unsafe fn load(place: *const f32) -> __m256 {
 /// The floats that count may be read at `place`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn load_masked(place: *const f32, mask: Mask) -> __m256 {
+pub(crate) unsafe fn load_masked(place: *const f32, mask: Mask) -> __m256 {
     // Masked reads and writes are slow on some processors, and whole vectors are the rule.
     // SAFETY: the caller's promise; masked lanes are not read.
     unsafe { if mask.0 == LANES { _mm256_loadu_ps(place) } else { _mm256_maskload_ps(place, mask.bits()) } }
@@ -82,7 +82,7 @@ unsafe fn load_masked(place: *const f32, mask: Mask) -> __m256 {
 /// The floats that count may be written at `place`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn store_masked(place: *mut f32, mask: Mask, vector: __m256) {
+pub(crate) unsafe fn store_masked(place: *mut f32, mask: Mask, vector: __m256) {
     // SAFETY: the caller's promise; masked lanes are not written.
     unsafe {
         if mask.0 == LANES { _mm256_storeu_ps(place, vector) } else { _mm256_maskstore_ps(place, mask.bits(), vector) }

@@ -6,7 +6,7 @@ use super::product::Engine;
 use super::register_block::register_block;
 
 /// Lanes of a vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Columns of a full panel for a right-hand side of `columns`. 256 terms of 32 columns fill 32 of the 48 KiB of L1.
 pub(super) fn panel_width(columns: usize) -> usize {
@@ -21,31 +21,31 @@ register_block!(Engine::Avx512, features: "avx512f", rows: { 4 => 6, 2 => 8, 1 =
 
 /// The lanes of a vector that count.
 #[derive(Clone, Copy)]
-struct Mask(__mmask16);
+pub(crate) struct Mask(__mmask16);
 
 impl Mask {
     /// All but the last `missing`.
     #[inline(always)]
-    fn without(missing: usize) -> Self {
+    pub(crate) fn without(missing: usize) -> Self {
         Self(u16::MAX >> missing)
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn zero() -> __m512 {
+pub(crate) fn zero() -> __m512 {
     _mm512_setzero_ps()
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn splat(value: f32) -> __m512 {
+pub(crate) fn splat(value: f32) -> __m512 {
     _mm512_set1_ps(value)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn multiply_add(a: __m512, b: __m512, sum: __m512) -> __m512 {
+pub(crate) fn multiply_add(a: __m512, b: __m512, sum: __m512) -> __m512 {
     _mm512_fmadd_ps(a, b, sum)
 }
 
@@ -59,7 +59,7 @@ fn sum_of(a: __m512, b: __m512) -> __m512 {
 /// `LANES` floats may be read at `place`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn load(place: *const f32) -> __m512 {
+pub(crate) unsafe fn load(place: *const f32) -> __m512 {
     // SAFETY: the caller's promise.
     unsafe { _mm512_loadu_ps(place) }
 }
@@ -68,7 +68,7 @@ unsafe fn load(place: *const f32) -> __m512 {
 /// The floats that count may be read at `place`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn load_masked(place: *const f32, mask: Mask) -> __m512 {
+pub(crate) unsafe fn load_masked(place: *const f32, mask: Mask) -> __m512 {
     // SAFETY: the caller's promise; masked lanes are not read.
     unsafe { _mm512_maskz_loadu_ps(mask.0, place) }
 }
@@ -77,7 +77,7 @@ unsafe fn load_masked(place: *const f32, mask: Mask) -> __m512 {
 /// The floats that count may be written at `place`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn store_masked(place: *mut f32, mask: Mask, vector: __m512) {
+pub(crate) unsafe fn store_masked(place: *mut f32, mask: Mask, vector: __m512) {
     // SAFETY: the caller's promise; masked lanes are not written.
     unsafe { _mm512_mask_storeu_ps(place, mask.0, vector) }
 }

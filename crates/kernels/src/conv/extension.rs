@@ -109,7 +109,7 @@ impl ConvKernels for Flex {
         let mut pre = activation.derivative_needs_input().then(|| zeros(&dims));
         let run = if direction.is_plain() { to_map } else { to_image };
         run(
-            Engine::best(),
+            Engine::wanted(),
             &shape,
             flex_slice(&x),
             flex_slice(&weight),
@@ -132,13 +132,13 @@ impl ConvKernels for Flex {
         let dweight = needed.weight.then(|| {
             let mut dweight = zeros(&weight_dims);
             let (image, map) = if direction.is_plain() { (x, slopes) } else { (slopes, x) };
-            weight_gradient(Engine::best(), &shape, image, map, flex_mut(&mut dweight));
+            weight_gradient(Engine::wanted(), &shape, image, map, flex_mut(&mut dweight));
             dweight
         });
         let dx = needed.x.then(|| {
             let mut dx = zeros(&x_dims);
             let run = if direction.is_plain() { to_image } else { to_map };
-            run(Engine::best(), &shape, slopes, weight, &Finish::none(), flex_mut(&mut dx), None);
+            run(Engine::wanted(), &shape, slopes, weight, &Finish::none(), flex_mut(&mut dx), None);
             dx
         });
         ConvGradients { x: dx, weight: dweight, bias }

@@ -9,9 +9,9 @@
 //! them.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-mod avx512;
+pub(crate) mod avx512;
 pub(crate) mod channels;
 #[cfg(feature = "tensors")]
 mod extension;
@@ -28,7 +28,7 @@ mod product;
 pub(crate) mod reference;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod register_block;
-mod scratch;
+pub(crate) mod scratch;
 mod shape;
 mod thin;
 mod tiling;

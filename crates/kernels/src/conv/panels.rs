@@ -5,6 +5,12 @@
 
 use super::product::Engine;
 use super::scratch::Buffer;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::bf16;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::kept::words_mut;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::linear::Matrix;
 use crate::pool::{self, SharedMut};
 
 /// Columns that are packed together, one vector of AVX-512.
@@ -21,6 +27,8 @@ pub(super) struct Layout {
     width: usize,
     /// What a width is a multiple of.
     lanes: usize,
+    /// Whether rows are rounded and packed in pairs, see [`crate::bf16`].
+    bf16: bool,
 }
 
 /// One panel: `columns` of the product from `start` on, stored `width` apart from `offset` on.
@@ -36,16 +44,27 @@ impl Layout {
     pub(super) fn new(engine: Engine, terms: usize, columns: usize) -> Self {
         let (width, lanes) = match engine {
             Engine::Portable => (columns, 1),
+            // What is packed is a plain matrix first.
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Engine::Bf16(_) => (columns, 1),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Engine::Avx2 => (super::avx2::panel_width(columns), super::avx2::LANES),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Engine::Avx512 => (super::avx512::panel_width(columns), super::avx512::LANES),
         };
-        Self { terms, columns, width, lanes }
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        let bf16 = matches!(engine, Engine::Bf16(_));
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let bf16 = false;
+        Self { terms, columns, width, lanes, bf16 }
     }
 
-    /// Floats of all panels.
+    /// Floats of all panels, or words.
     pub(super) fn floats(self) -> usize {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if self.bf16 {
+            return bf16::words_of_right(self.terms, self.columns);
+        }
         self.panels().map(|p| p.width).sum::<usize>() * self.terms
     }
 
@@ -84,6 +103,11 @@ impl View<'_> {
 
 /// Packs the weights that `view` selects; terms are ordered by tap, then by channel.
 pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if layout.bf16 {
+        let matrix = pack(Layout { bf16: false, ..layout }, weight, view);
+        return pack_bf16(layout, matrix.as_floats(layout.terms * layout.columns));
+    }
     let mut packed = Buffer::zeros(layout.floats());
     let blocks = layout.columns.div_ceil(LANES);
     let parts = pool::parts_for(blocks, LANES * layout.terms, PART_WEIGHTS, 1);
@@ -99,6 +123,26 @@ pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
                 unsafe { target.slice(index..index + lane) }
             });
         }
+    });
+    packed
+}
+
+/// Rounds a plain matrix and packs it once more.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+fn pack_bf16(layout: Layout, matrix: &[f32]) -> Buffer {
+    let (sizes, words) = ([layout.terms, layout.columns], layout.floats());
+    let mut packed = Buffer::zeros(words);
+    if words == 0 {
+        return packed;
+    }
+    let panels = layout.columns.div_ceil(LANES);
+    let parts = pool::parts_for(panels, words / panels, PART_WEIGHTS, 1);
+    let target = SharedMut::new(words_mut(packed.floats(words)));
+    pool::run(parts, |part| {
+        let panels_of = pool::part_range(panels, parts, part, 1);
+        let room = panels_of.start * (words / panels)..panels_of.end * (words / panels);
+        // SAFETY: each panel is one part's, and the buffer outlives the region.
+        bf16::pack_right(Matrix::rows(matrix, layout.columns), sizes, panels_of, unsafe { target.slice(room) });
     });
     packed
 }

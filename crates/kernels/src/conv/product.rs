@@ -9,6 +9,10 @@ use super::portable;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use super::register_block::Tables;
 use super::scratch::Spare;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::bf16;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::kept::words;
 
 /// Which code computes products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,9 @@ pub(crate) enum Engine {
     /// Intrinsics for AVX-512.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     Avx512,
+    /// Operands rounded to bfloat16.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Bf16(bf16::Engine),
     /// The `gemm` crate on gathered rows.
     Portable,
 }
@@ -35,7 +42,16 @@ impl Engine {
         Self::Portable
     }
 
-    /// All that this machine can run.
+    /// [`Self::best`], or what the calling thread's [`crate::with_precision`] asks for.
+    pub(crate) fn wanted() -> Self {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        if let Some(engine) = bf16::Engine::wanted() {
+            return Self::Bf16(engine);
+        }
+        Self::best()
+    }
+
+    /// All that this machine can run in float32.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -63,6 +79,11 @@ pub(super) struct Gather<'a> {
 }
 
 impl Gather<'_> {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    fn for_bf16(&self) -> bf16::Gathered<'_> {
+        bf16::Gathered { source: self.source, pixels: self.pixels, terms: self.terms, run: self.run }
+    }
+
     /// # Panics
     /// If an element lies outside the source, or the runs do not divide the terms.
     fn check(&self) {
@@ -98,6 +119,8 @@ pub(super) fn multiply(
     match engine {
         Engine::Portable => portable::multiply(a, layout, b, out, places, spare),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Engine::Bf16(engine) => a.for_bf16().multiply(engine, layout.columns, words(b), out, places),
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
         Engine::Avx2 | Engine::Avx512 => {
             let tables = Tables { source: a.source, rows: a.pixels, steps: a.terms };
             // SAFETY: the assertions above are what they ask for; the processor has the engine's instructions, or `Engine::best` had not chosen it.
@@ -127,6 +150,8 @@ pub(super) fn multiply_transposed(
     assert!(b.len() == a.pixels.len() * columns && out.len() == a.terms.len() * columns, "matrices of one product");
     match engine {
         Engine::Portable => portable::multiply_transposed(a, columns, b, out, spare),
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Engine::Bf16(engine) => a.for_bf16().multiply_transposed(engine, columns, b, out),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Engine::Avx2 | Engine::Avx512 => {
             let tables = Tables { source: a.source, rows: a.terms, steps: a.pixels };

@@ -9,7 +9,7 @@ struct Line([f32; 16]);
 
 /// Growing storage of floats that begins at a cache line.
 #[derive(Default)]
-pub(super) struct Buffer(Vec<Line>);
+pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
     /// A buffer of `count` zeros.
@@ -17,8 +17,13 @@ impl Buffer {
         Self(vec![Line([0.0; 16]); count.div_ceil(16)])
     }
 
+    /// Floats it has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.len() * 16
+    }
+
     /// The first `count` floats, with whatever they hold.
-    pub(super) fn floats(&mut self, count: usize) -> &mut [f32] {
+    pub(crate) fn floats(&mut self, count: usize) -> &mut [f32] {
         let lines = count.div_ceil(16);
         if self.0.len() < lines {
             self.0.resize(lines, Line([0.0; 16]));
@@ -28,7 +33,7 @@ impl Buffer {
     }
 
     /// The first `count` floats for reading.
-    pub(super) fn as_floats(&self, count: usize) -> &[f32] {
+    pub(crate) fn as_floats(&self, count: usize) -> &[f32] {
         assert!(count <= self.0.len() * 16, "{count} floats of {}", self.0.len() * 16);
         // SAFETY: as in `floats`; the assertion bounds `count`.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<f32>(), count) }

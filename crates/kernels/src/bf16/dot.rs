@@ -1,0 +1,38 @@
+//! AVX512_BF16: each `vdpbf16ps` adds two products to each of 16 sums.
+
+use std::arch::x86_64::*;
+
+use super::product::Block;
+
+/// Rows whose sums stay in registers beside two vectors of columns.
+const ROWS: usize = 8;
+
+/// See [`super::product::Block`].
+///
+/// # Safety
+/// The processor has the features; the block's pointers are valid as it says.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
+    for (i, sums) in sums.chunks_exact_mut(ROWS).enumerate() {
+        // SAFETY: rows and panels are the caller's promise.
+        unsafe {
+            let left = block.left.add(i * ROWS * block.pairs);
+            let mut found = [[_mm512_setzero_ps(); 2]; ROWS];
+            for pair in 0..block.pairs {
+                let columns = block.right.map(|panel| {
+                    std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_epi32(panel.add(pair * 16).cast()))
+                });
+                for (row, found) in found.iter_mut().enumerate() {
+                    let word = _mm512_set1_epi32(*left.add(row * block.pairs + pair) as i32);
+                    let word = std::mem::transmute::<__m512i, __m512bh>(word);
+                    found[0] = _mm512_dpbf16_ps(found[0], word, columns[0]);
+                    found[1] = _mm512_dpbf16_ps(found[1], word, columns[1]);
+                }
+            }
+            for (sums, found) in sums.iter_mut().zip(found) {
+                _mm512_storeu_ps(sums.as_mut_ptr(), found[0]);
+                _mm512_storeu_ps(sums.as_mut_ptr().add(16), found[1]);
+            }
+        }
+    }
+}

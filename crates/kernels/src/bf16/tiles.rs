@@ -1,0 +1,94 @@
+//! AMX: eight registers of 16 rows of 64 bytes. Four hold the sums of a block of 32 by 32, two its left operand, two its right one.
+//!
+//! Written in assembly because the language has no stable intrinsics for tiles. Nothing lives in a tile register across the two functions here,
+//! and compiled code never uses them.
+
+use std::arch::asm;
+
+use super::product::Block;
+
+/// The shape of the registers: palette 1, all of 16 rows of 64 bytes.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_per_row: [u16; 16],
+    rows: [u8; 16],
+}
+
+static CONFIGURATION: Configuration = {
+    let (mut bytes_per_row, mut rows) = ([0; 16], [0; 16]);
+    let mut tile = 0;
+    while tile < 8 {
+        (bytes_per_row[tile], rows[tile]) = (64, 16);
+        tile += 1;
+    }
+    Configuration { palette: 1, start_row: 0, reserved: [0; 14], bytes_per_row, rows }
+};
+
+/// Runs `work` with the tile registers of this thread in their shape.
+///
+/// # Safety
+/// The processor has AMX and the system granted it.
+pub(super) unsafe fn configured<R>(work: impl FnOnce() -> R) -> R {
+    /// Gives the registers back, after a panic as well: otherwise every switch of threads would save 8 KiB.
+    struct Release;
+    impl Drop for Release {
+        fn drop(&mut self) {
+            // SAFETY: made below only, after the configuration was loaded.
+            unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+        }
+    }
+    // SAFETY: 64 bytes of a static.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags)) };
+    let _release = Release;
+    work()
+}
+
+/// See [`super::product::Block`].
+///
+/// # Safety
+/// Inside [`configured`]; the block's pointers are valid as it says.
+pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
+    let Block { left, right, pairs } = block;
+    // SAFETY: a step reads 16 words each of 32 rows and 16 rows of each panel, the next 64 bytes of the rows and 1 KiB of the panels; `pairs` is 16 for
+    // each step. The four tiles of sums are 32 rows of 128 bytes.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{upper} + {pitch}*1]",
+            "tileloadd tmm6, [{first} + {line}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{second} + {line}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {pitch}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {upper}, 64",
+            "add {lower}, 64",
+            "add {first}, 1024",
+            "add {second}, 1024",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {wide}*1], tmm0",
+            "tilestored [{sums} + {wide}*1 + 64], tmm1",
+            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
+            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
+            upper = inout(reg) left => _,
+            lower = inout(reg) left.add(16 * pairs) => _,
+            first = inout(reg) right[0] => _,
+            second = inout(reg) right[1] => _,
+            steps = inout(reg) pairs / 16 => _,
+            pitch = in(reg) pairs * 4,
+            line = in(reg) 64usize,
+            wide = in(reg) 128usize,
+            sums = in(reg) sums.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+}
