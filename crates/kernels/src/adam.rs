@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 #[cfg(feature = "tensors")]
 use burn::tensor::Tensor;
+#[cfg(feature = "tensors")]
+use burn_flex::FlexTensor;
 
 #[cfg(feature = "tensors")]
 use crate::extension::{flex_mut, flex_slice, from_flex, into_flex, is_fused};
@@ -107,18 +109,64 @@ pub struct Updated {
 /// ```
 #[cfg(feature = "tensors")]
 pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
-    let dims = weight.dims();
-    assert!(
-        dims == gradient.dims() && dims == m.dims() && dims == v.dims(),
-        "weight, gradient and moments of one length"
-    );
-    if !is_fused(&weight) {
-        return adam_reference(weight, gradient, m, v, step);
+    adam_all(vec![Parameter { weight, gradient, m, v }], step).swap_remove(0)
+}
+
+/// What [`adam_all`] takes for each parameter, all `[n]`.
+#[cfg(feature = "tensors")]
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// The weight.
+    pub weight: Tensor<1>,
+    /// Its gradient.
+    pub gradient: Tensor<1>,
+    /// The first moment.
+    pub m: Tensor<1>,
+    /// The second moment.
+    pub v: Tensor<1>,
+}
+
+/// [`adam`] for many parameters in one parallel pass: small ones, biases and the narrow layers around a code, share it with the large ones.
+///
+/// # Panics
+/// If the lengths within a parameter differ.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{AdamStep, Parameter, adam_all};
+///
+/// let tensor = |value: f32| Tensor::<1>::from_data([value], &Device::default());
+/// let parameter = |gradient| Parameter { weight: tensor(1.0), gradient: tensor(gradient), m: tensor(0.0), v: tensor(0.0) };
+/// let step = AdamStep {
+///     lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, l2: 0.0, decay: 0.0, gradient_scale: 1.0, time: 1,
+/// };
+/// let updated = adam_all(vec![parameter(-25.0), parameter(f32::NAN)], &step);
+/// assert_eq!([updated[0].finite, updated[1].finite], [true, false]);
+/// ```
+#[cfg(feature = "tensors")]
+pub fn adam_all(parameters: Vec<Parameter>, step: &AdamStep) -> Vec<Updated> {
+    for Parameter { weight, gradient, m, v } in &parameters {
+        let dims = weight.dims();
+        assert!(
+            dims == gradient.dims() && dims == m.dims() && dims == v.dims(),
+            "weight, gradient and moments of one length"
+        );
     }
-    let (mut weight, gradient) = (into_flex(weight), into_flex(gradient));
-    let (mut m, mut v) = (into_flex(m), into_flex(v));
-    let finite = update(flex_mut(&mut weight), flex_slice(&gradient), flex_mut(&mut m), flex_mut(&mut v), step);
-    Updated { weight: from_flex(weight), m: from_flex(m), v: from_flex(v), finite }
+    if !parameters.iter().all(|parameter| is_fused(&parameter.weight)) {
+        let plain = |Parameter { weight, gradient, m, v }| adam_reference(weight, gradient, m, v, step);
+        return parameters.into_iter().map(plain).collect();
+    }
+    let flex = |Parameter { weight, gradient, m, v }| [weight, gradient, m, v].map(into_flex);
+    let mut parameters: Vec<_> = parameters.into_iter().map(flex).collect();
+    let slices = parameters
+        .iter_mut()
+        .map(|[weight, gradient, m, v]| Slices::new(flex_mut(weight), flex_slice(gradient), flex_mut(m), flex_mut(v)));
+    let finite = update(&slices.collect::<Vec<_>>(), step);
+    let updated = |([weight, _, m, v], finite): ([FlexTensor; 4], _)| {
+        let [weight, m, v] = [weight, m, v].map(from_flex);
+        Updated { weight, m, v, finite }
+    };
+    parameters.into_iter().zip(finite).map(updated).collect()
 }
 
 /// Plain Burn twin of [`adam`], same arguments and results.
@@ -133,20 +181,52 @@ pub fn adam_reference(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: T
     Updated { weight, m, v, finite }
 }
 
-fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) -> bool {
-    let all_finite = AtomicBool::new(true);
-    let (count, constants) = (g.len(), step.constants());
+/// One parameter in memory.
+struct Slices<'a> {
+    w: SharedMut<f32>,
+    g: &'a [f32],
+    m: SharedMut<f32>,
+    v: SharedMut<f32>,
+    finite: AtomicBool,
+}
+
+impl<'a> Slices<'a> {
+    fn new(w: &'a mut [f32], g: &'a [f32], m: &'a mut [f32], v: &'a mut [f32]) -> Self {
+        assert!(w.len() == g.len() && m.len() == g.len() && v.len() == g.len(), "slices of one length");
+        let [w, m, v] = [w, m, v].map(SharedMut::new);
+        Self { w, g, m, v, finite: AtomicBool::new(true) }
+    }
+}
+
+/// Updates all parameters, cut into parts as if they lay one after the other; returns which are still finite.
+fn update(parameters: &[Slices<'_>], step: &AdamStep) -> Vec<bool> {
+    let constants = step.constants();
+    let count = parameters.iter().map(|parameter| parameter.g.len()).sum();
     let parts = pool::parts_for(count, 1, 32_768, 16);
-    let (w, m, v) = (SharedMut::new(w), SharedMut::new(m), SharedMut::new(v));
     pool::run(parts, |part| {
-        let range = pool::part_range(count, parts, part, 16);
-        // SAFETY: parts own disjoint ranges of the three buffers, which outlive the region.
-        let finite = unsafe {
-            update_slice(w.slice(range.clone()), &g[range.clone()], m.slice(range.clone()), v.slice(range), constants)
-        };
-        all_finite.fetch_and(finite, Relaxed);
+        let whole = pool::part_range(count, parts, part, 16);
+        let mut start = 0;
+        for Slices { w, g, m, v, finite } in parameters {
+            let end = start + g.len();
+            let range = whole.start.clamp(start, end) - start..whole.end.clamp(start, end) - start;
+            start = end;
+            if range.is_empty() {
+                continue;
+            }
+            // SAFETY: parts own disjoint ranges of the three buffers, which `parameters` borrows for longer than the region.
+            let still = unsafe {
+                update_slice(
+                    w.slice(range.clone()),
+                    &g[range.clone()],
+                    m.slice(range.clone()),
+                    v.slice(range),
+                    constants,
+                )
+            };
+            finite.fetch_and(still, Relaxed);
+        }
     });
-    all_finite.into_inner()
+    parameters.iter().map(|parameter| parameter.finite.load(Relaxed)).collect()
 }
 
 simd::multiversion! {
@@ -216,8 +296,19 @@ simd::multiversion! {
 mod tests {
     use super::*;
 
+    /// Weight, gradient and both moments of a parameter.
+    fn parameter(count: usize) -> [Vec<f32>; 4] {
+        let value = |i: usize, seed: usize| ((i * 37 + seed * 101) % 199) as f32 / 99.5 - 1.0;
+        let [w, g, m] = [0, 1, 2].map(|seed| (0..count).map(|i| value(i, seed + count)).collect());
+        [w, g, m, vec![0.5; count]]
+    }
+
+    fn slices([w, g, m, v]: &mut [Vec<f32>; 4]) -> Slices<'_> {
+        Slices::new(w, g, m, v)
+    }
+
     #[test]
-    fn slices_are_updated_by_the_formula_and_what_is_not_finite_shows() {
+    fn parameters_are_updated_by_the_formula_and_what_is_not_finite_shows() {
         let step = AdamStep {
             lr: 0.01,
             beta1: 0.9,
@@ -228,13 +319,14 @@ mod tests {
             gradient_scale: 0.5,
             time: 3,
         };
-        // The last is cut into parts.
-        for count in [1, 15, 16, 33, if cfg!(miri) { 333 } else { 100_003 }] {
-            let value = |i: usize, seed: usize| ((i * 37 + seed * 101) % 199) as f32 / 99.5 - 1.0;
-            let [start, gradient, first] = [0, 1, 2].map(|seed| (0..count).map(|i| value(i, seed)).collect::<Vec<_>>());
-            let (mut w, mut m, mut v) = (start.clone(), first.clone(), vec![0.5f32; count]);
-            assert!(update(&mut w, &gradient, &mut m, &mut v, &step));
-            for i in 0..count {
+        // Bounds of parts fall into parameters and between them.
+        let counts = [1, 15, if cfg!(miri) { 333 } else { 100_003 }, 0, 16, if cfg!(miri) { 64 } else { 40_000 }, 33];
+        let before = counts.map(parameter);
+        let mut after = before.clone();
+        let finite = update(&after.iter_mut().map(slices).collect::<Vec<_>>(), &step);
+        assert_eq!(finite, [true; 7]);
+        for ([start, gradient, first, _], [w, _, m, v]) in before.iter().zip(&after) {
+            for i in 0..start.len() {
                 let g = 0.5 * f64::from(gradient[i]) + 0.1 * f64::from(start[i]);
                 let want_m = 0.9 * f64::from(first[i]) + 0.1 * g;
                 let want_v = 0.99 * 0.5 + 0.01 * g * g;
@@ -244,9 +336,12 @@ mod tests {
                     assert!((f64::from(found) - wanted).abs() < 1e-6, "{found} is not {wanted}");
                 }
             }
-            let mut wild = gradient.clone();
-            wild[count - 1] = f32::INFINITY;
-            assert!(!update(&mut w, &wild, &mut m, &mut v, &step));
+        }
+        for wild in [0, 2, 6] {
+            let mut after = before.clone();
+            *after[wild][1].last_mut().expect("a number") = f32::INFINITY;
+            let finite = update(&after.iter_mut().map(slices).collect::<Vec<_>>(), &step);
+            assert!(finite.iter().enumerate().all(|(i, finite)| *finite == (i != wild)), "{finite:?}");
         }
     }
 }

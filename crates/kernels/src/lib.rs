@@ -53,7 +53,7 @@ mod skipping;
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
-pub use adam::{Updated, adam, adam_reference, sum_of_squares};
+pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
 pub use aggregate::{GaussianMixture, LogDensity};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};

@@ -1,9 +1,12 @@
 //! Adam and AdamW over all parameters of a module.
 
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use elbo_kernels::AdamStep;
+use elbo_kernels::{AdamStep, Parameter, Updated};
 
 use super::config::{OptimizerConfig, OptimizerKind};
 
@@ -95,22 +98,42 @@ impl Optimizer {
             gradient_scale: clip,
             time: self.time,
         };
-        let mut pass = Pass { step, gradients: &mut gradients, moments: &mut self.moments, place: 0, not_finite: None };
-        let model = model.map(&mut pass);
-        (model, Stepped { gradient_norm, not_finite: pass.not_finite })
+        let mut taken = Take {
+            gradients: &mut gradients,
+            moments: &mut self.moments,
+            place: 0,
+            places: Vec::new(),
+            parameters: Vec::new(),
+        };
+        let model = model.map(&mut taken);
+        let Take { places, parameters, .. } = taken;
+        let (shapes, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
+        let updated = elbo_kernels::adam_all(parameters, &step);
+        let not_finite = places.iter().zip(&updated).find(|(_, updated)| !updated.finite).map(|(place, _)| *place);
+        let mut weights = Vec::with_capacity(updated.len());
+        for ((place, shape), Updated { weight, m, v, .. }) in places.into_iter().zip(shapes).zip(updated) {
+            self.moments[place] = Some((m, v));
+            weights.push((place, shape, weight));
+        }
+        let model = model.map(&mut PutBack { weights: weights.into_iter().peekable(), place: 0 });
+        (model, Stepped { gradient_norm, not_finite })
     }
 }
 
-/// One walk over the parameters.
-struct Pass<'a> {
-    step: AdamStep,
+/// A walk that takes out the parameters that have a gradient, with all that their update needs.
+///
+/// They leave the model so that no second handle on a weight turns its update in place into a copy.
+struct Take<'a> {
     gradients: &'a mut GradientsParams,
     moments: &'a mut Vec<Moments>,
+    /// Of the parameter that comes next, in visiting order.
     place: usize,
-    not_finite: Option<usize>,
+    places: Vec<usize>,
+    /// Each with its shape.
+    parameters: Vec<(Vec<usize>, Parameter)>,
 }
 
-impl ModuleMapper for Pass<'_> {
+impl ModuleMapper for Take<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let place = self.place;
         self.place += 1;
@@ -121,18 +144,33 @@ impl ModuleMapper for Pass<'_> {
         let Some(gradient) = self.gradients.remove::<D>(id) else {
             return Param::from_mapped_value(id, weight, mapper);
         };
-        // Dropping the graph's handle leaves this one alone with the storage, so the update is in place.
+        // Dropping the graph's handle leaves this one alone with the storage.
         let weight = weight.inner();
-        let dims = weight.dims();
+        let (dims, device) = (weight.dims(), weight.device());
         let count = dims.iter().product::<usize>();
-        let zeros = || Tensor::<1>::zeros([count], &weight.device());
+        let zeros = || Tensor::<1>::zeros([count], &device);
         let (m, v) = self.moments[place].take().unwrap_or_else(|| (zeros(), zeros()));
-        let updated = elbo_kernels::adam(weight.reshape([count]), gradient.reshape([count]), m, v, &self.step);
-        if !updated.finite {
-            self.not_finite.get_or_insert(place);
-        }
-        self.moments[place] = Some((updated.m, updated.v));
-        Param::from_mapped_value(id, Tensor::from_inner(updated.weight.reshape(dims)).require_grad(), mapper)
+        let [weight, gradient] = [weight, gradient].map(|tensor| tensor.reshape([count]));
+        self.places.push(place);
+        self.parameters.push((dims.to_vec(), Parameter { weight, gradient, m, v }));
+        Param::from_mapped_value(id, Tensor::from_inner(Tensor::zeros([1; D], &device)), mapper)
+    }
+}
+
+/// A walk that puts updated weights where [`Take`] found them: place, shape and weight, in order.
+struct PutBack {
+    weights: Peekable<IntoIter<(usize, Vec<usize>, Tensor<1>)>>,
+    place: usize,
+}
+
+impl ModuleMapper for PutBack {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let place = self.place;
+        self.place += 1;
+        let Some((_, shape, weight)) = self.weights.next_if(|(next, ..)| *next == place) else { return param };
+        let (id, _, mapper) = param.consume();
+        let shape: [usize; D] = shape.try_into().expect("the shape it was taken with");
+        Param::from_mapped_value(id, Tensor::from_inner(weight.reshape(shape)).require_grad(), mapper)
     }
 }
 
