@@ -115,7 +115,7 @@ pub struct Settings {
     /// The seed everything random follows from.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// What matrix products of training steps round their operands to; bf16 is several times faster where the processor has it [default: f32].
+    /// What matrix products of training steps round their operands to; bf16 is faster where the processor multiplies it [default: f32].
     #[arg(long, value_name = "f32|bf16")]
     pub precision: Option<String>,
     /// Change any other setting, e.g. `--set optimizer.lr=3e-4`; may be repeated.

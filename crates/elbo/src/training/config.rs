@@ -60,7 +60,7 @@ pub enum Reduction {
 /// What the matrix products of training steps round their operands to: `f32` (nothing) or `bf16`.
 ///
 /// With `bf16` the large products of forward and backward pass take operands of 8 bits of precision and add up in float32. Weights, losses, the optimiser
-/// and every evaluation stay in float32, and so do small layers. Several times faster where products dominate and the processor has the instructions.
+/// and every evaluation stay in float32, and so do small layers. On a processor with AMX steps take 0.4 to 0.65 of the time; without AVX512_BF16 there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -98,7 +98,8 @@ impl Precision {
     /// [`Error::Config`] for `bf16` on another device than the CPU or a processor that does not multiply bfloat16.
     pub fn check(self, device: &Device) -> Result<()> {
         let refused = |found: &str| {
-            let help = "train in float32 (`--precision f32`), or on a processor with AVX512_BF16 (Zen 4, Sapphire Rapids or later)";
+            let help = "train in float32 (`--precision f32`), or on a processor with AVX512_BF16 (Zen 4, Sapphire Rapids or later), \
+                        where alone a run that began with bf16 goes on";
             Err(Error::config(PRECISION, "f32 on this machine", format!("`bf16`, {found}"), help))
         };
         match self {
