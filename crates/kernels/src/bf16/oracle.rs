@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::gathered::Gathered;
 use super::pack::pairs;
 use super::product::{Product, pack_right, words_of_right};
+use crate::conv::Gather;
 use crate::linear::{Matrix, Sizes};
 use crate::pool::{self, SharedMut};
 
@@ -106,7 +107,7 @@ fn gathered_products_are_sums_at_every_place_and_nowhere_else() {
                 let terms: Vec<u32> = (0..runs).flat_map(|r| (0..run).map(move |i| r * (run + 3) + i)).collect();
                 let pixels: Vec<u32> = (0..pixels).map(|p| p * 3).collect();
                 let source = numbers((pixels.last().unwrap() + terms.last().unwrap() + 1) as usize, 1);
-                let a = Gathered { source: &source, pixels: &pixels, terms: &terms, run: run as usize };
+                let a = Gathered(Gather { source: &source, pixels: &pixels, terms: &terms, run: run as usize });
                 let at = |p: usize, k: usize| source[(pixels[p] + terms[k]) as usize];
                 let case = (engine, pixels.len(), terms.len(), columns);
 

@@ -38,4 +38,6 @@ mod weight_gradient;
 
 #[cfg(feature = "tensors")]
 pub use ops::{conv_transpose2d, conv2d};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) use product::Gather;
 pub use shape::{ConvGeometry, ConvTransposeGeometry};

@@ -68,7 +68,7 @@ impl Engine {
 
 /// The left-hand side of a product.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gather<'a> {
+pub(crate) struct Gather<'a> {
     pub source: &'a [f32],
     /// Where the window of each pixel begins.
     pub pixels: &'a [u32],
@@ -79,11 +79,6 @@ pub(super) struct Gather<'a> {
 }
 
 impl Gather<'_> {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    fn for_bf16(&self) -> bf16::Gathered<'_> {
-        bf16::Gathered { source: self.source, pixels: self.pixels, terms: self.terms, run: self.run }
-    }
-
     /// # Panics
     /// If an element lies outside the source, or the runs do not divide the terms.
     fn check(&self) {
@@ -119,7 +114,7 @@ pub(super) fn multiply(
     match engine {
         Engine::Portable => portable::multiply(a, layout, b, out, places, spare),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        Engine::Bf16(engine) => a.for_bf16().multiply(engine, layout.columns, words(b), out, places),
+        Engine::Bf16(engine) => bf16::Gathered(a).multiply(engine, layout.columns, words(b), out, places),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Engine::Avx2 | Engine::Avx512 => {
             let tables = Tables { source: a.source, rows: a.pixels, steps: a.terms };
@@ -151,7 +146,7 @@ pub(super) fn multiply_transposed(
     match engine {
         Engine::Portable => portable::multiply_transposed(a, columns, b, out, spare),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        Engine::Bf16(engine) => a.for_bf16().multiply_transposed(engine, columns, b, out),
+        Engine::Bf16(engine) => bf16::Gathered(a).multiply_transposed(engine, columns, b, out),
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Engine::Avx2 | Engine::Avx512 => {
             let tables = Tables { source: a.source, rows: a.terms, steps: a.pixels };
