@@ -37,11 +37,11 @@ impl Packed {
     }
 
     fn first(sizes: Sizes, a: Matrix<'_>, b: Matrix<'_>, skipping: impl FnOnce(f32) -> Option<Self>) -> Option<Self> {
-        let rounded = || bf16::Product::prepare(a, b, sizes).map(Self::Bf16);
+        let rounded = |engine| bf16::Product::prepare(engine, a, b, sizes).map(Self::Bf16);
         match bf16::Engine::wanted() {
             None => skipping(DENSEST),
-            Some(bf16::Engine::Dot) => skipping(DENSEST_BESIDE_BF16).or_else(rounded),
-            Some(bf16::Engine::Tiles) => rounded(),
+            Some(engine @ bf16::Engine::Dot) => skipping(DENSEST_BESIDE_BF16).or_else(|| rounded(engine)),
+            Some(engine @ bf16::Engine::Tiles) => rounded(engine),
         }
     }
 

@@ -36,6 +36,7 @@ fn bfloat16_products_are_refused_where_there_are_none_and_resumed_alike_where_th
         return;
     }
     first.done();
+    folder.run("bench encode --precision bf16").refused(2, &["--precision", "f32"]);
     folder.run("resume half --epochs 2 --threads 1").done();
     folder.run(&format!("{wide} --precision bf16 --out whole --epochs 2 --threads 1")).done();
     folder.run(&format!("{wide} --out full --epochs 2 --threads 1")).done();

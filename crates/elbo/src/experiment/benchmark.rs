@@ -150,16 +150,20 @@ pub struct Bench {
     pub seconds: f64,
     /// Whether to time the parts of a training step too.
     pub profiled: bool,
-    /// What products of training steps round their operands to; inference is always in float32.
+    /// What products of training steps round their operands to; [`Precision::F32`] for inference.
     pub precision: Precision,
 }
 
 /// Measures for about `seconds`, in at least two repetitions of at least a second.
 ///
 /// # Errors
-/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's.
+/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, and for inference in another precision than float32.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
     wanted.precision.check(device)?;
+    if wanted.precision != Precision::F32 && matches!(wanted.workload, Workload::Encode | Workload::Decode) {
+        let found = "`bf16`".to_owned();
+        return Err(Error::config("--precision", "f32 for encode and decode", found, "inference is always in float32"));
+    }
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
         Workload::Mlp512 => mlp_steps(wanted, 512, device),

@@ -56,9 +56,8 @@ fn has_dot() -> bool {
 fn has_tiles() -> bool {
     const BF16: u32 = 1 << 22;
     const TILE: u32 = 1 << 24;
-    // SAFETY: every x86-64 processor answers CPUID; leaf 7 exists where AVX-512 does.
-    #[allow(unused_unsafe, reason = "safe since Rust 1.93, unsafe before")]
-    let features = unsafe { __cpuid_count(7, 0) }.edx;
+    // Leaf 7 exists where AVX-512 does.
+    let features = __cpuid_count(7, 0).edx;
     features & BF16 != 0 && features & TILE != 0 && ask_for_tiles()
 }
 

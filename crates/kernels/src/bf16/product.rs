@@ -13,7 +13,7 @@ use crate::pool::{self, SharedMut};
 pub(super) const BLOCK: usize = 32;
 /// Multiply-adds of the float32 product from which on packing pays.
 const LEAST_WORK: usize = 1_000_000;
-/// Multiply-adds that justify one more part: about 10 microseconds on one core without tiles.
+/// Multiply-adds that justify one more part: about 20 microseconds on one core without tiles.
 const PART_WORK: usize = 2_000_000;
 /// Words that justify one more part of packing.
 const PART_WORDS: usize = 16_384;
@@ -137,11 +137,11 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// The product of `left` and `right` if the calling thread wants bfloat16 and it is worth it.
-    pub(crate) fn prepare(left: Matrix<'_>, right: Matrix<'_>, sizes: Sizes) -> Option<Self> {
+    /// The product of `left` and `right`; none if it is too small to be worth it.
+    pub(crate) fn prepare(engine: Engine, left: Matrix<'_>, right: Matrix<'_>, sizes: Sizes) -> Option<Self> {
         let Sizes { rows, terms, columns } = sizes;
         let worth_it = rows * terms * columns >= LEAST_WORK && rows.min(columns) >= WORDS;
-        Engine::wanted().filter(|_| worth_it).map(|engine| Self::new(engine, left, right, sizes))
+        worth_it.then(|| Self::new(engine, left, right, sizes))
     }
 
     /// Packs both operands, in one region.
