@@ -19,8 +19,8 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Milliseconds that freed memory stays mapped; mimalloc's own 10 are shorter than a step of a convolutional network, whose memory the system would
-/// then zero anew each time. `MIMALLOC_PURGE_DELAY` overrides it.
-const PURGE_DELAY: std::ffi::c_long = 1000;
+/// then zero anew each time. When they are over all free memory goes back at once, so that they should be many steps. `MIMALLOC_PURGE_DELAY` overrides it.
+const PURGE_DELAY: std::ffi::c_long = 30_000;
 
 fn keep_freed_memory() {
     /// `mi_option_purge_delay`, which the bindings do not name; 15 in versions 2 and 3 of mimalloc.

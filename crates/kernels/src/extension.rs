@@ -78,7 +78,7 @@ pub(crate) fn register<B: Backend, const N: usize>(
     }
 }
 
-fn dims2(tensor: &FlexTensor) -> [usize; 2] {
+pub(crate) fn dims2(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
     [shape[0], shape[1]]
 }

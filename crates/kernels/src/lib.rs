@@ -70,5 +70,7 @@ pub use group_norm::group_norm;
 pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
 pub use linear::peak_gflops;
 #[cfg(feature = "tensors")]
-pub use ops::{bernoulli_nll, gaussian_kl, linear, reconstruction, reparameterize, squared_error};
+pub use ops::{
+    bernoulli_nll, gaussian_kl, linear, linear_reconstruction, reconstruction, reparameterize, squared_error,
+};
 pub use pool::{run as parallel, set_threads, threads};

@@ -248,6 +248,34 @@ pub(crate) fn forward(
     });
 }
 
+/// What a layer gives before bias and activation, some rows at a time.
+pub(crate) struct Outputs<'a>(Product<'a>);
+
+impl<'a> Outputs<'a> {
+    /// Of `x`, `[batch, inputs]`.
+    pub(crate) fn of(shape: LinearShape, x: &'a [f32], weight: &'a [f32]) -> Self {
+        let LinearShape { batch, inputs, outputs } = shape;
+        let sizes = Sizes { rows: batch, terms: inputs, columns: outputs };
+        Self(Product::with_zeros_left(Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), sizes))
+    }
+
+    /// Writes `rows`, the first a multiple of 16, to `out`, `[rows, outputs]`.
+    ///
+    /// # Panics
+    /// If the rows are not the layer's, or `out` does not hold them alone.
+    pub(crate) fn write(&self, rows: Range<usize>, out: &mut [f32]) {
+        match &self.0 {
+            Product::Dense { a, b, sizes, .. } => {
+                assert!(rows.end <= sizes.rows && out.len() == rows.len() * sizes.columns, "rows of the layer");
+                let (a, rows) = (Matrix { data: &a.data[rows.start * a.row..], ..*a }, 0..rows.len());
+                multiply(&SharedMut::new(out), sizes.columns, a, *b, sizes.terms, rows, 0..sizes.columns);
+            }
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Product::Packed(product) => product.write_rows(rows, out),
+        }
+    }
+}
+
 /// The gradients of a layer.
 pub(crate) struct Gradients<'a> {
     pub dx: Option<&'a mut [f32]>,

@@ -3,8 +3,9 @@
 use burn::tensor::Tensor;
 
 use crate::activation::Activation;
-use crate::extension::{FusedOps, Router, is_fused};
-use crate::likelihood::{Link, Reconstruction};
+use crate::extension::{FusedOps, Router, flex_mut, flex_slice, from_flex, into_flex, is_fused, zeros};
+use crate::likelihood::{Link, Reconstruction, rows_of_linear};
+use crate::linear::LinearShape;
 use crate::reference;
 
 /// A fully connected layer with its activation: `y = activation(x W^T + b)`.
@@ -120,6 +121,59 @@ pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>)
         return reference::reconstruction(term, parameters, x);
     }
     Tensor::from_dispatch(Router::elbo_likelihood(parameters.into_dispatch(), x.into_dispatch(), term))
+}
+
+/// [`reconstruction`] of what a layer without an activation gives: `term(x W^T + b, target)`. Where nothing asks for a gradient the layer's outputs are used
+/// where they arise and never written out, which for several hundred outputs takes a third of the time away.
+///
+/// # Shapes
+/// - `x`: `[batch, in]`, `weight`: `[out, in]`, `bias`: `[out]`; as for [`linear`]
+/// - `target`: `[batch, dims]` or `[batch / r, dims]`, `out` the parameters of `dims` values; as `x` of [`reconstruction`]
+/// - returns: `[batch]`
+///
+/// # Panics
+/// If the shapes do not fit.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{Activation, Reconstruction, linear, linear_reconstruction, reconstruction};
+///
+/// let device = Device::default();
+/// let x = Tensor::<2>::from_data([[1.0, -2.0]], &device);
+/// let (weight, bias) = (Tensor::<2>::from_data([[3.0, 1.0]], &device), Tensor::<1>::from_data([0.5], &device));
+/// let target = Tensor::<2>::from_data([[1.0]], &device);
+/// let together =
+///     linear_reconstruction(Reconstruction::Bernoulli, x.clone(), weight.clone(), bias.clone(), target.clone());
+/// let logits = linear(x, weight, bias, Activation::None);
+/// assert_eq!(
+///     together.into_scalar::<f32>(),
+///     reconstruction(Reconstruction::Bernoulli, logits, target).into_scalar::<f32>()
+/// );
+/// ```
+pub fn linear_reconstruction(
+    term: Reconstruction,
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    target: Tensor<2>,
+) -> Tensor<1> {
+    let ([batch, inputs], [outputs, _], [examples, width]) = (x.dims(), weight.dims(), target.dims());
+    if !is_fused(&x) || x.device().is_autodiff() {
+        return reconstruction(term, linear(x, weight, bias, Activation::None), target);
+    }
+    assert!(
+        weight.dims() == [outputs, inputs] && bias.dims() == [outputs],
+        "x [batch, {inputs}] against weight {:?}",
+        weight.dims()
+    );
+    let whole = batch == examples || (examples > 0 && batch.is_multiple_of(examples));
+    assert!(whole && outputs == term.parameters(width), "parameters for {width} values, not {outputs}");
+    let (x, weight, bias, target) = (into_flex(x), into_flex(weight), into_flex(bias), into_flex(target));
+    let operands = [flex_slice(&x), flex_slice(&weight), flex_slice(&bias)];
+    let mut sums = zeros(&[batch]);
+    let shape = LinearShape { batch, inputs, outputs };
+    rows_of_linear(term, width, shape, operands, flex_slice(&target), flex_mut(&mut sums));
+    from_flex(sums)
 }
 
 /// KL divergence from a diagonal Gaussian to N(0, I), one value per example and dimension.

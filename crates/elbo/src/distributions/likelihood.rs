@@ -1,7 +1,7 @@
 //! p(x|z): what the decoder's output means.
 
 use burn::tensor::{Tensor, activation};
-use elbo_kernels::{LEVELS, Reconstruction, reconstruction};
+use elbo_kernels::{Activation, LEVELS, Reconstruction, linear, linear_reconstruction, reconstruction};
 
 pub use elbo_kernels::Link;
 
@@ -220,10 +220,27 @@ impl Likelihood {
     /// - returns: `[batch]`, in nats (other than a distribution: in its [`Likelihood::unit`])
     pub fn nll(&self, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
         let dims = x.dims()[1];
-        let Some(term) = self.term() else {
-            return surrogates::loss(self, parameters, x);
-        };
-        let sum = reconstruction(term, parameters, x);
+        match self.term() {
+            Some(term) => self.nll_of_sum(reconstruction(term, parameters, x), dims),
+            None => surrogates::loss(self, parameters, x),
+        }
+    }
+
+    /// [`Likelihood::nll`] of `parameters = h W^T + bias`, a decoder's last layer, without writing them out where no gradient is asked for.
+    ///
+    /// # Shapes
+    /// - `h`: `[batch, features]`, `weight`: `[output_channels * height * width, features]`, `bias`: as many
+    /// - `x` and what is returned: as for [`Likelihood::nll`]
+    pub fn nll_of_linear(&self, h: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, x: Tensor<2>) -> Tensor<1> {
+        let dims = x.dims()[1];
+        match self.term() {
+            Some(term) => self.nll_of_sum(linear_reconstruction(term, h, weight, bias, x), dims),
+            None => surrogates::loss(self, linear(h, weight, bias, Activation::None), x),
+        }
+    }
+
+    /// `-log p(x|z)` from the sum of a kernel's term over each example.
+    fn nll_of_sum(&self, sum: Tensor<1>, dims: usize) -> Tensor<1> {
         match *self {
             Self::Gaussian { sigma, .. } => gaussian(sum, sigma, dims),
             Self::Laplace { scale, .. } => laplace(sum, scale, dims),

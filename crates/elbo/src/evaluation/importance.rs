@@ -15,9 +15,6 @@ use crate::run::parameters::values_of;
 /// Samples of one image that share a stream of noise.
 const CHUNK: usize = 512;
 
-/// Rows that a thread decodes at once: enough for fast products, few enough to stay near the core.
-const ROWS: usize = 256;
-
 /// Most values of the decoder's output that a thread holds: 16 MiB.
 const VALUES: usize = 1 << 22;
 
@@ -146,7 +143,7 @@ impl<'a> Sampler<'a> {
         }
         let [channels, height, width] = split.source().shape().dims();
         let outputs = likelihood.output_channels(channels) * height * width;
-        let rows = (VALUES / outputs).clamp(1, ROWS);
+        let rows = (VALUES / outputs).clamp(1, model.codes_at_once());
         Ok(Self { model, likelihood, samples, seed, device, rows })
     }
 
@@ -172,11 +169,15 @@ impl<'a> Sampler<'a> {
     /// A few images that are decoded together.
     fn weigh(&self, posteriors: &Posteriors<'_>, images: std::ops::Range<usize>) -> Vec<(f64, f64)> {
         let mut log_weights = vec![Vec::with_capacity(self.samples); images.len()];
-        for (chunk, start) in (0..self.samples).step_by(CHUNK).enumerate() {
-            let count = CHUNK.min(self.samples - start);
+        let together = self.rows.next_multiple_of(CHUNK);
+        for start in (0..self.samples).step_by(together) {
+            let count = together.min(self.samples - start);
             let (mut z, mut log_ratios) = (Vec::new(), Vec::new());
             for image in images.clone() {
-                self.draw(posteriors, image, chunk as u64, count, &mut z, &mut log_ratios);
+                for first in (start..start + count).step_by(CHUNK) {
+                    let drawn = first..(first + CHUNK).min(start + count);
+                    self.draw(posteriors, image, drawn, &mut z, &mut log_ratios);
+                }
             }
             let nll = self.nll(posteriors, images.clone(), z);
             let rows = log_ratios.chunks_exact(count).zip(nll.chunks_exact(count));
@@ -187,14 +188,13 @@ impl<'a> Sampler<'a> {
         log_weights.iter().map(|weights| summarise(weights)).collect()
     }
 
-    /// Appends draws of an image's posterior, and `log p(z) - log q(z|x)` of each. With `z = mean + e^(log_var / 2) noise` that is
+    /// Appends draws of an image's posterior, of a chunk or the beginning of one, and `log p(z) - log q(z|x)` of each. With `z = mean + e^(log_var / 2) noise` that is
     /// `(|noise|^2 - |z|^2 + sum log_var) / 2`.
     fn draw(
         &self,
         posteriors: &Posteriors<'_>,
         image: usize,
-        chunk: u64,
-        count: usize,
+        drawn: std::ops::Range<usize>,
         z: &mut Vec<f32>,
         log_ratios: &mut Vec<f64>,
     ) {
@@ -204,7 +204,8 @@ impl<'a> Sampler<'a> {
         let scale: Vec<f32> = log_var.iter().map(|v| (0.5 * v).exp()).collect();
         let volume: f64 = log_var.iter().map(|v| f64::from(*v)).sum();
         let place = u64::from(posteriors.places[image]);
-        let noise = Draws::new(self.seed, Purpose::ImportanceNoise, chunk, place).normals(count * latent);
+        let chunk = (drawn.start / CHUNK) as u64;
+        let noise = Draws::new(self.seed, Purpose::ImportanceNoise, chunk, place).normals(drawn.len() * latent);
         for noise in noise.chunks_exact(latent) {
             let mut difference = 0f64;
             for ((mean, scale), noise) in mean.iter().zip(&scale).zip(noise) {
@@ -225,8 +226,7 @@ impl<'a> Sampler<'a> {
         let whole = if images.len() > 1 { z.len() } else { self.rows * latent };
         let decoded = z.chunks(whole).flat_map(|rows| {
             let z = TensorData::new(rows.to_vec(), [rows.len() / latent, latent]);
-            let parameters = self.model.decode(Tensor::from_data(z, self.device));
-            values_of(self.likelihood.nll(parameters, x.clone()))
+            values_of(self.model.decode_nll(Tensor::from_data(z, self.device), &self.likelihood, x.clone()))
         });
         decoded.collect()
     }

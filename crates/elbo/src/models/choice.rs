@@ -392,6 +392,14 @@ impl Model for AnyModel {
         self.inner().decode(z)
     }
 
+    fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+        self.inner().decode_nll(z, likelihood, x)
+    }
+
+    fn codes_at_once(&self) -> usize {
+        self.inner().codes_at_once()
+    }
+
     fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
         self.inner().terms(x, noise)
     }

@@ -130,6 +130,21 @@ pub trait Model {
     /// - returns: `[batch, output_channels * height * width]`
     fn decode(&self, z: Tensor<2>) -> Tensor<2>;
 
+    /// `-log p(x|z)` of each code: [`Likelihood::nll`] of what [`Model::decode`] gives. A decoder that can do both at once does.
+    ///
+    /// # Shapes
+    /// - `z`: `[batch, latent]`
+    /// - `x`: `[batch, input]` or `[batch / r, input]`, each example for `r` codes in a row
+    /// - returns: `[batch]`, in nats
+    fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+        likelihood.nll(self.decode(z), x)
+    }
+
+    /// Codes that [`Model::decode_nll`] takes at once fastest.
+    fn codes_at_once(&self) -> usize {
+        256
+    }
+
     /// The terms of the loss for a batch, with the noise given.
     ///
     /// # Shapes

@@ -128,6 +128,14 @@ impl Model for Vae {
         self.decoder.forward(z)
     }
 
+    fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+        self.decoder.nll(z, likelihood, x)
+    }
+
+    fn codes_at_once(&self) -> usize {
+        self.decoder.codes_at_once()
+    }
+
     fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
         let posterior = self.posterior(x.clone()); // q(z|x)
         let kl = Some(posterior.kl_to_standard_normal());

@@ -3,6 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use crate::distributions::Likelihood;
+
 use super::{ConvDecoder, ConvEncoder, Mlp, ResnetDecoder, ResnetEncoder};
 
 /// From data to features.
@@ -51,6 +53,28 @@ impl Decoder {
             Self::Mlp(body) => body.forward(z),
             Self::Conv(body) => body.forward(z),
             Self::Resnet(body) => body.forward(z),
+        }
+    }
+
+    /// `-log p(x|z)` of each code, as [`Likelihood::nll`] of [`Decoder::forward`].
+    ///
+    /// # Shapes
+    /// - `z`: `[batch, latent]`
+    /// - `x`: `[batch, input]` or `[batch / r, input]`, see [`Likelihood::nll`]
+    /// - returns: `[batch]`
+    pub fn nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+        match self {
+            Self::Mlp(body) => body.nll(z, likelihood, x),
+            Self::Conv(_) | Self::Resnet(_) => likelihood.nll(self.forward(z), x),
+        }
+    }
+
+    /// Codes that [`Decoder::nll`] takes at once fastest: fully connected layers read their weights once for all of them, while images of several channels
+    /// should stay near the core.
+    pub fn codes_at_once(&self) -> usize {
+        match self {
+            Self::Mlp(_) => 1024,
+            Self::Conv(_) | Self::Resnet(_) => 256,
         }
     }
 }

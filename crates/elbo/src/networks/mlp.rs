@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Linear;
+use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -150,10 +151,28 @@ impl Mlp {
     /// - `x`: `[batch, widths[0]]`
     /// - returns: `[batch, last width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let count = self.layers.len();
-        self.layers
-            .iter()
-            .enumerate()
-            .fold(x, |x, (i, layer)| layer.forward(x, if i + 1 == count { self.last } else { self.activation }))
+        match self.layers.split_last() {
+            Some((last, hidden)) => last.forward(self.hidden(hidden, x), self.last),
+            None => x,
+        }
+    }
+
+    /// `-log p(x|z)` of each row of `z`, as [`Likelihood::nll`] of [`Mlp::forward`] gives it; the parameters of p(x|z) are not written out where no gradient is asked for.
+    ///
+    /// # Shapes
+    /// - `z`: `[batch, widths[0]]`
+    /// - `x`: `[batch, dims]` or `[batch / r, dims]`, see [`Likelihood::nll`]
+    /// - returns: `[batch]`
+    pub fn nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+        match self.layers.split_last() {
+            Some((last, hidden)) if self.last == Activation::None => {
+                likelihood.nll_of_linear(self.hidden(hidden, z), last.weight.val(), last.bias.val(), x)
+            }
+            _ => likelihood.nll(self.forward(z), x),
+        }
+    }
+
+    fn hidden(&self, layers: &[Linear], x: Tensor<2>) -> Tensor<2> {
+        layers.iter().fold(x, |x, layer| layer.forward(x, self.activation))
     }
 }

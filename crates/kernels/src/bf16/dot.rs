@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::pack::{TILE, WORDS};
 use super::product::Block;
 
 /// Rows whose sums stay in registers beside two vectors of columns.
@@ -14,16 +15,17 @@ const ROWS: usize = 8;
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
     for (i, sums) in sums.chunks_exact_mut(ROWS).enumerate() {
-        // SAFETY: rows and panels are the caller's promise.
+        // SAFETY: the stripes are the caller's promise: tiles of 16 rows of 16 words, of which these rows are half of one.
         unsafe {
-            let left = block.left.add(i * ROWS * block.pairs);
+            let left = block.left[i / 2].add(i % 2 * ROWS * WORDS);
             let mut found = [[_mm512_setzero_ps(); 2]; ROWS];
-            for pair in 0..block.pairs {
-                let columns = block.right.map(|panel| {
-                    std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_epi32(panel.add(pair * 16).cast()))
+            for (step, pair) in (0..block.steps).flat_map(|step| (0..WORDS).map(move |pair| (step, pair))) {
+                let columns = block.right.map(|stripe| {
+                    let words = _mm512_loadu_epi32(stripe.add(step * TILE + pair * WORDS).cast());
+                    std::mem::transmute::<__m512i, __m512bh>(words)
                 });
                 for (row, found) in found.iter_mut().enumerate() {
-                    let word = _mm512_set1_epi32(*left.add(row * block.pairs + pair) as i32);
+                    let word = _mm512_set1_epi32(*left.add(step * TILE + row * WORDS + pair) as i32);
                     let word = std::mem::transmute::<__m512i, __m512bh>(word);
                     found[0] = _mm512_dpbf16_ps(found[0], word, columns[0]);
                     found[1] = _mm512_dpbf16_ps(found[1], word, columns[1]);

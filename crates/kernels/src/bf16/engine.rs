@@ -11,6 +11,8 @@ pub(crate) enum Engine {
     Dot,
     /// `tdpbf16ps`: tiles of 16 x 32 by 32 x 16.
     Tiles,
+    /// The same on numbers cut into three pieces: float32's precision, see [`super`].
+    Pieces,
 }
 
 impl Engine {
@@ -30,17 +32,31 @@ impl Engine {
         best.filter(|_| crate::simd::level() == crate::simd::Level::Avx512)
     }
 
-    /// The engine that the calling thread's [`super::with_precision`] asks for.
-    pub(crate) fn wanted() -> Option<Self> {
+    /// The engine that rounds, where the calling thread's [`super::with_precision`] asks for it.
+    pub(crate) fn rounding() -> Option<Self> {
         if super::precision() == super::Precision::Bf16 { Self::best() } else { None }
+    }
+
+    /// The engine that cuts numbers into pieces, where the calling thread asks for float32 and the processor has tiles.
+    pub(crate) fn of_pieces() -> Option<Self> {
+        let possible = super::precision() == super::Precision::Float32 && Self::best() == Some(Self::Tiles);
+        possible.then_some(Self::Pieces)
+    }
+
+    /// Pieces of a number.
+    pub(super) fn pieces(self) -> usize {
+        match self {
+            Self::Dot | Self::Tiles => 1,
+            Self::Pieces => 3,
+        }
     }
 
     /// All that this machine can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
         match Self::best() {
-            Some(Self::Tiles) => vec![Self::Dot, Self::Tiles],
             Some(Self::Dot) => vec![Self::Dot],
+            Some(_) => vec![Self::Dot, Self::Tiles, Self::Pieces],
             None => Vec::new(),
         }
     }

@@ -1,10 +1,11 @@
 //! The products of convolutions: a left operand that is read through tables of places, see [`crate::conv`].
 
 use super::engine::Engine;
-use super::pack::{self, Lines, WORDS, pairs};
-use super::product::{BLOCK, Packed, copy_columns, multiply};
+use super::pack::{self, STEP, TILE, WORDS};
+use super::product::{BLOCK, Packed, copy_columns, multiply, pack_right, steps, words_of, words_of_stripe};
 use crate::conv::Gather;
 use crate::kept::{Kept, halves, halves_mut, words, words_mut};
+use crate::linear::Matrix;
 
 /// Words of gathered rows at a time: 256 KiB, which the L2 cache holds beside panels.
 const GROUP_WORDS: usize = 64 * 1024;
@@ -21,15 +22,31 @@ impl Gathered<'_> {
         rounded
     }
 
-    /// Writes the rows of some `pixels` to `out`, `pitch` halves each, 0 beyond the terms.
-    fn rows(&self, source: &[u16], pixels: &[u32], pitch: usize, out: &mut [u16]) {
-        for (pixel, out) in pixels.iter().zip(out.chunks_exact_mut(pitch)) {
-            let (terms, rest) = out.split_at_mut(self.0.terms.len());
-            for (first, out) in self.0.terms.iter().step_by(self.0.run).zip(terms.chunks_exact_mut(self.0.run)) {
-                let start = (*pixel + *first) as usize;
-                out.copy_from_slice(&source[start..start + self.0.run]);
+    /// Where the terms lie in a window, as runs that end with a step or before.
+    fn runs(&self) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for (first, from) in (0..).step_by(self.0.run).zip(self.0.terms.iter().step_by(self.0.run)) {
+            let mut done = 0;
+            while done < self.0.run {
+                let (step, place) = ((first + done) / STEP, (first + done) % STEP);
+                let length = (self.0.run - done).min(STEP - place);
+                runs.push(Run { from: *from as usize + done, step, place, length });
+                done += length;
             }
-            rest.fill(0);
+        }
+        runs
+    }
+
+    /// Writes the windows of some `pixels` as stripes of rows; what is beyond the terms is left as it is.
+    fn windows(&self, source: &[u16], runs: &[Run], pixels: &[u32], out: &mut [u16]) {
+        let stripe = 2 * TILE * steps(self.0.terms.len());
+        for (stripe, pixels) in out.chunks_exact_mut(stripe).zip(pixels.chunks(WORDS)) {
+            for (row, pixel) in pixels.iter().enumerate() {
+                for run in runs {
+                    let out = &mut stripe[run.step * 2 * TILE + row * STEP..][..STEP];
+                    copy(&source[*pixel as usize + run.from..], &mut out[run.place..run.place + run.length]);
+                }
+            }
         }
     }
 
@@ -42,13 +59,14 @@ impl Gathered<'_> {
             places.iter().for_each(|place| out[*place as usize..*place as usize + columns].fill(0.0));
             return;
         }
-        let pairs = pairs(self.0.terms.len());
-        let source = self.rounded();
-        let group = (GROUP_WORDS / pairs / BLOCK).clamp(1, 8) * BLOCK;
-        let mut rows = Kept::floats(group.min(self.0.pixels.len().next_multiple_of(BLOCK)) * pairs);
+        let stripe = words_of_stripe(engine, self.0.terms.len());
+        let (source, runs) = (self.rounded(), self.runs());
+        let group = (GROUP_WORDS / (2 * stripe)).clamp(1, 8) * BLOCK;
+        let mut rows = Kept::floats(group.min(self.0.pixels.len()).div_ceil(WORDS) * stripe);
+        rows.fill(0.0);
         for (pixels, places) in self.0.pixels.chunks(group).zip(places.chunks(group)) {
-            self.rows(halves(&source), pixels, 2 * pairs, halves_mut(&mut rows));
-            let packed = Packed { left: words(&rows), right, pairs };
+            self.windows(halves(&source), &runs, pixels, halves_mut(&mut rows));
+            let packed = Packed { left: words(&rows), right, steps: steps(self.0.terms.len()) };
             multiply(engine, packed, 0..pixels.len(), 0..columns, |block, columns, sums| {
                 for (place, sums) in places[block].iter().zip(sums) {
                     let place = *place as usize;
@@ -64,26 +82,55 @@ impl Gathered<'_> {
         if terms == 0 || count == 0 || columns == 0 {
             return;
         }
-        let (pairs, pitch) = (pairs(count), terms.next_multiple_of(WORDS));
-        let mut rows = Kept::floats((count * pitch).div_ceil(2));
-        self.rows(halves(&self.rounded()), self.0.pixels, pitch, halves_mut(&mut rows));
-        let mut left = Kept::floats(terms.next_multiple_of(BLOCK) * pairs);
-        for (index, left) in words_mut(&mut left).chunks_exact_mut(WORDS * pairs).take(pitch / WORDS).enumerate() {
-            // SAFETY: an engine was chosen, so the processor has what packing needs.
-            unsafe { pack::rows_across_halves(&halves(&rows)[..count * pitch], pitch, index * WORDS, left) };
+        let (length, stripe) = (terms.next_multiple_of(WORDS), words_of_stripe(engine, count));
+        let mut rows = Kept::floats((count * length).div_ceil(2));
+        let mut left = Kept::floats(words_of(engine, count, terms));
+        let windows = &mut halves_mut(&mut rows)[..count * length];
+        self.rows(halves(&self.rounded()), windows, length);
+        for (index, left) in words_mut(&mut left).chunks_exact_mut(stripe).enumerate() {
+            // SAFETY: the engine was chosen, so the processor has what packing needs.
+            unsafe { pack::halves_across_terms(windows, length, index * WORDS, left) };
         }
-        let mut right = Kept::floats(columns.next_multiple_of(WORDS) * pairs);
-        let lines = Lines { data: b, count, length: columns, pitch: columns };
-        for (index, panel) in words_mut(&mut right).chunks_exact_mut(WORDS * pairs).enumerate() {
-            // SAFETY: as above.
-            unsafe { pack::columns_across(lines, index * WORDS, panel) };
-        }
-        let packed = Packed { left: words(&left), right: words(&right), pairs };
+        let mut right = Kept::floats(words_of(engine, count, columns));
+        let panels = 0..columns.div_ceil(WORDS);
+        pack_right(engine, Matrix::rows(b, columns), [count, columns], panels, words_mut(&mut right));
+        let packed = Packed { left: words(&left), right: words(&right), steps: steps(count) };
         multiply(engine, packed, 0..terms, 0..columns, |block, across, sums| {
             for (row, sums) in block.zip(sums) {
                 let out = &mut out[row * columns + across.start..row * columns + across.end];
                 out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
             }
         });
+    }
+
+    /// Writes the windows, `length` halves each, 0 beyond the terms.
+    fn rows(&self, source: &[u16], out: &mut [u16], length: usize) {
+        for (pixel, out) in self.0.pixels.iter().zip(out.chunks_exact_mut(length)) {
+            let (terms, rest) = out.split_at_mut(self.0.terms.len());
+            for (first, out) in self.0.terms.iter().step_by(self.0.run).zip(terms.chunks_exact_mut(self.0.run)) {
+                let start = (*pixel + *first) as usize;
+                out.copy_from_slice(&source[start..start + self.0.run]);
+            }
+            rest.fill(0);
+        }
+    }
+}
+
+/// Consecutive terms of a window that lie in one step.
+struct Run {
+    /// Where they begin, counted from the window's beginning.
+    from: usize,
+    step: usize,
+    /// Where in the step they begin.
+    place: usize,
+    length: usize,
+}
+
+/// Copies as many halves as fit; a whole step as one vector, without a call.
+#[inline(always)]
+fn copy(source: &[u16], out: &mut [u16]) {
+    match <&mut [u16; STEP]>::try_from(&mut *out) {
+        Ok(out) => out.copy_from_slice(&source[..STEP]),
+        Err(_) => out.copy_from_slice(&source[..out.len()]),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use engine::Engine;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) use gathered::Gathered;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) use product::{Product, pack_right, words_of_right};
+pub(crate) use product::{Product, pack_right, words_of};
 
 /// What matrix products round their operands to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

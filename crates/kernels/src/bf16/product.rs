@@ -1,9 +1,10 @@
 //! The loop over blocks of 32 x 32 results, and the product of dense layers.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::engine::Engine;
-use super::pack::{self, Lines, WORDS, pairs};
+use super::pack::{self, Lines, STEP, TILE, WORDS};
 use super::{dot, tiles};
 use crate::kept::{Kept, words, words_mut};
 use crate::linear::{Matrix, Sizes};
@@ -11,6 +12,8 @@ use crate::pool::{self, SharedMut};
 
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 32;
+/// Words of the left operand that stay in the L2 cache while all of the right one passes.
+const GROUP_WORDS: usize = 256 * 1024;
 /// Multiply-adds of the float32 product from which on packing pays.
 const LEAST_WORK: usize = 1_000_000;
 /// Multiply-adds that justify one more part: about 20 microseconds on one core without tiles.
@@ -18,28 +21,42 @@ const PART_WORK: usize = 2_000_000;
 /// Words that justify one more part of packing.
 const PART_WORDS: usize = 16_384;
 
-/// What an engine multiplies at once: 32 rows of `pairs` words from `left` on, and two panels of `pairs` rows of 16 words, the same one twice at
-/// the right edge. `pairs` is a multiple of 16, not 0. The engine writes all of the block's sums.
+/// What an engine multiplies at once: two stripes of the left operand by two of the right one, where an edge takes one of them twice. Each is `steps` times the
+/// tiles of its pieces. The engine writes all of the block's sums.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    pub left: *const u32,
+    pub left: [*const u32; 2],
     pub right: [*const u32; 2],
-    pub pairs: usize,
+    pub steps: usize,
 }
 
-/// Packed operands: rows and panels of `pairs` words.
+/// Packed operands: stripes of 16 rows and of 16 columns, see [`pack`].
 #[derive(Clone, Copy)]
 pub(super) struct Packed<'a> {
-    /// Whole blocks of rows, whatever lies beyond the last row.
     pub left: &'a [u32],
     pub right: &'a [u32],
-    pub pairs: usize,
+    pub steps: usize,
+}
+
+/// Steps of `terms`.
+pub(super) fn steps(terms: usize) -> usize {
+    terms.div_ceil(STEP)
+}
+
+/// Words of a stripe.
+pub(super) fn words_of_stripe(engine: Engine, terms: usize) -> usize {
+    steps(terms) * engine.pieces() * TILE
+}
+
+/// Words of an operand of `lines` rows or columns.
+pub(crate) fn words_of(engine: Engine, terms: usize, lines: usize) -> usize {
+    words_of_stripe(engine, terms) * lines.div_ceil(WORDS)
 }
 
 /// Hands the sums of `rows` and `columns` to `put`, block by block: the block's rows and columns and `sums[row][column]`.
 ///
 /// # Panics
-/// If the operands do not hold them, or columns do not begin at a panel.
+/// If the operands do not hold them, or they do not begin at a stripe.
 pub(super) fn multiply(
     engine: Engine,
     packed: Packed<'_>,
@@ -47,83 +64,106 @@ pub(super) fn multiply(
     columns: Range<usize>,
     mut put: impl FnMut(Range<usize>, Range<usize>, &[[f32; 32]; 32]),
 ) {
-    let Packed { left, right, pairs } = packed;
-    assert!(pairs > 0 && pairs.is_multiple_of(WORDS), "whole tiles of terms");
-    assert!(columns.start.is_multiple_of(WORDS), "columns from the beginning of a panel on");
+    let Packed { left, right, steps } = packed;
+    assert!(steps > 0, "a term at least");
+    assert!((rows.start | columns.start).is_multiple_of(WORDS), "rows and columns from the beginning of a stripe on");
+    let stripe = steps * engine.pieces() * TILE;
+    let group = (GROUP_WORDS / (2 * stripe)).max(1) * BLOCK;
     let mut sums = [[0f32; 32]; 32];
     let mut work = || {
-        for first in columns.clone().step_by(BLOCK) {
-            let across = first..(first + BLOCK).min(columns.end);
-            let panels = [first, (first + WORDS).min(across.end - 1)].map(|column| panel(right, column / WORDS, pairs));
-            for top in rows.clone().step_by(BLOCK) {
-                let left = left[top * pairs..(top + BLOCK) * pairs].as_ptr();
-                let block = Block { left, right: panels.map(<[u32]>::as_ptr), pairs };
-                // SAFETY: the slices above are what a block reads; the processor has the engine's instructions, or `Engine::best` had not chosen it.
-                unsafe {
-                    match engine {
-                        Engine::Dot => dot::block(block, &mut sums),
-                        Engine::Tiles => tiles::block(block, &mut sums),
+        for rows in pieces_of(rows.clone(), group) {
+            for across in pieces_of(columns.clone(), BLOCK) {
+                let right = stripes(right, &across, stripe);
+                for down in pieces_of(rows.clone(), BLOCK) {
+                    let block = Block { left: stripes(left, &down, stripe), right, steps };
+                    // SAFETY: the stripes are what a block reads; the processor has the engine's instructions, or `Engine::best` had not chosen it.
+                    unsafe {
+                        match engine {
+                            Engine::Dot => dot::block(block, &mut sums),
+                            Engine::Tiles => tiles::block(block, &mut sums),
+                            Engine::Pieces => tiles::block_of_pieces(block, &mut sums),
+                        }
                     }
+                    put(down, across.clone(), &sums);
                 }
-                put(top..(top + BLOCK).min(rows.end), across.clone(), &sums);
             }
         }
     };
     match engine {
         Engine::Dot => work(),
         // SAFETY: `Engine::best` asked the processor and the system.
-        Engine::Tiles => unsafe { tiles::configured(work) },
+        Engine::Tiles | Engine::Pieces => unsafe { tiles::configured(work) },
     }
 }
 
-/// The words of one panel.
-fn panel(right: &[u32], index: usize, pairs: usize) -> &[u32] {
-    &right[index * pairs * WORDS..(index + 1) * pairs * WORDS]
+/// A range, `size` at a time.
+fn pieces_of(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
 }
 
-/// Words of a packed right operand.
-pub(crate) fn words_of_right(terms: usize, columns: usize) -> usize {
-    pairs(terms) * columns.next_multiple_of(WORDS)
+/// The two stripes of up to 32 rows or columns, the first one twice where there are no more than 16.
+fn stripes(operand: &[u32], lines: &Range<usize>, stripe: usize) -> [*const u32; 2] {
+    [lines.start, (lines.start + WORDS).min(lines.end - 1)]
+        .map(|line| operand[line / WORDS * stripe..][..stripe].as_ptr())
 }
 
-/// How a matrix of `rows` and `columns` lies in memory.
-fn lines_of(matrix: Matrix<'_>, rows: usize, columns: usize) -> Lines<'_> {
-    let (count, length, pitch) = matrix.lines(rows, columns);
-    Lines { data: matrix.data(), count, length, pitch }
+/// Which operand of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// `[rows, terms]`.
+    Left,
+    /// `[terms, columns]`, seen as `[columns, terms]`.
+    Right,
 }
 
-/// Packs `panels` of a right operand `[terms, columns]` to `out`, which holds them alone.
-pub(crate) fn pack_right(right: Matrix<'_>, [terms, columns]: [usize; 2], panels: Range<usize>, out: &mut [u32]) {
-    let lines = lines_of(right, terms, columns);
-    for (index, out) in panels.zip(out.chunks_exact_mut(pairs(terms) * WORDS)) {
+/// Packs `stripes` of an operand `[lines, terms]` to `out`, which holds them alone; false if three pieces were asked for and a number was not finite.
+fn pack_stripes(
+    engine: Engine,
+    side: Side,
+    operand: Matrix<'_>,
+    [count, terms]: [usize; 2],
+    stripes: Range<usize>,
+    out: &mut [u32],
+) -> bool {
+    use pack::{across_terms, along_terms};
+    let (lines, length, pitch) = operand.lines(count, terms);
+    let lines = Lines { data: operand.data(), count: lines, length, pitch };
+    let mut finite = true;
+    for (index, out) in stripes.zip(out.chunks_exact_mut(words_of_stripe(engine, terms))) {
         let first = index * WORDS;
-        // SAFETY: an engine was chosen, so the processor has what packing needs.
-        unsafe {
-            if right.is_transposed() {
-                let count = (columns - first).min(WORDS);
-                pack::columns_along(Lines { data: &lines.data[first * lines.pitch..], count, ..lines }, out);
+        let three = engine == Engine::Pieces;
+        // SAFETY: the engine was chosen, so the processor has what packing needs.
+        finite &= unsafe {
+            if operand.is_transposed() {
+                match (side, three) {
+                    (Side::Left, false) => across_terms::<1, true>(lines, first, out),
+                    (Side::Left, true) => across_terms::<3, true>(lines, first, out),
+                    (Side::Right, false) => across_terms::<1, false>(lines, first, out),
+                    (Side::Right, true) => across_terms::<3, false>(lines, first, out),
+                }
             } else {
-                pack::columns_across(lines, first, out);
+                let lines = Lines { data: &lines.data[first * pitch..], count: (count - first).min(WORDS), ..lines };
+                match (side, three) {
+                    (Side::Left, false) => along_terms::<1, false>(lines, out),
+                    (Side::Left, true) => along_terms::<3, false>(lines, out),
+                    (Side::Right, false) => along_terms::<1, true>(lines, out),
+                    (Side::Right, true) => along_terms::<3, true>(lines, out),
+                }
             }
-        }
+        };
     }
+    finite
 }
 
-/// Packs `rows` of a left operand `[.., terms]`, from a multiple of 16 on, to `out`, which holds them and what fills the last 16.
-fn pack_left(left: Matrix<'_>, sizes: Sizes, rows: Range<usize>, out: &mut [u32]) {
-    let lines = lines_of(left, sizes.rows, sizes.terms);
-    let pitch = pairs(sizes.terms);
-    // SAFETY: an engine was chosen, so the processor has what packing needs.
-    unsafe {
-        if left.is_transposed() {
-            for (first, out) in rows.step_by(WORDS).zip(out.chunks_exact_mut(WORDS * pitch)) {
-                pack::rows_across(lines, first, out);
-            }
-        } else {
-            let data = &lines.data[rows.start * lines.pitch..];
-            pack::rows_along(Lines { data, count: rows.len(), ..lines }, &mut out[..rows.len() * pitch]);
-        }
-    }
+/// Packs `stripes` of a right operand `[terms, columns]` to `out`, which holds them alone; false if three pieces were asked for and a number was not finite.
+pub(crate) fn pack_right(
+    engine: Engine,
+    right: Matrix<'_>,
+    [terms, columns]: [usize; 2],
+    stripes: Range<usize>,
+    out: &mut [u32],
+) -> bool {
+    pack_stripes(engine, Side::Right, right.transposed(), [columns, terms], stripes, out)
 }
 
 /// A product whose operands are packed.
@@ -137,42 +177,40 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// The product of `left` and `right`; none if it is too small to be worth it.
+    /// The product of `left` and `right`; none if it is too small to be worth it, or if something is not finite and cannot be cut into pieces.
     pub(crate) fn prepare(engine: Engine, left: Matrix<'_>, right: Matrix<'_>, sizes: Sizes) -> Option<Self> {
         let Sizes { rows, terms, columns } = sizes;
         let worth_it = rows * terms * columns >= LEAST_WORK && rows.min(columns) >= WORDS;
-        worth_it.then(|| Self::new(engine, left, right, sizes))
+        if worth_it { Self::new(engine, left, right, sizes) } else { None }
     }
 
     /// Packs both operands, in one region.
-    pub(super) fn new(engine: Engine, left: Matrix<'_>, right: Matrix<'_>, sizes: Sizes) -> Self {
+    pub(super) fn new(engine: Engine, left: Matrix<'_>, right: Matrix<'_>, sizes: Sizes) -> Option<Self> {
         let Sizes { rows, terms, columns } = sizes;
-        let pitch = pairs(terms);
-        let panels = columns.div_ceil(WORDS);
-        let mut packed_left = Kept::floats(rows.next_multiple_of(BLOCK) * pitch);
-        let mut packed_right = Kept::floats(words_of_right(terms, columns));
-        let left_parts = pool::parts_for(rows, pitch, PART_WORDS, WORDS);
-        let right_parts = pool::parts_for(panels, pitch * WORDS, PART_WORDS, 1);
-        let rows_of = SharedMut::new(words_mut(&mut packed_left));
-        let panels_of = SharedMut::new(words_mut(&mut packed_right));
-        pool::run(left_parts + right_parts, |part| match part.checked_sub(left_parts) {
-            None => {
-                let range = pool::part_range(rows, left_parts, part, WORDS);
-                let room = range.start * pitch..range.end.next_multiple_of(WORDS) * pitch;
-                // SAFETY: each 16 rows are one part's, and the buffer outlives the region.
-                pack_left(left, sizes, range, unsafe { rows_of.slice(room) });
-            }
-            Some(part) => {
-                let range = pool::part_range(panels, right_parts, part, 1);
-                let room = range.start * pitch * WORDS..range.end * pitch * WORDS;
-                // SAFETY: each panel is one part's, and the buffer outlives the region.
-                pack_right(right, [terms, columns], range, unsafe { panels_of.slice(room) });
+        let mut packed = [rows, columns].map(|lines| Kept::floats(words_of(engine, terms, lines)));
+        let [left_words, right_words] = &mut packed;
+        let operands = [
+            (Side::Left, left, rows, SharedMut::new(words_mut(left_words))),
+            (Side::Right, right.transposed(), columns, SharedMut::new(words_mut(right_words))),
+        ];
+        let stripe = words_of_stripe(engine, terms);
+        let parts = [rows, columns].map(|lines| pool::parts_for(lines.div_ceil(WORDS), stripe, PART_WORDS, 1));
+        let finite = AtomicBool::new(true);
+        pool::run(parts[0] + parts[1], |part| {
+            let (which, part) = part.checked_sub(parts[0]).map_or((0, part), |part| (1, part));
+            let (side, operand, lines, out) = &operands[which];
+            let stripes = pool::part_range(lines.div_ceil(WORDS), parts[which], part, 1);
+            // SAFETY: each stripe is one part's, and the buffer outlives the region.
+            let out = unsafe { out.slice(stripes.start * stripe..stripes.end * stripe) };
+            if !pack_stripes(engine, *side, *operand, [*lines, terms], stripes, out) {
+                finite.store(false, Relaxed);
             }
         });
         let across = pool::parts_for(columns, rows * terms, PART_WORK, BLOCK);
         let down = if columns >= 256 { 1 } else { pool::parts_for(rows, columns * terms, PART_WORK, BLOCK) };
         let cut = if down > across { [down, 1] } else { [1, across] };
-        Self { engine, sizes, left: packed_left, right: packed_right, cut }
+        let [left, right] = packed;
+        finite.into_inner().then_some(Self { engine, sizes, left, right, cut })
     }
 
     /// How many parts the product is cut into.
@@ -194,14 +232,31 @@ impl Product {
     pub(crate) unsafe fn run(&self, part: usize, out: &SharedMut<f32>) {
         let (rows, columns) = self.part(part);
         let width = self.sizes.columns;
-        let packed = Packed { left: words(&self.left), right: words(&self.right), pairs: pairs(self.sizes.terms) };
-        multiply(self.engine, packed, rows, columns, |rows, columns, sums| {
+        multiply(self.engine, self.packed(), rows, columns, |rows, columns, sums| {
             for (row, sums) in rows.zip(sums) {
                 // SAFETY: the caller's promise.
                 let out = unsafe { out.slice(row * width + columns.start..row * width + columns.end) };
                 copy_columns(sums, out);
             }
         });
+    }
+
+    /// Computes `rows`, the first a multiple of 16, to `out`, `[rows, columns]`.
+    ///
+    /// # Panics
+    /// If the rows are not the product's, or `out` does not hold them alone.
+    pub(crate) fn write_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        let (first, width) = (rows.start, self.sizes.columns);
+        assert!(rows.end <= self.sizes.rows && out.len() == rows.len() * width, "rows of the product");
+        multiply(self.engine, self.packed(), rows, 0..width, |rows, columns, sums| {
+            for (row, sums) in rows.zip(sums) {
+                copy_columns(sums, &mut out[(row - first) * width..][columns.clone()]);
+            }
+        });
+    }
+
+    fn packed(&self) -> Packed<'_> {
+        Packed { left: words(&self.left), right: words(&self.right), steps: steps(self.sizes.terms) }
     }
 }
 

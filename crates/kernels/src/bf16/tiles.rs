@@ -46,14 +46,13 @@ pub(super) unsafe fn configured<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// See [`super::product::Block`].
+/// See [`super::product::Block`]; operands of one piece.
 ///
 /// # Safety
 /// Inside [`configured`]; the block's pointers are valid as it says.
 pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
-    let Block { left, right, pairs } = block;
-    // SAFETY: a step reads 16 words each of 32 rows and 16 rows of each panel, the next 64 bytes of the rows and 1 KiB of the panels; `pairs` is 16 for
-    // each step. The four tiles of sums are 32 rows of 128 bytes.
+    let Block { left, right, steps } = block;
+    // SAFETY: a step reads a tile of 1 KiB from each of the four stripes. The four tiles of sums are 32 rows of 128 bytes.
     unsafe {
         asm!(
             "tilezero tmm0",
@@ -61,16 +60,16 @@ pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
             "tilezero tmm2",
             "tilezero tmm3",
             "2:",
-            "tileloadd tmm4, [{upper} + {pitch}*1]",
+            "tileloadd tmm4, [{upper} + {line}*1]",
             "tileloadd tmm6, [{first} + {line}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{second} + {line}*1]",
             "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{lower} + {pitch}*1]",
+            "tileloadd tmm5, [{lower} + {line}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {upper}, 64",
-            "add {lower}, 64",
+            "add {upper}, 1024",
+            "add {lower}, 1024",
             "add {first}, 1024",
             "add {second}, 1024",
             "dec {steps}",
@@ -79,12 +78,93 @@ pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
             "tilestored [{sums} + {wide}*1 + 64], tmm1",
             "tilestored [{sums} + {wide}*1 + 2048], tmm2",
             "tilestored [{sums} + {wide}*1 + 2112], tmm3",
-            upper = inout(reg) left => _,
-            lower = inout(reg) left.add(16 * pairs) => _,
+            upper = inout(reg) left[0] => _,
+            lower = inout(reg) left[1] => _,
             first = inout(reg) right[0] => _,
             second = inout(reg) right[1] => _,
-            steps = inout(reg) pairs / 16 => _,
-            pitch = in(reg) pairs * 4,
+            steps = inout(reg) steps => _,
+            line = in(reg) 64usize,
+            wide = in(reg) 128usize,
+            sums = in(reg) sums.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+}
+
+/// The same of three pieces: `a1 b3 + a1 b2 + a2 b2 + a2 b1 + a3 b1 + a1 b1`, so that each product changes one operand. What is left out is
+/// smaller than the last bit of `a b`.
+///
+/// # Safety
+/// As for [`block`].
+pub(super) unsafe fn block_of_pieces(block: Block, sums: &mut [[f32; 32]; 32]) {
+    let Block { left, right, steps } = block;
+    // SAFETY: as above with three tiles for each step and stripe.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            // a1 b3
+            "tileloadd tmm4, [{upper} + {line}*1]",
+            "tileloadd tmm6, [{first} + {line}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{second} + {line}*1 + 2048]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {line}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a1 b2
+            "tileloadd tmm6, [{first} + {line}*1 + 1024]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tileloadd tmm7, [{second} + {line}*1 + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a2 b2
+            "tileloadd tmm4, [{upper} + {line}*1 + 1024]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {line}*1 + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a2 b1
+            "tileloadd tmm6, [{first} + {line}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tileloadd tmm7, [{second} + {line}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a3 b1
+            "tileloadd tmm4, [{upper} + {line}*1 + 2048]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {line}*1 + 2048]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a1 b1
+            "tileloadd tmm4, [{upper} + {line}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {line}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {upper}, 3072",
+            "add {lower}, 3072",
+            "add {first}, 3072",
+            "add {second}, 3072",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {wide}*1], tmm0",
+            "tilestored [{sums} + {wide}*1 + 64], tmm1",
+            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
+            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
+            upper = inout(reg) left[0] => _,
+            lower = inout(reg) left[1] => _,
+            first = inout(reg) right[0] => _,
+            second = inout(reg) right[1] => _,
+            steps = inout(reg) steps => _,
             line = in(reg) 64usize,
             wide = in(reg) 128usize,
             sums = in(reg) sums.as_mut_ptr(),

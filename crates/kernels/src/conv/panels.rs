@@ -27,8 +27,9 @@ pub(super) struct Layout {
     width: usize,
     /// What a width is a multiple of.
     lanes: usize,
-    /// Whether rows are rounded and packed in pairs, see [`crate::bf16`].
-    bf16: bool,
+    /// What packs rows in pairs, see [`crate::bf16`].
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    bf16: Option<bf16::Engine>,
 }
 
 /// One panel: `columns` of the product from `start` on, stored `width` apart from `offset` on.
@@ -52,18 +53,21 @@ impl Layout {
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Engine::Avx512 => (super::avx512::panel_width(columns), super::avx512::LANES),
         };
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        let bf16 = matches!(engine, Engine::Bf16(_));
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let bf16 = false;
-        Self { terms, columns, width, lanes, bf16 }
+        Self {
+            terms,
+            columns,
+            width,
+            lanes,
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            bf16: if let Engine::Bf16(engine) = engine { Some(engine) } else { None },
+        }
     }
 
     /// Floats of all panels, or words.
     pub(super) fn floats(self) -> usize {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if self.bf16 {
-            return bf16::words_of_right(self.terms, self.columns);
+        if let Some(engine) = self.bf16 {
+            return bf16::words_of(engine, self.terms, self.columns);
         }
         self.panels().map(|p| p.width).sum::<usize>() * self.terms
     }
@@ -104,9 +108,9 @@ impl View<'_> {
 /// Packs the weights that `view` selects; terms are ordered by tap, then by channel.
 pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if layout.bf16 {
-        let matrix = pack(Layout { bf16: false, ..layout }, weight, view);
-        return pack_bf16(layout, matrix.as_floats(layout.terms * layout.columns));
+    if let Some(engine) = layout.bf16 {
+        let matrix = pack(Layout { bf16: None, ..layout }, weight, view);
+        return pack_bf16(engine, layout, matrix.as_floats(layout.terms * layout.columns));
     }
     let mut packed = Buffer::zeros(layout.floats());
     let blocks = layout.columns.div_ceil(LANES);
@@ -127,9 +131,9 @@ pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
     packed
 }
 
-/// Rounds a plain matrix and packs it once more.
+/// Rounds a plain matrix, or cuts it into pieces, and packs it once more.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-fn pack_bf16(layout: Layout, matrix: &[f32]) -> Buffer {
+fn pack_bf16(engine: bf16::Engine, layout: Layout, matrix: &[f32]) -> Buffer {
     let (sizes, words) = ([layout.terms, layout.columns], layout.floats());
     let mut packed = Buffer::zeros(words);
     if words == 0 {
@@ -142,7 +146,8 @@ fn pack_bf16(layout: Layout, matrix: &[f32]) -> Buffer {
         let panels_of = pool::part_range(panels, parts, part, 1);
         let room = panels_of.start * (words / panels)..panels_of.end * (words / panels);
         // SAFETY: each panel is one part's, and the buffer outlives the region.
-        bf16::pack_right(Matrix::rows(matrix, layout.columns), sizes, panels_of, unsafe { target.slice(room) });
+        let out = unsafe { target.slice(room) };
+        bf16::pack_right(engine, Matrix::rows(matrix, layout.columns), sizes, panels_of, out);
     });
     packed
 }

@@ -45,7 +45,7 @@ impl Engine {
     /// [`Self::best`], or what the calling thread's [`crate::with_precision`] asks for.
     pub(crate) fn wanted() -> Self {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        if let Some(engine) = bf16::Engine::wanted() {
+        if let Some(engine) = bf16::Engine::rounding() {
             return Self::Bf16(engine);
         }
         Self::best()

@@ -6,9 +6,11 @@
 //! | `pair` | two: the Gaussian with mean and log variance, the discretised logistic |
 //! | `logistic` | one level's probability, and the mixture |
 //! | `categorical` | 256 logits for each value |
+//! | `of_linear` | any of them, from the layer that makes the parameters |
 
 mod categorical;
 mod logistic;
+mod of_linear;
 mod pair;
 #[cfg(feature = "tensors")]
 pub(crate) mod reference;
@@ -18,6 +20,8 @@ use crate::pool::{self, SharedMut};
 use crate::simd;
 
 pub use logistic::MIN_LOG_SCALE;
+#[cfg(feature = "tensors")]
+pub(crate) use of_linear::rows_of_linear;
 pub use pair::MIN_LOG_VAR;
 
 /// Elements that justify one more part.
@@ -196,11 +200,14 @@ const LANES: usize = 16;
 #[inline(always)]
 fn add_tile(lanes: &mut [f32; LANES], tile: &mut [f32; TILE], size: usize) {
     tile[size..].fill(0.0);
+    // In a local variable, which is a register.
+    let mut sums = *lanes;
     for chunk in tile.chunks_exact(LANES) {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value;
         }
     }
+    *lanes = sums;
 }
 
 fn total(lanes: [f32; LANES]) -> f32 {

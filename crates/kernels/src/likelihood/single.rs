@@ -3,13 +3,72 @@
 use super::{LANES, NEAR, TILE, add_tile, ln_mean_decay_near, total};
 use crate::simd;
 
-/// `max(l, 0) - l x + ln(1 + e^-|l|)` and `sigmoid(l) - x`: no overflow for any finite logit.
+/// `max(l, 0) - l x`, `1 + e^-|l|`, whose logarithm is the rest of the term, and the slope `sigmoid(l) - x`: no overflow for any finite logit.
 #[inline(always)]
-fn bernoulli_element(l: f32, x: f32) -> (f32, f32) {
+fn bernoulli_element(l: f32, x: f32) -> (f32, f32, f32) {
     let e = simd::exp(-l.abs());
     let inverse = 1.0 / (1.0 + e);
     let (positive, sigmoid) = if l >= 0.0 { (l, inverse) } else { (0.0, e * inverse) };
-    (positive - l * x + simd::ln_1p_unit(e), sigmoid - x)
+    (positive - l * x, 1.0 + e, sigmoid - x)
+}
+
+/// A sum of Bernoulli terms, `sum max(l, 0) - l x + ln prod (1 + e^-|l|)`: one logarithm for 16 values, whose factors lie between 1 and 2.
+struct BernoulliSum {
+    linear: [f32; TILE],
+    factors: [f32; TILE],
+    lanes: [f32; LANES],
+}
+
+impl BernoulliSum {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { linear: [0.0; TILE], factors: [1.0; TILE], lanes: [0.0; LANES] }
+    }
+
+    /// Adds the first `size` values of the tile.
+    #[inline(always)]
+    fn add(&mut self, size: usize) {
+        add_tile(&mut self.lanes, &mut self.linear, size);
+        self.factors[size..].fill(1.0);
+        let mut product = [1f32; LANES];
+        for chunk in self.factors.chunks_exact(LANES) {
+            for (product, factor) in product.iter_mut().zip(chunk) {
+                *product *= factor;
+            }
+        }
+        for (lane, product) in self.lanes.iter_mut().zip(product) {
+            // `ln` reads the bits of its argument and would make a number of NaN; but then `linear` holds it as well.
+            *lane += simd::ln(product);
+        }
+    }
+}
+
+simd::multiversion! {
+    pub(super) fn bernoulli(l: &[f32], x: &[f32]) -> f32 {
+        let mut sum = BernoulliSum::new();
+        for (l, x) in l.chunks(TILE).zip(x.chunks(TILE)) {
+            let tile = sum.linear.iter_mut().zip(&mut sum.factors);
+            for (((linear, factor), l), x) in tile.zip(l).zip(x) {
+                (*linear, *factor, _) = bernoulli_element(*l, *x);
+            }
+            sum.add(l.len());
+        }
+        total(sum.lanes)
+    }
+}
+
+simd::multiversion! {
+    pub(super) fn bernoulli_with_gradient(l: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
+        let mut sum = BernoulliSum::new();
+        for ((l, x), gradient) in l.chunks(TILE).zip(x.chunks(TILE)).zip(gradient.chunks_mut(TILE)) {
+            let tile = sum.linear.iter_mut().zip(&mut sum.factors).zip(gradient);
+            for ((((linear, factor), slope), l), x) in tile.zip(l).zip(x) {
+                (*linear, *factor, *slope) = bernoulli_element(*l, *x);
+            }
+            sum.add(l.len());
+        }
+        total(sum.lanes)
+    }
 }
 
 #[inline(always)]
@@ -99,7 +158,6 @@ macro_rules! kernels {
 }
 
 kernels! {
-    bernoulli, bernoulli_with_gradient: bernoulli_element;
     continuous_bernoulli, continuous_bernoulli_with_gradient: continuous_bernoulli_element;
     squared_error, squared_error_with_gradient: squared_error_element;
     squared_distance, squared_distance_with_gradient: squared_distance_element;

@@ -112,6 +112,20 @@ impl Skipping {
         }
     }
 
+    /// Computes `rows` to `out`, `[rows, columns]`.
+    ///
+    /// # Panics
+    /// If the rows are not the product's, or `out` does not hold them alone.
+    pub(crate) fn write_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        let width = self.sizes.columns;
+        assert!(rows.end <= self.sizes.rows && out.len() == rows.len() * width, "rows of the product");
+        for panel in 0..self.panels.count {
+            let first = self.panels.columns(panel).start;
+            // SAFETY: the panel's columns of all rows lie inside `out` by the assertion, which is borrowed for us alone.
+            unsafe { self.multiply(panel, rows.clone(), out.as_mut_ptr().add(first), width) };
+        }
+    }
+
     /// Computes `part` into its place of the transposed `out`, `[columns, rows]`.
     ///
     /// # Safety
