@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
 use elbo::data::{Domain, Examples};
 use elbo::distributions::{Fit, Likelihood, Link, MIN_LEARNED_SCALE, Observation};
-use elbo::models::{LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
+use elbo::models::{Iwae, LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters::{self, values_of};
@@ -89,6 +89,32 @@ fn inside_a_vae() {
     }
     table.assert_all(24 * 12);
     similarity.assert_all(2 * 12);
+}
+
+/// A decoder's last layer and the likelihood in one pass, as evaluation takes them, and one after the other.
+#[test]
+fn codes_are_judged_in_one_pass_as_in_two() {
+    let device = Device::default();
+    for case in list(&read("likelihoods/models.json")["cases"]) {
+        let (latent, likelihood) = (count(&case["latent"]), likelihood(case));
+        let network = NetworkConfig::Mlp(MlpConfig { hidden: vec![9, 7], ..Default::default() });
+        let vae = Vae::init(shape(case), latent, &network, likelihood, 0, &device);
+        let iwae = Iwae::init(shape(case), latent, 5, &network, likelihood, 0, &device);
+        let x: Tensor<2> = matrix(&case["x"], &device);
+        let share = if likelihood.is_distribution() { 3 } else { 1 };
+        let batch = x.dims()[0] * share;
+        let noise = Draws::new(1, Purpose::EvaluationNoise, 0, 0).normals(batch * latent);
+        let z = Tensor::<2>::from_data(TensorData::new(noise, [batch, latent]), &device);
+        let likelihood = likelihood.with_scale(Some(0.7));
+        for model in [&vae as &dyn Model, &iwae] {
+            let together = values_of(model.decode_nll(z.clone(), &likelihood, x.clone()));
+            let apart = values_of(likelihood.nll(model.decode(z.clone()), x.clone()));
+            for (found, expected) in together.iter().zip(&apart) {
+                assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{}", text(&case["name"]));
+            }
+            assert_eq!(together.len(), batch);
+        }
+    }
 }
 
 fn row(values: &[f32]) -> Tensor<2> {

@@ -247,6 +247,18 @@ pub fn ln(x: f32) -> f32 {
     exponent * std::f32::consts::LN_2 + 2.0 * t * (series * t2 + 1.0)
 }
 
+/// Largest error of [`ln_1p`] on [0, 2^16], of its value.
+pub const LN_1P_MAX_RELATIVE_ERROR: f32 = 3e-7;
+
+/// `ln(1 + y)` for `y` from 0 on, to the last bits however small `y` is; NaN stays NaN.
+///
+/// What `1 + y` loses by rounding, `y - (u - 1)` with `u` the rounded sum, comes back as `(y - (u - 1)) / u`.
+#[inline(always)]
+pub fn ln_1p(y: f32) -> f32 {
+    let u = 1.0 + y;
+    ln(u) + (y - (u - 1.0)) / u
+}
+
 /// Largest absolute error of [`sin_cos_turns`].
 pub const SIN_COS_MAX_ERROR: f32 = 1e-6;
 
@@ -357,8 +369,17 @@ mod tests {
     }
 
     #[test]
+    fn the_logarithm_of_one_and_more_stays_within_its_stated_error() {
+        let points = grid(-30.0, 65_536f64.ln()).map(|power| f64::from(power).exp() as f32);
+        let worst =
+            points.map(|y| ((f64::from(ln_1p(y)) / f64::from(y).ln_1p()) - 1.0).abs() as f32).fold(0.0, f32::max);
+        assert!(worst <= LN_1P_MAX_RELATIVE_ERROR, "{worst}");
+        assert_eq!(ln_1p(0.0), 0.0);
+    }
+
+    #[test]
     fn nan_travels_and_infinities_saturate() {
-        for f in [exp, sigmoid, tanh, normal_cdf, ln_1p_unit] {
+        for f in [exp, sigmoid, tanh, normal_cdf, ln_1p_unit, ln_1p] {
             assert!(f(f32::NAN).is_nan());
         }
         assert_eq!(sigmoid(f32::INFINITY), 1.0);

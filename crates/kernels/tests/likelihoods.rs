@@ -7,7 +7,7 @@ mod support {
 }
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo_kernels::{Link, Reconstruction, reconstruction, reference};
+use elbo_kernels::{Activation, Link, Reconstruction, linear_reconstruction, reconstruction, reference};
 use serde_json::Value;
 use support::comparison::Table;
 use support::fixture::{count, list, numbers, read, text};
@@ -100,6 +100,52 @@ fn an_example_given_once_stands_for_its_copies() {
         };
         for op in [reconstruction as Op, reference::reconstruction as Op] {
             assert_eq!(slopes_and_values(op, x.clone()), slopes_and_values(op, copies.clone()), "{term:?}");
+        }
+    }
+}
+
+/// In one pass on a plain device, in two where a gradient is asked for.
+#[test]
+fn the_term_of_a_layer_is_that_of_its_outputs() {
+    let (batch, share, inputs) = (6, 3, 5);
+    for term in TERMS {
+        let [parameters, x] = arguments(term, batch, 2, 1.0);
+        let (width, outputs) = (x.len() / batch, parameters.len() / batch);
+        let run = |device: &Device, together: bool| {
+            let tensor = |rows: usize, columns: usize, seed: usize| {
+                let values: Vec<f32> =
+                    (0..rows * columns).map(|i| ((i * 37 + seed) % 199) as f32 / 200.0 - 0.5).collect();
+                Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), device)
+            };
+            let mut operands = [tensor(batch, inputs, 1), tensor(outputs, inputs, 2), tensor(1, outputs, 3)];
+            if device.is_autodiff() {
+                operands = operands.map(Tensor::require_grad);
+            }
+            let [h, weight, bias] = operands.clone();
+            let bias = bias.reshape([outputs]);
+            let examples = x[..batch / share * width].to_vec();
+            let target = Tensor::<2>::from_data(TensorData::new(examples, [batch / share, width]), device);
+            let nll = if together {
+                linear_reconstruction(term, h, weight, bias, target)
+            } else {
+                reference::reconstruction(term, reference::linear(h, weight, bias, Activation::None), target)
+            };
+            let slopes = if device.is_autodiff() {
+                let gradients = nll.clone().sum().backward();
+                operands.iter().flat_map(|operand| values(operand.grad(&gradients).expect("a gradient"))).collect()
+            } else {
+                Vec::new()
+            };
+            [values(nll), slopes]
+        };
+        for device in [Device::default(), Device::default().autodiff()] {
+            for (found, expected) in run(&device, true).iter().zip(&run(&device, false)) {
+                assert_eq!(found.len(), expected.len());
+                let size = expected.iter().fold(1f32, |most, v| most.max(v.abs()));
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() <= 1e-5 * size, "{term:?}: {found} for {expected}");
+                }
+            }
         }
     }
 }

@@ -13,7 +13,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::softmax};
 
-use super::{Code, Model, Terms};
+use super::{Code, Model, Terms, decode_nll};
 use crate::distributions::{DiagonalGaussian, Likelihood, Observation, mean_over};
 use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
 use crate::random::{Draws, Purpose};
@@ -140,7 +140,7 @@ impl Model for Iwae {
     }
 
     fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
-        self.decoder.nll(z, likelihood, x)
+        decode_nll(&self.decoder, likelihood, z, x)
     }
 
     fn codes_at_once(&self) -> usize {

@@ -28,6 +28,7 @@ use burn::tensor::Tensor;
 
 use crate::distributions::Likelihood;
 use crate::error::Result;
+use crate::networks::Decoder;
 use crate::random::Draws;
 
 pub use ae::Ae;
@@ -171,6 +172,14 @@ pub trait Model {
     /// As [`Likelihood::sample`].
     fn decode_draw(&self, z: Tensor<2>, draws: &mut Draws) -> Result<Tensor<2>> {
         self.likelihood().sample(self.decode(z), self.scale(), draws)
+    }
+}
+
+/// [`Model::decode_nll`] of a model that decodes with `decoder` alone: in one pass where its last layer is fully connected.
+fn decode_nll(decoder: &Decoder, likelihood: &Likelihood, z: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    match decoder.all_but_last(z.clone()) {
+        Some((h, last)) => likelihood.nll_of_linear(h, last.weight.val(), last.bias.val(), x),
+        None => likelihood.nll(decoder.forward(z), x),
     }
 }
 

@@ -3,9 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::distributions::Likelihood;
-
-use super::{ConvDecoder, ConvEncoder, Mlp, ResnetDecoder, ResnetEncoder};
+use super::{ConvDecoder, ConvEncoder, Linear, Mlp, ResnetDecoder, ResnetEncoder};
 
 /// From data to features.
 #[derive(Module, Debug)]
@@ -56,20 +54,15 @@ impl Decoder {
         }
     }
 
-    /// `-log p(x|z)` of each code, as [`Likelihood::nll`] of [`Decoder::forward`].
-    ///
-    /// # Shapes
-    /// - `z`: `[batch, latent]`
-    /// - `x`: `[batch, input]` or `[batch / r, input]`, see [`Likelihood::nll`]
-    /// - returns: `[batch]`
-    pub fn nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
+    /// What enters the last layer for the codes `z`, and that layer, where it is a fully connected one; see [`Mlp::all_but_last`].
+    pub fn all_but_last(&self, z: Tensor<2>) -> Option<(Tensor<2>, &Linear)> {
         match self {
-            Self::Mlp(body) => body.nll(z, likelihood, x),
-            Self::Conv(_) | Self::Resnet(_) => likelihood.nll(self.forward(z), x),
+            Self::Mlp(body) => body.all_but_last(z),
+            Self::Conv(_) | Self::Resnet(_) => None,
         }
     }
 
-    /// Codes that [`Decoder::nll`] takes at once fastest: fully connected layers read their weights once for all of them, while images of several channels
+    /// Codes that are decoded at once fastest: fully connected layers read their weights once for all of them, while images of several channels
     /// should stay near the core.
     pub fn codes_at_once(&self) -> usize {
         match self {

@@ -5,7 +5,6 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Linear;
-use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -157,19 +156,10 @@ impl Mlp {
         }
     }
 
-    /// `-log p(x|z)` of each row of `z`, as [`Likelihood::nll`] of [`Mlp::forward`] gives it; the parameters of p(x|z) are not written out where no gradient is asked for.
-    ///
-    /// # Shapes
-    /// - `z`: `[batch, widths[0]]`
-    /// - `x`: `[batch, dims]` or `[batch / r, dims]`, see [`Likelihood::nll`]
-    /// - returns: `[batch]`
-    pub fn nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
-        match self.layers.split_last() {
-            Some((last, hidden)) if self.last == Activation::None => {
-                likelihood.nll_of_linear(self.hidden(hidden, z), last.weight.val(), last.bias.val(), x)
-            }
-            _ => likelihood.nll(self.forward(z), x),
-        }
+    /// What enters the last layer, and that layer, for callers that fuse it with what follows; none where an activation follows it.
+    pub fn all_but_last(&self, x: Tensor<2>) -> Option<(Tensor<2>, &Linear)> {
+        let (last, hidden) = self.layers.split_last()?;
+        (self.last == Activation::None).then(|| (self.hidden(hidden, x), last))
     }
 
     fn hidden(&self, layers: &[Linear], x: Tensor<2>) -> Tensor<2> {

@@ -1,13 +1,16 @@
-//! Products of bfloat16 operands with sums in float32: `out[r, n] = sum_k round(left[r, k]) round(right[k, n])`.
+//! Products of bfloat16 numbers with sums in float32.
 //!
 //! A bfloat16 is the upper half of a float32: the same range, 8 bits of precision. Processors multiply them faster: twice as fast with AVX512_BF16,
-//! up to sixteen times with AMX's tiles. Rounding both operands changes a product by about 1 part in 400 of its terms' size, which training forgives
-//! and evaluation should not have to. So nothing here runs unless [`with_precision`] asks for it, weights, sums, losses and the optimiser stay in float32,
-//! and so do small products, where rounding would save nothing.
+//! up to sixteen times with AMX's tiles. Two uses:
 //!
-//! Both operands are rounded once and packed as the instructions read them (see [`pack`]): a word holds two consecutive terms. One loop over blocks
-//! of 32 rows and 32 columns ([`product`]) serves both engines. Rounding is to nearest, ties to even; NaN stays NaN. The instructions take numbers
-//! below 1.2e-38 as 0.
+//! - **Rounded operands**, where [`with_precision`] asks for them and never otherwise: a product changes by about 1 part in 400 of its terms' size, which training
+//!   forgives and evaluation should not have to. Weights, sums, losses and the optimiser stay in float32, and so do small products, where rounding would save nothing.
+//! - **Float32 in three pieces**, wherever dense layers meet tiles: `a = a1 + a2 + a3` exactly, eight bits each, and `a b` is six of the nine products of pieces,
+//!   the rest of which is smaller than the last bit of `a b` (Henry, Tang & Heinecke 2019, arXiv:1904.06376). As exact as a sum in float32 is, and twice as fast.
+//!
+//! Operands are packed once, as the instructions read them (see [`pack`]): a word holds two consecutive terms. One loop over blocks of 32 rows and 32 columns
+//! ([`product`]) serves all engines. Rounding is to nearest, ties to even; NaN stays NaN. What is not finite cannot be cut into pieces: the caller then takes the
+//! product in float32. The instructions take numbers below 1.2e-38 as 0.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod dot;
@@ -34,7 +37,7 @@ pub(crate) use product::{Product, pack_right, words_of};
 /// What matrix products round their operands to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// Nothing is rounded.
+    /// Nothing is rounded to less than float32's 24 bits.
     #[default]
     Float32,
     /// Operands of large products are rounded to bfloat16; sums stay in float32.

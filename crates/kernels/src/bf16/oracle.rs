@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::gathered::Gathered;
 use super::product::{Product, pack_right, words_of};
 use crate::conv::Gather;
-use crate::linear::{Matrix, Sizes};
+use crate::linear::{self, Matrix, Sizes};
 use crate::pool::{self, SharedMut};
 
 /// To nearest, ties to even: written down once more.
@@ -68,6 +68,40 @@ fn products_of_every_orientation_are_sums_of_rounded_operands() {
                 }
             }
         }
+    }
+}
+
+/// Root mean square of a product's errors, in units of the sum of its terms' sizes.
+fn error_of(found: &[f32], sizes: Sizes, left: &[f32], right: &[f32]) -> f64 {
+    let Sizes { terms, columns, .. } = sizes;
+    let relative = found.iter().enumerate().map(|(at, found)| {
+        let (r, n) = (at / columns, at % columns);
+        let (sum, size) = expected(Engine::Pieces, terms, |k| left[r * terms + k], |k| right[k * columns + n]);
+        (f64::from(*found) - sum) / size
+    });
+    (relative.map(|e| e * e).sum::<f64>() / found.len() as f64).sqrt()
+}
+
+/// Three pieces of eight bits are a float32, and what their product leaves out is less than what summation loses anyway.
+#[test]
+fn pieces_are_as_exact_as_float32() {
+    if !Engine::all().contains(&Engine::Pieces) {
+        return;
+    }
+    for sizes in [Sizes { rows: 64, terms: 400, columns: 64 }, Sizes { rows: 64, terms: 3000, columns: 32 }] {
+        let Sizes { rows, terms, columns } = sizes;
+        // Sizes over six decades.
+        let spread = |values: Vec<f32>| -> Vec<f32> {
+            values.iter().enumerate().map(|(i, v)| v * 10f32.powi((i % 7) as i32 - 3)).collect()
+        };
+        let (left, right) = (spread(numbers(rows * terms, 1)), spread(numbers(terms * columns, 2)));
+        let [a, b] = [Matrix::rows(&left, terms), Matrix::rows(&right, columns)];
+        let product = Product::new(Engine::Pieces, a, b, sizes).expect("finite operands");
+        let [mut pieces, mut plain] = [(); 2].map(|()| vec![f32::NAN; rows * columns]);
+        product.write_rows(0..rows, &mut pieces);
+        linear::multiply(&SharedMut::new(&mut plain), columns, a, b, terms, 0..rows, 0..columns);
+        let [pieces, plain] = [pieces, plain].map(|found| error_of(&found, sizes, &left, &right));
+        assert!(pieces < 1.5 * plain && plain < 1e-6, "{pieces:e} beside {plain:e} of gemm, {sizes:?}");
     }
 }
 

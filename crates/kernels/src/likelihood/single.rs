@@ -3,42 +3,42 @@
 use super::{LANES, NEAR, TILE, add_tile, ln_mean_decay_near, total};
 use crate::simd;
 
-/// `max(l, 0) - l x`, `1 + e^-|l|`, whose logarithm is the rest of the term, and the slope `sigmoid(l) - x`: no overflow for any finite logit.
+/// `max(l, 0) - l x`, `e = e^-|l|`, of which `ln(1 + e)` is the rest of the term, and the slope `sigmoid(l) - x`: no overflow for any finite logit.
 #[inline(always)]
 fn bernoulli_element(l: f32, x: f32) -> (f32, f32, f32) {
     let e = simd::exp(-l.abs());
     let inverse = 1.0 / (1.0 + e);
     let (positive, sigmoid) = if l >= 0.0 { (l, inverse) } else { (0.0, e * inverse) };
-    (positive - l * x, 1.0 + e, sigmoid - x)
+    (positive - l * x, e, sigmoid - x)
 }
 
-/// A sum of Bernoulli terms, `sum max(l, 0) - l x + ln prod (1 + e^-|l|)`: one logarithm for 16 values, whose factors lie between 1 and 2.
+/// A sum of Bernoulli terms, `sum max(l, 0) - l x + ln prod (1 + e)`: one logarithm for 16 values, whose factors lie between 1 and 2.
 struct BernoulliSum {
     linear: [f32; TILE],
-    factors: [f32; TILE],
+    decay: [f32; TILE],
     lanes: [f32; LANES],
 }
 
 impl BernoulliSum {
     #[inline(always)]
     fn new() -> Self {
-        Self { linear: [0.0; TILE], factors: [1.0; TILE], lanes: [0.0; LANES] }
+        Self { linear: [0.0; TILE], decay: [0.0; TILE], lanes: [0.0; LANES] }
     }
 
     /// Adds the first `size` values of the tile.
     #[inline(always)]
     fn add(&mut self, size: usize) {
         add_tile(&mut self.lanes, &mut self.linear, size);
-        self.factors[size..].fill(1.0);
-        let mut product = [1f32; LANES];
-        for chunk in self.factors.chunks_exact(LANES) {
-            for (product, factor) in product.iter_mut().zip(chunk) {
-                *product *= factor;
+        self.decay[size..].fill(0.0);
+        // The product less 1, which keeps what certain pixels add: (1 + p) (1 + e) - 1.
+        let mut product = [0f32; LANES];
+        for chunk in self.decay.chunks_exact(LANES) {
+            for (product, e) in product.iter_mut().zip(chunk) {
+                *product = *product * e + (*product + e);
             }
         }
         for (lane, product) in self.lanes.iter_mut().zip(product) {
-            // `ln` reads the bits of its argument and would make a number of NaN; but then `linear` holds it as well.
-            *lane += simd::ln(product);
+            *lane += simd::ln_1p(product);
         }
     }
 }
@@ -47,9 +47,9 @@ simd::multiversion! {
     pub(super) fn bernoulli(l: &[f32], x: &[f32]) -> f32 {
         let mut sum = BernoulliSum::new();
         for (l, x) in l.chunks(TILE).zip(x.chunks(TILE)) {
-            let tile = sum.linear.iter_mut().zip(&mut sum.factors);
-            for (((linear, factor), l), x) in tile.zip(l).zip(x) {
-                (*linear, *factor, _) = bernoulli_element(*l, *x);
+            let tile = sum.linear.iter_mut().zip(&mut sum.decay);
+            for (((linear, decay), l), x) in tile.zip(l).zip(x) {
+                (*linear, *decay, _) = bernoulli_element(*l, *x);
             }
             sum.add(l.len());
         }
@@ -61,9 +61,9 @@ simd::multiversion! {
     pub(super) fn bernoulli_with_gradient(l: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
         let mut sum = BernoulliSum::new();
         for ((l, x), gradient) in l.chunks(TILE).zip(x.chunks(TILE)).zip(gradient.chunks_mut(TILE)) {
-            let tile = sum.linear.iter_mut().zip(&mut sum.factors).zip(gradient);
-            for ((((linear, factor), slope), l), x) in tile.zip(l).zip(x) {
-                (*linear, *factor, *slope) = bernoulli_element(*l, *x);
+            let tile = sum.linear.iter_mut().zip(&mut sum.decay).zip(gradient);
+            for ((((linear, decay), slope), l), x) in tile.zip(l).zip(x) {
+                (*linear, *decay, *slope) = bernoulli_element(*l, *x);
             }
             sum.add(l.len());
         }
