@@ -21,6 +21,14 @@ const SPINS: u32 = if cfg!(miri) { 8 } else { 4_000 };
 /// Rounds of `yield_now` after that, before it parks.
 const YIELDS: u32 = if cfg!(miri) { 3 } else { 200 };
 
+/// Which end of the parts that are left a thread takes its next one from. The caller takes the first, workers take the last: of two threads each meets
+/// about the same half of every region, and so of what the region before left in its caches.
+#[derive(Clone, Copy)]
+enum End {
+    First,
+    Last,
+}
+
 /// One part of a region: called with the part's number.
 type Part<'a> = &'a (dyn Fn(usize) + Sync);
 
@@ -29,7 +37,7 @@ type Part<'a> = &'a (dyn Fn(usize) + Sync);
 struct Job(*const (dyn Fn(usize) + Sync));
 
 struct Shared {
-    /// generation (32 bits) | number of parts (16) | next part (16). Claiming a part is one compare-and-swap on this word,
+    /// generation (32 bits) | one past the last part left (16) | the first part left (16). Claiming a part is one compare-and-swap on this word,
     /// so a late worker can never claim a part of a region that is over.
     ticket: AtomicU64,
     /// Parts of the current region that have finished.
@@ -137,7 +145,7 @@ impl Pool {
         shared.ticket.store(generation << 32 | (parts as u64) << 16, SeqCst);
         self.unpark(parts);
 
-        while shared.claim_and_run() {}
+        while shared.claim_and_run(End::First) {}
         let mut rounds = 0u32;
         while shared.done.load(Acquire) < parts {
             rounds += 1;
@@ -181,16 +189,20 @@ impl Pool {
 
 impl Shared {
     /// Claims one part and runs it; false when none is left.
-    fn claim_and_run(&self) -> bool {
+    fn claim_and_run(&self, end: End) -> bool {
         let mut ticket = self.ticket.load(SeqCst);
         loop {
-            let (parts, next) = ((ticket >> 16) & 0xffff, ticket & 0xffff);
-            if next >= parts {
+            let (last, first) = ((ticket >> 16) & 0xffff, ticket & 0xffff);
+            if first >= last {
                 return false;
             }
-            match self.ticket.compare_exchange_weak(ticket, ticket + 1, AcqRel, Acquire) {
+            let (part, rest) = match end {
+                End::First => (first, ticket + 1),
+                End::Last => (last - 1, ticket - (1 << 16)),
+            };
+            match self.ticket.compare_exchange_weak(ticket, rest, AcqRel, Acquire) {
                 Ok(_) => {
-                    self.run_part(next as usize);
+                    self.run_part(part as usize);
                     return true;
                 }
                 Err(now) => ticket = now,
@@ -223,7 +235,7 @@ fn serve(shared: &Shared, number: usize, parked: &AtomicBool) {
     let mut idle = 0u32;
     loop {
         let wanted = number < shared.active.load(Relaxed);
-        if wanted && shared.claim_and_run() {
+        if wanted && shared.claim_and_run(End::Last) {
             idle = 0;
             continue;
         }

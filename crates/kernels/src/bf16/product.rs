@@ -71,10 +71,10 @@ pub(super) fn multiply(
     let group = (GROUP_WORDS / (2 * stripe)).max(1) * BLOCK;
     let mut sums = [[0f32; 32]; 32];
     let mut work = || {
-        for rows in pieces_of(rows.clone(), group) {
-            for across in pieces_of(columns.clone(), BLOCK) {
+        for rows in ranges_of(rows.clone(), group) {
+            for across in ranges_of(columns.clone(), BLOCK) {
                 let right = stripes(right, &across, stripe);
-                for down in pieces_of(rows.clone(), BLOCK) {
+                for down in ranges_of(rows.clone(), BLOCK) {
                     let block = Block { left: stripes(left, &down, stripe), right, steps };
                     // SAFETY: the stripes are what a block reads; the processor has the engine's instructions, or `Engine::best` had not chosen it.
                     unsafe {
@@ -97,7 +97,7 @@ pub(super) fn multiply(
 }
 
 /// A range, `size` at a time.
-fn pieces_of(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+fn ranges_of(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
 }
 
