@@ -204,12 +204,9 @@ fn update(parameters: &[Slices<'_>], step: &AdamStep) -> Vec<bool> {
     let count = parameters.iter().map(|parameter| parameter.g.len()).sum();
     let parts = pool::parts_for(count, 1, 32_768, 16);
     pool::run(parts, |part| {
-        let whole = pool::part_range(count, parts, part, 16);
-        let mut start = 0;
         for Slices { w, g, m, v, finite } in parameters {
-            let end = start + g.len();
-            let range = whole.start.clamp(start, end) - start..whole.end.clamp(start, end) - start;
-            start = end;
+            // A share of each, not some of them whole: the layers' passes share each as well.
+            let range = pool::part_range(g.len(), parts, part, 16);
             if range.is_empty() {
                 continue;
             }

@@ -310,9 +310,9 @@ pub(crate) fn backward(
     let data_parts = for_data.as_ref().map_or(0, |(product, _)| product.parts());
     // Both products in one region: their parts fill each other's gaps.
     pool::run(weight_parts + data_parts, |part| {
-        match (&for_data, part.checked_sub(weight_parts)) {
-            (Some((product, dx)), Some(part)) => product.run(part, dx),
-            _ => for_weight.run(part, &dweight),
+        match (&for_data, pool::merged(part, [weight_parts, data_parts])) {
+            (Some((product, dx)), (true, part)) => product.run(part, dx),
+            (_, (_, part)) => for_weight.run(part, &dweight),
         };
     });
 }

@@ -272,6 +272,14 @@ pub(crate) fn part_range(length: usize, parts: usize, index: usize, align: usize
     bound(index)..bound(index + 1)
 }
 
+/// Two lists of parts as one region, in which both go on evenly: whether `part` is the second list's, and which one there. Threads that share a region from both
+/// ends so share either list.
+pub(crate) fn merged(part: usize, [first, second]: [usize; 2]) -> (bool, usize) {
+    let before = |part: usize| part * first / (first + second);
+    let (done, with) = (before(part), before(part + 1));
+    if with > done { (false, done) } else { (true, part - done) }
+}
+
 /// Zeros, written by all threads: one alone takes 30 microseconds for the gradient of a layer of 784 by 400.
 pub(crate) fn zeros(count: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);

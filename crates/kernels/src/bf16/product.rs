@@ -197,9 +197,9 @@ impl Product {
         let parts = [rows, columns].map(|lines| pool::parts_for(lines.div_ceil(WORDS), stripe, PART_WORDS, 1));
         let finite = AtomicBool::new(true);
         pool::run(parts[0] + parts[1], |part| {
-            let (which, part) = part.checked_sub(parts[0]).map_or((0, part), |part| (1, part));
-            let (side, operand, lines, out) = &operands[which];
-            let stripes = pool::part_range(lines.div_ceil(WORDS), parts[which], part, 1);
+            let (second, part) = pool::merged(part, parts);
+            let (side, operand, lines, out) = &operands[usize::from(second)];
+            let stripes = pool::part_range(lines.div_ceil(WORDS), parts[usize::from(second)], part, 1);
             // SAFETY: each stripe is one part's, and the buffer outlives the region.
             let out = unsafe { out.slice(stripes.start * stripe..stripes.end * stripe) };
             if !pack_stripes(engine, *side, *operand, [*lines, terms], stripes, out) {

@@ -68,15 +68,15 @@ impl Skipping {
         let row_parts = pool::parts_for(sizes.rows, sizes.terms, 32_768, 16);
         let finite = AtomicBool::new(true);
         let (rows_of, target) = (lists.writer(), SharedMut::new(&mut packed));
-        pool::run(panels.count + row_parts, |part| match part.checked_sub(panels.count) {
-            None => {
+        pool::run(panels.count + row_parts, |part| match pool::merged(part, [panels.count, row_parts]) {
+            (false, part) => {
                 // SAFETY: each panel is one part's, and the buffer outlives the region.
                 let packed = unsafe { target.slice(panels.place(part)) };
                 if !panels.pack(engine, right, part, packed) {
                     finite.store(false, Relaxed);
                 }
             }
-            Some(part) => {
+            (true, part) => {
                 let rows = pool::part_range(sizes.rows, row_parts, part, 16);
                 // SAFETY: each row's list is one part's, and the buffers outlive the region.
                 unsafe { rows_of.fill(engine, left, rows) };
