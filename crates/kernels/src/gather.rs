@@ -18,7 +18,7 @@ use crate::simd;
 /// ```
 pub fn gather_bytes(bytes: &[u8], width: usize, indices: &[u32]) -> Vec<f32> {
     let mut out = pool::zeros(indices.len() * width);
-    let parts = pool::parts_for(indices.len(), width, 65_536, 1);
+    let parts = pool::parts_for(indices.len(), width, 16_384, 1);
     let target = SharedMut::new(&mut out);
     pool::run(parts, |part| {
         for i in pool::part_range(indices.len(), parts, part, 1) {

@@ -284,7 +284,7 @@ pub(crate) fn merged(part: usize, [first, second]: [usize; 2]) -> (bool, usize) 
 pub(crate) fn zeros(count: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);
     let target = SharedMut::new(&mut values.spare_capacity_mut()[..count]);
-    let parts = parts_for(count, 1, 65_536, 64);
+    let parts = parts_for(count, 1, 24_576, 64);
     run(parts, |part| {
         // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
         unsafe { target.slice(part_range(count, parts, part, 64)) }.fill(MaybeUninit::new(0f32));
