@@ -411,6 +411,23 @@ mod tests {
     }
 
     #[test]
+    fn merged_lists_are_whole_and_go_on_evenly() {
+        for sizes in [[1, 0], [0, 3], [1, 1], [2, 16], [16, 7], [5, 5]] {
+            let all = sizes[0] + sizes[1];
+            let places: Vec<_> = (0..all).map(|part| merged(part, sizes)).collect();
+            for (second, size) in [(false, sizes[0]), (true, sizes[1])] {
+                let of_list: Vec<usize> = places.iter().filter(|(list, _)| *list == second).map(|(_, i)| *i).collect();
+                assert_eq!(of_list, (0..size).collect::<Vec<_>>());
+                let half = places[..all / 2].iter().filter(|(list, _)| *list == second).count();
+                assert!(
+                    (half as f64 - size as f64 / 2.0).abs() <= 1.0,
+                    "{half} of {size} in the first half of {sizes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn ranges_cover_everything_once() {
         for (length, parts, align) in [(0, 1, 16), (1, 4, 16), (400, 4, 16), (784, 3, 16), (17, 5, 1)] {
             let mut next = 0;
