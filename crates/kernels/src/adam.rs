@@ -369,7 +369,7 @@ mod tests {
         let (mut w, mut m, mut v) = ([1f32; 3], [0f32; 3], [0f32; 3]);
         let (mut exact_w, mut exact_m, mut exact_v) = ([1f64; 3], [0f64; 3], [0f64; 3]);
         for time in 1..1500 {
-            let mut g = if time < 4 { [0.3f32, 1e-4, 1e-9] } else { [0.0; 3] };
+            let g = if time < 4 { [0.3f32, 1e-4, 1e-9] } else { [0.0; 3] };
             for i in 0..3 {
                 exact_m[i] = 0.9 * exact_m[i] + 0.1 * f64::from(g[i]);
                 exact_v[i] = 0.999 * exact_v[i] + 0.001 * f64::from(g[i]).powi(2);
@@ -377,7 +377,7 @@ mod tests {
                     [(exact_m[i], 0.9f64), (exact_v[i], 0.999)].map(|(m, b)| m / (1.0 - b.powi(time)));
                 exact_w[i] -= 1e-3 * first / (second.sqrt() + 1e-8);
             }
-            update(&[Slices::new(&mut w, &mut g, &mut m, &mut v)], &step(time as u64));
+            update(&[Slices::new(&mut w, &g, &mut m, &mut v)], &step(time as u64));
             assert!(m.iter().all(|m| *m == 0.0 || m.is_normal()), "{m:?} in step {time}");
         }
         assert_eq!(m, [0.0; 3]);
