@@ -19,16 +19,20 @@ pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
         unsafe {
             let left = block.left[i / 2].add(i % 2 * ROWS * WORDS);
             let mut found = [[_mm512_setzero_ps(); 2]; ROWS];
-            for (step, pair) in (0..block.steps).flat_map(|step| (0..WORDS).map(move |pair| (step, pair))) {
-                let columns = block.right.map(|stripe| {
-                    let words = _mm512_loadu_epi32(stripe.add(step * TILE + pair * WORDS).cast());
-                    std::mem::transmute::<__m512i, __m512bh>(words)
-                });
-                for (row, found) in found.iter_mut().enumerate() {
-                    let word = _mm512_set1_epi32(*left.add(step * TILE + row * WORDS + pair) as i32);
-                    let word = std::mem::transmute::<__m512i, __m512bh>(word);
-                    found[0] = _mm512_dpbf16_ps(found[0], word, columns[0]);
-                    found[1] = _mm512_dpbf16_ps(found[1], word, columns[1]);
+            for step in 0..block.steps {
+                let left = left.add(step * TILE);
+                let right = block.right.map(|stripe| stripe.add(step * TILE));
+                for pair in 0..WORDS {
+                    let columns = right.map(|tile| {
+                        let words = _mm512_loadu_epi32(tile.add(pair * WORDS).cast());
+                        std::mem::transmute::<__m512i, __m512bh>(words)
+                    });
+                    for (row, found) in found.iter_mut().enumerate() {
+                        let word = _mm512_set1_epi32(*left.add(row * WORDS + pair) as i32);
+                        let word = std::mem::transmute::<__m512i, __m512bh>(word);
+                        found[0] = _mm512_dpbf16_ps(found[0], word, columns[0]);
+                        found[1] = _mm512_dpbf16_ps(found[1], word, columns[1]);
+                    }
                 }
             }
             for (sums, found) in sums.iter_mut().zip(found) {
