@@ -46,20 +46,47 @@ pub(super) unsafe fn configured<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// See [`super::product::Block`]; operands of one piece.
-///
-/// # Safety
-/// Inside [`configured`]; the block's pointers are valid as it says.
-pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
-    let Block { left, right, steps } = block;
-    // SAFETY: a step reads a tile of 1 KiB from each of the four stripes. The four tiles of sums are 32 rows of 128 bytes.
-    unsafe {
+/// A block's loop: `steps` times the instructions of a step, whose tiles take `bytes` in each stripe.
+macro_rules! sums_of_block {
+    ($block:ident, $sums:ident, bytes: $bytes:literal, step: [$($instruction:literal),* $(,)?]) => {
         asm!(
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
             "tilezero tmm3",
             "2:",
+            $($instruction,)*
+            concat!("add {upper}, ", $bytes),
+            concat!("add {lower}, ", $bytes),
+            concat!("add {first}, ", $bytes),
+            concat!("add {second}, ", $bytes),
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{sums} + {wide}*1], tmm0",
+            "tilestored [{sums} + {wide}*1 + 64], tmm1",
+            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
+            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
+            upper = inout(reg) $block.left[0] => _,
+            lower = inout(reg) $block.left[1] => _,
+            first = inout(reg) $block.right[0] => _,
+            second = inout(reg) $block.right[1] => _,
+            steps = inout(reg) $block.steps => _,
+            line = in(reg) 64usize,
+            wide = in(reg) 128usize,
+            sums = in(reg) $sums.as_mut_ptr(),
+            options(nostack),
+        )
+    };
+}
+
+/// See [`super::product::Block`]; operands of one piece.
+///
+/// # Safety
+/// Inside [`configured`]; the block's pointers are valid as it says.
+pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
+    // SAFETY: a step reads a tile of 1 KiB from each of the four stripes. The four tiles of sums are 32 rows of 128 bytes.
+    unsafe {
+        sums_of_block!(block, sums, bytes: "1024", step: [
             "tileloadd tmm4, [{upper} + {line}*1]",
             "tileloadd tmm6, [{first} + {line}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
@@ -68,26 +95,7 @@ pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
             "tileloadd tmm5, [{lower} + {line}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {upper}, 1024",
-            "add {lower}, 1024",
-            "add {first}, 1024",
-            "add {second}, 1024",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{sums} + {wide}*1], tmm0",
-            "tilestored [{sums} + {wide}*1 + 64], tmm1",
-            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
-            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
-            upper = inout(reg) left[0] => _,
-            lower = inout(reg) left[1] => _,
-            first = inout(reg) right[0] => _,
-            second = inout(reg) right[1] => _,
-            steps = inout(reg) steps => _,
-            line = in(reg) 64usize,
-            wide = in(reg) 128usize,
-            sums = in(reg) sums.as_mut_ptr(),
-            options(nostack),
-        );
+        ]);
     }
 }
 
@@ -97,15 +105,9 @@ pub(super) unsafe fn block(block: Block, sums: &mut [[f32; 32]; 32]) {
 /// # Safety
 /// As for [`block`].
 pub(super) unsafe fn block_of_pieces(block: Block, sums: &mut [[f32; 32]; 32]) {
-    let Block { left, right, steps } = block;
     // SAFETY: as above with three tiles for each step and stripe.
     unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
+        sums_of_block!(block, sums, bytes: "3072", step: [
             // a1 b3
             "tileloadd tmm4, [{upper} + {line}*1]",
             "tileloadd tmm6, [{first} + {line}*1 + 2048]",
@@ -150,25 +152,6 @@ pub(super) unsafe fn block_of_pieces(block: Block, sums: &mut [[f32; 32]; 32]) {
             "tileloadd tmm5, [{lower} + {line}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {upper}, 3072",
-            "add {lower}, 3072",
-            "add {first}, 3072",
-            "add {second}, 3072",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{sums} + {wide}*1], tmm0",
-            "tilestored [{sums} + {wide}*1 + 64], tmm1",
-            "tilestored [{sums} + {wide}*1 + 2048], tmm2",
-            "tilestored [{sums} + {wide}*1 + 2112], tmm3",
-            upper = inout(reg) left[0] => _,
-            lower = inout(reg) left[1] => _,
-            first = inout(reg) right[0] => _,
-            second = inout(reg) right[1] => _,
-            steps = inout(reg) steps => _,
-            line = in(reg) 64usize,
-            wide = in(reg) 128usize,
-            sums = in(reg) sums.as_mut_ptr(),
-            options(nostack),
-        );
+        ]);
     }
 }
