@@ -226,9 +226,8 @@ pub(crate) fn forward(
     y: &mut [f32],
     pre: Option<&mut [f32]>,
 ) {
-    let LinearShape { batch, inputs, outputs } = shape;
-    let sizes = Sizes { rows: batch, terms: inputs, columns: outputs };
-    let product = Product::with_zeros_left(Matrix::rows(x, inputs), Matrix::rows(weight, inputs).transposed(), sizes);
+    let outputs = shape.outputs;
+    let Outputs(product) = Outputs::of(shape, x, weight);
     let (y, pre) = (SharedMut::new(y), pre.map(SharedMut::new));
     pool::run(product.parts(), |part| {
         let (rows, cols) = product.run(part, pre.as_ref().unwrap_or(&y));

@@ -29,8 +29,7 @@ use crate::reference;
 /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.5, 0.0]);
 /// ```
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {
-    let ([_, inputs], [outputs, width]) = (x.dims(), weight.dims());
-    assert!(inputs == width && bias.dims() == [outputs], "x [batch, {inputs}] against weight [{outputs}, {width}]");
+    layer_shape(&x, &weight, &bias);
     if !is_fused(&x) {
         return reference::linear(x, weight, bias, activation);
     }
@@ -40,6 +39,16 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Acti
         bias.into_dispatch(),
         activation,
     ))
+}
+
+/// Sizes of a layer.
+///
+/// # Panics
+/// If the shapes do not fit.
+fn layer_shape(x: &Tensor<2>, weight: &Tensor<2>, bias: &Tensor<1>) -> LinearShape {
+    let ([batch, inputs], [outputs, width]) = (x.dims(), weight.dims());
+    assert!(inputs == width && bias.dims() == [outputs], "x [batch, {inputs}] against weight [{outputs}, {width}]");
+    LinearShape { batch, inputs, outputs }
 }
 
 /// Negative log-likelihood of `x` under independent Bernoulli variables given by their logits, one value per example.
@@ -113,14 +122,20 @@ pub fn squared_error(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
 /// assert!((nll - 2.0 * 256f32.ln()).abs() < 1e-5);
 /// ```
 pub fn reconstruction(term: Reconstruction, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
-    let ([batch, outputs], [examples, width]) = (parameters.dims(), x.dims());
-    let expected = term.parameters(width);
-    let whole = batch == examples || (examples > 0 && batch.is_multiple_of(examples));
-    assert!(whole && outputs == expected, "{expected} parameters for {width} values, not {outputs}");
+    check_examples(term, parameters.dims(), &x);
     if !is_fused(&parameters) {
         return reference::reconstruction(term, parameters, x);
     }
     Tensor::from_dispatch(Router::elbo_likelihood(parameters.into_dispatch(), x.into_dispatch(), term))
+}
+
+/// # Panics
+/// If `[batch, outputs]` are no parameters for `x`, as [`reconstruction`] wants them.
+fn check_examples(term: Reconstruction, [batch, outputs]: [usize; 2], x: &Tensor<2>) {
+    let [examples, width] = x.dims();
+    let expected = term.parameters(width);
+    let whole = batch == examples || (examples > 0 && batch.is_multiple_of(examples));
+    assert!(whole && outputs == expected, "{expected} parameters for {width} values, not {outputs}");
 }
 
 /// [`reconstruction`] of what a layer without an activation gives: `term(x W^T + b, target)`. Where nothing asks for a gradient the layer's outputs are used
@@ -157,21 +172,14 @@ pub fn linear_reconstruction(
     bias: Tensor<1>,
     target: Tensor<2>,
 ) -> Tensor<1> {
-    let ([batch, inputs], [outputs, _], [examples, width]) = (x.dims(), weight.dims(), target.dims());
     if !is_fused(&x) || x.device().is_autodiff() {
         return reconstruction(term, linear(x, weight, bias, Activation::None), target);
     }
-    assert!(
-        weight.dims() == [outputs, inputs] && bias.dims() == [outputs],
-        "x [batch, {inputs}] against weight {:?}",
-        weight.dims()
-    );
-    let whole = batch == examples || (examples > 0 && batch.is_multiple_of(examples));
-    assert!(whole && outputs == term.parameters(width), "parameters for {width} values, not {outputs}");
+    let (shape, [_, width]) = (layer_shape(&x, &weight, &bias), target.dims());
+    check_examples(term, [shape.batch, shape.outputs], &target);
     let (x, weight, bias, target) = (into_flex(x), into_flex(weight), into_flex(bias), into_flex(target));
     let operands = [flex_slice(&x), flex_slice(&weight), flex_slice(&bias)];
-    let mut sums = zeros(&[batch]);
-    let shape = LinearShape { batch, inputs, outputs };
+    let mut sums = zeros(&[shape.batch]);
     rows_of_linear(term, width, shape, operands, flex_slice(&target), flex_mut(&mut sums));
     from_flex(sums)
 }

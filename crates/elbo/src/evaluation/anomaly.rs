@@ -46,8 +46,7 @@ pub fn reconstruction_errors(model: &dyn Model, split: &Subset, device: &Device)
     let places: Vec<u32> = (0..split.len() as u32).collect();
     let errors = places.chunks(BATCH).flat_map(|chosen| {
         let x = batch(split, chosen, device);
-        let parameters = model.decode(model.encode(x.clone()).mean);
-        values_of(likelihood.nll(parameters, x))
+        values_of(model.decode_nll(model.encode(x.clone()).mean, &likelihood, x))
     });
     errors.map(f64::from).collect()
 }

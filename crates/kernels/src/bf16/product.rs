@@ -129,9 +129,9 @@ fn pack_stripes(
     let (lines, length, pitch) = operand.lines(count, terms);
     let lines = Lines { data: operand.data(), count: lines, length, pitch };
     let mut finite = true;
+    let three = engine == Engine::Pieces;
     for (index, out) in stripes.zip(out.chunks_exact_mut(words_of_stripe(engine, terms))) {
         let first = index * WORDS;
-        let three = engine == Engine::Pieces;
         // SAFETY: the engine was chosen, so the processor has what packing needs.
         finite &= unsafe {
             if operand.is_transposed() {

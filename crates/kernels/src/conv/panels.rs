@@ -131,7 +131,7 @@ pub(super) fn pack(layout: Layout, weight: &[f32], view: View<'_>) -> Buffer {
     packed
 }
 
-/// Rounds a plain matrix, or cuts it into pieces, and packs it once more.
+/// Rounds a plain matrix and packs it once more.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 fn pack_bf16(engine: bf16::Engine, layout: Layout, matrix: &[f32]) -> Buffer {
     let (sizes, words) = ([layout.terms, layout.columns], layout.floats());
