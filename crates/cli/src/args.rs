@@ -200,7 +200,7 @@ pub enum SplitName {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("Metrics:\n{}", elbo::experiment::describe_metrics()))]
+#[command(after_help = format!("Metrics:\n{}", elbo::tasks::describe_metrics()))]
 pub struct Eval {
     #[command(flatten)]
     pub source: Source,
@@ -298,7 +298,7 @@ pub struct RunOnly {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("Metrics:\n{}", elbo::experiment::describe_metrics()))]
+#[command(after_help = format!("Metrics:\n{}", elbo::tasks::describe_metrics()))]
 pub struct Compare {
     /// Run directories.
     #[arg(required = true, num_args = 1..)]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use elbo::run::history::LossTerms;
+use elbo::run::history::{LOSS, Means};
 use elbo::training::{EpochEnd, Observer, StepReport};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -63,12 +63,13 @@ impl Observer for Progress {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
         self.epoch_began.1 = 0;
-        let validation = end.record.validation.map_or(String::new(), |v| format!(" | validation {}", terms(v)));
+        let validation =
+            end.record.validation.as_ref().map_or(String::new(), |v| format!(" | validation {}", terms(v)));
         let line = format!(
             "epoch {:>width$}/{}  {}{validation}  {:.0} images/s{}",
             end.record.epoch,
             self.epochs,
-            terms(end.record.train),
+            terms(&end.record.train),
             end.images_per_s,
             if end.is_best { "  best" } else { "" },
             width = self.epochs.to_string().len(),
@@ -144,8 +145,14 @@ impl Drop for Progress {
     }
 }
 
-fn terms(terms: LossTerms) -> String {
-    format!("loss {:.2} (recon {:.2}, kl {:.2})", terms.loss, terms.recon, terms.kl)
+/// The terms as words: `loss 105.67 (recon 80.02, kl 25.65)`.
+pub fn terms(means: &Means) -> String {
+    let parts: Vec<String> =
+        means.iter().filter(|(name, _)| *name != LOSS).map(|(name, value)| format!("{name} {value:.2}")).collect();
+    match parts.as_slice() {
+        [] => format!("loss {:.2}", means.loss()),
+        parts => format!("loss {:.2} ({})", means.loss(), parts.join(", ")),
+    }
 }
 
 /// `1:05` or `2:03:00`.

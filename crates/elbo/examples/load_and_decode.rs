@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use elbo::evaluation;
-use elbo::experiment::{Experiment, Trained};
 use elbo::generation::{self, Path as Walk};
 use elbo::recipe::Layers;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
+use elbo::tasks::{Run, TrainingRun};
 use elbo::training::{Quiet, Stop};
 
 const STEPS: usize = 12;
@@ -24,7 +24,7 @@ fn main() -> elbo::Result<()> {
     };
     let out = arguments.next().unwrap_or_else(|| "walk.png".into());
 
-    let run = Trained::load(&path, None, &device)?;
+    let run = Run::load(&path, None, &device)?;
     println!("{}: {}, `{}` weights", run.name(), run.config.describe(run.shape.dims()), run.checkpoint);
     let images = run.open_data(None)?.test.take(2);
     let codes = evaluation::encode(&run.model, &images, &run.device);
@@ -41,8 +41,8 @@ fn train_small(device: &burn::tensor::Device) -> elbo::Result<PathBuf> {
     layers.set("data.count=2000")?;
     layers.set("training.epochs=3")?;
     let path = elbo::run::directory::RunDir::next_free(Path::new("runs"), "example");
-    let experiment = Experiment::create(layers.build()?, &path, device, "cpu", &mut |_| {})?;
-    experiment.train(&mut Quiet, &Stop::new())?;
+    let training = TrainingRun::create(layers.build()?, &path, device, "cpu", &mut |_| {})?;
+    training.train(&mut Quiet, &Stop::new())?;
     println!("trained {}: see its report.html", path.display());
     Ok(path)
 }

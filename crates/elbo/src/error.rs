@@ -80,6 +80,18 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+    /// Something was asked of a trained model that it cannot do.
+    #[error("`{wanted_by}`: expected a run that {wanted}, found {found}")]
+    Unsupported {
+        /// What asked: a command, a metric, an endpoint.
+        wanted_by: String,
+        /// The missing capability, as "a run that ...".
+        wanted: String,
+        /// The run, its model, and what that can do.
+        found: String,
+        /// What to do about it.
+        help: String,
+    },
     /// The operating system refused.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -214,7 +226,7 @@ impl Error {
     /// What kind of trouble this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config { .. } => ErrorKind::Usage,
+            Self::Config { .. } | Self::Unsupported { .. } => ErrorKind::Usage,
             Self::Data { .. } | Self::Download { .. } => ErrorKind::Data,
             Self::Model { .. } => ErrorKind::Model,
             Self::Io { .. } => ErrorKind::Io,
@@ -227,7 +239,11 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Data { path, .. } | Self::Model { path, .. } | Self::Io { path, .. } => Some(path),
-            Self::Config { .. } | Self::Diverged { .. } | Self::Download { .. } | Self::Internal { .. } => None,
+            Self::Config { .. }
+            | Self::Unsupported { .. }
+            | Self::Diverged { .. }
+            | Self::Download { .. }
+            | Self::Internal { .. } => None,
         }
     }
 
@@ -237,6 +253,7 @@ impl Error {
             Self::Config { help, .. }
             | Self::Data { help, .. }
             | Self::Model { help, .. }
+            | Self::Unsupported { help, .. }
             | Self::Download { help, .. }
             | Self::Internal { help, .. } => help,
             Self::Io { source, .. } => match source.kind() {

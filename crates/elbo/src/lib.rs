@@ -5,8 +5,8 @@
 //!
 //! | you want | start at |
 //! |---|---|
-//! | a run with checkpoints and a report, as `elbo train` makes | [`experiment::Experiment`] |
-//! | a saved run, to sample from or encode with | [`experiment::Trained`] |
+//! | a run with checkpoints and a report, as `elbo train` makes | [`tasks::TrainingRun`] |
+//! | a saved run, to sample from or encode with | [`tasks::Run`] |
 //! | the training loop alone, in memory | [`training::Trainer`] |
 //! | a model of your own | [`models::Model`] |
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
@@ -19,13 +19,13 @@
 //! ```
 //! use elbo::data::{self, DataConfig};
 //! use elbo::distributions::Likelihood;
-//! use elbo::models::Vae;
+//! use elbo::models::{Architecture, Vae};
 //! use elbo::networks::NetworkConfig;
 //! use elbo::training::{OptimizerConfig, Quiet, Stop, Trainer};
 //!
 //! let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 //! let device = elbo::device::choose("cpu")?;
-//! let vae = Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+//! let vae = Vae::init(&Architecture::new([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 //! let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 //! trainer.config.epochs = 2;
 //! trainer.run(&mut Quiet, &Stop::new())?;
@@ -52,7 +52,6 @@ pub mod device;
 pub mod distributions;
 pub mod error;
 pub mod evaluation;
-pub mod experiment;
 pub mod generation;
 pub mod mixtures;
 pub mod models;
@@ -63,6 +62,10 @@ pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod space;
+mod suggest;
+pub mod tasks;
+pub mod tensors;
 pub mod training;
 
 pub use error::{Error, ErrorKind, Result};

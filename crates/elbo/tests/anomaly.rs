@@ -10,10 +10,10 @@ use elbo::data::batch::batch;
 use elbo::data::{Subset, digits};
 use elbo::distributions::{Likelihood, Link};
 use elbo::evaluation::{Codes, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
-use elbo::models::{Model, Vae};
+use elbo::models::{Architecture, Model, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::random::{Draws, Purpose};
-use elbo::run::parameters::values_of;
+use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
 use serde_json::Value;
 
@@ -61,7 +61,7 @@ fn vae(likelihood: Likelihood) -> (Vae, Subset, Device) {
     let device = elbo::device::choose("cpu").unwrap().without_autodiff();
     let network = NetworkConfig::mlp(&[24]);
     (
-        Vae::init([1, 28, 28], 4, &network, likelihood, 3, &device),
+        Vae::init(&Architecture::new([1, 28, 28], 4, &network, likelihood), 3, &device),
         Subset::all(Arc::new(digits::generate(5, 40))),
         device,
     )

@@ -2,12 +2,12 @@
 
 use elbo::data::{InMemory, Splits, Subset};
 use elbo::evaluation::{Codes, Evaluation};
-use elbo::experiment::{Experiment, Finished, Trained};
 use elbo::generation::Pictures;
 use elbo::models::{Ae, AnyModel, Vae};
 use elbo::random::Draws;
 use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::RunDir;
+use elbo::tasks::{Finished, Run, TrainingRun};
 use elbo::training::{Checkpoints, Optimizer, Stop, TrainState, Trainer};
 
 fn sends<T: Send>() {}
@@ -18,8 +18,8 @@ fn models_and_results_are_shared_and_training_is_sent() {
     shares::<elbo::Error>();
     shares::<(RunConfig, Layers, RunDir, Checkpoints)>();
     shares::<(InMemory, Subset, Splits)>();
-    shares::<(Ae, Vae, AnyModel, Trained)>();
+    shares::<(Ae, Vae, AnyModel, Run)>();
     shares::<(Codes, Evaluation, Pictures, Draws, Stop, TrainState, Finished)>();
-    sends::<(Optimizer, Experiment)>();
+    sends::<(Optimizer, TrainingRun)>();
     sends::<Trainer<'static, Vae>>();
 }

@@ -2,12 +2,12 @@
 
 use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
-use elbo::experiment::{Experiment, Trained};
 use elbo::generation;
 use elbo::models::{Model, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
 use elbo::run::parameters;
+use elbo::tasks::{Run, TrainingRun};
 use elbo::training::{Checkpoints, Ending, OptimizerConfig, Quiet, Stop, Trainer};
 
 const SHAPE: [usize; 3] = [1, 28, 28];
@@ -55,12 +55,12 @@ fn a_chosen_size_is_written_into_the_run() {
         }
         let out = folder.path().join("run");
         let config = layers.build().unwrap();
-        let experiment = Experiment::create(config, &out, &device, "cpu", &mut |_| {}).unwrap();
-        assert_eq!(experiment.train(&mut Quiet, &Stop::new()).unwrap().ending, Ending::Finished);
+        let training = TrainingRun::create(config, &out, &device, "cpu", &mut |_| {}).unwrap();
+        assert_eq!(training.train(&mut Quiet, &Stop::new()).unwrap().ending, Ending::Finished);
         let written = std::fs::read_to_string(out.join("config.toml")).unwrap();
         assert!(written.contains("channels = [32, 64, 128]"), "{written}");
         assert_eq!(
-            Trained::load(&out, None, &device).unwrap().config.network.resolved(SHAPE).features(SHAPE),
+            Run::load(&out, None, &device).unwrap().config.network.resolved(SHAPE).features(SHAPE),
             match recipe {
                 "conv" => 9,
                 _ => 128 * 4 * 4,

@@ -3,7 +3,7 @@
 use elbo::data::{self, DataConfig};
 use elbo::distributions::Likelihood;
 use elbo::evaluation::{self, Codes, Evaluation, Finding, Patient, Similarity, examine};
-use elbo::models::{Capacity, ObjectiveConfig, Vae};
+use elbo::models::{Architecture, Capacity, ObjectiveConfig, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
 use elbo::run::history::{EpochRecord, LossTerms};
@@ -12,7 +12,8 @@ use elbo::run::history::{EpochRecord, LossTerms};
 fn untrained() -> Evaluation {
     let data = data::open(&DataConfig { count: 60, ..Default::default() }, 0, &mut |_| {}).unwrap();
     let device = elbo::device::choose("cpu").unwrap();
-    let vae = Vae::init([1, 28, 28], 4, &NetworkConfig::mlp(&[8]), Likelihood::Bernoulli, 0, &device);
+    let vae =
+        Vae::init(&Architecture::new([1, 28, 28], 4, &NetworkConfig::mlp(&[8]), Likelihood::Bernoulli), 0, &device);
     evaluation::evaluate(&vae, &data.test, ObjectiveConfig::default().target(), 0, &device)
 }
 

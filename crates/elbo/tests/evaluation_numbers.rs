@@ -9,7 +9,7 @@ use elbo::evaluation::{
     Codes, Features, LinearProbe, Moments, adjusted_rand_index, embedding, frechet_distance, kernel_distances,
     normalised_mutual_information,
 };
-use elbo::run::parameters::values_of;
+use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
 use serde_json::Value;
 

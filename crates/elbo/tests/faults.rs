@@ -10,10 +10,10 @@ use burn::tensor::{Device, Tensor};
 use elbo::data::{self, DataConfig, ImageShape, Source, Splits, Subset};
 use elbo::distributions::Likelihood;
 use elbo::error::{Error, ErrorKind, Result};
-use elbo::experiment::Experiment;
-use elbo::models::{Code, Model, Terms, Vae};
+use elbo::models::{Architecture, Code, Model, Terms, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
+use elbo::tasks::TrainingRun;
 use elbo::training::{Checkpoints, Ending, Observer, OptimizerConfig, Quiet, StepReport, Stop, Trainer};
 
 /// Tests here count calls and use all threads: one at a time. Panics that are expected are not printed.
@@ -78,7 +78,7 @@ fn digits() -> Splits {
 }
 
 fn vae(device: &Device) -> Vae {
-    Vae::init([1, 28, 28], 2, &NetworkConfig::mlp(&[16]), Likelihood::Bernoulli, 0, device)
+    Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::mlp(&[16]), Likelihood::Bernoulli), 0, device)
 }
 
 fn assert_internal(outcome: Result<Ending>) {
@@ -179,9 +179,9 @@ fn a_failed_run_is_unlocked_and_resumes() {
         layers.set(setting).unwrap();
     }
     let path = folder.path().join("run");
-    let experiment = Experiment::create(layers.build().unwrap(), &path, &device, "cpu", &mut |_| {}).unwrap();
-    assert_internal(experiment.train(&mut FaultyObserver, &Stop::new()).map(|finished| finished.ending));
-    let experiment = Experiment::resume(&path, None, &device, "cpu", &mut |_| {}).expect("no longer locked");
-    assert_eq!((experiment.info().status.as_str(), experiment.info().epochs), ("running", 1));
-    assert_eq!(experiment.train(&mut Quiet, &Stop::new()).unwrap().ending, Ending::Finished);
+    let training = TrainingRun::create(layers.build().unwrap(), &path, &device, "cpu", &mut |_| {}).unwrap();
+    assert_internal(training.train(&mut FaultyObserver, &Stop::new()).map(|finished| finished.ending));
+    let training = TrainingRun::resume(&path, None, &device, "cpu", &mut |_| {}).expect("no longer locked");
+    assert_eq!((training.info().status.as_str(), training.info().epochs), ("running", 1));
+    assert_eq!(training.train(&mut Quiet, &Stop::new()).unwrap().ending, Ending::Finished);
 }

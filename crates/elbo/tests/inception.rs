@@ -8,8 +8,8 @@ use std::path::Path;
 use burn::tensor::{Tensor, TensorData};
 use elbo::data::ImageShape;
 use elbo::evaluation::Inception;
-use elbo::run::parameters::values_of;
 use elbo::run::weights::{self, NamedTensor};
+use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
 
 /// Numbers in [0, 1) of 24 bits, from a name and places, as `generate.py` makes them.

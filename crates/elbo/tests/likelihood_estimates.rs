@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::data::source::{Domain, ImageShape, Source};
+use elbo::data::source::{ImageShape, Source};
 use elbo::data::{Subset, batch::batch};
 use elbo::distributions::{DiagonalGaussian, Likelihood, Link};
 use elbo::evaluation::{ImportanceWeighted, importance_weighted};
-use elbo::models::{Code, Model, Terms, Vae};
+use elbo::models::{Architecture, Code, Model, Terms, Vae};
 use elbo::networks::{Activation::None as Identity, Linear, NetworkConfig};
 use elbo::random::{Draws, Purpose};
-use elbo::run::parameters::values_of;
+use elbo::space::Domain;
+use elbo::tensors::values_of;
 
 const WIDTH: usize = 5;
 const SIGMA: f64 = 0.6;
@@ -219,7 +220,8 @@ fn what_has_no_likelihood_is_refused() {
         importance_weighted(model, &split(3), samples, 0, &device, &mut |_| {}).unwrap_err().to_string()
     };
     let network = NetworkConfig::mlp(&[8]);
-    let sse = Vae::init([1, 1, WIDTH], 2, &network, Likelihood::Sse { link: Link::Identity }, 0, &device);
+    let sse =
+        Vae::init(&Architecture::new([1, 1, WIDTH], 2, &network, Likelihood::Sse { link: Link::Identity }), 0, &device);
     assert!(refused(&sse, 5).contains("squared errors"));
     let gaussian = Likelihood::Gaussian { sigma: 1.0, link: Link::Identity };
     let ae = elbo::models::Ae::init([1, 1, WIDTH], 2, &network, gaussian, 0, &device);

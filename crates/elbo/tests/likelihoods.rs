@@ -11,12 +11,13 @@ mod pytorch;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
-use elbo::data::{Domain, Examples};
 use elbo::distributions::{Fit, Likelihood, Link, MIN_LEARNED_SCALE, Observation};
 use elbo::models::{Iwae, LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
-use elbo::run::parameters::{self, values_of};
+use elbo::run::parameters;
+use elbo::space::{Domain, Space};
+use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
 use pytorch::{floats, gradients_of, matrix, shape_of, with_weights};
 use serde_json::Value;
@@ -39,7 +40,7 @@ fn likelihood(case: &Value) -> Likelihood {
         ..Default::default()
     };
     let domain = if text(&spec["link"]) == "identity" { Domain::Real } else { Domain::Levels };
-    config.likelihood(Examples { shape: shape(case), domain }).expect("a valid likelihood")
+    config.likelihood(Space { shape: shape(case), domain }).expect("a valid likelihood")
 }
 
 #[test]

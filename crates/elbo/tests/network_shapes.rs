@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use elbo::models::{AnyModel, Model, ModelConfig, ModelKind};
 use elbo::networks::{Channels, ConvConfig, MlpConfig, NetworkConfig, Normalization, ResnetConfig, most_halvings};
-use elbo::run::parameters::{self, values_of};
+use elbo::run::parameters;
+use elbo::tensors::values_of;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

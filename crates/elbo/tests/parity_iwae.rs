@@ -11,10 +11,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
 use elbo::distributions::Likelihood;
-use elbo::models::{Iwae, Model, ObjectiveConfig, Terms, Vae};
+use elbo::models::{Architecture, Iwae, Model, ObjectiveConfig, Terms, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
-use elbo::run::parameters::{self, values_of};
+use elbo::run::parameters;
+use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
 use pytorch::{gradients_of, matrix, with_weights};
 use serde_json::Value;
@@ -72,7 +73,7 @@ impl Pair {
     fn new() -> Self {
         let device = Device::default();
         let network = NetworkConfig::mlp(&[8]);
-        let weights = Vae::init([1, 1, INPUT], LATENT, &network, Likelihood::Bernoulli, 5, &device);
+        let weights = Vae::init(&Architecture::new([1, 1, INPUT], LATENT, &network, Likelihood::Bernoulli), 5, &device);
         let pixels = Draws::new(1, Purpose::Choice, 0, 0).normals(BATCH * INPUT);
         let pixels: Vec<f32> = pixels.into_iter().map(|v| f32::from(v > 0.0)).collect();
         Self { weights, x: Tensor::from_data(TensorData::new(pixels, [BATCH, INPUT]), &device) }

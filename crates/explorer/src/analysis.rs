@@ -8,9 +8,9 @@ use burn::tensor::{Tensor, TensorData};
 use elbo::data::Subset;
 use elbo::data::batch::batch;
 use elbo::evaluation::{self, Codes};
-use elbo::experiment::Trained;
 use elbo::models::Model;
-use elbo::run::parameters::values_of;
+use elbo::tasks::Run;
+use elbo::tensors::values_of;
 use tokio::sync::OnceCell;
 
 use crate::models::{Loaded, Models};
@@ -58,7 +58,7 @@ impl Analysis {
 }
 
 /// `recon` and KL of each example of a batch at the posterior mean, and the KL of each example and dimension.
-pub(crate) fn terms_at_mean(trained: &Trained, x: Tensor<2>) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub(crate) fn terms_at_mean(trained: &Run, x: Tensor<2>) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let dims = [x.dims()[0], trained.model.noise_dims()];
     let noise = Tensor::from_data(TensorData::new(vec![0f32; dims[0] * dims[1]], dims), &trained.device);
     let terms = trained.model.terms(x, noise);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::run::{Listed, Run, Unreadable};
+use crate::run_entry::{Listed, RunEntry, Unreadable};
 
 /// Runs below one folder that are shown.
 const MAX_RUNS: usize = 2_000;
@@ -78,7 +78,7 @@ impl Catalog {
     }
 
     /// The runs that can be read, in the same order.
-    pub fn runs(&self) -> Vec<Arc<Run>> {
+    pub fn runs(&self) -> Vec<Arc<RunEntry>> {
         let readable = |listed| match listed {
             Listed::Run(run) => Some(run),
             Listed::Unreadable(_) => None,
@@ -127,7 +127,7 @@ fn is_run(path: &Path) -> bool {
 
 /// What there is to tell of a folder. What was a run a moment ago and cannot be read now, for a file is between two versions, stays what it was.
 fn look(id: &str, path: &Path, before: Option<&Listed>) -> Listed {
-    match (Run::read(id, path), before) {
+    match (RunEntry::read(id, path), before) {
         (Ok(run), _) => Listed::Run(Arc::new(run)),
         (Err(_), Some(run @ Listed::Run(_))) => run.clone(),
         (Err(error), _) => Listed::Unreadable(Arc::new(Unreadable::new(id, path, &error))),

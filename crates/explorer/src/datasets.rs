@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use elbo::data::{Splits, Subset};
-use elbo::experiment::{Trained, held_out};
+use elbo::tasks::{Run, held_out};
 use tokio::sync::OnceCell;
 
 use crate::problem::Problem;
@@ -45,7 +45,7 @@ impl Datasets {
     ///
     /// # Errors
     /// If they cannot be opened, or are not those it was trained on. The next call tries again.
-    pub async fn of(&self, trained: &Arc<Trained>) -> Result<Arc<Dataset>, Problem> {
+    pub async fn of(&self, trained: &Arc<Run>) -> Result<Arc<Dataset>, Problem> {
         let config = &trained.config;
         let key = format!("{:?} {} {}", config.data, config.training.seed, trained.info.data.fingerprint);
         let cell = {

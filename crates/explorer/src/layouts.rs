@@ -8,7 +8,7 @@ use elbo::projection::{TsneOptions, tsne};
 use crate::analysis::{Analysis, Of};
 use crate::background::{Background, State};
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 use crate::service::Service;
 
 /// Examples that are laid out: some ten seconds of one core.
@@ -38,14 +38,14 @@ impl Default for Layouts {
 
 impl Layouts {
     /// A run's layout, or since when it is being made.
-    pub async fn get(&self, service: &Arc<Service>, run: &Arc<Run>) -> Result<State<Layout>, Problem> {
+    pub async fn get(&self, service: &Arc<Service>, run: &Arc<RunEntry>) -> Result<State<Layout>, Problem> {
         let key = (run.id.clone(), service.loaded(run).await?.stamp);
         let (service, run) = (Arc::clone(service), Arc::clone(run));
         self.0.get(key, PATIENCE, || make(service, run)).await
     }
 }
 
-async fn make(service: Arc<Service>, run: Arc<Run>) -> Result<Layout, Problem> {
+async fn make(service: Arc<Service>, run: Arc<RunEntry>) -> Result<Layout, Problem> {
     let analysis = service.analysis(&run, Of::HeldOut).await?;
     service.alone(move || lay_out(analysis)).await
 }

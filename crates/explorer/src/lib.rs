@@ -27,7 +27,7 @@ mod metrics;
 mod models;
 mod plane;
 mod problem;
-mod run;
+mod run_entry;
 mod samplers;
 mod server;
 mod service;

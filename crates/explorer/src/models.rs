@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use burn::tensor::Device;
-use elbo::experiment::Trained;
+use elbo::tasks::Run;
 
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 
 /// How long weights count as unchanged without a look at the disk.
 const TRUSTED: Duration = Duration::from_millis(300);
@@ -15,7 +15,7 @@ const TRUSTED: Duration = Duration::from_millis(300);
 /// A run's model as of one checkpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
-    pub trained: Arc<Trained>,
+    pub trained: Arc<Run>,
     /// When its weights were written.
     pub stamp: SystemTime,
 }
@@ -38,7 +38,7 @@ impl Models {
     ///
     /// # Errors
     /// If there are none yet, or they cannot be loaded and never could.
-    pub fn get(&mut self, run: &Run) -> Result<Loaded, Problem> {
+    pub fn get(&mut self, run: &RunEntry) -> Result<Loaded, Problem> {
         let place = self.loaded.iter().position(|(id, ..)| *id == run.id);
         let known = place.map(|place| self.loaded.remove(place));
         if let Some((id, checked, loaded)) = known.clone().filter(|(_, checked, _)| checked.elapsed() < TRUSTED) {
@@ -48,7 +48,7 @@ impl Models {
         let stamp = run.weights_stamp();
         let loaded = match (known, stamp) {
             (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
-            (known, Some(stamp)) => match (Trained::load(&run.path, None, &self.device), known) {
+            (known, Some(stamp)) => match (Run::load(&run.path, None, &self.device), known) {
                 (Ok(trained), _) => Loaded { trained: Arc::new(trained), stamp },
                 // In the middle of being replaced: the weights before are good for another moment.
                 (Err(_), Some((_, _, loaded))) => loaded,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use elbo::evaluation::Codes;
-use elbo::experiment::Trained;
 use elbo::priors::{CodesKind, Sampler, SamplerKind, sampler_codes};
+use elbo::tasks::Run;
 
 use crate::analysis::{Analysis, Of};
 use crate::background::{Background, State};
 use crate::models::Loaded;
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 use crate::service::Service;
 
 /// Samplers kept.
@@ -45,7 +45,7 @@ impl Samplers {
     pub async fn get(
         &self,
         service: &Arc<Service>,
-        run: &Arc<Run>,
+        run: &Arc<RunEntry>,
         kind: SamplerKind,
     ) -> Result<State<Fitted>, Problem> {
         let loaded = service.loaded(run).await?;
@@ -56,7 +56,7 @@ impl Samplers {
     }
 }
 
-async fn make(service: Arc<Service>, run: Arc<Run>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
+async fn make(service: Arc<Service>, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
     let trained = Arc::clone(&loaded.trained);
     if let Some(stored) = service.worker.call(move |_| Ok(trained.stored_sampler(kind)?)).await? {
         return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
@@ -65,7 +65,7 @@ async fn make(service: Arc<Service>, run: Arc<Run>, loaded: Loaded, kind: Sample
     service.alone(move || fit(&loaded.trained, &gallery, kind)).await
 }
 
-fn fit(trained: &Trained, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
+fn fit(trained: &Run, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
     let Codes { latent, .. } = gallery.codes;
     let seed = trained.config.training.seed;
     let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(&trained.model), seed)?;

@@ -16,7 +16,7 @@ use crate::limits::{GALLERY, Limits, MAX_EXAMPLES};
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
-use crate::run::{Listed, Run};
+use crate::run_entry::{Listed, RunEntry};
 use crate::samplers::Samplers;
 use crate::worker::Worker;
 
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// The run a client named.
-    pub fn run(&self, id: &str) -> Result<Arc<Run>, Problem> {
+    pub fn run(&self, id: &str) -> Result<Arc<RunEntry>, Problem> {
         match self.catalog.get(id) {
             Some(Listed::Run(run)) => Ok(run),
             Some(Listed::Unreadable(run)) => Err(Problem::conflict(format!("the run cannot be read: {}", run.error))),
@@ -78,18 +78,18 @@ impl Service {
     }
 
     /// Its model, loaded if it was not.
-    pub async fn loaded(&self, run: &Arc<Run>) -> Result<Loaded, Problem> {
+    pub async fn loaded(&self, run: &Arc<RunEntry>) -> Result<Loaded, Problem> {
         let run = Arc::clone(run);
         self.worker.call(move |models| models.get(&run)).await
     }
 
     /// Its data.
-    pub async fn dataset(&self, run: &Arc<Run>) -> Result<Arc<Dataset>, Problem> {
+    pub async fn dataset(&self, run: &Arc<RunEntry>) -> Result<Arc<Dataset>, Problem> {
         self.datasets.of(&self.loaded(run).await?.trained).await
     }
 
     /// Codes and loss terms of its held-out split or of its gallery; made in the background when asked first.
-    pub async fn analysis(self: &Arc<Self>, run: &Arc<Run>, of: Of) -> Result<Arc<Analysis>, Problem> {
+    pub async fn analysis(self: &Arc<Self>, run: &Arc<RunEntry>, of: Of) -> Result<Arc<Analysis>, Problem> {
         let loaded = self.loaded(run).await?;
         let cell = self.analyses.cell(&run.id, of, loaded.stamp);
         if let Some(made) = cell.get() {

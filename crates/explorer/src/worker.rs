@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 
 /// Panics in a row after which the service is not ready.
 const MAX_PANICS: usize = 3;
@@ -65,7 +65,7 @@ struct Job {
 }
 
 enum Work {
-    Decode { run: Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures> },
+    Decode { run: Arc<RunEntry>, codes: Vec<f32>, reply: Reply<Pictures> },
     Call(Box<dyn Call>),
 }
 
@@ -170,7 +170,7 @@ impl Worker {
     }
 
     /// Decodes codes to E[x|z], together with what else waits for the same run.
-    pub async fn decode(&self, run: &Arc<Run>, codes: Vec<f32>) -> Result<Pictures, Problem> {
+    pub async fn decode(&self, run: &Arc<RunEntry>, codes: Vec<f32>) -> Result<Pictures, Problem> {
         let (reply, answer) = oneshot::channel();
         self.submit(Work::Decode { run: Arc::clone(run), codes, reply }, answer).await
     }
@@ -309,7 +309,7 @@ impl Shared {
     }
 
     /// One forward pass for this request and those that wait for the same run.
-    fn decode(&self, models: &mut Models, run: &Arc<Run>, codes: Vec<f32>, reply: Reply<Pictures>) {
+    fn decode(&self, models: &mut Models, run: &Arc<RunEntry>, codes: Vec<f32>, reply: Reply<Pictures>) {
         let mut waiting = vec![(codes.len(), reply)];
         let mut together = codes;
         let outcome = self.panics.guard(|| {
@@ -328,7 +328,13 @@ impl Shared {
     }
 
     /// Takes decodes of the same run out of the queue, up to `most` numbers in all.
-    fn join(&self, run: &Arc<Run>, most: usize, together: &mut Vec<f32>, waiting: &mut Vec<(usize, Reply<Pictures>)>) {
+    fn join(
+        &self,
+        run: &Arc<RunEntry>,
+        most: usize,
+        together: &mut Vec<f32>,
+        waiting: &mut Vec<(usize, Reply<Pictures>)>,
+    ) {
         let mut queue = self.lock();
         let (now, mut left) = (Instant::now(), VecDeque::with_capacity(queue.urgent.len()));
         for job in queue.urgent.drain(..) {

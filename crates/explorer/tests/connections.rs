@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use elbo::experiment::Experiment;
 use elbo::recipe::Layers;
+use elbo::tasks::TrainingRun;
 use elbo::training::{Quiet, Stop};
 use elbo_explorer::{Explorer, Limits, Options};
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ impl Running {
             layers.set(setting).unwrap();
         }
         let path = folder.path().join("r");
-        let run = Experiment::create(layers.build().unwrap(), &path, &device, "cpu", &mut |_| {}).unwrap();
+        let run = TrainingRun::create(layers.build().unwrap(), &path, &device, "cpu", &mut |_| {}).unwrap();
         run.train(&mut Quiet, &Stop::new()).unwrap();
         let explorer = Explorer::bind(Options { limits, ..Options::new(vec![folder.path().into()], device) }).unwrap();
         let address = explorer.address();

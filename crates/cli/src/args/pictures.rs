@@ -59,6 +59,9 @@ pub struct Sample {
     /// Show the mean of p(x|z), or draw from it.
     #[arg(long, value_enum, default_value_t = Observation::Mean)]
     pub observation: Observation,
+    /// Decode as this class, by its name in the data; only of a conditional model [default: all classes in turn].
+    #[arg(long)]
+    pub class: Option<String>,
     /// Weights: last or best.
     #[arg(long)]
     pub checkpoint: Option<String>,
@@ -95,6 +98,9 @@ pub struct Traverse {
     pub target: Target,
     #[command(flatten)]
     pub film: Film,
+    /// Decode as this class, by its name in the data; only of a conditional model [default: the class of --image, else the first].
+    #[arg(long)]
+    pub class: Option<String>,
     /// Latent dimensions, comma-separated [default: all, at most 32].
     #[arg(long, value_delimiter = ',')]
     pub dims: Vec<usize>,
@@ -136,6 +142,9 @@ pub struct Interpolate {
     /// Through all of these images, by their places in the split, comma-separated: 3,8,15.
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["from", "to"])]
     pub images: Vec<usize>,
+    /// Decode as this class, by its name in the data; only of a conditional model [default: the class of each first image].
+    #[arg(long)]
+    pub class: Option<String>,
     /// Images, or frames, from one image to the next, both included [default: 12; of an animation 31].
     #[arg(long, visible_alias = "frames")]
     pub steps: Option<usize>,
@@ -159,12 +168,19 @@ pub struct Grid {
     pub run: PathBuf,
     #[command(flatten)]
     pub target: Target,
-    /// Equal steps of the code, or of probability under N(0, 1).
+    /// Equal steps of the code, or of probability under N(0, 1); of a conditional model also `classes`: a column for each class, a row for each code
+    /// drawn from N(0, I).
     #[arg(long, value_enum, default_value_t = GridName::Linear)]
     pub spacing: GridName,
-    /// Images along each side [default: 20 linear, 15 quantiles].
+    /// Decode as this class, by its name in the data; only of a conditional model [default: the first].
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Images along each side; of classes, rows [default: 20 linear, 15 quantiles, 10 classes].
     #[arg(long)]
     pub size: Option<usize>,
+    /// Of the codes of `classes`.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
     /// End of the linear grid.
     #[arg(long, default_value_t = 2.0)]
     pub reach: f32,
@@ -180,6 +196,7 @@ pub struct Grid {
 pub enum GridName {
     Linear,
     Quantiles,
+    Classes,
 }
 
 #[derive(Debug, Args)]

@@ -2,8 +2,8 @@
 
 use elbo::data::Subset;
 use elbo::evaluation;
-use elbo::experiment::Trained;
-use elbo::generation::{self, Pictures};
+use elbo::generation::{self, Pictures, ShowAs};
+use elbo::tasks::Run;
 use serde_json::json;
 
 use super::pictures::{MAX_REACH, check_count, check_format, check_kind, check_number, save};
@@ -22,19 +22,22 @@ pub fn arithmetic(args: &Arithmetic, device: &str, context: Context) -> anyhow::
     check_kind(run, &args.target)?;
     let add = args.add.as_deref().map(|set| Set::open(run, set, "--add")).transpose()?;
     let subtract = args.subtract.as_deref().map(|set| Set::open(run, set, "--subtract")).transpose()?;
-    let latent = run.config.model.latent;
+    let latent = run.latent();
     let part = |set: &Option<Set>| set.as_ref().map_or(vec![0.0; latent], |set| set.mean.clone());
     let vector: Vec<f64> = part(&add).iter().zip(part(&subtract)).map(|(a, b)| a - b).collect();
 
     let images = edited(&opened, args)?;
     let places: Vec<u32> = (0..images.len() as u32).collect();
-    let codes = evaluation::encode(&run.model, &images, &run.device).mean;
+    let decoder = run.decoder("arithmetic")?;
+    let encoded = run.explained("arithmetic", evaluation::encode(run.model.as_ref(), &images, &run.device))?;
+    let (codes, classes) = (encoded.mean, encoded.labels.unwrap_or_default());
+    let decoded = |codes: &[f32]| generation::show_of_classes(&decoder, codes, &classes, ShowAs::Mean);
     let mut rows = vec!["original".to_owned(), "reconstruction".to_owned()];
     let mut pixels = generation::originals(&images, &places, &run.device).pixels;
-    pixels.extend(generation::decode(&run.model, run.shape, &codes, &run.device).pixels);
+    pixels.extend(decoded(&codes)?.pixels);
     for scale in &args.scale {
         let moved = generation::edited_codes(&codes, &vector, *scale);
-        pixels.extend(generation::decode(&run.model, run.shape, &moved, &run.device).pixels);
+        pixels.extend(decoded(&moved)?.pixels);
         rows.push(format!("scale {scale}"));
     }
     let code_length = codes.chunks_exact(latent).map(|code| length(code.iter().map(|z| f64::from(*z)))).sum::<f64>()
@@ -70,7 +73,7 @@ struct Set {
 
 impl Set {
     /// `label:NAME`, the run's training images of that class, or data of their own.
-    fn open(run: &Trained, name: &str, flag: &str) -> elbo::Result<Self> {
+    fn open(run: &Run, name: &str, flag: &str) -> elbo::Result<Self> {
         let images = match name.strip_prefix("label:") {
             Some(label) => of_class(&run.open_data(None)?.train, label, flag)?,
             None => run.open_data(Some(name))?.train.whole(),
@@ -79,7 +82,7 @@ impl Set {
             let help = "give a folder with pictures, or `label:` and a class of the run's data";
             return Err(elbo::Error::config(flag, "a set with images", format!("none in `{name}`"), help));
         }
-        let codes = evaluation::encode(&run.model, &images, &run.device);
+        let codes = run.explained("arithmetic", evaluation::encode(run.model.as_ref(), &images, &run.device))?;
         Ok(Self { name: name.into(), n: images.len(), mean: generation::mean_code(&codes.mean, codes.latent) })
     }
 }

@@ -1,6 +1,6 @@
 //! `elbo bench`.
 
-use elbo::experiment::{self, Measured, Workload};
+use elbo::tasks::{self, Measured, Workload};
 use elbo::training::Precision;
 use serde_json::json;
 
@@ -15,8 +15,8 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
     }
     let precision = Precision::named(&args.precision)?;
     let (data, seconds, profiled) = (args.data.clone(), args.seconds, args.profile);
-    let wanted = experiment::Bench { workload, data, seconds, profiled, precision };
-    let measured = experiment::bench(&wanted, &elbo::device::choose(device)?)?;
+    let wanted = tasks::Bench { workload, data, seconds, profiled, precision };
+    let measured = tasks::bench(&wanted, &elbo::device::choose(device)?)?;
     context.result(json!(measured), || text(&measured))
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use elbo::data::Splits;
-use elbo::experiment::{self, Judgement, Request, Trained};
 use elbo::report::{ComparedRun, Comparison, Estimate, Trend, TrendPoint};
 use elbo::run::atomic;
+use elbo::tasks::{self, MetricsReport, Request, Run};
 use serde_json::json;
 
 use super::{eval, plot, source};
@@ -15,7 +15,7 @@ use crate::output::Context;
 pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<()> {
     let run = source::load(&args.run, None, device)?;
     let splits = run.open_data(None)?;
-    let page = experiment::write_report(&run, &splits)?.display().to_string();
+    let page = tasks::write_report(&run, &splits)?.display().to_string();
     context.result(json!({ "run": args.run, "report": page }), || page.clone())
 }
 
@@ -24,7 +24,7 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
     if let Some(path) = &args.plot {
         plot::check(path, "plane.png")?;
     }
-    let runs: Vec<(Trained, Splits)> = args
+    let runs: Vec<(Run, Splits)> = args
         .runs
         .iter()
         .map(|path| {
@@ -34,9 +34,9 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         })
         .collect::<elbo::Result<_>>()?;
     let judged = if request.metrics.is_empty() { Vec::new() } else { judge_all(&runs, &request, args, context)? };
-    let mut comparison = experiment::compare(&runs)?;
+    let mut comparison = tasks::compare(&runs)?;
     if let Some(by) = &args.by {
-        comparison.trends = experiment::trends(&runs, &judged, by)?;
+        comparison.trends = tasks::trends(&runs, &judged, by)?;
     }
     atomic::write_file(&args.out, comparison.html().as_bytes())?;
     if let Some(path) = &args.plot {
@@ -62,14 +62,14 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
 
 /// Judges every run by its held-out split.
 fn judge_all(
-    runs: &[(Trained, Splits)],
+    runs: &[(Run, Splits)],
     request: &Request,
     args: &Compare,
     context: Context,
-) -> elbo::Result<Vec<Judgement>> {
-    let judge = |(run, splits): &(Trained, Splits)| {
+) -> elbo::Result<Vec<MetricsReport>> {
+    let judge = |(run, splits): &(Run, Splits)| {
         context.note(format!("judging {}", run.name()));
-        let part = experiment::held_out(splits).1.clone();
+        let part = tasks::held_out(splits).1.clone();
         eval::judge(run, splits, &[part], request, &args.judging, context)
     };
     runs.iter().map(judge).collect()
@@ -97,7 +97,7 @@ fn draw(path: &Path, comparison: &Comparison) -> elbo::Result<()> {
 }
 
 /// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.
-fn row(run: &Trained, compared: &ComparedRun) -> serde_json::Value {
+fn row(run: &Run, compared: &ComparedRun) -> serde_json::Value {
     let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.value);
     let summary = compared.summary.as_ref();
     let (recon, kl) = (value(summary.map(|s| s.recon)), value(summary.and_then(|s| s.kl)));

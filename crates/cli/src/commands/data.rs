@@ -1,7 +1,7 @@
 //! `elbo data`: the data doctor.
 
 use elbo::data::inspect::{ColumnReport, Severity};
-use elbo::data::{self, DataReport, Examples, Progress, Splits, Subset, table};
+use elbo::data::{self, DataReport, Progress, Splits, Subset, table};
 use elbo::recipe::{Layers, RunConfig};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
@@ -28,9 +28,11 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
     let splits = data::open(&config, args.seed, &mut show)?;
     drop(opening);
     let mut report = data::inspect(&splits);
-    let examples = Examples::of(splits.train.source().as_ref());
-    let (likelihood, name) = (model.named_likelihood(examples)?, json!(model.likelihood));
-    report.findings.extend(likelihood.finding(name.as_str().unwrap_or_default(), examples.domain, report.binary));
+    let examples = splits.train.source().space();
+    if let Some(keys) = model.likelihood_keys() {
+        let (likelihood, name) = (keys.named_likelihood(examples)?, json!(keys.likelihood));
+        report.findings.extend(likelihood.finding(name.as_str().unwrap_or_default(), examples.domain, report.binary));
+    }
     report.findings.sort_by_key(|finding| finding.severity);
     if let Some(out) = &args.out {
         if splits.train.source().columns().is_some() {

@@ -24,9 +24,12 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
     }
     check(args)?;
     let opened = source::open(&args.source, device)?;
-    let mut parts = opened.parts.iter().map(|part| evaluation::encode(&opened.run.model, part, &opened.run.device));
-    let mut codes = parts.next().expect("opening refuses no parts");
-    parts.for_each(|part| codes.append(part));
+    let run = &opened.run;
+    let encoded = |part| run.explained("encode", evaluation::encode(run.model.as_ref(), part, &run.device));
+    let mut codes = encoded(&opened.parts[0])?;
+    for part in &opened.parts[1..] {
+        codes.append(encoded(part)?);
+    }
     let plane = Plane::of(args, &codes, context)?;
     let columns = plane.as_ref().filter(|_| args.project.is_some()).map(|plane| plane.points.as_slice());
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Finding, Metric};
-use elbo::experiment::{self, Judgement, Request, Stage, Trained};
+use elbo::tasks::{self, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
 use super::source::{self, Opened};
@@ -18,34 +18,34 @@ const PAUSE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// For unknown names and an empty limit.
-pub(super) fn request(args: &Judging) -> elbo::Result<Request> {
+pub(super) fn request(args: &Judging) -> elbo::Result<MetricsRequest> {
     if args.limit == Some(0) {
         return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all"));
     }
     let (metrics, sampler, features) = (args.metrics.clone(), args.sampler.parse()?, args.features.parse()?);
-    let request = Request { metrics, k: args.k, samples: args.samples, sampler, features, seed: 0 };
+    let request = MetricsRequest { metrics, k: args.k, samples: args.samples, sampler, features, seed: 0 };
     request.check()?;
     Ok(request)
 }
 
 /// Judges a run, telling how far a long computation is.
 pub(super) fn judge(
-    run: &Trained,
+    run: &Run,
     splits: &Splits,
     parts: &[Subset],
-    request: &Request,
+    request: &MetricsRequest,
     args: &Judging,
     context: Context,
-) -> elbo::Result<Judgement> {
+) -> elbo::Result<MetricsReport> {
     let seed = args.seed.unwrap_or(run.config.training.seed);
-    let request = Request { seed, ..request.clone() };
+    let request = MetricsRequest { seed, ..request.clone() };
     let parts = match args.limit {
-        Some(limit) => experiment::limited(parts, limit, seed),
+        Some(limit) => tasks::limited(parts, limit, seed),
         None => parts.to_vec(),
     };
     let mut told = Instant::now();
-    let mut progress = |stage: Stage| {
-        let Stage { group, done, total } = stage;
+    let mut progress = |stage: MetricsProgress| {
+        let MetricsProgress { group, done, total } = stage;
         match done {
             0 if group != "terms" => context.note(format!("{group}: {total} examples")),
             done if done > 0 && done < total && told.elapsed() > PAUSE => {
@@ -55,7 +55,7 @@ pub(super) fn judge(
             _ => {}
         }
     };
-    let judgement = experiment::judge(run, splits, &parts, &request, &mut progress)?;
+    let judgement = tasks::evaluate(run, splits, &parts, &request, &mut progress)?;
     for (group, reason) in &judgement.left_out {
         context.note(format!("left out {group}: {reason}"));
     }
@@ -67,7 +67,7 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let (opened, splits) = source::open_with_splits(&args.source, device)?;
     let run = &opened.run;
     let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
-    let Judgement { n, metrics, findings, .. } = &judgement;
+    let MetricsReport { n, metrics, findings, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
     let classes = classes(&opened, args);
     let value = json!({

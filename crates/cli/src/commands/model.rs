@@ -1,8 +1,9 @@
 //! `elbo config --model`: the layers of a recipe's model and what they cost, without building it.
 
-use elbo::data::{self, Examples};
+use elbo::data;
 use elbo::networks::LayerSummary;
 use elbo::recipe::RunConfig;
+use elbo::space::Space;
 use serde_json::json;
 
 use crate::output::Context;
@@ -24,14 +25,22 @@ pub fn parse_shape(text: &str) -> Result<[usize; 3], String> {
     }
 }
 
+/// Classes of pictures that are only imagined, for conditional models.
+const CLASSES: usize = 10;
+
 /// For pictures of `shape`, or for what the configuration's own data turn out to be.
 pub fn model(config: &RunConfig, shape: Option<[usize; 3]>, context: Context) -> anyhow::Result<()> {
-    let examples = match shape {
-        Some(shape) => Examples::from(shape),
-        None => Examples::of(data::open(&config.data, config.training.seed, &mut |_| {})?.train.source().as_ref()),
+    let (space, classes) = match shape {
+        Some(shape) => (Space::from(shape), CLASSES),
+        None => {
+            let splits = data::open(&config.data, config.training.seed, &mut |_| {})?;
+            let source = splits.train.source();
+            (source.space(), source.label_names().len())
+        }
     };
-    config.model.check_shape(&config.network, examples)?;
-    let (shape, layers) = (examples.shape, config.model.summary(&config.network, examples));
+    let setting = config.setting(space, classes);
+    config.model.check_setting(&setting)?;
+    let (shape, layers) = (space.shape, config.model.layers(&setting));
     let (parameters, flops) = (total(&layers, |l| l.parameters), total(&layers, |l| l.flops));
     let value = json!({
         "shape": shape,

@@ -1,13 +1,14 @@
 //! `elbo neighbours`: the training images nearest to samples or to given images, and whether the model copies.
 
+use elbo::data::batch::Given;
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{self, Codes, Memorisation};
-use elbo::experiment::{FitSettings, Trained, held_out};
 use elbo::generation::{self, Pictures};
 use elbo::priors::{Draw, SamplerKind};
 use elbo::projection::Neighbour;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
+use elbo::tasks::{FitSettings, Run, held_out};
 use serde_json::{Value, json};
 
 use super::pictures::{check_count, scale, tell_fit};
@@ -67,10 +68,10 @@ fn check(args: &Neighbours) -> elbo::Result<()> {
 }
 
 /// What is looked at, in words and as pictures.
-fn images(args: &Neighbours, run: &Trained, splits: &Splits, context: Context) -> anyhow::Result<(String, Pictures)> {
+fn images(args: &Neighbours, run: &Run, splits: &Splits, context: Context) -> anyhow::Result<(String, Looked)> {
     let of = |images: &Subset| {
         let places: Vec<u32> = (0..images.len() as u32).collect();
-        generation::originals(images, &places, &run.device)
+        Looked { pictures: generation::originals(images, &places, &run.device), classes: classes_of(images) }
     };
     if !args.images.is_empty() {
         let (name, split) = held_out(splits);
@@ -85,7 +86,22 @@ fn images(args: &Neighbours, run: &Trained, splits: &Splits, context: Context) -
     tell_fit(kind, &stored.record, &note, context);
     let draw = Draw { count: args.n, temperature: 1.0, truncation: None, seed: args.seed };
     let codes = stored.sampler.sample(&draw);
-    Ok(("samples".into(), generation::decode(&run.model, run.shape, &codes, &run.device)))
+    let decoder = run.decoder("neighbours")?;
+    let classes = run.info.data.classes.len();
+    let pictures = generation::decode_in_turn(&decoder, &codes, classes);
+    let classes = (0..pictures.len()).map(|i| (i % classes.max(1)) as u32).collect();
+    Ok(("samples".into(), Looked { pictures, classes }))
+}
+
+/// The images looked at, with their classes, which a conditional model is told.
+struct Looked {
+    pictures: Pictures,
+    classes: Vec<u32>,
+}
+
+/// The class of each image of a split; 0 where it is not known.
+fn classes_of(images: &Subset) -> Vec<u32> {
+    (0..images.len()).map(|i| images.label(i).unwrap_or(0)).collect()
 }
 
 /// Neighbours in one space, and what they say.
@@ -142,8 +158,8 @@ struct Found {
 
 impl Found {
     /// Searches the training images for all at once.
-    fn of(run: &Trained, splits: &Splits, images: &Pictures, args: &Neighbours) -> anyhow::Result<Self> {
-        let (model, device) = (&run.model, &run.device);
+    fn of(run: &Run, splits: &Splits, looked: &Looked, args: &Neighbours) -> anyhow::Result<Self> {
+        let (model, device, images) = (run.model.as_ref(), &run.device, &looked.pictures);
         // The training split is no yardstick for itself.
         let unseen = match held_out(splits) {
             ("train", train) => train.take(0),
@@ -152,10 +168,17 @@ impl Found {
         let places: Vec<u32> = (0..unseen.len() as u32).collect();
         let mut values = images.pixels.clone();
         values.extend(generation::originals(&unseen, &places, device).pixels);
-        values.extend(generation::reconstruct(model, &unseen, &places, device).pixels);
-        let train_codes: Codes = evaluation::encode(model, &splits.train, device);
+        let rebuilt = generation::reconstruct(model, &unseen, &places, device);
+        values.extend(run.explained("neighbours", rebuilt)?.pixels);
+        let train_codes = run.explained("neighbours", evaluation::encode(model, &splits.train, device))?;
+        let unseen_classes = classes_of(&unseen);
+        let classes = [looked.classes.as_slice(), &unseen_classes, &unseen_classes].concat();
+        let given = |rows: std::ops::Range<usize>| match model.needs().class {
+            true => Given::of_classes(&classes[rows], device),
+            false => Given::default(),
+        };
         let by_pixels = evaluation::nearest_images(&values, &splits.train, args.k, device);
-        let codes = evaluation::encode_values(model, &values, device);
+        let codes = evaluation::encode_values(model, &values, given, device)?;
         let by_codes = evaluation::nearest_codes(&codes, &train_codes, args.k);
         let (n, m) = (images.len(), unseen.len());
         Ok(Self { held_out: m, pixels: Space::of(by_pixels, n, m), codes: Space::of(by_codes, n, m) })
@@ -195,7 +218,7 @@ impl Found {
 }
 
 /// In each row an image, a gap, its nearest training images by pixels, a gap, and its nearest by codes.
-fn picture(run: &Trained, train: &Subset, images: &Pictures, found: &Found, k: usize) -> anyhow::Result<Vec<u8>> {
+fn picture(run: &Run, train: &Subset, images: &Pictures, found: &Found, k: usize) -> anyhow::Result<Vec<u8>> {
     let layout = GridLayout { columns: 3 + 2 * k, scale: scale(run.shape), ..Default::default() };
     let size = run.shape.numel();
     let gap = vec![f32::from(layout.background) / 255.0; size];

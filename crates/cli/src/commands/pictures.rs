@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 
 use elbo::data::ImageShape;
-use elbo::experiment::{FitSettings, SamplerNote, Trained};
-use elbo::generation::{self, Pictures, Show};
+use elbo::generation::{self, CodeDecoder, Pictures, ShowAs};
 use elbo::priors::store::Record;
 use elbo::priors::{Draw, SamplerKind};
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
+use elbo::tasks::{FitSettings, Run, SamplerNote};
 use serde_json::{Value, json};
 
 use super::source;
@@ -28,12 +28,19 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
     let kind: SamplerKind = args.sampler.parse()?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
     check_kind(&run, &args.target)?;
+    let class = source::class(&run, args.class.as_deref())?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
     let (stored, note) = run.sampler(kind, settings)?;
     tell_fit(kind, &stored.record, &note, context);
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let codes = stored.sampler.sample(&Draw { count, temperature, truncation, seed });
-    let pictures = generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?;
+    let decoder = run.decoder("sample")?;
+    let pictures = match class {
+        Some(class) => generation::show(&decoder.of_class(class), &codes, shown(args.observation, args.seed))?,
+        None => {
+            generation::show_in_turn(&decoder, &codes, run.info.data.classes.len(), shown(args.observation, args.seed))?
+        }
+    };
     save(&run, &pictures, &args.target, 0, json!({}), context)
 }
 
@@ -63,10 +70,19 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let chosen = generation::random_places(split, args.n, args.seed);
     let images = split.select(&chosen);
     let decoded = match args.observation {
-        Observation::Mean => generation::reconstruct(&run.model, split, &chosen, &run.device),
+        Observation::Mean => {
+            run.explained("reconstruct", generation::reconstruct(run.model.as_ref(), split, &chosen, &run.device))?
+        }
         Observation::Draw => {
-            let codes = elbo::evaluation::encode(&run.model, &images, &run.device).mean;
-            generation::show(&run.model, run.shape, &codes, shown(args.observation, args.seed), &run.device)?
+            let codes = elbo::evaluation::encode(run.model.as_ref(), &images, &run.device);
+            let codes = run.explained("reconstruct", codes)?;
+            let classes = codes.labels.unwrap_or_default();
+            generation::show_of_classes(
+                &run.decoder("reconstruct")?,
+                &codes.mean,
+                &classes,
+                shown(args.observation, args.seed),
+            )?
         }
     };
     if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
@@ -92,27 +108,48 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
 pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
     check_format(&args.target)?;
     check_number("--reach", args.reach.into(), -MAX_REACH..=MAX_REACH, "2 is the usual one")?;
-    let size = args.size.unwrap_or(if args.spacing == GridName::Linear { 20 } else { 15 });
+    let size = args.size.unwrap_or(match args.spacing {
+        GridName::Linear => 20,
+        GridName::Quantiles => 15,
+        GridName::Classes => 10,
+    });
     check_count("--size", size.saturating_mul(size))?;
     check_number("--tail", args.tail, 1e-6..=0.499, "0.05 is the usual one")?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
-    if run.config.model.latent != 2 {
+    let decoder = source::decoder(&run, "grid", args.class.as_deref())?;
+    if args.spacing == GridName::Classes {
+        return class_grid(&run, &decoder, size, args, context);
+    }
+    if run.latent() != 2 {
         let help = "`elbo traverse` walks along single dimensions of any code";
-        let found = format!("{} dimensions", run.config.model.latent);
+        let found = format!("{} dimensions", run.latent());
         return Err(elbo::Error::config("grid", "a run with a two-dimensional code", found, help).into());
     }
     check_kind(&run, &args.target)?;
     let pictures = match args.spacing {
-        GridName::Linear => generation::manifold_linear(&run.model, run.shape, args.reach, size, &run.device),
-        GridName::Quantiles => generation::manifold_quantiles(&run.model, run.shape, args.tail, size, &run.device),
+        GridName::Quantiles => generation::manifold_quantiles(&decoder, args.tail, size),
+        _ => generation::manifold_linear(&decoder, args.reach, size),
     };
     save(&run, &pictures, &args.target, size, json!({}), context)
 }
 
-fn shown(observation: Observation, seed: u64) -> Show {
+/// A column for each class, a row for each code: what a conditional model keeps apart, class and style.
+fn class_grid(run: &Run, decoder: &CodeDecoder<'_>, rows: usize, args: &Grid, context: Context) -> anyhow::Result<()> {
+    let classes = &run.info.data.classes;
+    if !decoder.is_conditional() {
+        let (found, help) = (run.name(), "`elbo train mnist-cvae` trains one");
+        return Err(elbo::Error::config("--spacing classes", "a conditional model", found, help).into());
+    }
+    check_count("--size", rows.saturating_mul(classes.len()))?;
+    check_kind(run, &args.target)?;
+    let pictures = generation::class_grid(decoder, rows, classes.len(), args.seed);
+    save(run, &pictures, &args.target, classes.len(), json!({ "classes": classes }), context)
+}
+
+fn shown(observation: Observation, seed: u64) -> ShowAs {
     match observation {
-        Observation::Mean => Show::Mean,
-        Observation::Draw => Show::Draw { seed },
+        Observation::Mean => ShowAs::Mean,
+        Observation::Draw => ShowAs::Draw { seed },
     }
 }
 
@@ -148,7 +185,7 @@ pub(super) fn check_format(target: &Target) -> elbo::Result<()> {
 }
 
 /// Refuses pictures of a table, and tables of pictures.
-pub(super) fn check_kind(run: &Trained, target: &Target) -> elbo::Result<()> {
+pub(super) fn check_kind(run: &Run, target: &Target) -> elbo::Result<()> {
     let found = target.out.display().to_string();
     match run.columns() {
         Some(_) if ends_in(target, "png") => {
@@ -172,7 +209,7 @@ pub(super) fn scale(shape: ImageShape) -> usize {
 ///
 /// `facts` are told with the result.
 pub(super) fn save(
-    run: &Trained,
+    run: &Run,
     pictures: &Pictures,
     target: &Target,
     columns: usize,
@@ -209,7 +246,7 @@ fn numbered(csv: &str, places: &[u32]) -> String {
     format!("index,{header}\n{rows}")
 }
 
-fn said(run: &Trained, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
+fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
     let out = target.out.display().to_string();
     let noun = if run.columns().is_some() { "rows" } else { "images" };
     facts["out"] = json!(out);

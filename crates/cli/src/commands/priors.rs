@@ -1,8 +1,8 @@
 //! `elbo priors`: every sampler of a run, side by side.
 
-use elbo::experiment::{ComparedSamplers, FitSettings, SamplerComparison, compare_samplers};
 use elbo::priors::{Draw, SamplerKind};
 use elbo::run::atomic;
+use elbo::tasks::{ComparedSamplers, FitSettings, SamplerComparison, compare_samplers};
 use serde_json::{Value, json};
 
 use super::pictures::{check_count, check_spread, tell_fit};

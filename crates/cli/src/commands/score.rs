@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use elbo::data::{Subset, check_labels, csv_field};
-use elbo::experiment::{self, Score, ScoreColumn, ScoreRequest, Scored};
 use elbo::run::atomic;
+use elbo::tasks::{self, Score, ScoreColumn, ScoreRequest, Scored};
 use serde_json::{Map, Value, json};
 
 use super::source::{self, Opened};
@@ -28,7 +28,7 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
     };
     let seed = args.seed.unwrap_or(run.config.training.seed);
     let limited = |parts: &[Subset]| match args.limit {
-        Some(limit) => experiment::limited(parts, limit, seed),
+        Some(limit) => tasks::limited(parts, limit, seed),
         None => parts.iter().filter(|part| !part.is_empty()).cloned().collect(),
     };
     let (parts, anomalies) = (limited(&opened.parts), limited(&anomalies));
@@ -46,7 +46,7 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
             told = Instant::now();
         }
     };
-    let scored = experiment::score(run, &own, &parts, &anomalies, &request, &mut progress)?;
+    let scored = tasks::score(run, &own, &parts, &anomalies, &request, &mut progress)?;
     warn(&scored, &request, context);
     if let Some(out) = &args.out {
         atomic::write_file(out, csv(&parts, &anomalies, &scored).as_bytes())?;

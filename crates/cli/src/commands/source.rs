@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use elbo::data::{Splits, Subset};
-use elbo::experiment::{OwnData, Trained};
+use elbo::generation::CodeDecoder;
+use elbo::tasks::{OwnData, Run};
 
 use crate::args::{Source, SplitName};
 use crate::output::warn_of_damage;
 
 /// A loaded run and the images it is shown.
 pub struct Opened {
-    pub run: Trained,
+    pub run: Run,
     /// Name of the split, as reports tell it.
     pub name: &'static str,
     /// Its parts; more than one only for `all`.
@@ -25,8 +26,8 @@ impl Opened {
 }
 
 /// Loads a run, and says so when its newest weights are damaged and older ones are taken.
-pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Trained> {
-    let run = Trained::load(path, checkpoint, &elbo::device::choose(device)?)?;
+pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Run> {
+    let run = Run::load(path, checkpoint, &elbo::device::choose(device)?)?;
     warn_of_damage(&run.passed_over);
     Ok(run)
 }
@@ -95,9 +96,34 @@ pub fn all(splits: Splits) -> Vec<Subset> {
     parts
 }
 
-/// The posterior means of images of a split, by their places in it. `[places, latent]`
-pub fn codes_at(run: &Trained, split: &Subset, places: &[usize], flag: &str) -> elbo::Result<Vec<f32>> {
-    Ok(elbo::evaluation::encode(&run.model, &split.select(&checked(split, places, flag)?), &run.device).mean)
+/// Images of a split by their places in it: their posterior means, `[places, latent]`, and their classes, empty where there are none.
+pub fn codes_at(run: &Run, split: &Subset, places: &[usize], flag: &str) -> elbo::Result<(Vec<f32>, Vec<u32>)> {
+    let images = split.select(&checked(split, places, flag)?);
+    let codes = run.explained(flag, elbo::evaluation::encode(run.model.as_ref(), &images, &run.device))?;
+    Ok((codes.mean, codes.labels.unwrap_or_default()))
+}
+
+/// The class of this name, for a conditional model; no other has a use for one.
+pub fn class(run: &Run, name: Option<&str>) -> elbo::Result<Option<u32>> {
+    let Some(name) = name else { return Ok(None) };
+    let classes = &run.info.data.classes;
+    if !run.model.needs().class {
+        let (found, help) = (format!("`{name}`"), "conditional models have one: `elbo train mnist-cvae`");
+        return Err(elbo::Error::config("--class", "nothing: this model is told no class", found, help));
+    }
+    match classes.iter().position(|class| class == name) {
+        Some(place) => Ok(Some(place as u32)),
+        None => {
+            let help = "classes are named as in the data";
+            Err(elbo::Error::config("--class", format!("one of {}", classes.join(", ")), format!("`{name}`"), help))
+        }
+    }
+}
+
+/// The decoder of a run, of the class of this name where it is conditional.
+pub fn decoder<'a>(run: &'a Run, wanted_by: &str, name: Option<&str>) -> elbo::Result<CodeDecoder<'a>> {
+    let decoder = run.decoder(wanted_by)?;
+    Ok(class(run, name)?.map_or(decoder, |class| decoder.of_class(class)))
 }
 
 /// Places that a split has.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use elbo::data::Examples;
 use elbo::distributions::Likelihood;
-use elbo::experiment::{Experiment, Finished};
+use elbo::models::Capability;
 use elbo::run::directory::RunDir;
+use elbo::run::history::Means;
+use elbo::tasks::{Finished, TrainingRun};
 use elbo::training::Ending;
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use super::recipes::{absolute, layers};
 use super::serve::Beside;
 use crate::args::{Resume, Train};
 use crate::output::{Context, warn_of_damage};
-use crate::progress::{DataProgress, Progress};
+use crate::progress::{DataProgress, Progress, terms};
 use crate::signals::Interruption;
 
 pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> {
@@ -22,18 +23,18 @@ pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> 
     config.data.source = absolute(&config.data.source);
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let experiment = loop {
+    let training = loop {
         let out = args.out.clone().unwrap_or_else(|| RunDir::next_free(Path::new("runs"), &config.name));
-        match Experiment::create(config.clone(), out, &chosen, device, &mut |p| opening.show(p)) {
+        match TrainingRun::create(config.clone(), out, &chosen, device, &mut |p| opening.show(p)) {
             // Another run took the free name while the data were opened.
             Err(error) if args.out.is_none() && is_taken(&error) => {}
             result => break result?,
         }
     };
     drop(opening);
-    announce(&experiment, context)?;
-    let beside = args.serve.map(|port| Beside::start(experiment.dir().path(), port, device, context)).transpose()?;
-    let code = run(experiment, &interruption, context);
+    announce(&training, context)?;
+    let beside = args.serve.map(|port| Beside::start(training.dir().path(), port, device, context)).transpose()?;
+    let code = run(training, &interruption, context);
     drop(beside);
     code
 }
@@ -48,35 +49,36 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let experiment = Experiment::resume(args.run, args.epochs, &chosen, device, &mut |p| opening.show(p))?;
+    let training = TrainingRun::resume(args.run, args.epochs, &chosen, device, &mut |p| opening.show(p))?;
     drop(opening);
-    warn_of_damage(experiment.passed_over());
-    if experiment.is_complete() {
-        let (done, path) = (count(experiment.info().epochs, "epoch"), experiment.dir().path().display());
+    warn_of_damage(training.passed_over());
+    if training.is_complete() {
+        let (done, path) = (count(training.info().epochs, "epoch"), training.dir().path().display());
         context.note(format!("nothing left to train: {done} done; `elbo resume {path} --epochs N` trains up to N"));
     } else {
-        announce(&experiment, context)?;
+        announce(&training, context)?;
     }
-    run(experiment, &interruption, context)
+    run(training, &interruption, context)
 }
 
-fn run(experiment: Experiment, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
-    let mut progress = Progress::new(context, experiment.config().training.epochs);
-    let surrogate = likelihood(&experiment)?.is_surrogate();
+fn run(training: TrainingRun, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
+    let mut progress = Progress::new(context, training.config().training.epochs);
+    let surrogate = likelihood(&training)?.is_some_and(|likelihood| likelihood.is_surrogate());
     interruption.training_begins();
-    let finished = experiment.train(&mut progress, &interruption.stop)?;
+    let finished = training.train(&mut progress, &interruption.stop)?;
     drop(progress);
     report(&finished, surrogate, context)?;
     Ok(if finished.ending == Ending::Interrupted { interruption.exit_code() } else { 0 })
 }
 
-fn likelihood(experiment: &Experiment) -> elbo::Result<Likelihood> {
-    experiment.config().model.likelihood(Examples::of(experiment.splits().train.source().as_ref()))
+fn likelihood(training: &TrainingRun) -> elbo::Result<Option<Likelihood>> {
+    let keys = training.config().model.likelihood_keys();
+    keys.map(|keys| keys.likelihood(training.splits().train.source().space())).transpose()
 }
 
 /// What is about to be trained, and what its numbers will mean.
-fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
-    let (config, splits) = (experiment.config(), experiment.splits());
+fn announce(training: &TrainingRun, context: Context) -> elbo::Result<()> {
+    let (config, splits) = (training.config(), training.splits());
     let source = splits.train.source();
     let (shape, values) = (source.shape().dims(), source.shape().numel());
     let (examples, noun, place) = match source.columns() {
@@ -88,8 +90,8 @@ fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
         Some(split) => format!("{} for validation", split.len()),
         None => "no validation".to_owned(),
     };
-    let parameters = config.model.parameters(&config.network, Examples::of(source.as_ref()));
-    context.note(format!("run    {}", experiment.dir().path().display()));
+    let parameters = config.model.parameters(&config.setting(source.space(), source.label_names().len()));
+    context.note(format!("run    {}", training.dir().path().display()));
     context.note(format!(
         "data   {}: {} {examples}{} to train on, {validation}, {} to test",
         source.name(),
@@ -101,15 +103,14 @@ fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
         splits.test.len()
     ));
     context.note(format!("model  {}, {parameters} parameters", config.describe(shape)));
-    let kl = match config.model.kind {
-        elbo::models::ModelKind::Vae | elbo::models::ModelKind::Iwae => {
-            format!(", kl over {} latent dimensions", config.model.latent)
-        }
-        elbo::models::ModelKind::Ae => String::new(),
+    let Some(keys) = config.model.likelihood_keys() else { return Ok(()) };
+    let kl = match config.model.can().contains(&Capability::Bound) {
+        true => format!(", kl over {} latent dimensions", keys.latent),
+        false => String::new(),
     };
-    let unit = match likelihood(experiment)? {
-        Likelihood::Sse { .. } => "squared errors (kl: nats)",
-        surrogate if surrogate.is_surrogate() => "a surrogate's units, not nats (kl: nats)",
+    let unit = match likelihood(training)? {
+        Some(Likelihood::Sse { .. }) => "squared errors (kl: nats)",
+        Some(surrogate) if surrogate.is_surrogate() => "a surrogate's units, not nats (kl: nats)",
         _ => "nats",
     };
     context.note(format!("losses in {unit}, mean over {noun}; recon summed over {values} {place}{kl}"));
@@ -119,9 +120,13 @@ fn announce(experiment: &Experiment, context: Context) -> elbo::Result<()> {
 fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Result<()> {
     let info = &finished.info;
     let path = finished.path.display().to_string();
-    let test = info.test.map(|t| match surrogate {
-        true => json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss }),
-        false => json!({ "recon": t.recon, "kl": t.kl, "loss": t.loss, "elbo": t.elbo() }),
+    let elbo = |means: &Means| means.elbo().filter(|_| !surrogate);
+    let test = info.test.as_ref().map(|means| {
+        let mut object = json!(means);
+        if let Some(elbo) = elbo(means) {
+            object["elbo"] = json!(elbo);
+        }
+        object
     });
     let value = json!({
         "run": path,
@@ -133,12 +138,12 @@ fn report(finished: &Finished, surrogate: bool, context: Context) -> anyhow::Res
         "test": test,
     });
     let end = if info.data.columns.is_some() { "csv" } else { "png" };
-    context.result(value, || match info.test {
+    context.result(value, || match &info.test {
         Some(test) => format!(
-            "{}: {} in {:.1} s\ntest   loss {:.2} (recon {:.2}, kl {:.2}){}\nreport {path}/report.html\n\n\
+            "{}: {} in {:.1} s\ntest   {}{}\nreport {path}/report.html\n\n\
              try    elbo sample {path} --out samples.{end}\n       elbo interpolate {path} --out walk.{end}\n       elbo eval {path}",
-            info.status, count(info.epochs, "epoch"), info.seconds, test.loss, test.recon, test.kl,
-            if surrogate { String::new() } else { format!(", elbo {:.2}", test.elbo()) }
+            info.status, count(info.epochs, "epoch"), info.seconds, terms(test),
+            elbo(test).map_or_else(String::new, |elbo| format!(", elbo {elbo:.2}"))
         ),
         None => {
             let done = count(info.epochs, "whole epoch");

@@ -1,11 +1,11 @@
 //! `elbo traverse` and `interpolate`: walks through codes, as grids and as animations.
 
 use elbo::evaluation::{self, Codes};
-use elbo::experiment::Trained;
-use elbo::generation::{self, Path, Pictures};
+use elbo::generation::{self, Path, Pictures, ShowAs};
 use elbo::report::animation::Animation;
 use elbo::report::image_grid::{self, DynamicImage, GridLayout, ImageBatch};
 use elbo::run::atomic;
+use elbo::tasks::Run;
 use serde_json::{Value, json};
 
 use super::pictures::{MAX_REACH, check_count, check_format, check_kind, check_number, ends_in, save, scale};
@@ -39,18 +39,28 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
             &loaded
         }
     };
-    let latent = run.config.model.latent;
+    let latent = run.latent();
+    let mut decoder = source::decoder(run, "traverse", args.class.as_deref())?;
     let base = match (args.image, &opened) {
-        (Some(image), Some(opened)) => source::codes_at(run, opened.first(), &[image], "--image")?,
+        (Some(image), Some(opened)) => {
+            let (code, classes) = source::codes_at(run, opened.first(), &[image], "--image")?;
+            if let (None, Some(class)) = (&args.class, classes.first()) {
+                decoder = decoder.of_class(*class);
+            }
+            code
+        }
         _ => vec![0.0; latent],
     };
     check_kind(run, &args.target)?;
-    let carried = opened.as_ref().filter(|_| order == OrderName::Kl).map(|opened| codes(opened).carried());
+    let carried = match opened.as_ref().filter(|_| order == OrderName::Kl) {
+        Some(opened) => Some(codes(opened)?.carried()),
+        None => None,
+    };
     let dims = chosen_dims(&args.dims, latent, carried.as_deref())?;
     let steps = args.steps.unwrap_or(if animated(&args.target) { FRAMES } else { 11 });
     check_count("--steps", dims.len().saturating_mul(steps))?;
     let reach = vec![args.reach; latent];
-    let pictures = generation::traverse(&run.model, run.shape, &base, &reach, &dims, steps, &run.device);
+    let pictures = generation::traverse(&decoder, &base, &reach, &dims, steps);
     let mut facts = json!({ "dims": dims, "reach": args.reach });
     if let Some(carried) = carried {
         facts["carried"] = json!(dims.iter().map(|&dim| carried[dim]).collect::<Vec<_>>());
@@ -59,11 +69,14 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
 }
 
 /// The codes of all parts of what was opened.
-fn codes(opened: &Opened) -> Codes {
-    let mut parts = opened.parts.iter().map(|part| evaluation::encode(&opened.run.model, part, &opened.run.device));
-    let mut all = parts.next().expect("opening refuses no parts");
-    parts.for_each(|part| all.append(part));
-    all
+fn codes(opened: &Opened) -> elbo::Result<Codes> {
+    let run = &opened.run;
+    let encoded = |part| run.explained("traverse", evaluation::encode(run.model.as_ref(), part, &run.device));
+    let mut all = encoded(&opened.parts[0])?;
+    for part in &opened.parts[1..] {
+        all.append(encoded(part)?);
+    }
+    Ok(all)
 }
 
 /// The dimensions asked for, or the first or those that carry most.
@@ -102,22 +115,26 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
         PathName::Linear => Path::Linear,
         PathName::Spherical => Path::Spherical,
     };
-    let latent = run.config.model.latent;
+    let latent = run.latent();
     let (walks, ends) = match (args.from, args.to) {
         (Some(from), Some(to)) => (vec![vec![from, to]], "--from and --to"),
         _ if !args.images.is_empty() => (vec![args.images.clone()], "--images"),
         _ => (random_pairs(&opened, args.seed)?, "--seed"),
     };
-    let mut codes = Vec::new();
+    let decoder = source::decoder(run, "interpolate", args.class.as_deref())?;
+    let chosen = source::class(run, args.class.as_deref())?;
+    let (mut codes, mut classes) = (Vec::new(), Vec::new());
     for places in &walks {
-        let ends = source::codes_at(run, split, places, ends)?;
+        let (ends, labels) = source::codes_at(run, split, places, ends)?;
         codes.extend(match places.len() {
             2 => generation::interpolation_codes(&ends[..latent], &ends[latent..], steps, path),
             _ => generation::path_codes(&ends, latent, steps, path),
         });
+        // A walk is of one class: a class has no way between itself and another.
+        classes.resize(codes.len() / latent, chosen.or(labels.first().copied()).unwrap_or(0));
     }
     let across = codes.len() / latent / walks.len();
-    let pictures = generation::decode(&run.model, run.shape, &codes, &run.device);
+    let pictures = generation::show_of_classes(&decoder, &codes, &classes, ShowAs::Mean)?;
     let name = if path == Path::Linear { "linear" } else { "spherical" };
     write(run, &pictures, across, &args.target, &args.film, json!({ "images": walks, "path": name }), context)
 }
@@ -152,7 +169,7 @@ fn check_target(target: &Target, film: &Film) -> elbo::Result<()> {
 
 /// Writes walks of `steps` images each: row by row, or all at once in motion.
 fn write(
-    run: &Trained,
+    run: &Run,
     pictures: &Pictures,
     steps: usize,
     target: &Target,

@@ -1,14 +1,147 @@
 //! From bytes and rows to tensors: examples of a split as one batch.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use elbo_kernels::BinaryDraw;
 use rayon::prelude::*;
 
 use super::augment::Augment;
 use super::binarize::{Binarize, threshold};
-use super::source::{Domain, Source};
+use super::source::Source;
 use super::split::Subset;
+use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::space::Domain;
+use crate::space::Rows;
+
+/// What a model is told beside the examples, a row each. What it does not need is not there.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Given {
+    /// The class of each example, below the number of classes. `[n]`.
+    pub class: Option<Tensor<1, Int>>,
+    /// Tokens of a text for each example. `[n, length]`.
+    pub text: Option<Tensor<2, Int>>,
+    /// Codes of other levels or runs.
+    pub codes: Vec<Rows>,
+}
+
+impl Given {
+    /// The same class for `n` examples.
+    pub fn of_class(class: u32, n: usize, device: &Device) -> Self {
+        Self::of_classes(&vec![class; n], device)
+    }
+
+    /// A class for each example.
+    pub fn of_classes(classes: &[u32], device: &Device) -> Self {
+        let numbers: Vec<i32> = classes.iter().map(|&class| class as i32).collect();
+        let class = Tensor::from_data(TensorData::new(numbers, [classes.len()]), device);
+        Self { class: Some(class), ..Self::default() }
+    }
+
+    /// Each row `times` times, one after the other, as samples of one posterior want it.
+    #[must_use]
+    pub fn repeated(&self, times: usize) -> Self {
+        let rows = |tensor: &Tensor<2, Int>| {
+            let [n, width] = tensor.dims();
+            tensor.clone().unsqueeze_dim::<3>(1).repeat_dim(1, times).reshape([n * times, width])
+        };
+        let class = self.class.as_ref().map(|class| {
+            let n = class.dims()[0];
+            class.clone().unsqueeze_dim::<2>(1).repeat_dim(1, times).reshape([n * times])
+        });
+        Self { class, text: self.text.as_ref().map(rows), codes: self.codes.clone() }
+    }
+}
+
+/// What a model asks of a batch beside the examples. It is held against the data once, before a run is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Needs {
+    /// Classes: [`Given::class`].
+    pub class: bool,
+    /// Texts: [`Given::text`].
+    pub text: bool,
+    /// Batches of the training's size wherever the loss is taken, since it depends on how many examples stand together.
+    pub whole_batches: bool,
+}
+
+impl Needs {
+    /// Holds the needs against a split.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming `model.kind` if the data lack what is needed.
+    pub fn check(self, split: &Subset) -> Result<()> {
+        let source = split.source();
+        let labelled = !source.label_names().is_empty() && (0..split.len()).all(|i| split.label(i).is_some());
+        if self.class && !labelled {
+            let found = format!("{}, examples without a class", source.name());
+            let help = "give a folder with a sub-folder for each class, or a table with `data.label`; `vae` needs none";
+            return Err(Error::config("model.kind", "data with a class for each example", found, help));
+        }
+        if self.text {
+            let help = "captions come with image-text sets";
+            return Err(Error::config("model.kind", "data with a text for each example", source.name(), help));
+        }
+        Ok(())
+    }
+}
+
+/// What is modelled, and what the model is told.
+///
+/// ```
+/// use elbo::data::{self, DataConfig, batch::{Batch, Needs}};
+///
+/// let splits = data::open(&DataConfig { count: 20, ..Default::default() }, 0, &mut |_| {})?;
+/// let mut needs = Needs::default();
+/// needs.class = true;
+/// let batch = Batch::of_split(&splits.train, &[3, 1], needs, &elbo::device::choose("cpu")?);
+/// assert_eq!((batch.len(), batch.given.class.unwrap().dims()), (2, [2]));
+/// # Ok::<(), elbo::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The examples. `[n, space.numel()]`.
+    pub x: Rows,
+    /// What the model is told of each.
+    pub given: Given,
+}
+
+impl Batch {
+    /// Examples of which nothing is told.
+    pub fn of(x: Tensor<2>) -> Self {
+        Self { x: Rows::Real(x), given: Given::default() }
+    }
+
+    /// Examples `chosen` (places in the split) with what a model needs, as evaluations see them ([`batch`]).
+    ///
+    /// # Panics
+    /// If a place is not below the split's length, or a needed class is missing: [`Needs::check`] says so before.
+    pub fn of_split(split: &Subset, chosen: &[u32], needs: Needs, device: &Device) -> Self {
+        Self { x: Rows::Real(batch(split, chosen, device)), given: given(split, chosen, needs, device) }
+    }
+
+    /// How many examples there are.
+    pub fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.x.is_empty()
+    }
+}
+
+/// What a model is told of the examples `chosen`.
+///
+/// # Panics
+/// If a needed class is missing.
+pub fn given(split: &Subset, chosen: &[u32], needs: Needs, device: &Device) -> Given {
+    if !needs.class {
+        return Given::default();
+    }
+    let class = |place: &u32| split.label(*place as usize).expect("the model's needs were checked");
+    Given::of_classes(&chosen.iter().map(class).collect::<Vec<_>>(), device)
+}
 
 /// Examples `chosen` (places in the split) as one tensor with values `byte / 255`, or the source's real numbers. Splits that are binarised by
 /// chance give always the same draw, as evaluations want it; [`training_batch`] gives another in each epoch.

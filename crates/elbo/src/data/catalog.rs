@@ -12,11 +12,12 @@ use super::digits;
 use super::known::{self, Network};
 use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
 use super::progress::Progress;
-use super::source::{Columns, Domain, InMemory, Source};
+use super::source::{Columns, InMemory, Source};
 use super::split::{self, Splits, Subset, Validation};
 use super::sprites::Sprites;
 use super::table::{self, Missing, Range};
 use crate::error::{Error, Result};
+use crate::space::Domain;
 
 /// The `[data]` table of a recipe.
 ///
@@ -246,7 +247,7 @@ fn open_path(
         let name = path.to_string_lossy();
         let names = || ["digits", "sprites"].into_iter().chain(known::known_names());
         let list = names().collect::<Vec<_>>().join(", ");
-        let help = match known::did_you_mean(&name, names()) {
+        let help = match crate::suggest::did_you_mean(&name, names()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if path.starts_with("faces") => FACES.into(),
             None => "check the path for a typing mistake".into(),

@@ -8,9 +8,9 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::known::did_you_mean;
 use super::split::{Splits, Subset};
 use crate::error::{Error, Result};
+use crate::suggest::did_you_mean;
 
 const KEY: &str = "data.labels";
 

@@ -23,7 +23,7 @@
 //! ```
 
 mod draws;
-mod hand;
+mod handwriting;
 mod skeletons;
 mod stroke;
 
@@ -95,7 +95,7 @@ pub fn render_into(seed: u64, index: u64, pixels: &mut [u8]) -> u8 {
     assert_eq!(pixels.len(), PIXELS, "a digit has {PIXELS} pixels");
     let label = label(seed, index);
     let mut draws = Draws::new(seed, index, PEN_TAG);
-    let written = hand::write(label, &mut draws);
+    let written = handwriting::write(label, &mut draws);
     let mut canvas = Canvas::blank();
     written.strokes.iter().for_each(|stroke| canvas.draw(stroke, written.softness));
     canvas.develop(written.softness, pixels);

@@ -19,8 +19,8 @@ use serde::Serialize;
 use values::Values;
 
 use crate::data::binarize::Binarize;
-use crate::data::source::Domain;
 use crate::data::split::{Splits, Subset};
+use crate::space::Domain;
 
 /// Most images looked at in each part of a set that is not in memory.
 pub const SAMPLE: usize = 20_000;
@@ -220,7 +220,7 @@ impl Facts {
 fn hashes(part: &Subset) -> Vec<u64> {
     match part.source().domain() {
         Domain::Levels => Pixels::of(part).hashes,
-        Domain::Unit | Domain::Real => Values::of(part).hashes,
+        Domain::Unit | Domain::Real | Domain::Index { .. } => Values::of(part).hashes,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::data::idx::{IdxImages, IdxLabels, hex, read_images, read_labels};
 use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, InMemory};
 use crate::error::{Error, Result};
+use crate::suggest::did_you_mean;
 
 /// No file of a known set is larger than this.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -38,21 +39,6 @@ pub enum Network {
 /// The names [`load`] accepts.
 pub fn known_names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|set| set.name).chain([cifar10::NAME])
-}
-
-/// The candidate that `name` was probably meant to be, if one is close.
-///
-/// ```
-/// use elbo::data::known::{did_you_mean, known_names};
-///
-/// assert_eq!(did_you_mean("mnsit", known_names()), Some("mnist"));
-/// assert_eq!(did_you_mean("imagenet", known_names()), None);
-/// ```
-pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate));
-    let close = scored.filter(|(similarity, _)| *similarity > 0.8);
-    close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
 /// Loads the train and test images of the known set `name`.

@@ -36,5 +36,5 @@ pub(crate) use catalog::{chosen, open_complete};
 pub use classes::check_labels;
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;
-pub use source::{Columns, Domain, Examples, ImageShape, InMemory, Source, csv_field};
+pub use source::{Columns, ImageShape, InMemory, Source, csv_field};
 pub use split::{Splits, Subset, Validation};

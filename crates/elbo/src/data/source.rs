@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::space::{Domain, Space};
+
 /// The shape of one image.
 ///
 /// ```
@@ -40,47 +42,6 @@ impl ImageShape {
 impl std::fmt::Display for ImageShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} x {} x {}", self.channels, self.height, self.width)
-    }
-}
-
-/// What the numbers of an example are, and so which likelihoods fit them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Domain {
-    /// Bytes, 256 levels, which the model sees as `byte / 255`.
-    #[default]
-    Levels,
-    /// Real numbers in [0, 1].
-    Unit,
-    /// Real numbers of any size: the columns of a table, standardised.
-    Real,
-}
-
-/// What one example is: its shape, and what its numbers are. A shape alone stands for bytes.
-///
-/// ```
-/// use elbo::data::{Domain, Examples};
-///
-/// assert_eq!(Examples::from([1, 28, 28]).domain, Domain::Levels);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Examples {
-    /// Channels, height and width.
-    pub shape: [usize; 3],
-    /// What the numbers are.
-    pub domain: Domain,
-}
-
-impl Examples {
-    /// Those of a source.
-    pub fn of(source: &dyn Source) -> Self {
-        Self { shape: source.shape().dims(), domain: source.domain() }
-    }
-}
-
-impl From<[usize; 3]> for Examples {
-    fn from(shape: [usize; 3]) -> Self {
-        Self { shape, domain: Domain::default() }
     }
 }
 
@@ -211,6 +172,11 @@ pub trait Source: Send + Sync {
 
     /// The shape all images share.
     fn shape(&self) -> ImageShape;
+
+    /// Shape and meaning of the rows.
+    fn space(&self) -> Space {
+        Space { shape: self.shape().dims(), domain: self.domain() }
+    }
 
     /// Writes image `index` into `pixels`, `shape().numel()` bytes, channel first.
     ///

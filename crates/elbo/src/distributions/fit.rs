@@ -1,8 +1,8 @@
 //! What a likelihood is on given data: how reports name it, and whether it belongs there.
 
 use super::{Likelihood, Link};
-use crate::data::Domain;
 use crate::data::inspect::Finding;
+use crate::space::Domain;
 
 /// How a likelihood fits the numbers it is to describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Likelihood {
     /// How this likelihood fits data of a domain.
     ///
     /// ```
-    /// use elbo::data::Domain;
+    /// use elbo::space::Domain;
     /// use elbo::distributions::{Fit, Likelihood};
     ///
     /// assert_eq!(Likelihood::DiscretisedLogistic.fits(Domain::Levels), Fit::Honest);
@@ -50,6 +50,10 @@ impl Likelihood {
     /// ```
     pub fn fits(&self, domain: Domain) -> Fit {
         match (self, domain) {
+            (_, Domain::Index { .. }) => Fit::Refused {
+                reason: "it describes numbers, and these are symbols",
+                help: "models of symbols, such as priors over codes, need no `model.likelihood`",
+            },
             (Self::Sse { .. }, _) => Fit::Loose {
                 reason: "a sum of squared errors is no log-likelihood: its weight against the KL is arbitrary",
                 help: "`--set model.likelihood=gaussian-shared` learns that weight",
@@ -121,6 +125,7 @@ impl Likelihood {
         let bits = |offset, definition| Some(Bits { offset, definition });
         match (self, domain) {
             _ if !self.is_distribution() => None,
+            (_, Domain::Index { .. }) => None,
             (Self::Bernoulli, _) => {
                 bits(0.0, "-elbo / (dims ln 2); a code length for binary pixels, a cross-entropy for grey ones")
             }

@@ -1,10 +1,11 @@
 //! A model's likelihood together with what it learns of it: one scale for all values.
 
-use burn::module::{Module, RunningState};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::Likelihood;
 use super::likelihood::mean_error;
+use crate::networks::{Buffer, Pass};
 
 /// The likelihood of a model. In files: `observation.running_error`, for a shared scale only.
 ///
@@ -15,18 +16,21 @@ use super::likelihood::mean_error;
 /// ```
 /// use burn::tensor::Tensor;
 /// use elbo::distributions::{Likelihood, Link, Observation};
+/// use elbo::networks::{Pass, When};
 ///
-/// let device = elbo::device::choose("cpu")?.autodiff(); // as in training
+/// let device = elbo::device::choose("cpu")?;
 /// let observation = Observation::new(Likelihood::GaussianShared { link: Link::Identity }, &device);
 /// let errors = Tensor::<2>::from_data([[0.5, -0.5]], &device);
-/// observation.nll(errors, Tensor::zeros([1, 2], &device));
+/// let pass = Pass::given(When::Training { epochs: 0.0 }, []);
+/// observation.nll(errors, Tensor::zeros([1, 2], &device), &pass);
+/// let observation = pass.absorbed(observation); // as the trainer does after each step
 /// assert_eq!(observation.scale(), Some(0.5)); // the root of the mean square
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct Observation {
     /// Average over batches of the mean squared (for Laplace: absolute) error, `[1]`; 0 before the first.
-    running_error: Option<RunningState<Tensor<1>>>,
+    running_error: Option<Buffer<1>>,
     #[module(skip)]
     likelihood: Likelihood,
 }
@@ -37,11 +41,11 @@ const MOMENTUM: f64 = 0.1;
 impl Observation {
     /// The likelihood before any batch.
     pub fn new(likelihood: Likelihood, device: &Device) -> Self {
-        let state = || RunningState::new(Tensor::zeros([1], device));
+        let state = || Buffer::new(Tensor::zeros([1], device));
         Self { running_error: likelihood.learns_scale().then(state), likelihood }
     }
 
-    /// What it is.
+    /// What the decoder's output means.
     pub fn likelihood(&self) -> Likelihood {
         self.likelihood
     }
@@ -54,20 +58,21 @@ impl Observation {
         })
     }
 
-    /// [`Likelihood::nll`], with the batch's own scale in training (on an autodiff device) and the average otherwise.
+    /// [`Likelihood::nll`], with the batch's own scale in training and the average otherwise.
     ///
     /// # Shapes
     /// - as [`Likelihood::nll`]
-    pub fn nll(&self, parameters: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
+    pub fn nll(&self, parameters: Tensor<2>, x: Tensor<2>, pass: &Pass) -> Tensor<1> {
         let Some(state) = &self.running_error else {
             return self.likelihood.nll(parameters, x);
         };
-        let (dims, training) = (x.dims()[1], parameters.device().is_autodiff());
+        let dims = x.dims()[1];
         let sum = self.likelihood.errors(parameters, x);
-        let error = match (training, error_of(state)) {
+        let error = match (pass.trains(), error_of(state)) {
             (true, old) => {
                 let batch = mean_error(&sum, dims);
-                update(state, if old == 0.0 { batch } else { old + MOMENTUM * (batch - old) });
+                let new = if old == 0.0 { batch } else { old + MOMENTUM * (batch - old) };
+                pass.see(state, || Tensor::from_data([new as f32], &state.val().without_autodiff().device()));
                 batch
             }
             (false, 0.0) => 1.0,
@@ -77,13 +82,6 @@ impl Observation {
     }
 }
 
-fn error_of(state: &RunningState<Tensor<1>>) -> f64 {
-    f64::from(state.value_sync().into_scalar::<f32>())
-}
-
-fn update(state: &RunningState<Tensor<1>>, error: f64) {
-    let new = Tensor::<1>::from_data([error as f32], &state.value().device());
-    state.update(new);
-    // The update becomes visible to visitors, and so to checkpoints, only with the next look.
-    let _ = state.value_sync();
+fn error_of(state: &Buffer<1>) -> f64 {
+    f64::from(state.val().into_scalar::<f32>())
 }

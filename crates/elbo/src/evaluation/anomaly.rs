@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::codes::Codes;
 use super::frechet::{Moments, no_convergence};
 use super::points::Features;
-use crate::data::batch::batch;
+use crate::data::batch::Batch;
 use crate::data::split::Subset;
 use crate::error::{Error, Result};
 use crate::models::Model;
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Examples that go through a model at once.
 const BATCH: usize = 512;
@@ -29,26 +29,26 @@ const CONSTANT: f64 = 1e-10;
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::evaluation::reconstruction_errors;
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
-/// let errors = reconstruction_errors(&vae, &data.test, &device);
-/// assert_eq!(errors, reconstruction_errors(&vae, &data.test, &device));
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
+/// let errors = reconstruction_errors(&vae, &data.test, &device)?;
+/// assert_eq!(errors, reconstruction_errors(&vae, &data.test, &device)?);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn reconstruction_errors(model: &dyn Model, split: &Subset, device: &Device) -> Vec<f64> {
-    let likelihood = model.likelihood().with_scale(model.scale());
+pub fn reconstruction_errors(model: &dyn Model, split: &Subset, device: &Device) -> Result<Vec<f64>> {
+    let (encoder, observe) = (model.encode_or_refuse()?, model.observe_or_refuse()?);
     let places: Vec<u32> = (0..split.len() as u32).collect();
     let errors = places.chunks(BATCH).flat_map(|chosen| {
-        let x = batch(split, chosen, device);
-        values_of(model.decode_nll(model.encode(x.clone()).mean, &likelihood, x))
+        let batch = Batch::of_split(split, chosen, model.needs(), device);
+        values_of(observe.nll(&encoder.encode(&batch).into_codes(), &batch.given, batch.x.real()))
     });
-    errors.map(f64::from).collect()
+    Ok(errors.map(f64::from).collect())
 }
 
 /// Distances from the codes of the training data, in units of their own scatter: `d(z)^2 = (z - m)^T C^-1 (z - m)` (Mahalanobis 1936).

@@ -1,11 +1,15 @@
 //! The codes of a split: what the encoder makes of data.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::data::batch::batch;
+use crate::data::batch::{Batch, Given};
 use crate::data::split::Subset;
-use crate::models::Model;
-use crate::run::parameters::values_of;
+use crate::error::Result;
+use crate::models::{Encode, Model, Posterior};
+use crate::space::Rows;
+use crate::tensors::values_of;
 
 /// Variance of the posterior mean over data above which a dimension counts as active (Burda et al. 2015, arXiv:1509.00519, section 4).
 pub const ACTIVE_THRESHOLD: f64 = 0.01;
@@ -28,52 +32,73 @@ pub struct Codes {
 
 /// Encodes a split.
 ///
+/// # Errors
+/// [`crate::Error::Unsupported`] if the model does not encode to one code of real numbers.
+///
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::evaluation::encode;
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
-/// let codes = encode(&vae, &data.test, &device);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
+/// let codes = encode(&vae, &data.test, &device)?;
 /// for (code, label) in codes.mean.chunks(codes.latent).zip(codes.labels.unwrap()).take(3) {
 ///     println!("a {label} lies at {code:?}");
 /// }
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Codes {
+pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Result<Codes> {
+    let encoder = model.encode_vectors_or_refuse()?;
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    let codes = encode_batches(model, places.chunks(BATCH).map(|chosen| batch(split, chosen, device)));
-    Codes { labels: (0..split.len()).map(|i| split.label(i)).collect(), ..codes }
+    let batches = places.chunks(BATCH).map(|chosen| Batch::of_split(split, chosen, model.needs(), device));
+    let labels = (0..split.len()).map(|i| split.label(i)).collect();
+    Ok(Codes { labels, ..encode_batches(encoder, batches) })
 }
 
-/// Encodes images given by their values, such as samples.
+/// Encodes images given by their values, such as samples. `given` is what the model needs of a chunk of so many images, from the first place on.
 ///
 /// # Shapes
 /// - `values`: `[n, values]`
 ///
+/// # Errors
+/// As [`encode`].
+///
 /// # Panics
 /// If the values are no whole number of the model's inputs.
-pub fn encode_values(model: &dyn Model, values: &[f32], device: &Device) -> Codes {
-    let width = model.input();
+pub fn encode_values(
+    model: &dyn Model,
+    values: &[f32],
+    given: impl Fn(Range<usize>) -> Given,
+    device: &Device,
+) -> Result<Codes> {
+    let (encoder, width) = (model.encode_vectors_or_refuse()?, model.space().numel());
     assert!(values.len().is_multiple_of(width), "{} values in images of {width}", values.len());
-    let rows = |chunk: &[f32]| TensorData::new(chunk.to_vec(), [chunk.len() / width, width]);
-    encode_batches(model, values.chunks(BATCH * width).map(|chunk| Tensor::from_data(rows(chunk), device)))
+    let batches = values.chunks(BATCH * width).enumerate().map(|(i, chunk)| {
+        let (first, n) = (i * BATCH, chunk.len() / width);
+        let x = Tensor::from_data(TensorData::new(chunk.to_vec(), [n, width]), device);
+        Batch { x: Rows::Real(x), given: given(first..first + n) }
+    });
+    Ok(encode_batches(encoder, batches))
 }
 
-fn encode_batches(model: &dyn Model, batches: impl Iterator<Item = Tensor<2>>) -> Codes {
+fn encode_batches(encoder: &dyn Encode, batches: impl Iterator<Item = Batch>) -> Codes {
     let (mut mean, mut log_var) = (Vec::new(), Vec::new());
-    for x in batches {
-        let code = model.encode(x);
-        mean.extend(values_of(code.mean));
-        log_var.extend(code.log_var.map(values_of).unwrap_or_default());
+    for batch in batches {
+        match encoder.encode(&batch) {
+            Posterior::Gaussian(posterior) => {
+                mean.extend(values_of(posterior.mean));
+                log_var.extend(values_of(posterior.log_var));
+            }
+            other => mean.extend(values_of(other.mean())),
+        }
     }
     let log_var = (log_var.len() == mean.len()).then_some(log_var);
-    Codes { latent: model.latent(), mean, log_var, labels: None }
+    Codes { latent: encoder.codes()[0].numel(), mean, log_var, labels: None }
 }
 
 impl Codes {

@@ -84,7 +84,7 @@ fn keep_alive(objective: &ObjectiveConfig) -> String {
 }
 
 fn collapse(patient: &Patient<'_>) -> Option<Finding> {
-    let kl = patient.evaluation.terms().kl;
+    let kl = patient.evaluation.terms().get("kl")?;
     let active = patient.codes.active_units();
     (active == 0 || kl < SILENT).then_some(())?;
     let latent = patient.codes.latent;
@@ -107,14 +107,13 @@ fn unused(patient: &Patient<'_>) -> Option<Finding> {
 fn falling_kl(patient: &Patient<'_>) -> Option<Finding> {
     // Under a schedule of the weight the KL falls because it is told to.
     let scheduled = patient.objective.warmup_epochs > 0.0 || patient.objective.cycle_epochs > 0.0;
-    let last = patient.history.last()?.train.kl;
-    let highest = patient.history.iter().max_by(|a, b| a.train.kl.total_cmp(&b.train.kl))?;
-    let fallen = !scheduled && patient.objective.capacity.is_none() && last < FALLEN * highest.train.kl;
+    let kl = |record: &EpochRecord| record.train.get("kl");
+    let last = kl(patient.history.last()?)?;
+    let highest = patient.history.iter().max_by(|a, b| kl(a).unwrap_or(0.0).total_cmp(&kl(b).unwrap_or(0.0)))?;
+    let most = kl(highest)?;
+    let fallen = !scheduled && patient.objective.capacity.is_none() && last < FALLEN * most;
     fallen.then_some(())?;
-    let text = format!(
-        "the KL fell in training from {:.2} nats in epoch {} to {last:.2} nats",
-        highest.train.kl, highest.epoch
-    );
+    let text = format!("the KL fell in training from {:.2} nats in epoch {} to {last:.2} nats", most, highest.epoch);
     finding(text, keep_alive(patient.objective))
 }
 
@@ -153,7 +152,7 @@ fn blur(patient: &Patient<'_>) -> Option<Finding> {
 
 fn overfitting(patient: &Patient<'_>) -> Option<Finding> {
     let last = patient.history.last()?;
-    let (train, held) = (last.train.loss, last.validation?.loss);
+    let (train, held) = (last.train.loss(), last.validation.as_ref()?.loss());
     // Losses of densities may be negative, where a share means nothing.
     (train > 0.0 && held > (1.0 + GAP) * train).then_some(())?;
     let text = format!("overfitting: the loss is {train:.2} in training and {held:.2} in validation");

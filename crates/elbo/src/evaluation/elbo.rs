@@ -1,16 +1,18 @@
 //! The evidence lower bound of a split, term by term, with standard errors.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::metric::{Metric, mean, stderr};
-use crate::data::Domain;
-use crate::data::batch::batch;
+use crate::data::batch::Batch;
 use crate::data::split::Subset;
 use crate::distributions::{Bits, Likelihood};
-use crate::models::{Model, Objective, examples_at_once};
+use crate::error::Result;
+use crate::models::{Bound, Model, Objective, ObjectiveConfig, Terms};
+use crate::networks::Pass;
 use crate::random::{Draws, Purpose};
-use crate::run::history::LossTerms;
-use crate::run::parameters::values_of;
+use crate::run::history::{LOSS, Means};
+use crate::space::Domain;
+use crate::tensors::values_of;
 
 /// The terms of every example of a split.
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ pub struct Evaluation {
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
@@ -48,52 +50,62 @@ pub struct Evaluation {
 /// use elbo::evaluation::evaluate;
 /// use elbo::models::ObjectiveConfig;
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
-/// let beta4 = ObjectiveConfig { beta: 4.0, ..Default::default() };
-/// let terms = evaluate(&vae, &data.test, beta4.target(), 0, &device).terms();
-/// assert!((terms.loss - (terms.recon + 4.0 * terms.kl)).abs() < 1e-9);
-/// assert_eq!(terms.elbo(), -(terms.recon + terms.kl));
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
+/// let vae = vae.with_objective(ObjectiveConfig { beta: 4.0, ..Default::default() });
+/// let terms = evaluate(&vae, &data.test, 0, &device)?.terms();
+/// let [recon, kl] = ["recon", "kl"].map(|name| terms.get(name).unwrap());
+/// assert!((terms.loss() - (recon + 4.0 * kl)).abs() < 1e-9);
+/// assert_eq!(terms.elbo(), Some(-(recon + kl)));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn evaluate(model: &dyn Model, split: &Subset, objective: Objective, seed: u64, device: &Device) -> Evaluation {
+pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -> Result<Evaluation> {
     assert!(!split.is_empty(), "an empty split has no mean");
+    let observe = model.observe_or_refuse()?;
     let mut evaluation = Evaluation {
         recon: Vec::with_capacity(split.len()),
         kl: Vec::with_capacity(split.len()),
         bound: Vec::new(),
         kl_per_dim: Vec::new(),
-        objective,
-        likelihood: model.likelihood(),
-        scale: model.scale(),
+        objective: model.bound().map_or_else(ObjectiveConfig::default, Bound::objective).target(),
+        likelihood: observe.likelihood(),
+        scale: observe.scale(),
         domain: split.source().domain(),
-        dims: model.input(),
+        dims: model.space().numel(),
     };
-    let mut kl_sums = vec![0f64; model.latent()];
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    for (i, chosen) in places.chunks(examples_at_once(model)).enumerate() {
-        let noise_dims = [chosen.len(), model.noise_dims()];
-        let noise = Draws::new(seed, Purpose::EvaluationNoise, 0, i as u64).normals(noise_dims[0] * noise_dims[1]);
-        let noise = Tensor::from_data(TensorData::new(noise, noise_dims), device);
-        let terms = model.terms(batch(split, chosen, device), noise);
-        evaluation.recon.extend(values_of(terms.recon));
-        evaluation.bound.extend(terms.bound.map(values_of).unwrap_or_default());
-        let Some(kl) = terms.kl else {
-            evaluation.kl.extend(vec![0.0; chosen.len()]);
-            continue;
-        };
-        for row in values_of(kl).chunks_exact(model.latent()) {
-            evaluation.kl.push(row.iter().sum());
-            kl_sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+    for (i, chosen) in places.chunks(model.examples_at_once()).enumerate() {
+        let batch = Batch::of_split(split, chosen, model.needs(), device);
+        match model.bound() {
+            Some(bound) => {
+                let pass = Pass::judging(Draws::new(seed, Purpose::EvaluationNoise, 0, i as u64));
+                evaluation.add_terms(bound.terms(&batch, &pass));
+            }
+            // An autoencoder, which bounds nothing: what became of its examples.
+            None => {
+                let code = model.encode_vectors_or_refuse()?.encode(&batch).mean();
+                let recon = observe.recon(&[code.into()], &batch.given, batch.x.real());
+                evaluation.recon.extend(values_of(recon));
+                evaluation.kl.resize(evaluation.recon.len(), 0.0);
+            }
         }
-        evaluation.kl_per_dim.resize(model.latent(), 0.0);
     }
-    for (mean, sum) in evaluation.kl_per_dim.iter_mut().zip(&kl_sums) {
-        *mean = sum / split.len() as f64;
-    }
-    evaluation
+    evaluation.kl_per_dim.iter_mut().for_each(|sum| *sum /= split.len() as f64);
+    Ok(evaluation)
 }
 
 impl Evaluation {
+    /// Takes in the terms of a batch; `kl_per_dim` holds sums meanwhile.
+    fn add_terms(&mut self, terms: Terms) {
+        let [_, latent] = terms.kl.dims();
+        self.recon.extend(values_of(terms.recon));
+        self.bound.extend(terms.bound.map(values_of).unwrap_or_default());
+        self.kl_per_dim.resize(latent, 0.0);
+        for row in values_of(terms.kl).chunks_exact(latent) {
+            self.kl.push(row.iter().sum());
+            self.kl_per_dim.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+    }
+
     /// Adds what the same model made of further examples.
     pub fn append(&mut self, further: Self) {
         let share = further.n() as f64 / (self.n() + further.n()) as f64;
@@ -111,7 +123,7 @@ impl Evaluation {
     }
 
     /// Means over the split. `loss` weights the KL as training's final step would.
-    pub fn terms(&self) -> LossTerms {
+    pub fn terms(&self) -> Means {
         let (recon, kl) = (mean(&widened(&self.recon)), mean(&widened(&self.kl)));
         let Objective { beta, free_bits, capacity } = self.objective;
         let weighted = match capacity {
@@ -121,12 +133,14 @@ impl Evaluation {
             None => beta * kl,
         };
         let loss = if self.bound.is_empty() { recon + weighted } else { mean(&widened(&self.bound)) };
-        LossTerms { recon, kl, loss }
+        Means::of([("recon", recon), ("kl", kl), (LOSS, loss)])
     }
 
     /// Named metrics: `recon`, `kl`, `loss`, `elbo` and, where the likelihood has one, `bits_per_dim`.
     pub fn metrics(&self) -> Vec<(&'static str, Metric)> {
         let terms = self.terms();
+        let [recon_mean, kl_mean, loss] = ["recon", "kl", LOSS].map(|name| terms.get(name).expect("its own names"));
+        let elbo = -(recon_mean + kl_mean);
         let (dims, latent) = (self.dims, self.kl_per_dim.len());
         let unit = self.likelihood.unit();
         let over = format!("summed over {dims} values, mean over {} examples", self.n());
@@ -144,19 +158,19 @@ impl Evaluation {
             ),
         };
         let mut metrics = vec![
-            ("recon", metric(terms.recon, Some(stderr(&self.recon)), unit, recon)),
-            ("kl", metric(terms.kl, Some(stderr(&self.kl)), "nats per example", kl)),
-            ("loss", metric(terms.loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
+            ("recon", metric(recon_mean, Some(stderr(&self.recon)), unit, recon)),
+            ("kl", metric(kl_mean, Some(stderr(&self.kl)), "nats per example", kl)),
+            ("loss", metric(loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
         ];
         // What is made of a surrogate bounds nothing.
         if !self.likelihood.is_surrogate() {
             let definition = format!("-(recon + kl), higher is better, {over}");
-            metrics.push(("elbo", metric(terms.elbo(), Some(stderr(&sum)), unit, definition)));
+            metrics.push(("elbo", metric(elbo, Some(stderr(&sum)), unit, definition)));
         }
         // An autoencoder has no distribution of codes, so no code length either.
         if let Some(Bits { offset, definition }) = self.likelihood.bits(self.domain).filter(|_| latent > 0) {
             let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
-            let value = -terms.elbo() * per_nat + offset;
+            let value = -elbo * per_nat + offset;
             let definition = format!("{definition}, mean over {} examples", self.n());
             metrics
                 .push(("bits_per_dim", metric(value, Some(stderr(&sum) * per_nat), "bits per dimension", definition)));

@@ -8,9 +8,9 @@ use crate::data::batch::batch;
 use crate::data::source::ImageShape;
 use crate::data::split::Subset;
 use crate::error::{Error, Result};
-use crate::networks::{Activation, Classifier};
+use crate::networks::{Activation, Classifier, Pass};
 use crate::projection::Projection;
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Components of the space [`FeatureSpace::pca`] makes, at most.
 pub const PCA_COMPONENTS: usize = 64;
@@ -130,7 +130,7 @@ impl FeatureSpace {
                 Map::Projection(weight, bias) => {
                     elbo_kernels::linear(x, weight.clone(), bias.clone(), Activation::None)
                 }
-                Map::Classifier(classifier) => classifier.features(x),
+                Map::Classifier(classifier) => classifier.features(x, &Pass::still()),
                 Map::Inception(inception, shape) => inception.features(x, *shape),
             };
             features.dims = points.dims()[1];

@@ -4,13 +4,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::metric::Metric;
 use super::parallel;
-use crate::data::batch::batch;
+use crate::data::batch::{Batch, Given};
 use crate::data::split::Subset;
-use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
-use crate::models::Model;
+use crate::models::{Encode, Model, Observe, Posterior};
 use crate::random::{Draws, Purpose};
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Samples of one image that share a stream of noise.
 const CHUNK: usize = 512;
@@ -48,14 +47,14 @@ pub struct ImportanceWeighted {
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 60, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// # let network = NetworkConfig::mlp(&[32]);
 /// use elbo::evaluation::importance_weighted;
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 /// let estimate = importance_weighted(&vae, &data.test, 50, 0, &device, &mut |_| {})?;
 /// let [(_, nll), (_, effective)] = estimate.metrics();
 /// println!("{} +- {} {}", nll.value, nll.stderr.unwrap(), nll.unit);
@@ -63,7 +62,7 @@ pub struct ImportanceWeighted {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn importance_weighted(
-    model: &(dyn Model + Sync),
+    model: &dyn Model,
     split: &Subset,
     samples: usize,
     seed: u64,
@@ -108,8 +107,9 @@ impl ImportanceWeighted {
 
 /// What all images share.
 struct Sampler<'a> {
-    model: &'a (dyn Model + Sync),
-    likelihood: Likelihood,
+    encoder: &'a dyn Encode,
+    decoder: &'a dyn Observe,
+    latent: usize,
     samples: usize,
     seed: u64,
     device: &'a Device,
@@ -123,40 +123,48 @@ struct Posteriors<'a> {
     x: Vec<f32>,
     mean: Vec<f32>,
     log_var: Vec<f32>,
+    /// What a conditional model is told.
+    class: Option<Vec<i32>>,
+}
+
+impl Posteriors<'_> {
+    /// What is told of `rows` codes of these images, as many of each.
+    fn given(&self, images: std::ops::Range<usize>, rows: usize, device: &Device) -> Given {
+        let Some(class) = &self.class else { return Given::default() };
+        let classes: Vec<u32> = class[images.clone()].iter().map(|&class| class as u32).collect();
+        Given::of_classes(&classes, device).repeated(rows / images.len())
+    }
 }
 
 impl<'a> Sampler<'a> {
-    fn new(
-        model: &'a (dyn Model + Sync),
-        split: &Subset,
-        samples: usize,
-        seed: u64,
-        device: &'a Device,
-    ) -> Result<Self> {
+    fn new(model: &'a dyn Model, split: &Subset, samples: usize, seed: u64, device: &'a Device) -> Result<Self> {
         if samples == 0 {
             return Err(Error::config("k", "at least 1 sample", "0", "papers take 5000; 100 is a quick estimate"));
         }
-        let likelihood = model.likelihood().with_scale(model.scale());
+        let (encoder, decoder) = (model.encode_vectors_or_refuse()?, model.observe_or_refuse()?);
+        model.prior_or_refuse()?;
+        let likelihood = decoder.likelihood();
         if !likelihood.is_distribution() {
             let help = "choose a likelihood such as `bernoulli` or `gaussian-shared`, or ask for other metrics";
             return Err(Error::config("nll_iw", "a likelihood", likelihood.describe(), help));
         }
         let [channels, height, width] = split.source().shape().dims();
         let outputs = likelihood.output_channels(channels) * height * width;
-        let rows = (VALUES / outputs).clamp(1, model.codes_at_once());
-        Ok(Self { model, likelihood, samples, seed, device, rows })
+        let rows = (VALUES / outputs).clamp(1, decoder.codes_at_once());
+        let latent = encoder.codes()[0].numel();
+        Ok(Self { encoder, decoder, latent, samples, seed, device, rows })
     }
 
     /// Log-likelihood and effective samples of the images `chosen`.
     fn images(&self, split: &Subset, chosen: &[u32]) -> Result<Vec<(f64, f64)>> {
-        let x = batch(split, chosen, self.device);
-        let code = self.model.encode(x.clone());
-        let Some(log_var) = code.log_var else {
+        let batch = Batch::of_split(split, chosen, self.encoder.needs(), self.device);
+        let Posterior::Gaussian(posterior) = self.encoder.encode(&batch) else {
             let help = "an autoencoder gives no density of x; ask for other metrics";
             return Err(Error::config("nll_iw", "a model with a posterior q(z|x)", "one without", help));
         };
-        let (mean, log_var) = (values_of(code.mean), values_of(log_var));
-        let posteriors = Posteriors { places: chosen, x: values_of(x), mean, log_var };
+        let (mean, log_var) = (values_of(posterior.mean), values_of(posterior.log_var));
+        let class = batch.given.class.map(|class| class.into_data_as::<i32>().try_into_vec::<i32>().expect("numbers"));
+        let posteriors = Posteriors { places: chosen, x: values_of(batch.x.real()), mean, log_var, class };
         let together = (self.rows / self.samples).max(1);
         let parts = chosen.len().div_ceil(together);
         let estimates = parallel::map(parts, |part| {
@@ -198,7 +206,7 @@ impl<'a> Sampler<'a> {
         z: &mut Vec<f32>,
         log_ratios: &mut Vec<f64>,
     ) {
-        let latent = self.model.latent();
+        let latent = self.latent;
         let span = image * latent..(image + 1) * latent;
         let (mean, log_var) = (&posteriors.mean[span.clone()], &posteriors.log_var[span]);
         let scale: Vec<f32> = log_var.iter().map(|v| (0.5 * v).exp()).collect();
@@ -219,14 +227,15 @@ impl<'a> Sampler<'a> {
 
     /// `-log p(x|z)` of each row of `z`, as many for each image.
     fn nll(&self, posteriors: &Posteriors<'_>, images: std::ops::Range<usize>, z: Vec<f32>) -> Vec<f32> {
-        let (latent, input) = (self.model.latent(), self.model.input());
+        let (latent, input) = (self.latent, self.decoder.space().numel());
         let x = posteriors.x[images.start * input..images.end * input].to_vec();
         let x = Tensor::<2>::from_data(TensorData::new(x, [images.len(), input]), self.device);
         // Several images only come together when all their rows fit one pass.
         let whole = if images.len() > 1 { z.len() } else { self.rows * latent };
         let decoded = z.chunks(whole).flat_map(|rows| {
-            let z = TensorData::new(rows.to_vec(), [rows.len() / latent, latent]);
-            values_of(self.model.decode_nll(Tensor::from_data(z, self.device), &self.likelihood, x.clone()))
+            let n = rows.len() / latent;
+            let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [n, latent]), self.device);
+            values_of(self.decoder.nll(&[z.into()], &posteriors.given(images.clone(), n, self.device), x.clone()))
         });
         decoded.collect()
     }

@@ -6,7 +6,7 @@ use super::codes::Codes;
 use crate::data::batch::batch;
 use crate::data::split::Subset;
 use crate::projection::{Nearest, Neighbour};
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Training images brought into float64 at once.
 const BLOCK: usize = 2048;

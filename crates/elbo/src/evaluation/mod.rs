@@ -3,7 +3,7 @@
 //! ```
 //! # use elbo::data::{self, DataConfig};
 //! # use elbo::distributions::Likelihood;
-//! # use elbo::models::Vae;
+//! # use elbo::models::{Architecture, Vae};
 //! # use elbo::networks::NetworkConfig;
 //! # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 //! # let device = elbo::device::choose("cpu")?;
@@ -11,7 +11,7 @@
 //! use elbo::evaluation;
 //! use elbo::models::ObjectiveConfig;
 //!
-//! let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+//! let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 //! let evaluation = evaluation::evaluate(&vae, &data.test, ObjectiveConfig::default().target(), 0, &device);
 //! for (name, metric) in evaluation.metrics() {
 //!     println!("{name:<13} {:.2} +- {:.2} {}", metric.value, metric.stderr.unwrap_or(0.0), metric.unit);

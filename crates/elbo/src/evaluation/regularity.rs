@@ -5,11 +5,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::anomaly::reconstruction_errors;
 use super::codes::encode;
 use super::metric::{Metric, mean, stderr};
-use crate::data::batch::batch;
+use crate::data::batch::{Given, Needs, batch};
 use crate::data::split::Subset;
-use crate::models::Model;
+use crate::error::Result;
+use crate::models::{Decode, Model, Show};
 use crate::random::{Draws, Purpose};
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Draws of noise behind `noise_tolerance`.
 const REPEATS: u64 = 4;
@@ -27,26 +28,29 @@ const HALVINGS: usize = 8;
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// use elbo::evaluation::recon_gap;
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::mlp(&[32]), Likelihood::Bernoulli, 0, &device);
-/// assert_eq!(recon_gap(&vae, &[data.train.clone()], &data.train, &device).value, 0.0);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::mlp(&[32]), Likelihood::Bernoulli), 0, &device);
+/// assert_eq!(recon_gap(&vae, &[data.train.clone()], &data.train, &device)?.value, 0.0);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn recon_gap(model: &dyn Model, held_out: &[Subset], train: &Subset, device: &Device) -> Metric {
-    let seen = reconstruction_errors(model, train, device);
-    let unseen: Vec<f64> = held_out.iter().flat_map(|part| reconstruction_errors(model, part, device)).collect();
+pub fn recon_gap(model: &dyn Model, held_out: &[Subset], train: &Subset, device: &Device) -> Result<Metric> {
+    let seen = reconstruction_errors(model, train, device)?;
+    let mut unseen = Vec::new();
+    for part in held_out {
+        unseen.extend(reconstruction_errors(model, part, device)?);
+    }
     let definition = format!(
         "recon of {} held-out examples less that of {} training examples, at the mean of the code",
         unseen.len(),
         seen.len()
     );
-    let gap = Metric::new(mean(&unseen) - mean(&seen), model.likelihood().unit(), definition);
-    Metric { stderr: Some(stderr(&unseen).hypot(stderr(&seen))), ..gap }
+    let gap = Metric::new(mean(&unseen) - mean(&seen), model.observe_or_refuse()?.likelihood().unit(), definition);
+    Ok(Metric { stderr: Some(stderr(&unseen).hypot(stderr(&seen))), ..gap })
 }
 
 /// `noise_tolerance`: the size of Gaussian noise on the mean codes, in standard deviations of each latent dimension over the examples, at which the mean squared
@@ -61,52 +65,57 @@ pub fn recon_gap(model: &dyn Model, held_out: &[Subset], train: &Subset, device:
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// use elbo::evaluation::noise_tolerance;
 ///
-/// let untrained = Vae::init([1, 28, 28], 2, &NetworkConfig::mlp(&[32]), Likelihood::Bernoulli, 0, &device);
-/// assert_eq!(noise_tolerance(&untrained, &[data.test], 0, &device).value, 0.0);
+/// let untrained = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::mlp(&[32]), Likelihood::Bernoulli), 0, &device);
+/// assert_eq!(noise_tolerance(&untrained, &[data.test], 0, &device)?.value, 0.0);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn noise_tolerance(model: &dyn Model, parts: &[Subset], seed: u64, device: &Device) -> Metric {
-    let probed = Probed::of(model, parts, device);
+pub fn noise_tolerance(model: &dyn Model, parts: &[Subset], seed: u64, device: &Device) -> Result<Metric> {
+    let probed = Probed::of(model, parts, device)?;
     let found: Vec<f64> = (0..REPEATS).map(|repeat| probed.tolerance(seed, repeat)).collect();
     let definition = format!(
         "noise on the mean code, in standard deviations of each dimension over {} examples, at which the squared error of E[x|z] is half of the data's variance",
         probed.means.len()
     );
-    Metric::mean_of(&found, "standard deviations of the codes", definition)
+    Ok(Metric::mean_of(&found, "standard deviations of the codes", definition))
 }
 
 /// Examples with their codes.
 struct Probed<'a> {
-    model: &'a dyn Model,
+    decoder: &'a dyn Decode,
     device: &'a Device,
     /// Mean code of each example.
     means: Vec<Vec<f32>>,
     /// Standard deviation of each latent dimension over the examples.
     spread: Vec<f64>,
     x: Vec<Vec<f32>>,
+    /// What a conditional model is told of each 512 examples.
+    given: Vec<Given>,
     /// Squared distance of the examples from their mean, per value.
     variance: f64,
 }
 
 impl<'a> Probed<'a> {
-    fn of(model: &'a dyn Model, parts: &[Subset], device: &'a Device) -> Self {
+    fn of(model: &'a dyn Model, parts: &[Subset], device: &'a Device) -> Result<Self> {
+        let decoder = model.decode_vectors_or_refuse()?;
         let (mut means, mut x) = (Vec::new(), Vec::new());
         for part in parts {
-            means.extend(encode(model, part, device).mean.chunks(model.latent()).map(<[f32]>::to_vec));
+            let codes = encode(model, part, device)?;
+            means.extend(codes.mean.chunks(codes.latent).map(<[f32]>::to_vec));
             let places: Vec<u32> = (0..part.len() as u32).collect();
             for chosen in places.chunks(512) {
-                x.extend(values_of(batch(part, chosen, device)).chunks(model.input()).map(<[f32]>::to_vec));
+                x.extend(values_of(batch(part, chosen, device)).chunks(model.space().numel()).map(<[f32]>::to_vec));
             }
         }
         let spread = variances(&means).into_iter().map(f64::sqrt).collect();
         let per_value = variances(&x);
-        Self { model, device, means, spread, variance: mean(&per_value), x }
+        let given = given_in_chunks(parts, model.needs(), device);
+        Ok(Self { decoder, device, means, spread, variance: mean(&per_value), x, given })
     }
 
     /// Doubles the noise until the reconstruction breaks, then halves the interval.
@@ -131,7 +140,7 @@ impl<'a> Probed<'a> {
 
     /// Mean squared error per value with noise of `size`; the same draws for every size.
     fn error(&self, size: f64, seed: u64, repeat: u64) -> f64 {
-        let latent = self.model.latent();
+        let latent = self.spread.len();
         let mut sum = 0.0;
         for (i, (means, x)) in self.means.chunks(512).zip(self.x.chunks(512)).enumerate() {
             let noise = Draws::new(seed, Purpose::CodeNoise, repeat, i as u64).normals(means.len() * latent);
@@ -142,11 +151,24 @@ impl<'a> Probed<'a> {
                 .enumerate()
                 .map(|(place, (mean, noise))| mean + (size * self.spread[place % latent]) as f32 * noise);
             let z = TensorData::new(moved.collect::<Vec<f32>>(), [means.len(), latent]);
-            let made = values_of(self.model.decode_mean(Tensor::from_data(z, self.device)));
+            let z = Tensor::<2>::from_data(z, self.device);
+            let made = self.decoder.decode(&[z.into()], &self.given[i], Show::Mean).expect("a mean").real();
+            let made = values_of(made);
             sum += x.iter().flatten().zip(&made).map(|(x, made)| f64::from(x - made).powi(2)).sum::<f64>();
         }
-        sum / (self.x.len() * self.model.input()) as f64
+        sum / (self.x.len() * self.decoder.space().numel()) as f64
     }
+}
+
+/// What a model is told of the examples of all parts, 512 at a time.
+fn given_in_chunks(parts: &[Subset], needs: Needs, device: &Device) -> Vec<Given> {
+    let examples: usize = parts.iter().map(Subset::len).sum();
+    if !needs.class {
+        return vec![Given::default(); examples.div_ceil(512)];
+    }
+    let class = |part: &Subset, i: usize| part.label(i).expect("the model's needs were checked");
+    let classes: Vec<u32> = parts.iter().flat_map(|part| (0..part.len()).map(move |i| class(part, i))).collect();
+    classes.chunks(512).map(|classes| Given::of_classes(classes, device)).collect()
 }
 
 /// Variance of each column over the rows.
@@ -166,34 +188,43 @@ mod tests {
     use super::*;
     use crate::data::digits;
     use crate::distributions::{Likelihood, Link};
-    use crate::models::{Code, Terms};
+    use crate::models::{Decode, Encode, Posterior, VectorCode};
+    use crate::networks::Pass;
+    use crate::space::Space;
 
     /// The code is the example itself, and the decoder gives back the code: the error of the reconstruction is the noise.
-    struct Mirror;
+    #[derive(Debug)]
+    struct Mirror(crate::distributions::Observation);
 
-    impl Model for Mirror {
-        fn latent(&self) -> usize {
-            784
+    impl VectorCode for Mirror {
+        fn codes(&self) -> &[Space; 1] {
+            const { &[Space::vector(784)] }
         }
 
-        fn input(&self) -> usize {
-            784
+        fn observed(&self) -> &crate::distributions::Observation {
+            &self.0
         }
 
-        fn likelihood(&self) -> Likelihood {
-            Likelihood::Sse { link: Link::Identity }
+        fn posterior(&self, batch: &crate::data::batch::Batch, _: &Pass) -> Posterior {
+            Posterior::Point(batch.x.real())
         }
 
-        fn encode(&self, x: Tensor<2>) -> Code {
-            Code { mean: x, log_var: None }
-        }
-
-        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+        fn parameters(&self, z: Tensor<2>, _: &Given, _: &Pass) -> Tensor<2> {
             z
         }
+    }
 
-        fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
-            Terms { recon: noise.square().sum_dim(1).squeeze_dim(1) + 0.0 * x.sum(), kl: None, bound: None }
+    impl Model for Mirror {
+        fn space(&self) -> Space {
+            Space::vector(784)
+        }
+
+        fn encoder(&self) -> Option<&dyn Encode> {
+            Some(self)
+        }
+
+        fn decoder(&self) -> Option<&dyn Decode> {
+            Some(self)
         }
     }
 
@@ -201,11 +232,13 @@ mod tests {
     fn noise_on_an_identity_breaks_it_at_the_square_root_of_a_half() {
         let device = crate::device::choose("cpu").unwrap();
         let data = Subset::all(Arc::new(digits::generate(0, 400)));
-        let found = noise_tolerance(&Mirror, std::slice::from_ref(&data), 0, &device);
+        let likelihood = Likelihood::Sse { link: Link::Identity };
+        let mirror = Mirror(crate::distributions::Observation::new(likelihood, &device));
+        let found = noise_tolerance(&mirror, std::slice::from_ref(&data), 0, &device).unwrap();
         // The error is size^2 times the variance: half of it at 0.7071; clamping is none of this model's business.
         assert!((found.value - 0.5f64.sqrt()).abs() < 0.01, "{found:?}");
         assert!(found.stderr.unwrap() < 0.01);
-        let gap = recon_gap(&Mirror, &[data.take(100)], &data, &device);
+        let gap = recon_gap(&mirror, &[data.take(100)], &data, &device).unwrap();
         assert_eq!((gap.value, gap.stderr), (0.0, Some(0.0)));
     }
 }

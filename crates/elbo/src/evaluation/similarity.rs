@@ -3,12 +3,14 @@
 use burn::tensor::{Device, Tensor};
 
 use super::metric::Metric;
-use crate::data::batch::batch;
-use crate::data::source::{Domain, ImageShape};
+use crate::data::batch::Batch;
+use crate::data::source::ImageShape;
 use crate::data::split::Subset;
 use crate::distributions::{MIN_SIMILARITY_SIDE, ms_ssim, ssim};
+use crate::error::Result;
 use crate::models::Model;
-use crate::run::parameters::values_of;
+use crate::space::Domain;
+use crate::tensors::values_of;
 
 const BATCH: usize = 256;
 
@@ -35,25 +37,25 @@ pub struct Similarity {
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 60, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// # let network = NetworkConfig::mlp(&[32]);
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
-/// for (name, metric) in elbo::evaluation::similarity(&vae, &data.test, &device).metrics() {
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
+/// for (name, metric) in elbo::evaluation::similarity(&vae, &data.test, &device)?.metrics() {
 ///     println!("{name}: {:.3} {}", metric.value, metric.unit);
 /// }
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn similarity(model: &dyn Model, split: &Subset, device: &Device) -> Similarity {
+pub fn similarity(model: &dyn Model, split: &Subset, device: &Device) -> Result<Similarity> {
     let (shape, domain) = (split.source().shape(), split.source().domain());
     let mut found = Similarity { domain, ..Default::default() };
     let pictures = domain != Domain::Real && shape.height.min(shape.width) >= MIN_SIMILARITY_SIDE;
     let places: Vec<u32> = (0..split.len() as u32).collect();
     for chosen in places.chunks(BATCH) {
-        let x = batch(split, chosen, device);
-        let made = model.decode_mean(model.encode(x.clone()).mean);
+        let batch = Batch::of_split(split, chosen, model.needs(), device);
+        let (x, made) = (batch.x.real(), model.reconstruct(&batch)?);
         let (original, copy) = (values_of(x.clone()), values_of(made.clone()));
         for (original, copy) in original.chunks_exact(shape.numel()).zip(copy.chunks_exact(shape.numel())) {
             let squares: f64 = original.iter().zip(copy).map(|(a, b)| f64::from(a - b).powi(2)).sum();
@@ -68,7 +70,7 @@ pub fn similarity(model: &dyn Model, split: &Subset, device: &Device) -> Similar
             found.ms_ssim.extend(by_image(ms_ssim(planes(x, shape), planes(made, shape)), shape));
         }
     }
-    found
+    Ok(found)
 }
 
 impl Similarity {

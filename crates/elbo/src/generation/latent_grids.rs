@@ -1,11 +1,8 @@
 //! Traversals and manifolds: codes on lines and grids.
 
-use burn::tensor::Device;
-
-use super::pictures::{Pictures, decode};
+use super::decoder::CodeDecoder;
+use super::pictures::{Pictures, decode, sample_codes};
 use super::quantile::normal_quantile;
-use crate::data::source::ImageShape;
-use crate::models::Model;
 
 /// The codes of a traversal: for each of `dims` one row, `steps` values from `base[dim] - reach[dim]` to `base[dim] + reach[dim]`, all other dimensions
 /// as in `base`.
@@ -35,28 +32,20 @@ pub fn traversal_codes(base: &[f32], reach: &[f32], dims: &[usize], steps: usize
 /// Decodes [`traversal_codes`].
 ///
 /// ```
-/// # use elbo::data::ImageShape;
+/// # use elbo::generation::CodeDecoder;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 /// use elbo::generation::traverse;
 ///
-/// let rows = traverse(&vae, ImageShape::grey(28, 28), &[0.0, 0.0], &[3.0, 3.0], &[0, 1], 11, &device);
+/// let rows = traverse(&CodeDecoder::of(&vae, &device)?, &[0.0, 0.0], &[3.0, 3.0], &[0, 1], 11);
 /// assert_eq!(rows.len(), 2 * 11);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn traverse(
-    model: &dyn Model,
-    shape: ImageShape,
-    base: &[f32],
-    reach: &[f32],
-    dims: &[usize],
-    steps: usize,
-    device: &Device,
-) -> Pictures {
-    decode(model, shape, &traversal_codes(base, reach, dims, steps), device)
+pub fn traverse(decoder: &CodeDecoder<'_>, base: &[f32], reach: &[f32], dims: &[usize], steps: usize) -> Pictures {
+    decode(decoder, &traversal_codes(base, reach, dims, steps))
 }
 
 /// The manifold of a two-dimensional code on a linear grid, `size` x `size` images from `-reach` to `reach`; the first dimension grows to the right, the
@@ -66,37 +55,30 @@ pub fn traverse(
 /// If the code has not two dimensions.
 ///
 /// ```
-/// # use elbo::data::ImageShape;
+/// # use elbo::generation::CodeDecoder;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 /// use elbo::generation::manifold_linear;
 ///
-/// assert_eq!(manifold_linear(&vae, ImageShape::grey(28, 28), 2.0, 20, &device).len(), 400);
+/// assert_eq!(manifold_linear(&CodeDecoder::of(&vae, &device)?, 2.0, 20).len(), 400);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn manifold_linear(model: &dyn Model, shape: ImageShape, reach: f32, size: usize, device: &Device) -> Pictures {
-    manifold_around(model, shape, [0.0; 2], [reach; 2], size, device)
+pub fn manifold_linear(decoder: &CodeDecoder<'_>, reach: f32, size: usize) -> Pictures {
+    manifold_around(decoder, [0.0; 2], [reach; 2], size)
 }
 
 /// [`manifold_linear`] around any centre, with its own reach in each dimension: an autoencoder's codes lie where they like.
 ///
 /// # Panics
 /// If the code has not two dimensions.
-pub fn manifold_around(
-    model: &dyn Model,
-    shape: ImageShape,
-    centre: [f32; 2],
-    reach: [f32; 2],
-    size: usize,
-    device: &Device,
-) -> Pictures {
+pub fn manifold_around(decoder: &CodeDecoder<'_>, centre: [f32; 2], reach: [f32; 2], size: usize) -> Pictures {
     let [x, y] = [0, 1].map(|dim| {
         (0..size).map(|i| fraction(i, size, centre[dim] - reach[dim], centre[dim] + reach[dim])).collect::<Vec<_>>()
     });
-    manifold(model, shape, &x, &y, device)
+    manifold(decoder, &x, &y)
 }
 
 /// The manifold at normal quantiles from `tail` to `1 - tail`: equal steps of probability under N(0, I), as in Kingma & Welling 2013, figure 4.
@@ -105,31 +87,42 @@ pub fn manifold_around(
 /// If the code has not two dimensions.
 ///
 /// ```
-/// # use elbo::data::ImageShape;
+/// # use elbo::generation::CodeDecoder;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 /// use elbo::generation::manifold_quantiles;
 ///
-/// assert_eq!(manifold_quantiles(&vae, ImageShape::grey(28, 28), 0.05, 15, &device).len(), 225);
+/// assert_eq!(manifold_quantiles(&CodeDecoder::of(&vae, &device)?, 0.05, 15).len(), 225);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn manifold_quantiles(model: &dyn Model, shape: ImageShape, tail: f64, size: usize, device: &Device) -> Pictures {
+pub fn manifold_quantiles(decoder: &CodeDecoder<'_>, tail: f64, size: usize) -> Pictures {
     let tail = tail as f32;
     let ticks: Vec<f32> =
         (0..size).map(|i| normal_quantile(f64::from(fraction(i, size, tail, 1.0 - tail))) as f32).collect();
-    manifold(model, shape, &ticks, &ticks, device)
+    manifold(decoder, &ticks, &ticks)
 }
 
-fn manifold(model: &dyn Model, shape: ImageShape, across: &[f32], up: &[f32], device: &Device) -> Pictures {
-    assert_eq!(model.latent(), 2, "a manifold needs a two-dimensional code");
+fn manifold(decoder: &CodeDecoder<'_>, across: &[f32], up: &[f32]) -> Pictures {
+    assert_eq!(decoder.latent(), 2, "a manifold needs a two-dimensional code");
     let codes: Vec<f32> = up.iter().rev().flat_map(|&y| across.iter().flat_map(move |&x| [x, y])).collect();
-    decode(model, shape, &codes, device)
+    decode(decoder, &codes)
 }
 
 /// Place `step` of `steps` between two ends, both reached; the middle when there is one step.
+/// A conditional decoder's classes beside each other: `rows` codes from N(0, I), drawn from `seed`, each decoded as every one of `classes` classes.
+///
+/// # Shapes
+/// - returns: `rows * classes` pictures, a row for each code
+pub fn class_grid(decoder: &CodeDecoder<'_>, rows: usize, classes: usize, seed: u64) -> Pictures {
+    let drawn = sample_codes(decoder.latent(), rows, 1.0, seed);
+    let codes: Vec<f32> = drawn.chunks(decoder.latent()).flat_map(|code| code.repeat(classes)).collect();
+    let columns: Vec<u32> = (0..rows).flat_map(|_| 0..classes as u32).collect();
+    decoder.pictures(decoder.means_of_classes(&codes, &columns))
+}
+
 pub(super) fn fraction(step: usize, steps: usize, low: f32, high: f32) -> f32 {
     match steps {
         0 | 1 => 0.5 * (low + high),

@@ -1,11 +1,8 @@
 //! Paths from one code to another.
 
-use burn::tensor::Device;
-
+use super::decoder::CodeDecoder;
 use super::latent_grids::fraction;
 use super::pictures::{Pictures, decode};
-use crate::data::source::ImageShape;
-use crate::models::Model;
 
 /// Directions whose angle has a sine below this have no great circle that rounding does not choose.
 const LEAST_SINE: f64 = 1e-6;
@@ -118,28 +115,20 @@ pub fn there_and_back(count: usize) -> Vec<usize> {
 /// Decodes [`interpolation_codes`].
 ///
 /// ```
-/// # use elbo::data::ImageShape;
+/// # use elbo::generation::CodeDecoder;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 /// use elbo::generation::{Path, interpolate};
 ///
-/// let walk = interpolate(&vae, ImageShape::grey(28, 28), &[2.0, 0.0], &[0.0, 2.0], 12, Path::Spherical, &device);
+/// let walk = interpolate(&CodeDecoder::of(&vae, &device)?, &[2.0, 0.0], &[0.0, 2.0], 12, Path::Spherical);
 /// assert_eq!(walk.len(), 12);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn interpolate(
-    model: &dyn Model,
-    shape: ImageShape,
-    a: &[f32],
-    b: &[f32],
-    steps: usize,
-    path: Path,
-    device: &Device,
-) -> Pictures {
-    decode(model, shape, &interpolation_codes(a, b, steps, path), device)
+pub fn interpolate(decoder: &CodeDecoder<'_>, a: &[f32], b: &[f32], steps: usize, path: Path) -> Pictures {
+    decode(decoder, &interpolation_codes(a, b, steps, path))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Decoded images, originals beside reconstructions, and samples.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
-use crate::data::batch::batch;
+use super::decoder::CodeDecoder;
+use crate::data::batch::{Batch, batch};
 use crate::data::source::ImageShape;
 use crate::data::split::Subset;
 use crate::error::Result;
 use crate::models::Model;
 use crate::random::{Draws, Purpose};
-use crate::run::parameters::values_of;
+use crate::tensors::values_of;
 
 /// Images of one shape with values in [0, 1], `[n, channels, height, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,35 +41,26 @@ impl Pictures {
 /// If `codes` is not a whole number of codes, or `shape` is not the model's.
 ///
 /// ```
-/// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-/// use elbo::generation::decode;
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
+/// use elbo::generation::{CodeDecoder, decode};
 ///
 /// let codes = [0.0, 0.0, 1.5, -0.5]; // two of them
-/// let pictures = decode(&vae, ImageShape::grey(28, 28), &codes, &device);
+/// let pictures = decode(&CodeDecoder::of(&vae, &device)?, &codes);
 /// assert_eq!(pictures.len(), 2);
 /// assert!(pictures.pixels.iter().all(|value| (0.0..=1.0).contains(value)));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn decode(model: &dyn Model, shape: ImageShape, codes: &[f32], device: &Device) -> Pictures {
-    let latent = model.latent();
-    assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
-    assert_eq!(shape.numel(), model.input(), "the model decodes to {} values", model.input());
-    let mut pixels = Vec::with_capacity(codes.len() / latent * shape.numel());
-    for rows in codes.chunks(512 * latent) {
-        let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [rows.len() / latent, latent]), device);
-        pixels.extend(values_of(model.decode_mean(z)));
-    }
-    Pictures { shape, pixels }
+pub fn decode(decoder: &CodeDecoder<'_>, codes: &[f32]) -> Pictures {
+    decoder.pictures(decoder.means(codes))
 }
 
 /// What stands for x given its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Show {
+pub enum ShowAs {
     /// E[x|z]: what the decoder expects, without the noise of single values.
     Mean,
     /// A draw from p(x|z), from a seed of its own: what the model says data look like.
@@ -87,31 +79,19 @@ pub enum Show {
 /// As [`decode`].
 ///
 /// ```
-/// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-/// use elbo::generation::{Show, show};
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
+/// use elbo::generation::{CodeDecoder, ShowAs, show};
 ///
-/// let pictures = show(&vae, ImageShape::grey(28, 28), &[0.0, 0.0], Show::Draw { seed: 1 }, &device)?;
+/// let pictures = show(&CodeDecoder::of(&vae, &device)?, &[0.0, 0.0], ShowAs::Draw { seed: 1 })?;
 /// assert!(pictures.pixels.iter().all(|&value| value == 0.0 || value == 1.0), "a Bernoulli's draws");
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn show(model: &dyn Model, shape: ImageShape, codes: &[f32], show: Show, device: &Device) -> Result<Pictures> {
-    let Show::Draw { seed } = show else {
-        return Ok(decode(model, shape, codes, device));
-    };
-    let latent = model.latent();
-    assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
-    let mut pixels = Vec::with_capacity(codes.len() / latent * shape.numel());
-    for (chunk, rows) in codes.chunks(512 * latent).enumerate() {
-        let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [rows.len() / latent, latent]), device);
-        let draws = &mut Draws::new(seed, Purpose::Likelihood, 0, chunk as u64);
-        pixels.extend(values_of(model.decode_draw(z, draws)?));
-    }
-    Ok(Pictures { shape, pixels })
+pub fn show(decoder: &CodeDecoder<'_>, codes: &[f32], show: ShowAs) -> Result<Pictures> {
+    Ok(decoder.pictures(decoder.shown(codes, &[], show)?))
 }
 
 /// `count` codes from N(0, `temperature`^2 I), drawn from `seed`. `[count, latent]`.
@@ -131,27 +111,48 @@ pub fn sample_codes(latent: usize, count: usize, temperature: f64, seed: u64) ->
 /// `count` images decoded from [`sample_codes`].
 ///
 /// ```
-/// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-/// use elbo::generation::sample;
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
+/// use elbo::generation::{CodeDecoder, sample};
 ///
-/// let shape = ImageShape::grey(28, 28);
-/// assert_eq!(sample(&vae, shape, 16, 0.8, 5, &device), sample(&vae, shape, 16, 0.8, 5, &device));
+/// let decoder = CodeDecoder::of(&vae, &device)?;
+/// assert_eq!(sample(&decoder, 16, 0.8, 5), sample(&decoder, 16, 0.8, 5));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn sample(
-    model: &dyn Model,
-    shape: ImageShape,
-    count: usize,
-    temperature: f64,
-    seed: u64,
-    device: &Device,
-) -> Pictures {
-    decode(model, shape, &sample_codes(model.latent(), count, temperature, seed), device)
+pub fn sample(decoder: &CodeDecoder<'_>, count: usize, temperature: f64, seed: u64) -> Pictures {
+    decode(decoder, &sample_codes(decoder.latent(), count, temperature, seed))
+}
+
+/// The same, of a conditional decoder of each of `classes` classes in turn.
+pub fn sample_in_turn(decoder: &CodeDecoder<'_>, count: usize, classes: usize, seed: u64) -> Pictures {
+    let codes = sample_codes(decoder.latent(), count, 1.0, seed);
+    decode_in_turn(decoder, &codes, classes)
+}
+
+/// [`decode`], of a conditional decoder as each of `classes` classes in turn.
+pub fn decode_in_turn(decoder: &CodeDecoder<'_>, codes: &[f32], classes: usize) -> Pictures {
+    show_in_turn(decoder, codes, classes, ShowAs::Mean).expect("a mean is always there")
+}
+
+/// [`show`] with a class for each code, which a decoder that is not conditional ignores.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_of_classes(decoder: &CodeDecoder<'_>, codes: &[f32], classes: &[u32], show: ShowAs) -> Result<Pictures> {
+    Ok(decoder.pictures(decoder.shown(codes, classes, show)?))
+}
+
+/// [`show`], of a conditional decoder as each of `classes` classes in turn.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_in_turn(decoder: &CodeDecoder<'_>, codes: &[f32], classes: usize, show: ShowAs) -> Result<Pictures> {
+    let n = codes.len() / decoder.latent();
+    let in_turn: Vec<u32> = (0..n).map(|i| (i % classes.max(1)) as u32).collect();
+    show_of_classes(decoder, codes, &in_turn, show)
 }
 
 /// `count` distinct places of a split (all when there are fewer) in random order, the same for the same seed.
@@ -179,27 +180,27 @@ pub fn originals(split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
 /// Decodes the posterior means of the images at places `chosen`.
 ///
 /// ```
-/// # use elbo::data::ImageShape;
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let device = elbo::device::choose("cpu")?;
-/// # let vae = Vae::init([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+/// # let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
 /// use std::sync::Arc;
 ///
 /// use elbo::data::{Subset, digits};
 /// use elbo::generation::{originals, reconstruct};
 ///
 /// let split = Subset::all(Arc::new(digits::generate(0, 20)));
-/// let (before, after) = (originals(&split, &[3, 7], &device), reconstruct(&vae, &split, &[3, 7], &device));
+/// let (before, after) = (originals(&split, &[3, 7], &device), reconstruct(&vae, &split, &[3, 7], &device)?);
 /// assert_eq!((before.len(), after.len()), (2, 2));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn reconstruct(model: &dyn Model, split: &Subset, chosen: &[u32], device: &Device) -> Pictures {
+pub fn reconstruct(model: &dyn Model, split: &Subset, chosen: &[u32], device: &Device) -> Result<Pictures> {
     let shape = split.source().shape();
     let mut pixels = Vec::with_capacity(chosen.len() * shape.numel());
     for rows in chosen.chunks(512) {
-        pixels.extend(values_of(model.decode_mean(model.encode(batch(split, rows, device)).mean)));
+        let batch = Batch::of_split(split, rows, model.needs(), device);
+        pixels.extend(values_of(model.reconstruct(&batch)?));
     }
-    Pictures { shape, pixels }
+    Ok(Pictures { shape, pixels })
 }

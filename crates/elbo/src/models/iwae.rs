@@ -2,7 +2,7 @@
 //!
 //! | paper | here |
 //! |---|---|
-//! | w_i = p(x, z_i) / q(z_i\|x), section 3 | [`Iwae::terms`]: `log_w` |
+//! | w_i = p(x, z_i) / q(z_i\|x), section 3 | [`Bound::terms`]: `log_w` |
 //! | L_k = E[log 1/k sum_i w_i], eq. 8 | `bound` (negated), from the log-mean-exp of `log_w` |
 //! | its gradient weights sample i by w_i / sum_j w_j, eq. 14 | automatic differentiation of `bound` |
 //! | the doubly reparameterized gradient, Tucker et al. 2018, arXiv:1810.04152, eq. 8 | `dreg`: [`Iwae::with_dreg`] |
@@ -13,10 +13,28 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::softmax};
 
-use super::{Code, Model, Terms, decode_nll};
-use crate::distributions::{DiagonalGaussian, Likelihood, Observation, mean_over};
-use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
-use crate::random::{Draws, Purpose};
+use super::keys::{MAX_SAMPLES, check_samples, likelihood_keys};
+use super::vector_code::{Bodies, Facts};
+use super::{
+    Architecture, Bound, Capability, Decode, Encode, Family, Generate, Learner, LikelihoodKeys, Loss, Model,
+    ObjectiveConfig, Posterior, Report, Setting, Terms, VectorCode,
+};
+use crate::data::batch::{Batch, Given};
+use crate::distributions::{DiagonalGaussian, Observation, mean_over};
+use crate::error::{Error, Result};
+use crate::networks::{Activation, Decoder, Encoder, LayerSummary, Linear, Pass, When};
+use crate::space::Space;
+
+likelihood_keys! {
+    /// The `[model]` table of `kind = "iwae"`.
+    IwaeConfig {
+        /// k: draws of the posterior for each example.
+        samples: usize = 1,
+        /// Whether the encoder gets the doubly reparameterized gradient.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dreg: bool = false,
+    }
+}
 
 /// The model: a VAE's networks under another bound. In PyTorch: `encoder.layers`, `mean`, `log_var`, `decoder.layers`.
 #[derive(Module, Debug)]
@@ -27,9 +45,7 @@ pub struct Iwae {
     decoder: Decoder,
     observation: Observation,
     #[module(skip)]
-    input: usize,
-    #[module(skip)]
-    latent: usize,
+    facts: Facts,
     #[module(skip)]
     samples: usize,
     #[module(skip)]
@@ -37,61 +53,42 @@ pub struct Iwae {
 }
 
 impl Iwae {
-    /// A model for examples of `shape` (channels, height, width) whose bound takes `samples` draws of the posterior, with PyTorch's initial weights,
-    /// drawn from `seed`.
+    /// A model whose bound takes `samples` draws of the posterior, with PyTorch's initial weights, drawn from `seed`.
     ///
     /// # Panics
-    /// If `samples` is 0, or the network cannot take the shape: [`NetworkConfig::check_shape`] says so before.
+    /// If `samples` is 0, or the network cannot take the shape: [`crate::networks::NetworkConfig::check_shape`] says so before.
     ///
     /// ```
     /// use burn::tensor::Tensor;
+    /// use elbo::data::batch::Batch;
     /// use elbo::distributions::Likelihood;
-    /// use elbo::models::{Iwae, Model};
-    /// use elbo::networks::NetworkConfig;
+    /// use elbo::models::{Architecture, Bound, Iwae};
+    /// use elbo::networks::{NetworkConfig, Pass};
     ///
-    /// let device = elbo::device::choose("cpu")?;
-    /// let iwae = Iwae::init([1, 28, 28], 20, 5, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-    /// let terms = iwae.terms(Tensor::zeros([8, 784], &device), Tensor::ones([8, iwae.noise_dims()], &device));
-    /// assert_eq!((iwae.noise_dims(), terms.bound.unwrap().dims()), (100, [8]));
+    /// let (device, network) = (elbo::device::choose("cpu")?, NetworkConfig::default());
+    /// let architecture = Architecture::new([1, 28, 28], 20, &network, Likelihood::Bernoulli);
+    /// let iwae = Iwae::init(&architecture, 5, 0, &device);
+    /// let terms = iwae.terms(&Batch::of(Tensor::zeros([8, 784], &device)), &Pass::still());
+    /// assert_eq!(terms.bound.unwrap().dims(), [8]);
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn init(
-        shape: [usize; 3],
-        latent: usize,
-        samples: usize,
-        network: &NetworkConfig,
-        likelihood: Likelihood,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
+    pub fn init(architecture: &Architecture<'_>, samples: usize, seed: u64, device: &Device) -> Self {
         assert!(samples > 0, "a bound of no samples");
-        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let (features, outputs) = (network.features(shape), likelihood.output_channels(shape[0]));
-        Self {
-            encoder: network.encoder(shape, draws, device),
-            mean: Linear::init(features, latent, draws, device),
-            log_var: Linear::init(features, latent, draws, device),
-            decoder: network.decoder(latent, shape, outputs, draws, device),
-            observation: Observation::new(likelihood, device),
-            input: shape.iter().product(),
-            latent,
-            samples,
-            dreg: false,
-        }
+        let Bodies { encoder, heads: [mean, log_var], decoder, observation } = architecture.bodies(0, seed, device);
+        let facts = Facts::of(architecture);
+        Self { encoder, mean, log_var, decoder, observation, facts, samples, dreg: false }
     }
 
     /// The same with the doubly reparameterized gradient for the encoder: no bias, and a variance that does not grow with k. Costs a second pass through
     /// the decoder.
+    #[must_use]
     pub fn with_dreg(self, dreg: bool) -> Self {
         Self { dreg, ..self }
     }
 
     /// q(z|x) = N(mean, diag(e^log_var)).
-    ///
-    /// # Shapes
-    /// - `x`: `[batch, input]`
-    pub fn posterior(&self, x: Tensor<2>) -> DiagonalGaussian {
-        let features = self.encoder.forward(x);
+    pub fn gaussian(&self, batch: &Batch, pass: &Pass) -> DiagonalGaussian {
+        let features = self.encoder.forward(batch.x.real(), pass);
         DiagonalGaussian {
             mean: self.mean.forward(features.clone(), Activation::None),
             log_var: self.log_var.forward(features, Activation::None),
@@ -99,8 +96,8 @@ impl Iwae {
     }
 
     /// `-log p(x|z)` and `log w = log p(x|z) + log p(z) - log q(z|x)` of rows of samples.
-    fn weigh(&self, q: &DiagonalGaussian, z: Tensor<2>, x: Tensor<2>) -> (Tensor<1>, Tensor<1>) {
-        let recon = self.observation.nll(self.decode(z.clone()), x);
+    fn weigh(&self, q: &DiagonalGaussian, z: Tensor<2>, x: Tensor<2>, pass: &Pass) -> (Tensor<1>, Tensor<1>) {
+        let recon = self.observation.nll(self.decoder.forward(z.clone(), pass), x, pass);
         // The constants of the two Gaussians cancel.
         let squares = (z.clone() - q.mean.clone()).square() / q.log_var.clone().exp();
         let prior_over_posterior = (squares + q.log_var.clone() - z.square()).sum_dim(1).squeeze_dim::<1>(1) * 0.5;
@@ -109,64 +106,135 @@ impl Iwae {
     }
 }
 
-impl Model for Iwae {
-    fn latent(&self) -> usize {
-        self.latent
+impl Bound for Iwae {
+    fn terms(&self, batch: &Batch, pass: &Pass) -> Terms {
+        let k = self.samples;
+        let posterior = self.gaussian(batch, pass); // q(z|x)
+        let kl = posterior.kl_to_standard_normal();
+        let noise = self.facts.noise(&posterior.mean, k, pass);
+        let (q, x, noise) = posterior.repeated(k, batch.x.real(), noise);
+        let z = q.sample(noise); // z_i ~ q(z|x)
+        let (recon, log_w) = self.weigh(&q, z.clone(), x.clone(), pass);
+        let log_w = log_w.reshape([batch.len(), k]);
+        let mut bound = log_mean_exp(log_w.clone()); // L_k
+        if self.dreg && pass.trains() {
+            let weights = softmax(log_w, 1).detach(); // w_i / sum_j w_j
+            let rows = weights.clone().reshape([batch.len() * k, 1]);
+            // The gradient that reaches the encoder through z is weighted once more.
+            let z = z.clone() * rows.clone() + z.detach() * (rows.neg() + 1.0);
+            let constant = DiagonalGaussian { mean: q.mean.detach(), log_var: q.log_var.detach() };
+            let (_, log_w) = self.weigh(&constant, z, x, pass);
+            let slope = (weights * log_w.reshape([batch.len(), k])).sum_dim(1).squeeze_dim::<1>(1);
+            bound = bound.detach() + slope.clone() - slope.detach(); // the bound's value, the estimator's gradient
+        }
+        Terms { recon: mean_over(k, recon), kl, bound: Some(bound.neg()) }
     }
 
-    fn input(&self) -> usize {
-        self.input
+    fn has_own_objective(&self) -> bool {
+        true
+    }
+}
+
+impl VectorCode for Iwae {
+    fn codes(&self) -> &[Space; 1] {
+        self.facts.codes()
     }
 
-    fn likelihood(&self) -> Likelihood {
-        self.observation.likelihood()
+    fn observed(&self) -> &Observation {
+        &self.observation
     }
 
-    fn scale(&self) -> Option<f64> {
-        self.observation.scale()
+    fn posterior(&self, batch: &Batch, pass: &Pass) -> Posterior {
+        Posterior::Gaussian(self.gaussian(batch, pass))
     }
 
-    fn noise_dims(&self) -> usize {
-        self.samples * self.latent
+    fn parameters(&self, z: Tensor<2>, _: &Given, pass: &Pass) -> Tensor<2> {
+        self.decoder.forward(z, pass)
     }
 
-    fn encode(&self, x: Tensor<2>) -> Code {
-        let DiagonalGaussian { mean, log_var } = self.posterior(x);
-        Code { mean, log_var: Some(log_var) }
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.decoder.forward(z)
-    }
-
-    fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
-        decode_nll(&self.decoder, likelihood, z, x)
+    fn all_but_last(&self, z: Tensor<2>, _: &Given) -> Option<(Tensor<2>, &Linear)> {
+        self.decoder.all_but_last(z)
     }
 
     fn codes_at_once(&self) -> usize {
         self.decoder.codes_at_once()
     }
 
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
-        let ([batch, _], k) = (x.dims(), self.samples);
-        let posterior = self.posterior(x.clone()); // q(z|x)
-        let kl = Some(posterior.kl_to_standard_normal());
-        let (q, x, noise) = posterior.repeated(k, x, noise);
-        let z = q.sample(noise); // z_i ~ q(z|x)
-        let (recon, log_w) = self.weigh(&q, z.clone(), x.clone());
-        let log_w = log_w.reshape([batch, k]);
-        let mut bound = log_mean_exp(log_w.clone()); // L_k
-        if self.dreg && bound.device().is_autodiff() {
-            let weights = softmax(log_w, 1).detach(); // w_i / sum_j w_j
-            let rows = weights.clone().reshape([batch * k, 1]);
-            // The gradient that reaches the encoder through z is weighted once more.
-            let z = z.clone() * rows.clone() + z.detach() * (rows.neg() + 1.0);
-            let constant = DiagonalGaussian { mean: q.mean.detach(), log_var: q.log_var.detach() };
-            let (_, log_w) = self.weigh(&constant, z, x);
-            let slope = (weights * log_w.reshape([batch, k])).sum_dim(1).squeeze_dim::<1>(1);
-            bound = bound.detach() + slope.clone() - slope.detach(); // the bound's value, the estimator's gradient
+    fn code_prior(&self) -> Option<&dyn Generate> {
+        Some(&self.facts.prior)
+    }
+}
+
+impl Model for Iwae {
+    fn space(&self) -> Space {
+        self.facts.space
+    }
+
+    fn examples_at_once(&self) -> usize {
+        self.facts.examples_at_once(self.samples)
+    }
+
+    fn encoder(&self) -> Option<&dyn Encode> {
+        Some(self)
+    }
+
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
+    }
+
+    fn bound(&self) -> Option<&dyn Bound> {
+        Some(self)
+    }
+}
+
+impl Learner for Iwae {
+    fn reports(&self) -> &'static [Report] {
+        IwaeConfig::REPORTS
+    }
+
+    fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
+        self.facts.objective.at(pass.when()).loss(self.terms(batch, pass))
+    }
+
+    fn weights(&self, when: When) -> Vec<(&'static str, f64)> {
+        vec![("beta", self.facts.objective.at(when).beta)]
+    }
+}
+
+impl Family for IwaeConfig {
+    const KIND: &'static str = "iwae";
+    const ABOUT: &'static str = "an importance-weighted autoencoder: a VAE under a tighter bound";
+    const CAN: &'static [Capability] =
+        &[Capability::Encode, Capability::Decode, Capability::Prior, Capability::Observe, Capability::Bound];
+    const KEYS: &'static [&'static str] = Self::KEYS;
+    const REPORTS: &'static [Report] = &[Report::RECON, Report::KL];
+    type Learner = Iwae;
+
+    fn title(&self) -> String {
+        format!("IWAE (k = {})", self.samples)
+    }
+
+    fn check(&self, setting: &Setting<'_>) -> Result<()> {
+        check_samples(self.samples, MAX_SAMPLES)?;
+        self.shared().check(setting.network, setting.space)?;
+        if *setting.loss != ObjectiveConfig::default() {
+            let help = "leave [loss] away, or set `model.kind = \"vae\"`";
+            return Err(Error::config("loss", "nothing: `iwae` minimises its own bound", "weights of a KL term", help));
         }
-        Terms { recon: mean_over(k, recon), kl, bound: Some(bound.neg()) }
+        Ok(())
+    }
+
+    fn layers(&self, setting: &Setting<'_>) -> Result<Vec<LayerSummary>> {
+        Ok(setting.architecture(&self.shared())?.layers(&["mean", "log_var"], 0))
+    }
+
+    fn init(&self, setting: &Setting<'_>, seed: u64, device: &Device) -> Result<Iwae> {
+        let iwae = Iwae::init(&setting.architecture(&self.shared())?, self.samples, seed, device);
+        Ok(iwae.with_dreg(self.dreg))
+    }
+
+    fn likelihood_keys(&self) -> Option<LikelihoodKeys> {
+        Some(self.shared())
     }
 }
 

@@ -8,19 +8,20 @@
 //! | `free_bits` | `beta * sum_j max(free_bits, mean over the batch of KL_j)` | Kingma et al. 2016, arXiv:1606.04934, eq. 15 |
 //! | `capacity` | `gamma * \|KL - C\|`, C rising linearly | Burgess et al. 2018, arXiv:1804.03599, eq. 8 |
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Terms;
+use super::{Loss, Terms};
 use crate::error::{Error, Result};
+use crate::networks::When;
 
 /// The `[loss]` table of a recipe.
 ///
 /// ```
 /// use elbo::models::ObjectiveConfig;
+/// use elbo::networks::When;
 ///
 /// let config = ObjectiveConfig { beta: 4.0, warmup_epochs: 10.0, ..Default::default() };
-/// assert_eq!(config.at(2.5).beta, 1.0); // a quarter of the way up
+/// assert_eq!(config.at(When::Training { epochs: 2.5 }).beta, 1.0); // a quarter of the way up
 /// assert_eq!(config.target().beta, 4.0); // what validation uses from the first epoch on
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -96,8 +97,9 @@ impl ObjectiveConfig {
         Ok(())
     }
 
-    /// The weights after `epochs` epochs of training (a fraction inside an epoch).
-    pub fn at(&self, epochs: f64) -> Objective {
+    /// The weights of a pass: where schedules stand in training, where they end in judging.
+    pub fn at(&self, when: When) -> Objective {
+        let When::Training { epochs } = when else { return self.target() };
         let ramp = |length: f64| if length > 0.0 { (epochs / length).min(1.0) } else { 1.0 };
         let share = if self.cycle_epochs > 0.0 {
             (2.0 * (epochs / self.cycle_epochs).fract()).min(1.0)
@@ -128,53 +130,41 @@ pub struct Objective {
     pub capacity: Option<(f64, f64)>,
 }
 
-/// Means over a batch, as scalars that gradients pass through.
-#[derive(Debug, Clone)]
-pub struct Weighted {
-    /// What the optimiser minimises. `[1]`.
-    pub loss: Tensor<1>,
-    /// Mean of `recon` over the batch. `[1]`.
-    pub recon: Tensor<1>,
-    /// Mean of the unweighted KL over the batch; none for an autoencoder. `[1]`.
-    pub kl: Option<Tensor<1>>,
-}
-
 impl Objective {
-    /// Weights the terms of a batch and averages over its examples. A model's own bound is taken as it is.
+    /// Weights the terms of a batch and averages over its examples: reports `recon` and `kl`. A bound of the model's own is taken as it is.
     ///
     /// ```
-    /// use burn::tensor::Tensor;
-    /// use elbo::models::{ObjectiveConfig, Terms};
+    ///     /// use elbo::models::{ObjectiveConfig, Terms};
     ///
     /// let device = elbo::device::choose("cpu")?;
-    /// let kl = Some(Tensor::ones([4, 2], &device));
-    /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl, bound: None };
-    /// let weighted = ObjectiveConfig { beta: 0.5, ..Default::default() }.target().apply(terms);
-    /// assert_eq!(weighted.loss.into_scalar::<f32>(), 80.0 + 0.5 * 2.0);
+    /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl: Tensor::ones([4, 2], &device), bound: None };
+    /// let loss = ObjectiveConfig { beta: 0.5, ..Default::default() }.target().loss(terms);
+    /// assert_eq!(loss.total.into_scalar::<f32>(), 80.0 + 0.5 * 2.0);
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn apply(&self, terms: Terms) -> Weighted {
+    pub fn loss(&self, terms: Terms) -> Loss {
         let recon = terms.recon.mean();
-        let Some(kl) = terms.kl else {
-            return Weighted { loss: recon.clone(), recon, kl: None };
+        let by_dimension = terms.kl.mean_dim(0);
+        let kl = by_dimension.clone().sum();
+        let total = match (terms.bound, self.capacity) {
+            (Some(bound), _) => bound.mean(),
+            (None, Some((gamma, target))) => recon.clone() + (kl.clone() - target).abs() * gamma,
+            (None, None) if self.free_bits > 0.0 => {
+                recon.clone() + by_dimension.clamp_min(self.free_bits).sum() * self.beta
+            }
+            (None, None) => recon.clone() + kl.clone() * self.beta,
         };
-        let by_dimension = kl.mean_dim(0);
-        let total = by_dimension.clone().sum();
-        if let Some(bound) = terms.bound {
-            return Weighted { loss: bound.mean(), recon, kl: Some(total) };
-        }
-        let weighted = match self.capacity {
-            Some((gamma, target)) => (total.clone() - target).abs() * gamma,
-            None if self.free_bits > 0.0 => by_dimension.clamp_min(self.free_bits).sum() * self.beta,
-            None => total.clone() * self.beta,
-        };
-        Weighted { loss: recon.clone() + weighted, recon, kl: Some(total) }
+        Loss { total, reports: vec![recon, kl] }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(config: &ObjectiveConfig, epochs: f64) -> Objective {
+        config.at(When::Training { epochs })
+    }
 
     fn config() -> ObjectiveConfig {
         ObjectiveConfig { beta: 4.0, ..Default::default() }
@@ -183,22 +173,22 @@ mod tests {
     #[test]
     fn warm_up_rises_to_beta_and_stays() {
         let config = ObjectiveConfig { warmup_epochs: 10.0, ..config() };
-        assert_eq!([0.0, 2.5, 10.0, 50.0].map(|e| config.at(e).beta), [0.0, 1.0, 4.0, 4.0]);
+        assert_eq!([0.0, 2.5, 10.0, 50.0].map(|e| at(&config, e).beta), [0.0, 1.0, 4.0, 4.0]);
         assert_eq!(config.target().beta, 4.0);
     }
 
     #[test]
     fn cycles_start_again_from_zero() {
         let config = ObjectiveConfig { cycle_epochs: 4.0, ..config() };
-        assert_eq!([0.0, 1.0, 2.0, 3.9, 4.0, 5.0].map(|e| config.at(e).beta), [0.0, 2.0, 4.0, 4.0, 0.0, 2.0]);
+        assert_eq!([0.0, 1.0, 2.0, 3.9, 4.0, 5.0].map(|e| at(&config, e).beta), [0.0, 2.0, 4.0, 4.0, 0.0, 2.0]);
     }
 
     #[test]
     fn capacity_rises_to_its_target() {
         let capacity = Some(Capacity { gamma: 100.0, target: 25.0, epochs: 10.0 });
         let config = ObjectiveConfig { capacity, ..Default::default() };
-        assert_eq!(config.at(4.0).capacity, Some((100.0, 10.0)));
-        assert_eq!(config.at(40.0).capacity, Some((100.0, 25.0)));
+        assert_eq!(at(&config, 4.0).capacity, Some((100.0, 10.0)));
+        assert_eq!(at(&config, 40.0).capacity, Some((100.0, 25.0)));
     }
 
     #[test]
@@ -221,5 +211,14 @@ mod tests {
             assert_eq!(key, expected);
         }
         assert!(config().check().is_ok());
+    }
+
+    #[test]
+    fn a_bound_of_the_models_own_is_what_is_minimised() {
+        let device = burn::tensor::Device::default();
+        let ones = || burn::tensor::Tensor::<1>::ones([3], &device);
+        let terms =
+            Terms { recon: ones() * 80.0, kl: burn::tensor::Tensor::ones([3, 2], &device), bound: Some(ones() * 7.0) };
+        assert_eq!(config().target().loss(terms).total.into_scalar::<f32>(), 7.0);
     }
 }

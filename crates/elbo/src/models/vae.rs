@@ -2,9 +2,9 @@
 //!
 //! | paper | here |
 //! |---|---|
-//! | q(z\|x) = N(mu, sigma^2 I), section 3 | [`Vae::encode`]: `mean`, `log_var = log sigma^2` |
+//! | q(z\|x) = N(mu, sigma^2 I), section 3 | [`Vae::gaussian`]: `mean`, `log_var = log sigma^2` |
 //! | z = mu + sigma * eps, eq. 4 | [`DiagonalGaussian::sample`] |
-//! | -log p(x\|z), appendix C | [`Vae::decode`] gives its parameters, [`Observation::nll`] the value: `recon` |
+//! | -log p(x\|z), appendix C | [`VectorCode::parameters`] gives its parameters, [`Observation::nll`] the value: `recon` |
 //! | KL(q \|\| p), appendix B | [`DiagonalGaussian::kl_to_standard_normal`]: `kl` |
 //! | -L, eq. 10 | `recon + kl`, `recon` a mean over L samples: [`Vae::with_samples`], 1 if not called |
 //!
@@ -13,10 +13,25 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Code, Model, Terms, decode_nll};
-use crate::distributions::{DiagonalGaussian, Likelihood, Observation, mean_over};
-use crate::networks::{Activation, Decoder, Encoder, Linear, NetworkConfig};
-use crate::random::{Draws, Purpose};
+use super::keys::{MAX_SAMPLES, check_samples, likelihood_keys};
+use super::vector_code::{Bodies, Facts};
+use super::{
+    Architecture, Bound, Capability, Decode, Encode, Family, Generate, Learner, LikelihoodKeys, Loss, Model,
+    ObjectiveConfig, Posterior, Report, Setting, Terms, VectorCode,
+};
+use crate::data::batch::{Batch, Given};
+use crate::distributions::{DiagonalGaussian, Observation, mean_over};
+use crate::error::Result;
+use crate::networks::{Activation, Decoder, Encoder, LayerSummary, Linear, Pass, When};
+use crate::space::Space;
+
+likelihood_keys! {
+    /// The `[model]` table of `kind = "vae"`.
+    VaeConfig {
+        /// L: draws of the posterior for each example.
+        samples: usize = 1,
+    }
+}
 
 /// The model. In PyTorch: `encoder.layers`, `mean`, `log_var`, `decoder.layers`.
 #[derive(Module, Debug)]
@@ -27,70 +42,54 @@ pub struct Vae {
     decoder: Decoder,
     observation: Observation,
     #[module(skip)]
-    input: usize,
-    #[module(skip)]
-    latent: usize,
+    facts: Facts,
     #[module(skip)]
     samples: usize,
 }
 
 impl Vae {
-    /// A model for examples of `shape` (channels, height, width) with PyTorch's initial weights, drawn from `seed`.
+    /// A model with PyTorch's initial weights, drawn from `seed`.
     ///
     /// # Panics
-    /// If the network cannot take the shape: [`NetworkConfig::check_shape`] says so before.
+    /// If the network cannot take the shape: [`crate::networks::NetworkConfig::check_shape`] says so before.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
+    /// use elbo::data::batch::Batch;
     /// use elbo::distributions::Likelihood;
-    /// use elbo::models::{Model, Vae};
-    /// use elbo::networks::NetworkConfig;
+    /// use elbo::models::{Architecture, Bound, Vae};
+    /// use elbo::networks::{NetworkConfig, Pass};
     ///
-    /// let device = Device::default();
-    /// let vae = Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
-    /// let x = Tensor::<2>::zeros([8, 784], &device);
-    /// let noise = Tensor::<2>::zeros([8, 20], &device);
-    /// let terms = vae.terms(x, noise);
-    /// assert_eq!(terms.recon.dims(), [8]);
-    /// assert_eq!(terms.kl.unwrap().dims(), [8, 20]);
+    /// let (device, network) = (Device::default(), NetworkConfig::default());
+    /// let vae = Vae::init(&Architecture::new([1, 28, 28], 20, &network, Likelihood::Bernoulli), 0, &device);
+    /// let terms = vae.terms(&Batch::of(Tensor::zeros([8, 784], &device)), &Pass::still());
+    /// assert_eq!((terms.recon.dims(), terms.kl.dims()), ([8], [8, 20]));
     /// ```
-    pub fn init(
-        shape: [usize; 3],
-        latent: usize,
-        network: &NetworkConfig,
-        likelihood: Likelihood,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
-        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let (features, outputs) = (network.features(shape), likelihood.output_channels(shape[0]));
-        Self {
-            encoder: network.encoder(shape, draws, device),
-            mean: Linear::init(features, latent, draws, device),
-            log_var: Linear::init(features, latent, draws, device),
-            decoder: network.decoder(latent, shape, outputs, draws, device),
-            input: shape.iter().product(),
-            observation: Observation::new(likelihood, device),
-            latent,
-            samples: 1,
-        }
+    pub fn init(architecture: &Architecture<'_>, seed: u64, device: &Device) -> Self {
+        let Bodies { encoder, heads: [mean, log_var], decoder, observation } = architecture.bodies(0, seed, device);
+        Self { encoder, mean, log_var, decoder, observation, facts: Facts::of(architecture), samples: 1 }
     }
 
     /// The same with `samples` draws of the posterior for each example.
     ///
     /// # Panics
     /// If there are none.
+    #[must_use]
     pub fn with_samples(self, samples: usize) -> Self {
         assert!(samples > 0, "an estimate of no samples");
         Self { samples, ..self }
     }
 
+    /// The same with another weighting of its terms.
+    #[must_use]
+    pub fn with_objective(mut self, objective: ObjectiveConfig) -> Self {
+        self.facts.objective = objective;
+        self
+    }
+
     /// q(z|x) = N(mean, diag(e^log_var)).
-    ///
-    /// # Shapes
-    /// - `x`: `[batch, input]`
-    pub fn posterior(&self, x: Tensor<2>) -> DiagonalGaussian {
-        let features = self.encoder.forward(x);
+    pub fn gaussian(&self, batch: &Batch, pass: &Pass) -> DiagonalGaussian {
+        let features = self.encoder.forward(batch.x.real(), pass);
         DiagonalGaussian {
             mean: self.mean.forward(features.clone(), Activation::None),
             log_var: self.log_var.forward(features, Activation::None),
@@ -98,51 +97,118 @@ impl Vae {
     }
 }
 
-impl Model for Vae {
-    fn latent(&self) -> usize {
-        self.latent
+impl Bound for Vae {
+    fn terms(&self, batch: &Batch, pass: &Pass) -> Terms {
+        let posterior = self.gaussian(batch, pass); // q(z|x)
+        let kl = posterior.kl_to_standard_normal();
+        let noise = self.facts.noise(&posterior.mean, self.samples, pass);
+        let (posterior, x, noise) = posterior.repeated(self.samples, batch.x.real(), noise);
+        let z = posterior.sample(noise); // z ~ q(z|x)
+        let parameters = self.parameters(z, &batch.given, pass); // p(x|z)
+        let recon = mean_over(self.samples, self.observation.nll(parameters, x, pass));
+        Terms { recon, kl, bound: None }
     }
 
-    fn input(&self) -> usize {
-        self.input
+    fn objective(&self) -> ObjectiveConfig {
+        self.facts.objective
+    }
+}
+
+impl VectorCode for Vae {
+    fn codes(&self) -> &[Space; 1] {
+        self.facts.codes()
     }
 
-    fn likelihood(&self) -> Likelihood {
-        self.observation.likelihood()
+    fn observed(&self) -> &Observation {
+        &self.observation
     }
 
-    fn scale(&self) -> Option<f64> {
-        self.observation.scale()
+    fn posterior(&self, batch: &Batch, pass: &Pass) -> Posterior {
+        Posterior::Gaussian(self.gaussian(batch, pass))
     }
 
-    fn noise_dims(&self) -> usize {
-        self.samples * self.latent
+    fn parameters(&self, z: Tensor<2>, _: &Given, pass: &Pass) -> Tensor<2> {
+        self.decoder.forward(z, pass)
     }
 
-    fn encode(&self, x: Tensor<2>) -> Code {
-        let DiagonalGaussian { mean, log_var } = self.posterior(x);
-        Code { mean, log_var: Some(log_var) }
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.decoder.forward(z)
-    }
-
-    fn decode_nll(&self, z: Tensor<2>, likelihood: &Likelihood, x: Tensor<2>) -> Tensor<1> {
-        decode_nll(&self.decoder, likelihood, z, x)
+    fn all_but_last(&self, z: Tensor<2>, _: &Given) -> Option<(Tensor<2>, &Linear)> {
+        self.decoder.all_but_last(z)
     }
 
     fn codes_at_once(&self) -> usize {
         self.decoder.codes_at_once()
     }
 
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
-        let posterior = self.posterior(x.clone()); // q(z|x)
-        let kl = Some(posterior.kl_to_standard_normal());
-        let (posterior, x, noise) = posterior.repeated(self.samples, x, noise);
-        let z = posterior.sample(noise); // z ~ q(z|x)
-        let parameters = self.decode(z); // p(x|z)
-        let recon = mean_over(self.samples, self.observation.nll(parameters, x));
-        Terms { recon, kl, bound: None }
+    fn code_prior(&self) -> Option<&dyn Generate> {
+        Some(&self.facts.prior)
+    }
+}
+
+impl Model for Vae {
+    fn space(&self) -> Space {
+        self.facts.space
+    }
+
+    fn examples_at_once(&self) -> usize {
+        self.facts.examples_at_once(self.samples)
+    }
+
+    fn encoder(&self) -> Option<&dyn Encode> {
+        Some(self)
+    }
+
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
+    }
+
+    fn bound(&self) -> Option<&dyn Bound> {
+        Some(self)
+    }
+}
+
+impl Learner for Vae {
+    fn reports(&self) -> &'static [Report] {
+        VaeConfig::REPORTS
+    }
+
+    fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
+        self.facts.objective.at(pass.when()).loss(self.terms(batch, pass))
+    }
+
+    fn weights(&self, when: When) -> Vec<(&'static str, f64)> {
+        vec![("beta", self.facts.objective.at(when).beta)]
+    }
+}
+
+impl Family for VaeConfig {
+    const KIND: &'static str = "vae";
+    const ABOUT: &'static str =
+        "a variational autoencoder: encodes, decodes, bounds the likelihood, samples from N(0, I)";
+    const CAN: &'static [Capability] =
+        &[Capability::Encode, Capability::Decode, Capability::Prior, Capability::Observe, Capability::Bound];
+    const KEYS: &'static [&'static str] = Self::KEYS;
+    const REPORTS: &'static [Report] = &[Report::RECON, Report::KL];
+    type Learner = Vae;
+
+    fn title(&self) -> String {
+        if self.samples == 1 { "VAE".into() } else { format!("VAE (L = {})", self.samples) }
+    }
+
+    fn check(&self, setting: &Setting<'_>) -> Result<()> {
+        check_samples(self.samples, MAX_SAMPLES)?;
+        self.shared().check(setting.network, setting.space)
+    }
+
+    fn layers(&self, setting: &Setting<'_>) -> Result<Vec<LayerSummary>> {
+        Ok(setting.architecture(&self.shared())?.layers(&["mean", "log_var"], 0))
+    }
+
+    fn init(&self, setting: &Setting<'_>, seed: u64, device: &Device) -> Result<Vae> {
+        let vae = Vae::init(&setting.architecture(&self.shared())?, seed, device);
+        Ok(vae.with_samples(self.samples).with_objective(*setting.loss))
+    }
+
+    fn likelihood_keys(&self) -> Option<LikelihoodKeys> {
+        Some(self.shared())
     }
 }

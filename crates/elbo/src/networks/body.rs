@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{ConvDecoder, ConvEncoder, Linear, Mlp, ResnetDecoder, ResnetEncoder};
+use super::{ConvDecoder, ConvEncoder, Linear, Mlp, Pass, ResnetDecoder, ResnetEncoder};
 
 /// From data to features.
 #[derive(Module, Debug)]
@@ -21,11 +21,11 @@ impl Encoder {
     /// # Shapes
     /// - `x`: `[batch, input]`
     /// - returns: `[batch, features]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match self {
             Self::Mlp(body) => body.forward(x),
-            Self::Conv(body) => body.forward(x),
-            Self::Resnet(body) => body.forward(x),
+            Self::Conv(body) => body.forward(x, pass),
+            Self::Resnet(body) => body.forward(x, pass),
         }
     }
 }
@@ -46,11 +46,11 @@ impl Decoder {
     /// # Shapes
     /// - `z`: `[batch, latent]`
     /// - returns: `[batch, input]`
-    pub fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, z: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match self {
             Self::Mlp(body) => body.forward(z),
-            Self::Conv(body) => body.forward(z),
-            Self::Resnet(body) => body.forward(z),
+            Self::Conv(body) => body.forward(z, pass),
+            Self::Resnet(body) => body.forward(z, pass),
         }
     }
 

@@ -3,26 +3,28 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Activation, Channels, ConvConfig, Encoder, Linear, NetworkConfig};
+use super::{Activation, Channels, ConvConfig, Encoder, Linear, NetworkConfig, Pass};
 use crate::random::{Draws, Purpose};
 
 /// Convolutions, one hidden layer and one output for each class. In PyTorch: `body.layers`, `body.norms`, `body.dense`, `head`.
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::Classifier;
+/// use elbo::networks::{Classifier, Pass};
 ///
 /// let device = elbo::device::choose("cpu")?;
 /// let classifier = Classifier::init([1, 28, 28], 10, 0, &device);
 /// let x = Tensor::zeros([4, 784], &device);
-/// assert_eq!(classifier.features(x.clone()).dims(), [4, Classifier::FEATURES]);
-/// assert_eq!(classifier.logits(x).dims(), [4, 10]);
+/// assert_eq!(classifier.features(x.clone(), &Pass::still()).dims(), [4, Classifier::FEATURES]);
+/// assert_eq!(classifier.logits(x, &Pass::still()).dims(), [4, 10]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct Classifier {
     body: Encoder,
     head: Linear,
+    #[module(skip)]
+    shape: [usize; 3],
 }
 
 impl Classifier {
@@ -39,7 +41,12 @@ impl Classifier {
         let config = ConvConfig { channels: channels.into(), hidden: vec![Self::FEATURES], ..Default::default() };
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
         let body = NetworkConfig::Conv(config).encoder(shape, draws, device);
-        Self { body, head: Linear::init(Self::FEATURES, classes, draws, device) }
+        Self { body, head: Linear::init(Self::FEATURES, classes, draws, device), shape }
+    }
+
+    /// Shape of its images (channels, height, width).
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
     }
 
     /// The hidden layer, after its activation.
@@ -47,8 +54,8 @@ impl Classifier {
     /// # Shapes
     /// - `x`: `[batch, channels * height * width]`
     /// - returns: `[batch, FEATURES]`
-    pub fn features(&self, x: Tensor<2>) -> Tensor<2> {
-        self.body.forward(x)
+    pub fn features(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.body.forward(x, pass)
     }
 
     /// Log-odds of the classes, up to a constant.
@@ -56,7 +63,7 @@ impl Classifier {
     /// # Shapes
     /// - `x`: `[batch, channels * height * width]`
     /// - returns: `[batch, classes]`
-    pub fn logits(&self, x: Tensor<2>) -> Tensor<2> {
-        self.head.forward(self.features(x), Activation::None)
+    pub fn logits(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.head.forward(self.features(x, pass), Activation::None)
     }
 }

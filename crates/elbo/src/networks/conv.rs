@@ -12,7 +12,7 @@ use super::image::{from_rows, to_rows};
 use super::mlp::check_widths;
 use super::norm::Norm;
 use super::pyramid::{Halving, Pyramid};
-use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization};
+use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -200,9 +200,15 @@ impl Conv {
     }
 
     /// The layer, then its normalisation if there is one, then the activation.
-    pub(super) fn forward_normalised(&self, x: Tensor<4>, norm: Option<&Norm>, activation: Activation) -> Tensor<4> {
+    pub(super) fn forward_normalised(
+        &self,
+        x: Tensor<4>,
+        norm: Option<&Norm>,
+        activation: Activation,
+        pass: &Pass,
+    ) -> Tensor<4> {
         match norm {
-            Some(norm) => norm.forward(self.forward(x, Activation::None), activation),
+            Some(norm) => norm.forward(self.forward(x, Activation::None), activation, pass),
             None => self.forward(x, activation),
         }
     }
@@ -214,13 +220,13 @@ impl Conv {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{ConvConfig, ConvEncoder};
+/// use elbo::networks::{ConvConfig, ConvEncoder, Pass};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ConvConfig { channels: vec![16, 32].into(), ..Default::default() };
 /// let encoder = ConvEncoder::init([3, 32, 32], &config, draws, &device);
-/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 32 * 32], &device)).dims(), [4, 32 * 8 * 8]);
+/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 32 * 32], &device), &Pass::still()).dims(), [4, 32 * 8 * 8]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
@@ -257,10 +263,10 @@ impl ConvEncoder {
     /// # Shapes
     /// - `x`: `[batch, channels * height * width]`, channel first
     /// - returns: `[batch, features]`, channel first
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let layers = self.layers.iter().enumerate();
         let y = layers.fold(from_rows(x, self.shape), |x, (i, layer)| {
-            layer.forward_normalised(x, self.norms.get(i), self.activation)
+            layer.forward_normalised(x, self.norms.get(i), self.activation, pass)
         });
         self.dense.forward(to_rows(y))
     }
@@ -272,13 +278,13 @@ impl ConvEncoder {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{ConvConfig, ConvDecoder};
+/// use elbo::networks::{ConvConfig, ConvDecoder, Pass};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ConvConfig { channels: vec![16, 32].into(), ..Default::default() };
 /// let decoder = ConvDecoder::init(10, [3, 61, 47], 3, &config, draws, &device);
-/// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device)).dims(), [4, 3 * 61 * 47]);
+/// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device), &Pass::still()).dims(), [4, 3 * 61 * 47]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
@@ -329,12 +335,13 @@ impl ConvDecoder {
     /// # Shapes
     /// - `z`: `[batch, latent]`
     /// - returns: `[batch, channels * height * width]`, channel first
-    pub fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, z: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let rows = self.input.forward(self.dense.forward(z), Activation::None);
         let mut y = from_rows(rows, self.smallest);
         for (i, layer) in self.layers.iter().enumerate() {
             let last = i + 1 == self.layers.len();
-            y = layer.forward_normalised(y, self.norms.get(i), if last { Activation::None } else { self.activation });
+            let activation = if last { Activation::None } else { self.activation };
+            y = layer.forward_normalised(y, self.norms.get(i), activation, pass);
         }
         to_rows(y)
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod body;
+mod buffer;
 mod channels;
 mod classifier;
 mod config;
@@ -21,11 +22,13 @@ mod image;
 mod linear;
 mod mlp;
 mod norm;
+mod pass;
 mod pyramid;
 mod resnet;
 mod summary;
 
 pub use body::{Decoder, Encoder};
+pub use buffer::Buffer;
 pub use channels::Channels;
 pub use classifier::Classifier;
 pub use config::NetworkConfig;
@@ -33,6 +36,7 @@ pub use conv::{Conv, ConvConfig, ConvDecoder, ConvEncoder};
 pub use linear::Linear;
 pub use mlp::{Activation, Mlp, MlpConfig, Nonlinearity};
 pub use norm::{BatchNorm, GroupNorm, Norm, Normalization, groups};
+pub use pass::{Pass, When};
 pub use pyramid::{Halving, most_halvings};
 pub use resnet::{ResidualBlock, ResnetConfig, ResnetDecoder, ResnetEncoder};
 pub use summary::LayerSummary;

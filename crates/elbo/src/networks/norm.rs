@@ -1,9 +1,11 @@
 //! Normalisation between layers, over images with their channels last.
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo_kernels::Activation;
 use serde::{Deserialize, Serialize};
+
+use super::{Buffer, Pass};
 
 /// `network.norm`: what is normalised between a layer and its activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,9 +53,9 @@ impl Norm {
     /// # Shapes
     /// - `x`: `[batch, height, width, channels]`
     /// - returns: the same
-    pub(super) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>, activation: Activation, pass: &Pass) -> Tensor<4> {
         match self {
-            Self::Batch(norm) => norm.forward(x, activation),
+            Self::Batch(norm) => norm.forward(x, activation, pass),
             Self::Group(norm) => norm.forward(x, activation),
         }
     }
@@ -70,9 +72,9 @@ pub struct BatchNorm {
     /// Shift, `[channels]`.
     pub bias: Param<Tensor<1>>,
     /// Mean for inference, `[channels]`.
-    pub running_mean: RunningState<Tensor<1>>,
+    pub running_mean: Buffer<1>,
     /// Variance (unbiased) for inference, `[channels]`.
-    pub running_var: RunningState<Tensor<1>>,
+    pub running_var: Buffer<1>,
 }
 
 /// Share of a batch's statistics in the running ones.
@@ -80,7 +82,7 @@ const MOMENTUM: f64 = 0.1;
 
 impl BatchNorm {
     fn init(channels: usize, device: &Device) -> Self {
-        let state = |value| RunningState::new(Tensor::from_data(constant(value, channels), device));
+        let state = |value| Buffer::new(Tensor::from_data(constant(value, channels), device));
         Self {
             weight: Param::from_data(constant(1.0, channels), device),
             bias: Param::from_data(constant(0.0, channels), device),
@@ -89,29 +91,26 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises by the batch's statistics in training, which are on an autodiff device, and by the running ones otherwise.
-    fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    /// Normalises by the batch's statistics in training, and by the running ones otherwise.
+    fn forward(&self, x: Tensor<4>, activation: Activation, pass: &Pass) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        if !x.device().is_autodiff() {
-            let (mean, variance) = (self.running_mean.value_sync(), self.running_var.value_sync());
+        if !pass.trains() {
+            let (mean, variance) = (self.running_mean.val(), self.running_var.val());
             return elbo_kernels::batch_norm_inference(x, weight, bias, mean, variance, EPS, activation);
         }
         let [batch, height, width, _] = x.dims();
         let count = (batch * height * width) as f64;
         let (y, mean, variance) = elbo_kernels::batch_norm(x, weight, bias, EPS, activation);
-        update(&self.running_mean, mean.inner());
-        update(&self.running_var, variance.inner() * (count / (count - 1.0).max(1.0)));
+        pass.see(&self.running_mean, || moved(&self.running_mean, mean.without_autodiff()));
+        let unbiased = || variance.without_autodiff() * (count / (count - 1.0).max(1.0));
+        pass.see(&self.running_var, || moved(&self.running_var, unbiased()));
         y
     }
 }
 
-/// Moves a running statistic towards a batch's.
-fn update(state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-    let old = state.value_sync();
-    let new = old.clone().inner() * (1.0 - MOMENTUM) + batch * MOMENTUM;
-    state.update(if old.device().is_autodiff() { Tensor::from_inner(new) } else { new });
-    // The update becomes visible to visitors, and so to checkpoints, only with the next look.
-    let _ = state.value_sync();
+/// A running statistic a step nearer to a batch's.
+fn moved(running: &Buffer<1>, batch: Tensor<1>) -> Tensor<1> {
+    running.val().without_autodiff() * (1.0 - MOMENTUM) + batch * MOMENTUM
 }
 
 /// Group normalisation (Wu & He 2018, arXiv:1803.08494) with its activation, as PyTorch's `GroupNorm` does it.

@@ -18,7 +18,7 @@ use super::image::{from_rows, to_rows};
 use super::mlp::check_widths;
 use super::norm::Norm;
 use super::pyramid::{Pyramid, Step};
-use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization};
+use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -140,9 +140,9 @@ impl ResnetConfig {
 }
 
 /// `norm`, if there is one, and the activation.
-fn activated(x: Tensor<4>, norm: Option<&Norm>, activation: Activation) -> Tensor<4> {
+fn activated(x: Tensor<4>, norm: Option<&Norm>, activation: Activation, pass: &Pass) -> Tensor<4> {
     match norm {
-        Some(norm) => norm.forward(x, activation),
+        Some(norm) => norm.forward(x, activation, pass),
         None => activation.reference(x),
     }
 }
@@ -166,9 +166,9 @@ impl ResidualBlock {
         Self { norm1, conv1, norm2, conv2, activation: config.activation.into() }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = activated(x.clone(), self.norm1.as_ref(), self.activation);
-        let h = self.conv1.forward_normalised(h, self.norm2.as_ref(), self.activation);
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let h = activated(x.clone(), self.norm1.as_ref(), self.activation, pass);
+        let h = self.conv1.forward_normalised(h, self.norm2.as_ref(), self.activation, pass);
         x + self.conv2.forward(h, Activation::None)
     }
 }
@@ -193,13 +193,13 @@ struct UpStage {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{ResnetConfig, ResnetEncoder};
+/// use elbo::networks::{Pass, ResnetConfig, ResnetEncoder};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ResnetConfig { channels: vec![16, 32].into(), ..Default::default() };
 /// let encoder = ResnetEncoder::init([3, 31, 17], &config, draws, &device);
-/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 31 * 17], &device)).dims(), [4, 32 * 8 * 5]);
+/// assert_eq!(encoder.forward(Tensor::zeros([4, 3 * 31 * 17], &device), &Pass::still()).dims(), [4, 32 * 8 * 5]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
@@ -236,14 +236,14 @@ impl ResnetEncoder {
     /// # Shapes
     /// - `x`: `[batch, channels * height * width]`, channel first
     /// - returns: `[batch, features]`, channel first
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let mut y = from_rows(x, self.shape);
         for stage in &self.stages {
             y = stage.down.forward(y, Activation::None);
-            y = stage.blocks.iter().fold(y, |y, block| block.forward(y));
+            y = stage.blocks.iter().fold(y, |y, block| block.forward(y, pass));
         }
         if !self.stages.is_empty() {
-            y = activated(y, self.norm.as_ref(), self.activation);
+            y = activated(y, self.norm.as_ref(), self.activation, pass);
         }
         self.dense.forward(to_rows(y))
     }
@@ -255,13 +255,13 @@ impl ResnetEncoder {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{ResnetConfig, ResnetDecoder};
+/// use elbo::networks::{Pass, ResnetConfig, ResnetDecoder};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ResnetConfig { channels: vec![16, 32].into(), ..Default::default() };
 /// let decoder = ResnetDecoder::init(10, [3, 31, 17], 3, &config, draws, &device);
-/// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device)).dims(), [4, 3 * 31 * 17]);
+/// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device), &Pass::still()).dims(), [4, 3 * 31 * 17]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Module, Debug)]
@@ -308,13 +308,13 @@ impl ResnetDecoder {
     /// # Shapes
     /// - `z`: `[batch, latent]`
     /// - returns: `[batch, channels * height * width]`, channel first
-    pub fn forward(&self, z: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, z: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let rows = self.input.forward(self.dense.forward(z), Activation::None);
         let mut y = from_rows(rows, self.smallest);
         for (i, stage) in self.stages.iter().enumerate() {
-            y = stage.blocks.iter().fold(y, |y, block| block.forward(y));
+            y = stage.blocks.iter().fold(y, |y, block| block.forward(y, pass));
             if i + 1 == self.stages.len() {
-                y = activated(y, self.norm.as_ref(), self.activation);
+                y = activated(y, self.norm.as_ref(), self.activation, pass);
             }
             y = stage.up.forward(y, Activation::None);
         }

@@ -79,6 +79,12 @@ impl LayerSummary {
         }
     }
 
+    /// A table of `entries` rows of `width` numbers.
+    pub(crate) fn table(name: impl Into<String>, entries: usize, width: usize) -> Self {
+        let parameters = entries as u128 * width as u128;
+        Self { name: name.into(), kind: "embedding".into(), output: vec![width], parameters, flops: 0 }
+    }
+
     /// A normalisation; none for [`Normalization::None`].
     pub(super) fn norm(name: String, norm: Normalization, channels: usize, sides: [usize; 2]) -> Option<Self> {
         let kind = match norm {

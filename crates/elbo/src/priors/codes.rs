@@ -24,7 +24,7 @@ pub enum CodesKind {
 impl CodesKind {
     /// What fits a model: draws where it draws, else its codes.
     pub fn of(model: &dyn Model) -> Self {
-        if model.noise_dims() > 0 { Self::Sample } else { Self::Mean }
+        if model.bound().is_some() { Self::Sample } else { Self::Mean }
     }
 }
 
@@ -51,7 +51,7 @@ pub fn training_codes(
     seed: u64,
     device: &Device,
 ) -> Result<Vec<f32>> {
-    sampler_codes(encode(model, split, device), kind, seed)
+    sampler_codes(encode(model, split, device)?, kind, seed)
 }
 
 /// What a sampler is fitted on, from posteriors that are known already. `seed` is that of the draws.

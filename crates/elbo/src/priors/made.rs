@@ -88,7 +88,7 @@ impl MaskedLinear {
 mod tests {
     use super::*;
     use crate::random::Purpose;
-    use crate::run::parameters::values_of;
+    use crate::tensors::values_of;
 
     #[test]
     fn outputs_see_only_what_comes_before_them() {

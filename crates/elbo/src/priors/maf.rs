@@ -22,8 +22,9 @@ use super::made::Made;
 use super::standardised::Standardised;
 use crate::error::{Error, Result};
 use crate::random::{Draws, Purpose};
-use crate::run::parameters::{self, values_of};
+use crate::run::parameters;
 use crate::run::weights::NamedTensor;
+use crate::tensors::values_of;
 use crate::training::{Optimizer, OptimizerConfig};
 
 /// Codes in one pass that keeps no gradients.

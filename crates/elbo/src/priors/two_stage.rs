@@ -10,22 +10,23 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Draw;
 use super::standardised::Standardised;
-use crate::data::{Domain, ImageShape, Source, Splits, Subset};
+use crate::data::{ImageShape, Source, Splits, Subset};
 use crate::distributions::{Likelihood, Link};
 use crate::error::Result;
-use crate::models::{Model, Vae};
+use crate::generation::CodeDecoder;
+use crate::models::{Architecture, ObjectiveConfig, Vae, VectorCode};
 use crate::networks::NetworkConfig;
-use crate::run::parameters::{self, values_of};
+use crate::run::parameters;
 use crate::run::weights::NamedTensor;
+use crate::space::Domain;
+use crate::space::Space;
 use crate::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
 
-/// Codes in one pass that keeps no gradients.
-const CHUNK: usize = 2048;
 
 /// The second stage's size and training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +61,8 @@ impl TwoStageConfig {
 
     fn init(&self, latent: usize, seed: u64, device: &Device) -> Vae {
         let likelihood = Likelihood::GaussianShared { link: Link::Identity };
-        Vae::init([1, 1, latent], latent, &NetworkConfig::mlp(&self.hidden), likelihood, seed, device)
+        let network = NetworkConfig::mlp(&self.hidden);
+        Vae::init(&Architecture::new(Space::vector(latent), latent, &network, likelihood), seed, device)
     }
 }
 
@@ -100,26 +102,26 @@ impl TwoStage {
             validation_is_test: false,
         };
         let optimizer = OptimizerConfig { lr: config.lr, clip_norm: 5.0, ..Default::default() };
-        let mut trainer = Trainer::new(config.init(latent, seed, &device), &splits, optimizer, &device);
-        trainer.config.epochs = (config.steps / per_epoch).clamp(1, config.epochs.max(1));
+        let epochs = (config.steps / per_epoch).clamp(1, config.epochs.max(1));
+        // From the start at full weight, the KL term drives the second stage to ignore `u`: a standardised `z` is at once fitted by a mere Gaussian.
+        let objective = ObjectiveConfig { warmup_epochs: epochs as f64 / 3.0, ..Default::default() };
+        let vae = config.init(latent, seed, &device).with_objective(objective);
+        let mut trainer = Trainer::new(vae, &splits, optimizer, &device);
+        trainer.config.epochs = epochs;
         trainer.config.batch_size = config.batch_size;
         trainer.config.seed = seed;
         trainer.schedule = Schedule::Cosine { min_lr: 0.01 * config.lr };
-        // From the start at full weight, the KL term drives the second stage to ignore `u`: a standardised `z` is at once fitted by a mere Gaussian.
-        trainer.objective.warmup_epochs = trainer.config.epochs as f64 / 3.0;
         trainer.run(&mut Quiet, &Stop::new())?;
         Ok(Self { config: config.clone(), vae: trainer.into_model(), standardised, device })
     }
 
     pub(super) fn sample(&self, draw: &Draw) -> Vec<f32> {
-        let latent = self.vae.latent();
+        let latent = self.standardised.shift.len();
         let (u, noise) = (draw.normals(latent, 0), draw.normals(latent, 1));
-        let gamma = self.vae.scale().unwrap_or(0.0) as f32;
-        let decoded = u.chunks(CHUNK * latent).flat_map(|rows| {
-            let u = TensorData::new(rows.to_vec(), [rows.len() / latent, latent]);
-            values_of(self.vae.decode_mean(Tensor::from_data(u, &self.device)))
-        });
-        let z: Vec<f32> = decoded.zip(noise).map(|(mean, e)| mean + gamma * e).collect();
+        let gamma = self.vae.observed().scale().unwrap_or(0.0) as f32;
+        let decoder = CodeDecoder::of(&self.vae, &self.device).expect("a VAE decodes");
+        let decoded = decoder.means(&u);
+        let z: Vec<f32> = decoded.into_iter().zip(noise).map(|(mean, e)| mean + gamma * e).collect();
         self.standardised.back(&z)
     }
 

@@ -1,7 +1,7 @@
 //! The recipes that come with the program: the files of `recipes/`, compiled in.
 
-use crate::data::known::did_you_mean;
 use crate::error::{Error, Result};
+use crate::suggest::did_you_mean;
 
 /// A built-in recipe.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataConfig;
 use crate::data::augment::Augment;
 use crate::error::{Error, Result};
-use crate::models::{ModelConfig, ModelKind, ObjectiveConfig};
+use crate::models::{ModelConfig, ObjectiveConfig, Setting};
 use crate::networks::NetworkConfig;
+use crate::space::Space;
 use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
 
 /// Version of the configuration's layout; newer ones are refused.
@@ -18,9 +19,9 @@ pub const CONFIG_FORMAT: u32 = 1;
 /// use elbo::recipe::RunConfig;
 ///
 /// let mut config = RunConfig::default();
-/// config.model.latent = 2;
+/// config.training.epochs = 2;
 /// config.check()?;
-/// assert_eq!(config.describe([1, 28, 28]), "VAE 784-400-2, relu, Bernoulli likelihood");
+/// assert_eq!(config.describe([1, 28, 28]), "VAE 784-400-20, relu, Bernoulli likelihood");
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// Checks every table; sizes that depend on the data are checked by [`ModelConfig::check_shape`] once the data is open.
+    /// Checks every table; sizes that depend on the data are checked by [`ModelConfig::check_setting`] once the data is open.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first bad key.
@@ -81,12 +82,8 @@ impl RunConfig {
         check_name(&self.name)?;
         self.data.check()?;
         self.augment.check()?;
-        self.model.check(&self.network)?;
         self.loss.check()?;
-        if self.model.kind == ModelKind::Iwae && self.loss != ObjectiveConfig::default() {
-            let help = "leave [loss] away, or set `model.kind = \"vae\"`";
-            return Err(Error::config("loss", "nothing: `iwae` minimises its own bound", "weights of a KL term", help));
-        }
+        self.model.check(&self.network, &self.loss)?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.early_stopping.check()?;
@@ -105,16 +102,17 @@ impl RunConfig {
 
     /// One line about the network, for reports: `VAE 784-400-20, relu, bernoulli`.
     pub fn describe(&self, shape: [usize; 3]) -> String {
-        let kind: String = match self.model.kind {
-            ModelKind::Ae => "autoencoder".into(),
-            ModelKind::Vae if self.model.samples == 1 => "VAE".into(),
-            ModelKind::Vae => format!("VAE (L = {})", self.model.samples),
-            ModelKind::Iwae => format!("IWAE (k = {})", self.model.samples),
-        };
+        let kind = self.model.title();
+        let Some(keys) = self.model.likelihood_keys() else { return kind };
         // Of numbers whose domain refuses no likelihood, since this line has no place for an error.
-        let known = self.model.likelihood(shape).or_else(|_| self.model.likelihood([1, 64, 64]));
-        let likelihood = known.map_or_else(|_| "unknown likelihood".into(), |likelihood| likelihood.describe());
-        format!("{kind} {}, {likelihood}", self.network.describe(self.model.latent, shape))
+        let known = [shape, [1, 64, 64]].into_iter().find_map(|shape| keys.likelihood(shape.into()).ok());
+        let likelihood = known.map_or_else(|| "unknown likelihood".into(), |likelihood| likelihood.describe());
+        format!("{kind} {}, {likelihood}", self.network.describe(keys.latent, shape))
+    }
+
+    /// What the model is built for, with the tables beside `[model]`.
+    pub fn setting(&self, space: Space, classes: usize) -> Setting<'_> {
+        Setting { space, classes, network: &self.network, loss: &self.loss }
     }
 }
 

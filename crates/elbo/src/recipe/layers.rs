@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use serde::de::Error as _;
+use serde::de::{DeserializeSeed, Error as _};
 use toml::{Table, Value};
 
 use super::builtin;
 use super::config::{RunConfig, check_format};
-use crate::data::known::{did_you_mean, known_names};
+use crate::data::known::known_names;
 use crate::error::{Error, Result};
+use crate::models::{KINDS, WholeConfig};
+use crate::suggest::did_you_mean;
 
 /// A configuration in the making.
 ///
@@ -68,7 +70,9 @@ impl Layers {
             check_format(*format)?;
         }
         // Read once as a whole configuration: only here do errors know their line.
-        let _: RunConfig = toml::from_str(text).map_err(|error| explain_text(origin, text, &error))?;
+        let located = |error| explain_text(origin, text, &error);
+        WholeConfig(&table).deserialize(toml::Deserializer::parse(text).map_err(located)?).map_err(located)?;
+        let _: RunConfig = toml::from_str(text).map_err(located)?;
         Ok(Self { table })
     }
 
@@ -116,7 +120,13 @@ impl Layers {
     }
 
     fn parse(&self) -> Result<RunConfig> {
-        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+        let value = || Value::Table(self.table.clone());
+        let mut track = serde_path_to_error::Track::new();
+        let model = WholeConfig(&self.table).deserialize(serde_path_to_error::Deserializer::new(value(), &mut track));
+        if let Err(error) = model {
+            return Err(explain(&track.path().to_string(), error.message()));
+        }
+        serde_path_to_error::deserialize(value()).map_err(|error| {
             let path = error.path().to_string();
             explain(&path, error.inner().message())
         })
@@ -219,18 +229,18 @@ fn all_keys() -> Vec<String> {
         "data.label",
         "data.columns",
         "data.labels",
-        "model.sigma",
-        "model.scale",
-        "model.components",
-        "model.weight",
-        "model.dreg",
         "loss.capacity",
+        "optimizer.schedule",
+        "optimizer.updates",
+        "training.ema",
         "schedule.min_lr",
         "schedule.epochs",
         "schedule.factor",
         "schedule.growth",
     ];
     keys.extend(optional.map(str::to_owned));
+    let of_models = KINDS.iter().flat_map(|kind| kind.keys).map(|key| format!("model.{key}"));
+    keys.extend(of_models.filter(|key| !keys.contains(key)).collect::<Vec<_>>());
     keys
 }
 
@@ -281,7 +291,7 @@ mod tests {
         let config = layers.build().unwrap();
         assert_eq!((config.training.epochs, config.training.seed), (5, 9));
         assert_eq!(config.network, crate::networks::NetworkConfig::mlp(&[64, 32]));
-        assert_eq!(config.model.kind, crate::models::ModelKind::Ae);
+        assert_eq!(config.model.kind(), "ae");
     }
 
     #[test]

@@ -14,7 +14,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Figure, NamedHistory, Term, overlay};
+use super::figures::{Figure, NamedHistory, heading, overlay};
 use super::html::{Estimate, Summary, status_badge};
 use super::page::{Block, Picture, escape, number, page};
 use super::rate_distortion::{Operating, rate_distortion};
@@ -100,10 +100,10 @@ impl Comparison {
     fn curves(&self) -> String {
         let unit = self.shared_unit().unwrap_or("each run's own unit");
         let mut pictures = String::new();
-        for term in [Term::Recon, Term::Kl, Term::Loss] {
+        for term in ["recon", "kl", "loss"] {
             let runs: Vec<_> = self.histories(term).collect();
             if !runs.is_empty() {
-                let alt = format!("{} of {} runs over the epochs", term.heading(), runs.len());
+                let alt = format!("{} of {} runs over the epochs", heading(term), runs.len());
                 pictures += &Picture::drawing(&overlay(&runs, term, unit), alt).html();
             }
         }
@@ -114,8 +114,8 @@ impl Comparison {
     }
 
     /// The runs that have this term, each with the colour of its place on the page.
-    fn histories(&self, term: Term) -> impl Iterator<Item = NamedHistory<'_>> {
-        let runs = self.runs.iter().enumerate().take(DRAWN).filter(move |(_, run)| term != Term::Kl || run.variational);
+    fn histories(&self, term: &str) -> impl Iterator<Item = NamedHistory<'_>> {
+        let runs = self.runs.iter().enumerate().take(DRAWN).filter(move |(_, run)| term != "kl" || run.variational);
         runs.map(|(colour, run)| NamedHistory { name: &run.name, history: &run.history, colour })
     }
 
@@ -223,17 +223,14 @@ fn dot(index: usize) -> String {
 mod tests {
     use super::super::page::tests::assert_self_contained;
     use super::*;
-    use crate::run::history::LossTerms;
+    use crate::run::history::Means;
 
     fn run(name: &str, recon: f64, kl: f64) -> ComparedRun {
-        let terms = LossTerms { recon, kl, loss: recon + kl };
+        let terms = Means::of([("recon", recon), ("kl", kl), ("loss", recon + kl)]);
         let record = |epoch| EpochRecord {
-            epoch,
-            step: epoch,
-            learning_rate: 1e-3,
-            beta: 1.0,
-            train: terms,
-            validation: Some(terms),
+            beta: Some(1.0),
+            validation: Some(terms.clone()),
+            ..EpochRecord::new(epoch, epoch, 1e-3, terms.clone())
         };
         ComparedRun {
             name: name.into(),
@@ -296,7 +293,7 @@ mod tests {
         comparison.runs[0].variational = false;
         assert_eq!(comparison.best_elbo(), None);
         let colours = |term| comparison.histories(term).map(|run| run.colour).collect::<Vec<_>>();
-        assert_eq!((colours(Term::Kl), colours(Term::Loss)), (vec![1, 2], vec![0, 1, 2]));
+        assert_eq!((colours("kl"), colours("loss")), (vec![1, 2], vec![0, 1, 2]));
         comparison.runs[0].variational = true;
         comparison.runs[0].unit = "squared error".into();
         assert_eq!(comparison.best_elbo(), None);

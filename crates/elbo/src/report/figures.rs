@@ -7,14 +7,14 @@
 //! use elbo::report::Theme;
 //! use elbo::report::figures::{Term, curve};
 //!
-//! let empty = curve(&[], Term::Kl, "nats per image"); // no epoch yet: empty axes
+//! let empty = curve(&[], "kl", "nats per image"); // no epoch yet: empty axes
 //! assert!(empty.svg(Theme::Dark).contains("</svg>"));
 //! ```
 
 pub use super::chart::Figure;
 use super::chart::{Key, KeyShape, Mark, Span, Ticks};
 use super::style::Ink;
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::{EpochRecord, LOSS};
 
 /// Logical size of a chart that shares its row with others.
 pub(super) const PANEL: (f64, f64) = (400.0, 300.0);
@@ -25,72 +25,55 @@ const LEGEND_ROW: f64 = 18.0;
 /// Up to this many epochs each one is marked with a dot.
 const DOTTED_EPOCHS: usize = 30;
 
-/// A term of the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Term {
-    /// Reconstruction, `-E_q[log p(x|z)]`.
-    Recon,
-    /// `KL(q(z|x) || p(z))`, unweighted.
-    Kl,
-    /// What the optimiser minimises, `recon + beta * kl`.
-    Loss,
+/// A term of the loss as a heading: the field's words for those of a VAE, the name itself for others.
+pub fn heading(term: &str) -> String {
+    match term {
+        "recon" => "Reconstruction".into(),
+        "kl" => "KL divergence".into(),
+        _ => {
+            let words = term.replace('_', " ");
+            words.chars().take(1).flat_map(char::to_uppercase).chain(words.chars().skip(1)).collect()
+        }
+    }
 }
 
-impl Term {
-    /// The term's value in a record.
-    pub fn of(self, terms: &LossTerms) -> f64 {
-        match self {
-            Self::Recon => terms.recon,
-            Self::Kl => terms.kl,
-            Self::Loss => terms.loss,
-        }
-    }
+/// The unit of a term in a run whose losses are in `unit`: the KL divergence is in nats, whatever the reconstruction is in.
+fn unit_of<'a>(term: &str, unit: &'a str) -> &'a str {
+    if term == "kl" { "nats per image" } else { unit }
+}
 
-    /// The unit of this term in a run whose losses are in `unit`: the KL divergence is in nats, whatever the reconstruction is in.
-    pub fn unit(self, unit: &str) -> &str {
-        if self == Self::Kl { "nats per image" } else { unit }
-    }
-
-    /// Its name as a heading.
-    pub fn heading(self) -> &'static str {
-        match self {
-            Self::Recon => "Reconstruction",
-            Self::Kl => "KL divergence",
-            Self::Loss => "Loss",
-        }
-    }
-
-    /// Its key in `metrics.csv` and in JSON output.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Recon => "recon",
-            Self::Kl => "kl",
-            Self::Loss => "loss",
-        }
-    }
+/// The terms of a run's records, the loss first.
+pub fn terms(history: &[EpochRecord]) -> Vec<&str> {
+    let names = history.first().map(|record| record.train.names().collect::<Vec<_>>()).unwrap_or_default();
+    names
+        .iter()
+        .copied()
+        .filter(|name| *name == LOSS)
+        .chain(names.iter().copied().filter(|name| *name != LOSS))
+        .collect()
 }
 
 /// One term over the epochs, training and (where there is one) validation.
 ///
 /// `unit` labels the vertical axis, usually `nats per image`. An empty history gives empty axes.
-pub fn curve(history: &[EpochRecord], term: Term, unit: &str) -> Figure {
-    let train = points(history, |record| Some(term.of(&record.train)));
-    let validation = points(history, |record| record.validation.map(|terms| term.of(&terms)));
+pub fn curve(history: &[EpochRecord], term: &str, unit: &str) -> Figure {
+    let train = points(history, |record| record.train.get(term));
+    let validation = points(history, |record| record.validation.as_ref()?.get(term));
     let dots = history.len() <= DOTTED_EPOCHS;
     let mut lines = vec![Series { name: "train".into(), points: train, ink: Ink::Series(0), dashed: false }];
     if !validation.is_empty() {
         lines.push(Series { name: "validation".into(), points: validation, ink: Ink::Series(1), dashed: false });
     }
-    over_epochs(term.heading(), term.unit(unit), lines, dots)
+    over_epochs(&heading(term), unit_of(term, unit), lines, dots)
 }
 
 /// The weight of the KL term over the epochs, or `None` where it never changes.
 pub fn beta_curve(history: &[EpochRecord]) -> Option<Figure> {
-    let first = history.first()?.beta;
+    let first = Some(history.first()?.beta?);
     if history.iter().all(|record| record.beta == first) {
         return None;
     }
-    let beta = points(history, |record| Some(record.beta));
+    let beta = points(history, |record| record.beta);
     let line = Series { name: "beta".into(), points: beta, ink: Ink::Series(2), dashed: false };
     let mut figure = over_epochs("Weight of the KL term", "beta", vec![line], history.len() <= DOTTED_EPOCHS);
     figure.keys.clear();
@@ -111,20 +94,20 @@ pub struct NamedHistory<'a> {
 
 /// One term of several runs in one chart: validation where a run has it, else training (then the line is dashed and
 /// the legend says so).
-pub fn overlay(runs: &[NamedHistory<'_>], term: Term, unit: &str) -> Figure {
+pub fn overlay(runs: &[NamedHistory<'_>], term: &str, unit: &str) -> Figure {
     let longest = runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
     let lines = runs.iter().map(|run| run.series(term)).collect();
-    let mut figure = over_epochs(term.heading(), term.unit(unit), lines, longest <= DOTTED_EPOCHS);
+    let mut figure = over_epochs(&heading(term), unit_of(term, unit), lines, longest <= DOTTED_EPOCHS);
     figure.size.1 += LEGEND_ROW * runs.len().saturating_sub(1) as f64;
     figure
 }
 
 impl NamedHistory<'_> {
-    fn series(&self, term: Term) -> Series {
-        let validation = points(self.history, |record| record.validation.map(|terms| term.of(&terms)));
+    fn series(&self, term: &str) -> Series {
+        let validation = points(self.history, |record| record.validation.as_ref()?.get(term));
         let ink = Ink::Series(self.colour);
         if validation.is_empty() {
-            let train = points(self.history, |record| Some(term.of(&record.train)));
+            let train = points(self.history, |record| record.train.get(term));
             return Series { name: format!("{} (train)", self.name), points: train, ink, dashed: true };
         }
         Series { name: self.name.to_owned(), points: validation, ink, dashed: false }
@@ -199,8 +182,8 @@ mod tests {
     use super::*;
 
     fn record(epoch: usize, recon: f64, kl: f64) -> EpochRecord {
-        let train = LossTerms { recon, kl, loss: recon + kl };
-        EpochRecord { epoch, step: epoch, learning_rate: 1e-3, beta: 1.0, train, validation: Some(train) }
+        let train = Means::of([("recon", recon), ("kl", kl), ("loss", recon + kl)]);
+        EpochRecord { beta: Some(1.0), validation: Some(train.clone()), ..EpochRecord::new(epoch, epoch, 1e-3, train) }
     }
 
     fn run(epochs: usize) -> Vec<EpochRecord> {
@@ -209,7 +192,7 @@ mod tests {
 
     #[test]
     fn equal_histories_give_equal_bytes_and_themes_differ() {
-        let figure = || curve(&run(10), Term::Kl, "nats per image");
+        let figure = || curve(&run(10), "kl", "nats per image");
         for theme in Theme::BOTH {
             assert!(figure().png(theme) == figure().png(theme));
             assert!(figure().svg(theme) == figure().svg(theme));
@@ -219,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_chart_names_its_unit_and_its_lines() {
-        let svg = curve(&run(10), Term::Recon, "nats per image").svg(Theme::Light);
+        let svg = curve(&run(10), "recon", "nats per image").svg(Theme::Light);
         for word in ["nats per image", "epoch", "train", "validation", "Reconstruction"] {
             assert!(svg.contains(&format!(">{word}<")), "`{word}` is missing");
         }
@@ -229,7 +212,7 @@ mod tests {
     fn without_validation_the_legend_does_not_promise_it() {
         let mut history = run(3);
         history.iter_mut().for_each(|record| record.validation = None);
-        assert!(!curve(&history, Term::Loss, "nats").svg(Theme::Light).contains("validation"));
+        assert!(!curve(&history, "loss", "nats").svg(Theme::Light).contains("validation"));
     }
 
     #[test]
@@ -244,7 +227,7 @@ mod tests {
             vec![record(3, 7.0, 7.0); 4],
         ];
         for history in &histories {
-            for term in [Term::Recon, Term::Kl, Term::Loss] {
+            for term in ["recon", "kl", "loss"] {
                 let figure = curve(history, term, "nats");
                 let picture = image::load_from_memory(&figure.png(Theme::Dark)).expect("a PNG");
                 assert_eq!((picture.width(), picture.height()), (800, 600));
@@ -258,7 +241,7 @@ mod tests {
         let mut history = run(4);
         assert!(beta_curve(&history).is_none());
         assert!(beta_curve(&[]).is_none());
-        history[0].beta = 0.25;
+        history[0].beta = Some(0.25);
         assert!(beta_curve(&history).is_some_and(|figure| figure.svg(Theme::Light).contains("beta")));
     }
 
@@ -271,7 +254,7 @@ mod tests {
             NamedHistory { name: "a<b>&$x$", history: &history, colour: 1 },
             NamedHistory { name: "none", history: &[], colour: 2 },
         ];
-        let svg = overlay(&runs, Term::Loss, "nats").svg(Theme::Light);
+        let svg = overlay(&runs, "loss", "nats").svg(Theme::Light);
         assert!(svg.contains(">plain<") && svg.contains("a&lt;b&gt;&amp;$x$ (train)"), "{svg}");
     }
 

@@ -14,11 +14,11 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Term, beta_curve, curve};
+use super::figures::{beta_curve, curve, heading};
 use super::page::{Block, count, escape, number, page};
 pub use super::page::{Media, Picture};
 use super::phases;
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::{EpochRecord, Means};
 
 /// More epochs than this are thinned in the table; the curves and `metrics.csv` keep them all.
 const MOST_ROWS: usize = 400;
@@ -147,7 +147,7 @@ impl Report {
         let reading = [
             ("ELBO", summary.elbo, unit, "−(recon + KL), higher is better"),
             ("Reconstruction", Some(summary.recon), unit, "lower is better"),
-            ("KL divergence", summary.kl, Term::Kl.unit(unit), "information in the code, unweighted"),
+            ("KL divergence", summary.kl, "nats per image", "information in the code, unweighted"),
             (
                 "Loss",
                 Some(summary.loss),
@@ -174,9 +174,11 @@ impl Report {
         if self.history.is_empty() {
             return "<p>No epoch has finished yet.</p>".into();
         }
-        let terms: &[Term] =
-            if self.variational { &[Term::Recon, Term::Kl, Term::Loss] } else { &[Term::Recon, Term::Loss] };
-        let mut pictures: String = terms.iter().map(|term| self.curve(*term)).collect();
+        // A column of zeros is no curve: an autoencoder has no KL term.
+        let drawn = |term: &&str| self.variational || *term != "kl";
+        let terms: Vec<&str> =
+            self.history.iter().take(1).flat_map(|record| record.train.names()).filter(drawn).collect();
+        let mut pictures: String = terms.iter().map(|term| self.curve(term)).collect();
         if let Some(figure) = beta_curve(&self.history).filter(|_| self.variational) {
             pictures += &Picture::drawing(&figure, "Weight of the KL term over the epochs").html();
         }
@@ -189,14 +191,14 @@ impl Report {
         format!("<div class=\"row\">{pictures}</div><p class=\"quiet\">{note}</p>")
     }
 
-    fn curve(&self, term: Term) -> String {
-        let last = self.history.last().map_or(f64::NAN, |record| term.of(&record.validation.unwrap_or(record.train)));
+    fn curve(&self, term: &str) -> String {
+        let last = self.history.last().and_then(|record| record.judged().get(term)).unwrap_or(f64::NAN);
         let alt = format!(
             "{} over {} epochs, ending at {} {}",
-            term.heading(),
+            heading(term),
             self.history.len(),
             number(last),
-            term.unit(&self.unit)
+            if term == "kl" { "nats per image" } else { &self.unit }
         );
         Picture::drawing(&curve(&self.history, term, &self.unit), alt).html()
     }
@@ -284,9 +286,9 @@ pub(super) fn status_badge(status: &str) -> String {
 }
 
 fn epoch_row(record: &EpochRecord, variational: bool) -> String {
-    let cells = |terms: Option<LossTerms>| {
-        let values = if variational { vec![Term::Recon, Term::Kl, Term::Loss] } else { vec![Term::Recon, Term::Loss] };
-        let cell = |term: Term| terms.map_or_else(|| "–".into(), |terms| number(term.of(&terms)));
+    let cells = |terms: Option<&Means>| {
+        let values = if variational { vec!["recon", "kl", "loss"] } else { vec!["recon", "loss"] };
+        let cell = |term: &str| terms.and_then(|terms| terms.get(term)).map_or_else(|| "–".into(), number);
         values.into_iter().map(|term| format!("<td>{}</td>", cell(term))).collect::<String>()
     };
     format!(
@@ -294,9 +296,13 @@ fn epoch_row(record: &EpochRecord, variational: bool) -> String {
         record.epoch,
         record.step,
         record.learning_rate,
-        if variational { format!("<td>{}</td>", number(record.beta)) } else { String::new() },
-        cells(Some(record.train)),
-        cells(record.validation),
+        if variational {
+            format!("<td>{}</td>", record.beta.map_or_else(|| "–".into(), number))
+        } else {
+            String::new()
+        },
+        cells(Some(&record.train)),
+        cells(record.validation.as_ref()),
     )
 }
 
@@ -306,18 +312,15 @@ mod tests {
     use super::super::page::tests::assert_self_contained;
     use super::*;
 
-    fn terms(recon: f64, kl: f64) -> LossTerms {
-        LossTerms { recon, kl, loss: recon + kl }
+    fn terms(recon: f64, kl: f64) -> Means {
+        Means::of([("recon", recon), ("kl", kl), ("loss", recon + kl)])
     }
 
     fn history(epochs: usize) -> Vec<EpochRecord> {
         let record = |epoch: usize| EpochRecord {
-            epoch,
-            step: epoch * 469,
-            learning_rate: 1e-3,
-            beta: 1.0,
-            train: terms(80.0 + 60.0 / epoch as f64, 25.0),
+            beta: Some(1.0),
             validation: Some(terms(81.0, 25.5)),
+            ..EpochRecord::new(epoch, epoch * 469, 1e-3, terms(80.0 + 60.0 / epoch as f64, 25.0))
         };
         (1..=epochs).map(record).collect()
     }

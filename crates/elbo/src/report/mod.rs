@@ -3,13 +3,14 @@
 //! ```
 //! use elbo::report::{Report, Theme};
 //! use elbo::report::figures::{Term, curve};
-//! use elbo::run::history::{EpochRecord, LossTerms};
+//! use elbo::run::history::{EpochRecord, Means};
 //!
 //! let history: Vec<EpochRecord> = (1..=10).map(|epoch| {
-//!     let train = LossTerms { recon: 80.0 + 90.0 / epoch as f64, kl: 20.0, loss: 100.0 + 90.0 / epoch as f64 };
-//!     EpochRecord { epoch, step: epoch * 469, learning_rate: 1e-3, beta: 1.0, train, validation: None }
+//!     let recon = 80.0 + 90.0 / epoch as f64;
+//!     let train = Means::of([("recon", recon), ("kl", 20.0), ("loss", recon + 20.0)]);
+//!     EpochRecord::new(epoch, epoch * 469, 1e-3, train)
 //! }).collect();
-//! let svg = curve(&history, Term::Loss, "nats per image").svg(Theme::Light);
+//! let svg = curve(&history, "loss", "nats per image").svg(Theme::Light);
 //! assert!(svg.contains("<svg"));
 //!
 //! let page = Report { title: "my run".into(), variational: true, history, ..Default::default() };

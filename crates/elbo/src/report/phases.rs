@@ -5,7 +5,7 @@
 //! sentence about the run at hand that is computed from its history alone.
 
 use super::page::{escape, number};
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::EpochRecord;
 
 /// A total KL below this many nats says that nothing passes through the latent space.
 const COLLAPSED_NATS: f64 = 0.05;
@@ -74,7 +74,7 @@ const REMEDIES: [(&str, &str); 3] = [
 /// One sentence about where the KL of this run stands, or `None` before the first epoch.
 fn reading(history: &[EpochRecord]) -> Option<String> {
     let (first, last) = (history.first()?, history.last()?);
-    let (start, end) = (judged(first).kl, judged(last).kl);
+    let (start, end) = (first.judged().get("kl")?, last.judged().get("kl")?);
     if !end.is_finite() {
         return Some(format!("This run: the KL at epoch {} is not finite, so training has diverged.", last.epoch));
     }
@@ -86,7 +86,7 @@ fn reading(history: &[EpochRecord]) -> Option<String> {
         "This run: {} nats of KL after epoch {}{from}, with beta {}. {}",
         number(end),
         last.epoch,
-        last.beta,
+        last.beta.map_or_else(|| "1".into(), |beta| beta.to_string()),
         verdict(history, end)
     ))
 }
@@ -98,18 +98,13 @@ fn verdict(history: &[EpochRecord], end: f64) -> &'static str {
     if history.len() < 4 {
         return "Too few epochs to say more.";
     }
-    let earlier = judged(&history[history.len() * 3 / 4 - 1]).kl;
+    let earlier = history[history.len() * 3 / 4 - 1].judged().get("kl").unwrap_or(f64::NAN);
     match (end - earlier) / end {
         change if change.abs() <= SETTLED_SHARE => "It has settled: the plateau of phase 4.",
         change if change > 0.0 => "It is still rising, so more epochs may pay.",
         change if change < 0.0 => "It has passed its peak and is relaxing: the later part of phase 3.",
         _ => "An earlier value is not finite, so there is no trend to read.",
     }
-}
-
-/// Validation where there is one: the train mean is taken while the weights move.
-fn judged(record: &EpochRecord) -> LossTerms {
-    record.validation.unwrap_or(record.train)
 }
 
 /// KL rising through the four phases, reconstruction falling. Colours come from the style sheet.
@@ -128,15 +123,12 @@ const SKETCH: &str = "<svg viewBox=\"0 0 320 190\" role=\"img\" aria-label=\"Ske
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::history::Means;
 
     fn history(kl: &[f64]) -> Vec<EpochRecord> {
-        let record = |(index, kl): (usize, &f64)| EpochRecord {
-            epoch: index + 1,
-            step: index,
-            learning_rate: 1e-3,
-            beta: 1.0,
-            train: LossTerms { recon: 90.0, kl: *kl, loss: 90.0 + kl },
-            validation: None,
+        let record = |(index, kl): (usize, &f64)| {
+            let train = Means::of([("recon", 90.0), ("kl", *kl), ("loss", 90.0 + kl)]);
+            EpochRecord { beta: Some(1.0), ..EpochRecord::new(index + 1, index, 1e-3, train) }
         };
         kl.iter().enumerate().map(record).collect()
     }

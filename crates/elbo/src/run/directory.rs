@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
-use super::history::{EpochRecord, LossTerms};
+use super::history::{EpochRecord, Means, csv};
 use super::lock::LOCK_FILE;
-use crate::data::{Columns, Domain};
+use crate::data::Columns;
 use crate::error::{Error, Result};
+use crate::space::Domain;
 
 /// Version of [`RunInfo`] written here; newer ones are refused.
 pub const RUN_FORMAT: u32 = 1;
@@ -48,7 +49,7 @@ pub struct RunInfo {
     /// Peak resident memory of the last session in MiB, where the system tells.
     pub peak_memory_mb: Option<f64>,
     /// Test numbers, once the run is finished.
-    pub test: Option<LossTerms>,
+    pub test: Option<Means>,
 }
 
 /// The data of a run.
@@ -74,6 +75,9 @@ pub struct DataInfo {
     /// The columns of a table, with what they were standardised by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Columns>,
+    /// Names of the classes; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// A run directory that exists.
@@ -262,19 +266,6 @@ fn is_stillborn(path: &Path) -> bool {
             || ["config.toml.", "run.json."].iter().any(|file| name.starts_with(file))
     };
     names.iter().any(|name| name == LOCK_FILE) && names.iter().all(left)
-}
-
-fn csv(history: &[EpochRecord]) -> String {
-    let mut text = String::from(
-        "epoch,step,learning_rate,beta,train_recon,train_kl,train_loss,validation_recon,validation_kl,validation_loss\n",
-    );
-    for record in history {
-        let EpochRecord { epoch, step, learning_rate, beta, train, validation } = record;
-        let held_out = validation.map_or(",,".into(), |v| format!("{},{},{}", v.recon, v.kl, v.loss));
-        let LossTerms { recon, kl, loss } = train;
-        text += &format!("{epoch},{step},{learning_rate},{beta},{recon},{kl},{loss},{held_out}\n");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::weights::NamedTensor;
+use crate::tensors::values_of;
 
 /// The path to the parameter being visited.
 #[derive(Default)]
@@ -102,9 +103,4 @@ pub fn import<M: Module>(module: M, tensors: Vec<NamedTensor>) -> M {
     let module = module.map(&mut import);
     assert!(import.0.next().is_none(), "no tensor left over");
     module
-}
-
-/// The values of a tensor as float32, in row-major order.
-pub fn values_of<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_into_vec().expect("converted to float32")
 }

@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use sha2::{Digest, Sha256};
 
 use super::config::OptimizerConfig;
+use super::ema::Ema;
 use super::optimizer::{Moments, Optimizer};
 use super::state::{STATE_FORMAT, TrainState};
+use super::trainer::Trainer;
 use crate::error::{Error, Result};
+use crate::models::Learner;
 use crate::run::weights::{self, NamedTensor};
 use crate::run::{atomic, parameters};
 
 const WEIGHTS: &str = "model.safetensors";
 const MOMENTS: &str = "optimizer.safetensors";
+const EMA: &str = "ema.safetensors";
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.toml";
 
@@ -23,7 +28,7 @@ const CONFIG: &str = "config.toml";
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
@@ -32,7 +37,7 @@ const CONFIG: &str = "config.toml";
 /// use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
 ///
 /// let optimizer = OptimizerConfig::default();
-/// let fresh = || Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let fresh = || Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 /// let checkpoints = Checkpoints::new(folder.path(), "");
 /// let mut trainer = Trainer::new(fresh(), &data, optimizer.clone(), &device);
 /// trainer.config.epochs = 1;
@@ -41,8 +46,8 @@ const CONFIG: &str = "config.toml";
 ///
 /// // Later, perhaps in another process: continue as if nothing had happened.
 /// let resumed = checkpoints.resume(fresh(), &optimizer, &device)?;
-/// let mut trainer = Trainer::new(resumed.model, &data, optimizer, &device);
-/// (trainer.optimizer, trainer.state) = (resumed.optimizer, resumed.state);
+/// let mut trainer = Trainer::new(fresh(), &data, optimizer, &device);
+/// resumed.into_trainer(&mut trainer);
 /// trainer.config.epochs = 2;
 /// trainer.run(&mut Quiet, &Stop::new())?;
 /// assert_eq!(trainer.state.history.len(), 2);
@@ -54,13 +59,28 @@ pub struct Checkpoints {
     config: String,
 }
 
+/// What `last` is made of.
+#[derive(Debug)]
+pub struct Saved<'a, L> {
+    /// The model.
+    pub model: &'a L,
+    /// The moving average of its weights, where there is one.
+    pub ema: Option<&'a L>,
+    /// The optimisers, one for each update.
+    pub optimizers: &'a [Optimizer],
+    /// Where training stands.
+    pub state: &'a TrainState,
+}
+
 /// A training run taken up again.
 #[derive(Debug)]
-pub struct Resumed<M> {
+pub struct Resumed<L> {
     /// The model with the checkpoint's weights.
-    pub model: M,
-    /// The optimiser with its moments.
-    pub optimizer: Optimizer,
+    pub model: L,
+    /// The moving average of its weights, where there was one.
+    pub ema: Option<Ema<L>>,
+    /// The optimisers with their moments.
+    pub optimizers: Vec<Optimizer>,
     /// Where training stood.
     pub state: TrainState,
     /// Newer checkpoints that were damaged and passed over.
@@ -77,17 +97,23 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`Error::Io`]; the previous checkpoint stays.
-    pub fn save_last<M: Module>(&self, model: &M, optimizer: &Optimizer, state: &TrainState) -> Result<()> {
-        let tensors = parameters::export(model);
+    pub fn save_last<L: Learner>(&self, saved: &Saved<'_, L>) -> Result<()> {
+        let tensors = parameters::export(saved.model);
         let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-        let moments = weights::to_bytes(&export_moments(&names, optimizer.moments()), &BTreeMap::new());
-        let json = serde_json::to_vec_pretty(state).expect("numbers always become JSON");
-        let weights = weights::to_bytes(&tensors, &BTreeMap::new());
-        atomic::write_dir(
-            self.folder.join("last"),
-            state.step as u64,
-            &[(WEIGHTS, &weights), (MOMENTS, &moments), (STATE, &json), (CONFIG, self.config.as_bytes())],
-        )
+        let bytes = |tensors: &[NamedTensor]| weights::to_bytes(tensors, &BTreeMap::new());
+        let mut state = saved.state.clone();
+        let mut files = vec![(WEIGHTS.to_owned(), bytes(&tensors))];
+        for (place, optimizer) in saved.optimizers.iter().enumerate() {
+            files.push((moments_file(place, optimizer), bytes(&export_moments(&names, optimizer.moments()))));
+            if place > 0 {
+                state.times.insert(optimizer.name().to_owned(), optimizer.time());
+            }
+        }
+        files.extend(saved.ema.map(|ema| (EMA.to_owned(), bytes(&parameters::export(ema)))));
+        files.push((STATE.to_owned(), serde_json::to_vec_pretty(&state).expect("numbers always become JSON")));
+        files.push((CONFIG.to_owned(), self.config.clone().into_bytes()));
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        atomic::write_dir(self.folder.join("last"), saved.state.step as u64, &files)
     }
 
     /// Saves `best`: weights and configuration.
@@ -104,24 +130,38 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`Error::Model`] if there is no valid checkpoint or it is one of another model.
-    pub fn resume<M: Module>(&self, model: M, config: &OptimizerConfig, device: &Device) -> Result<Resumed<M>> {
+    pub fn resume<L: Learner>(&self, model: L, config: &OptimizerConfig, device: &Device) -> Result<Resumed<L>> {
         let checkpoint = atomic::open_dir(self.folder.join("last"))?;
         let dir = &checkpoint.dir;
         let state = read_state(checkpoint.file(STATE)?, &dir.join(STATE))?;
         let expected = parameters::shapes(&model);
-        let moments = read_moments(checkpoint.file(MOMENTS)?, &dir.join(MOMENTS), &expected, device)?;
+        let mut optimizers = Vec::new();
+        for (place, update) in model.updates().iter().enumerate() {
+            let optimizer = Optimizer::of(update, config, &model);
+            let file = moments_file(place, &optimizer);
+            let moments = read_moments(checkpoint.file(&file)?, &dir.join(&file), &expected, device)?;
+            let time = if place == 0 { state.step as u64 } else { state.times.get(update.name).copied().unwrap_or(0) };
+            optimizers.push(optimizer.restored(time, moments));
+        }
+        let ema = match checkpoint.file(EMA) {
+            Ok(bytes) => Some(Ema::restored(load_weights(model.clone(), bytes, &dir.join(EMA))?.valid())),
+            Err(_) => None,
+        };
         let model = load_weights(model, checkpoint.file(WEIGHTS)?, &dir.join(WEIGHTS))?;
-        let optimizer = Optimizer::restore(config.clone(), state.step as u64, moments);
-        Ok(Resumed { model, optimizer, state, passed_over: checkpoint.passed_over })
+        Ok(Resumed { model, ema, optimizers, state, passed_over: checkpoint.passed_over })
     }
 
-    /// Loads the weights of `last` or `best` into `model`.
+    /// Loads the weights of `last` or `best` into `model`: the moving average where there is one. Returns the sha256 of their file, too, in
+    /// hexadecimal.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no such valid checkpoint or it is one of another model.
-    pub fn load<M: Module>(&self, which: &str, model: M) -> Result<M> {
+    pub fn load<M: Module>(&self, which: &str, model: M) -> Result<(M, String)> {
         let checkpoint = atomic::open_dir(self.folder.join(which))?;
-        load_weights(model, checkpoint.file(WEIGHTS)?, &checkpoint.dir.join(WEIGHTS))
+        let name = if checkpoint.file(EMA).is_ok() { EMA } else { WEIGHTS };
+        let bytes = checkpoint.file(name)?;
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((load_weights(model, bytes, &checkpoint.dir.join(name))?, digest))
     }
 
     /// Where training stood at the newest valid `last`.
@@ -151,6 +191,18 @@ impl Checkpoints {
     }
 }
 
+impl<L: Learner> Resumed<L> {
+    /// Puts a fresh trainer where the checkpoint stands.
+    pub fn into_trainer(self, trainer: &mut Trainer<'_, L>) {
+        trainer.take_up(self);
+    }
+}
+
+/// The file of an optimiser's moments: the first has the name it has always had.
+fn moments_file(place: usize, optimizer: &Optimizer) -> String {
+    if place == 0 { MOMENTS.to_owned() } else { format!("optimizer.{}.safetensors", optimizer.name()) }
+}
+
 fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
     let file = weights::from_bytes(bytes, path)?;
     let tensors = weights::check(file, &parameters::shapes(&model), path)?;
@@ -159,14 +211,19 @@ fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
 
 fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
     let help = "resume from another checkpoint of the run, or train again";
-    let version: serde_json::Value =
+    /// The number alone, since a newer layout has other fields.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        format: Option<u64>,
+    }
+    let version: Version =
         serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
-    let format = version.get("format").and_then(serde_json::Value::as_u64);
+    let format = version.format;
     if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
         let found = format.map_or("none".into(), |f| f.to_string());
         return Err(Error::model(path, "format", format!("version {STATE_FORMAT}"), found, "use a newer elbo"));
     }
-    serde_json::from_value(version).map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
+    serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
 }
 
 /// `m.NAME` and `v.NAME`, flattened, for each parameter that has moments.
@@ -174,7 +231,7 @@ fn export_moments(names: &[&str], moments: &[Moments]) -> Vec<NamedTensor> {
     let tensor = |kind: &str, name: &str, values: &Tensor<1>| NamedTensor {
         name: format!("{kind}.{name}"),
         shape: vec![values.dims()[0]],
-        values: parameters::values_of(values.clone()),
+        values: crate::tensors::values_of(values.clone()),
     };
     let pairs = names.iter().zip(moments).filter_map(|(name, pair)| pair.as_ref().map(|pair| (name, pair)));
     pairs.flat_map(|(name, (m, v))| [tensor("m", name, m), tensor("v", name, v)]).collect()

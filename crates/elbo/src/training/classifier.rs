@@ -1,24 +1,49 @@
-//! Training of the classifier in whose features sets of images are compared.
+//! The classifier in whose features sets of images are compared: a learner like any model, trained by the same loop.
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, activation};
 
-use super::{Optimizer, OptimizerConfig};
-use crate::data::batch::batch;
-use crate::data::split::Subset;
+use super::{OptimizerConfig, Quiet, Stop, Trainer};
+use crate::data::batch::{Batch, Needs, batch};
+use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::networks::Classifier;
-use crate::random::{Draws, Purpose};
-use crate::run::parameters::values_of;
+use crate::models::{Learner, Loss, Model, Report};
+use crate::networks::{Classifier, Pass};
+use crate::space::Space;
+use crate::tensors::values_of;
 
 /// Images in a step.
 const BATCH: usize = 128;
 
+impl Model for Classifier {
+    fn space(&self) -> Space {
+        self.shape().into()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { class: true, ..Needs::default() }
+    }
+}
+
+impl Learner for Classifier {
+    fn reports(&self) -> &'static [Report] {
+        &[]
+    }
+
+    /// Cross-entropy, `-log softmax(logits)[class]`, mean over the batch, in nats.
+    fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
+        let logits = self.logits(batch.x.real(), pass);
+        let [n, classes] = logits.dims();
+        let class = batch.given.class.clone().expect("the classes that it needs");
+        let targets = class.one_hot::<2>(classes).float();
+        let total = (activation::log_softmax(logits, 1) * targets).sum() * (-1.0 / n as f64);
+        Loss { total, reports: Vec::new() }
+    }
+}
+
 /// Trains a new classifier on a labelled split by cross-entropy with Adam at 1e-3, a function of (split, `epochs`, `seed`).
 ///
 /// # Errors
-/// [`Error::Config`] if images of the split have no class, or all the same.
+/// [`Error::Config`] if images of the split have no class, or all the same; [`Error::Diverged`] as [`Trainer::run`].
 ///
 /// ```
 /// use elbo::data::{self, DataConfig};
@@ -42,20 +67,17 @@ pub fn train_classifier(train: &Subset, epochs: usize, seed: u64, device: &Devic
             "`--features pca` needs none",
         ));
     }
-    let device = device.clone().autodiff();
-    let mut classifier = Classifier::init(train.source().shape().dims(), classes, seed, &device).train();
-    let mut optimizer = Optimizer::new(OptimizerConfig::default());
-    for epoch in 1..=epochs as u64 {
-        let order = Draws::new(seed, Purpose::Shuffle, epoch, 0).permutation(train.len() as u32);
-        // One image has no batch statistics.
-        for chosen in order.chunks(BATCH).filter(|chosen| chosen.len() > 1) {
-            let logits = classifier.logits(batch(train, chosen, &device));
-            let loss = cross_entropy(logits, &one_hot(train, chosen, classes), &device);
-            let gradients = GradientsParams::from_module(&mut loss.backward(), &classifier);
-            classifier = optimizer.step(classifier, gradients, 1e-3).0;
-        }
-    }
-    Ok(classifier.valid())
+    let classifier = Classifier::init(train.source().shape().dims(), classes, seed, &device.clone().autodiff());
+    // One image alone has no batch statistics.
+    let n = if train.len() % BATCH == 1 { train.len() - 1 } else { train.len() };
+    let train = train.take(n);
+    let data = Splits { test: train.take(0), validation: None, validation_is_test: false, train };
+    let mut trainer = Trainer::new(classifier, &data, OptimizerConfig::default(), device);
+    trainer.config.epochs = epochs;
+    trainer.config.batch_size = BATCH;
+    trainer.config.seed = seed;
+    trainer.run(&mut Quiet, &Stop::new())?;
+    Ok(trainer.into_model())
 }
 
 /// Share of a split's images whose most likely class is theirs.
@@ -66,7 +88,7 @@ pub fn accuracy(classifier: &Classifier, split: &Subset, device: &Device) -> f64
     let places: Vec<u32> = (0..split.len() as u32).collect();
     let mut right = 0;
     for chosen in places.chunks(512) {
-        let logits = classifier.logits(batch(split, chosen, device));
+        let logits = classifier.logits(batch(split, chosen, device), &Pass::still());
         let classes = logits.dims()[1];
         for (row, &place) in values_of(logits).chunks_exact(classes).zip(chosen) {
             let best = (0..classes).max_by(|a, b| row[*a].total_cmp(&row[*b]));
@@ -74,20 +96,4 @@ pub fn accuracy(classifier: &Classifier, split: &Subset, device: &Device) -> f64
         }
     }
     right as f64 / split.len().max(1) as f64
-}
-
-fn one_hot(split: &Subset, chosen: &[u32], classes: usize) -> Vec<f32> {
-    let mut targets = vec![0f32; chosen.len() * classes];
-    for (row, &place) in targets.chunks_exact_mut(classes).zip(chosen) {
-        if let Some(label) = split.label(place as usize) {
-            row[label as usize] = 1.0;
-        }
-    }
-    targets
-}
-
-fn cross_entropy(logits: Tensor<2>, targets: &[f32], device: &Device) -> Tensor<1> {
-    let [batch, classes] = logits.dims();
-    let targets = Tensor::from_data(TensorData::new(targets.to_vec(), [batch, classes]), device);
-    (activation::log_softmax(logits, 1) * targets).sum() * (-1.0 / batch as f64)
 }

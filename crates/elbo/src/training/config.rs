@@ -1,10 +1,15 @@
 //! The `[training]`, `[optimizer]` and `[early_stopping]` tables of a recipe.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::schedule::Schedule;
 use crate::error::{Error, Result};
-use crate::run::history::EpochRecord;
+use crate::models::{Report, Update};
+use crate::run::history::{EpochRecord, LOSS};
 
 /// The `[training]` table.
 ///
@@ -28,6 +33,9 @@ pub struct TrainingConfig {
     pub reduction: Reduction,
     /// What the matrix products of a step round their operands to.
     pub precision: Precision,
+    /// Decay of a moving average of all weights, which validation, `best` and every command then use; 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ema: f64,
     /// Seconds between checkpoints inside an epoch; one is written after every epoch in any case. 0 for none.
     pub checkpoint_seconds: f64,
 }
@@ -40,6 +48,7 @@ impl Default for TrainingConfig {
             seed: 0,
             reduction: Reduction::Mean,
             precision: Precision::F32,
+            ema: 0.0,
             checkpoint_seconds: 60.0,
         }
     }
@@ -147,6 +156,12 @@ pub struct OptimizerConfig {
     pub weight_decay: f64,
     /// Largest global norm of the gradient; 0 for no clipping.
     pub clip_norm: f64,
+    /// A schedule of this optimiser's own, in place of `[schedule]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// `[optimizer.updates.NAME]`: other optimisers for the updates of these names, for models that take several in a step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub updates: BTreeMap<String, OptimizerConfig>,
 }
 
 /// Which optimiser.
@@ -161,17 +176,26 @@ pub enum OptimizerKind {
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self { kind: OptimizerKind::Adam, lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, clip_norm: 0.0 }
+        Self {
+            kind: OptimizerKind::Adam,
+            lr: 1e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            clip_norm: 0.0,
+            schedule: None,
+            updates: BTreeMap::new(),
+        }
     }
 }
 
 /// The `[early_stopping]` table.
 ///
 /// ```
-/// use elbo::training::{EarlyStopping, Monitor};
+/// use elbo::training::EarlyStopping;
 ///
 /// let config: EarlyStopping = toml::from_str("monitor = 'validation.loss'\npatience = 5").unwrap();
-/// assert_eq!((config.monitor, config.min_delta), (Monitor::ValidationLoss, 0.0));
+/// assert_eq!((config.monitor.term.as_str(), config.min_delta), ("loss", 0.0));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -186,37 +210,99 @@ pub struct EarlyStopping {
 
 impl Default for EarlyStopping {
     fn default() -> Self {
-        Self { monitor: Monitor::ValidationLoss, patience: 0, min_delta: 0.0 }
+        Self { monitor: Monitor::default(), patience: 0, min_delta: 0.0 }
     }
 }
 
-/// What early stopping may watch. Lower is better for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Monitor {
-    /// Loss on the validation split (with the final KL weight; the training loss where there is no validation split).
-    #[serde(rename = "validation.loss")]
-    ValidationLoss,
-    /// Reconstruction term on the validation split.
-    #[serde(rename = "validation.recon")]
-    ValidationRecon,
-    /// Negative ELBO, `recon + kl`, on the validation split, whatever beta is.
-    #[serde(rename = "validation.negative_elbo")]
-    ValidationNegativeElbo,
-    /// Loss on the training split.
-    #[serde(rename = "train.loss")]
-    TrainLoss,
+/// What early stopping may watch: a term that the model reports, on one of the splits. Lower is better for all of them.
+///
+/// In recipes `SPLIT.NAME`: `validation.loss` (with the final KL weight; the training loss where there is no validation split),
+/// `validation.recon`, `train.loss`, or `validation.negative_elbo`, which is `recon + kl` whatever beta is.
+///
+/// ```
+/// use elbo::run::history::{EpochRecord, Means};
+/// use elbo::training::Monitor;
+///
+/// let monitor: Monitor = "train.negative_elbo".parse()?;
+/// let record = EpochRecord::new(1, 1, 1e-3, Means::of([("recon", 80.0), ("kl", 20.0), ("loss", 160.0)]));
+/// assert_eq!(monitor.value(&record), Some(100.0));
+/// assert!("test.loss".parse::<Monitor>().is_err());
+/// # Ok::<(), elbo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Monitor {
+    /// Whether it is the mean over the validation split, where there is one.
+    pub validation: bool,
+    /// Name of the term.
+    pub term: String,
+}
+
+/// `recon + kl`, which no model reports as such.
+const NEGATIVE_ELBO: &str = "negative_elbo";
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { validation: true, term: LOSS.into() }
+    }
 }
 
 impl Monitor {
-    /// The number watched, from an epoch's record.
-    pub fn value(self, record: &EpochRecord) -> f64 {
-        let validation = record.validation.unwrap_or(record.train);
-        match self {
-            Self::ValidationLoss => validation.loss,
-            Self::ValidationRecon => validation.recon,
-            Self::ValidationNegativeElbo => -validation.elbo(),
-            Self::TrainLoss => record.train.loss,
+    /// The number watched, from an epoch's record; none if the model does not report it.
+    pub fn value(&self, record: &EpochRecord) -> Option<f64> {
+        let means = if self.validation { record.judged() } else { &record.train };
+        if self.term == NEGATIVE_ELBO { means.elbo().map(|elbo| -elbo) } else { means.get(&self.term) }
+    }
+
+    /// Holds the name against what a model reports.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming `early_stopping.monitor`.
+    pub fn check(&self, reports: &[Report]) -> Result<()> {
+        let mut known: Vec<&str> = reports.iter().map(|report| report.name).chain([LOSS]).collect();
+        if ["recon", "kl"].iter().all(|name| known.contains(name)) {
+            known.push(NEGATIVE_ELBO);
         }
+        if known.contains(&self.term.as_str()) {
+            return Ok(());
+        }
+        let expected = format!("a term of this model: {}", known.join(", "));
+        let help = "`validation.loss` watches what every model has";
+        Err(Error::config("early_stopping.monitor", expected, format!("`{}`", self.term), help))
+    }
+}
+
+impl FromStr for Monitor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let named = |term: &str| !term.is_empty() && term.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        match text.split_once('.') {
+            Some((split @ ("validation" | "train"), term)) if named(term) => {
+                Ok(Self { validation: split == "validation", term: term.into() })
+            }
+            _ => {
+                let expected = "`validation.` or `train.` and the name of a term, for example `validation.loss`";
+                let help = "`validation.negative_elbo` is recon + kl";
+                Err(Error::config("early_stopping.monitor", expected, format!("`{text}`"), help))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Monitor {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse().map_err(|_| {
+            format!("unknown variant `{text}`, expected `validation.loss`, `validation.recon`, `validation.negative_elbo`, `train.loss` or another term")
+        })
+    }
+}
+
+impl From<Monitor> for String {
+    fn from(monitor: Monitor) -> Self {
+        format!("{}.{}", if monitor.validation { "validation" } else { "train" }, monitor.term)
     }
 }
 
@@ -228,11 +314,41 @@ impl TrainingConfig {
     pub fn check(&self) -> Result<()> {
         at_least_one("training.epochs", self.epochs, 1_000_000)?;
         at_least_one("training.batch_size", self.batch_size, 1 << 20)?;
+        if !(0.0..1.0).contains(&self.ema) {
+            let help = "0.999 averages over the last thousand steps";
+            return Err(Error::config("training.ema", "a decay in [0, 1)", self.ema.to_string(), help));
+        }
         not_negative("training.checkpoint_seconds", self.checkpoint_seconds)
     }
 }
 
 impl OptimizerConfig {
+    /// The table of the update of this name: its own, or this one.
+    #[must_use]
+    pub fn of_update(&self, name: &str) -> Self {
+        self.updates.get(name).cloned().unwrap_or_else(|| Self { updates: BTreeMap::new(), ..self.clone() })
+    }
+
+    /// Holds the names of `updates` against those of a model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the table that belongs to no update.
+    pub fn check_updates(&self, updates: &[Update]) -> Result<()> {
+        match self.updates.keys().find(|name| updates.iter().all(|update| update.name != name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let known = updates.iter().map(|update| update.name).collect::<Vec<_>>().join(", ");
+                let help = "remove the table: `[optimizer]` alone serves a model of one update";
+                Err(Error::config(
+                    format!("optimizer.updates.{name}"),
+                    format!("an update of this model: {known}"),
+                    format!("`{name}`"),
+                    help,
+                ))
+            }
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -245,6 +361,12 @@ impl OptimizerConfig {
             ("optimizer.clip_norm", self.clip_norm),
         ] {
             not_negative(key, value)?;
+        }
+        if let Some(schedule) = &self.schedule {
+            schedule.check()?;
+        }
+        for update in self.updates.values() {
+            update.check()?;
         }
         match self.betas.iter().find(|b| !(0.0..1.0).contains(*b)) {
             Some(beta) => {
@@ -264,6 +386,10 @@ impl EarlyStopping {
     pub fn check(&self) -> Result<()> {
         not_negative("early_stopping.min_delta", self.min_delta)
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn at_least_one(key: &str, value: usize, most: usize) -> Result<()> {

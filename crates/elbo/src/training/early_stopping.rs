@@ -8,14 +8,13 @@ use crate::run::history::EpochRecord;
 /// Memory of the watched number; part of every checkpoint.
 ///
 /// ```
-/// use elbo::run::history::{EpochRecord, LossTerms};
+/// use elbo::run::history::{EpochRecord, Means};
 /// use elbo::training::{EarlyStopping, Stopper};
 ///
 /// let config = EarlyStopping { patience: 2, ..Default::default() };
 /// let mut stopper = Stopper::default();
 /// let verdicts = [100.0, 90.0, 91.0, 92.0].map(|loss| {
-///     let train = LossTerms { recon: loss, kl: 0.0, loss };
-///     let record = EpochRecord { epoch: 1, step: 1, learning_rate: 1e-3, beta: 1.0, train, validation: None };
+///     let record = EpochRecord::new(1, 1, 1e-3, Means::of([("loss", loss)]));
 ///     stopper.judge(&config, &record).stop
 /// });
 /// assert_eq!(verdicts, [false, false, false, true]);
@@ -42,7 +41,7 @@ pub struct Verdict {
 impl Stopper {
     /// Takes an epoch into account.
     pub fn judge(&mut self, config: &EarlyStopping, record: &EpochRecord) -> Verdict {
-        let value = config.monitor.value(record);
+        let value = config.monitor.value(record).unwrap_or_else(|| record.judged().loss());
         let is_best = self.best.is_none_or(|best| value < best);
         let improved = self.best.is_none_or(|best| value < best - config.min_delta);
         if is_best {
@@ -57,7 +56,7 @@ impl Stopper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::history::LossTerms;
+    use crate::run::history::Means;
 
     fn verdicts(config: &EarlyStopping, losses: &[f64]) -> (Stopper, Vec<Verdict>) {
         let mut stopper = Stopper::default();
@@ -65,15 +64,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(i, &loss)| {
-                let terms = LossTerms { recon: loss, kl: 0.0, loss };
-                let record = EpochRecord {
-                    epoch: i + 1,
-                    step: i,
-                    learning_rate: 0.1,
-                    beta: 1.0,
-                    train: terms,
-                    validation: None,
-                };
+                let record = EpochRecord::new(i + 1, i, 0.1, Means::of([("loss", loss)]));
                 stopper.judge(config, &record)
             })
             .collect();

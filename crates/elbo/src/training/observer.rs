@@ -2,10 +2,10 @@
 
 use crate::error::Result;
 use crate::models::Model;
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::{EpochRecord, Means};
 
 /// One optimiser step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StepReport {
     /// Epoch, from 1.
     pub epoch: usize,
@@ -18,7 +18,7 @@ pub struct StepReport {
     /// Examples seen in this epoch so far, this step included.
     pub examples: usize,
     /// Means over this epoch so far.
-    pub mean: LossTerms,
+    pub mean: Means,
 }
 
 /// The end of an epoch.
@@ -42,7 +42,7 @@ pub struct EpochEnd<'a> {
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
@@ -54,12 +54,12 @@ pub struct EpochEnd<'a> {
 ///
 /// impl Observer for Losses {
 ///     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
-///         self.0.push(end.record.train.loss);
+///         self.0.push(end.record.train.loss());
 ///         Ok(())
 ///     }
 /// }
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 /// trainer.config.epochs = 2;
 /// let mut losses = Losses::default();

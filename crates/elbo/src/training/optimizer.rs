@@ -9,6 +9,9 @@ use burn::tensor::Tensor;
 use elbo_kernels::{AdamStep, Parameter, Updated};
 
 use super::config::{OptimizerConfig, OptimizerKind};
+use super::schedule::Schedule;
+use crate::models::Update;
+use crate::run::parameters;
 
 /// First and second moment of one parameter, flattened; none before its first gradient.
 pub type Moments = Option<(Tensor<1>, Tensor<1>)>;
@@ -40,6 +43,10 @@ pub type Moments = Option<(Tensor<1>, Tensor<1>)>;
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
+    /// Name of its update.
+    name: &'static str,
+    /// Whether it moves the parameter of each place in visiting order; empty for all.
+    moves: Vec<bool>,
     time: u64,
     moments: Vec<Moments>,
 }
@@ -54,14 +61,35 @@ pub struct Stepped {
 }
 
 impl Optimizer {
-    /// An optimiser before its first step.
+    /// An optimiser of all parameters before its first step.
     pub fn new(config: OptimizerConfig) -> Self {
-        Self { config, time: 0, moments: Vec::new() }
+        Self { config, name: Update::ALL[0].name, moves: Vec::new(), time: 0, moments: Vec::new() }
     }
 
-    /// An optimiser as it was after `time` steps, with the moments of each parameter in visiting order.
-    pub fn restore(config: OptimizerConfig, time: u64, moments: Vec<Moments>) -> Self {
-        Self { config, time, moments }
+    /// An optimiser of an update's parameters before its first step. `[optimizer]` is the first update's, `[optimizer.updates.NAME]` changes it for
+    /// the update of that name.
+    pub fn of<M: Module>(update: &Update, config: &OptimizerConfig, model: &M) -> Self {
+        let moves = match update.parameters {
+            [] => Vec::new(),
+            _ => parameters::shapes(model).iter().map(|(name, _)| update.moves(name)).collect(),
+        };
+        Self { name: update.name, moves, ..Self::new(config.of_update(update.name)) }
+    }
+
+    /// The same as it was after `time` steps, with the moments of each parameter in visiting order.
+    #[must_use]
+    pub fn restored(self, time: u64, moments: Vec<Moments>) -> Self {
+        Self { time, moments, ..self }
+    }
+
+    /// Name of the update whose parameters it moves.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// A schedule of its own, where the configuration gives one.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.config.schedule.as_ref()
     }
 
     /// The moments of each parameter in visiting order; empty before the first step.
@@ -84,6 +112,9 @@ impl Optimizer {
     /// With clipping on, gradients are first scaled so that their global norm is at most `clip_norm`, with PyTorch's
     /// `clip_norm / (norm + 1e-6)`.
     pub fn step<M: Module>(&mut self, model: M, mut gradients: GradientsParams, lr: f64) -> (M, Stepped) {
+        if !self.moves.is_empty() {
+            model.visit(&mut Drop { gradients: &mut gradients, moves: &self.moves, place: 0 });
+        }
         let gradient_norm = (self.config.clip_norm > 0.0).then(|| global_norm(&model, &gradients));
         let clip = gradient_norm.map_or(1.0, |norm| (self.config.clip_norm / (norm + 1e-6)).min(1.0));
         self.time += 1;
@@ -154,6 +185,22 @@ impl ModuleMapper for Take<'_> {
         self.places.push(place);
         self.parameters.push((dims.to_vec(), Parameter { weight, gradient, m, v }));
         Param::from_mapped_value(id, Tensor::from_inner(Tensor::zeros([1; D], &device)), mapper)
+    }
+}
+
+/// A walk that drops the gradients of parameters that belong to other optimisers.
+struct Drop<'a> {
+    gradients: &'a mut GradientsParams,
+    moves: &'a [bool],
+    place: usize,
+}
+
+impl ModuleVisitor for Drop<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.moves[self.place] {
+            self.gradients.remove::<D>(param.id);
+        }
+        self.place += 1;
     }
 }
 

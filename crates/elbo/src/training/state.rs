@@ -1,37 +1,33 @@
 //! Where training stands: everything besides weights and moments that a checkpoint must hold.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::early_stopping::Stopper;
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::{EpochRecord, Means};
 
 /// Sums over the examples of an epoch, in float64.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunningTerms {
     /// Examples counted.
     pub examples: usize,
-    /// Sum of `recon`.
-    pub recon: f64,
-    /// Sum of `kl`.
-    pub kl: f64,
-    /// Sum of `loss`.
-    pub loss: f64,
+    /// Sums of the reported terms, by name.
+    #[serde(flatten)]
+    pub sums: Means,
 }
 
 impl RunningTerms {
     /// Adds a batch by its means.
-    pub fn add(&mut self, examples: usize, batch: LossTerms) {
-        let weight = examples as f64;
+    pub fn add(&mut self, examples: usize, batch: &Means) {
         self.examples += examples;
-        self.recon += weight * batch.recon;
-        self.kl += weight * batch.kl;
-        self.loss += weight * batch.loss;
+        self.sums.add(examples as f64, batch);
     }
 
     /// Means over the examples so far; zero before the first.
-    pub fn mean(&self) -> LossTerms {
+    pub fn mean(&self) -> Means {
         let n = self.examples.max(1) as f64;
-        LossTerms { recon: self.recon / n, kl: self.kl / n, loss: self.loss / n }
+        self.sums.map(|sum| sum / n)
     }
 }
 
@@ -47,6 +43,9 @@ pub struct TrainState {
     pub step_in_epoch: usize,
     /// Steps of the whole run that are done.
     pub step: usize,
+    /// Steps that each further optimiser has taken, by name; the first takes `step`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<String, u64>,
     /// Sums over the epoch under way.
     pub running: RunningTerms,
     /// Finished epochs.
@@ -57,8 +56,8 @@ pub struct TrainState {
     pub stopped_early: bool,
 }
 
-/// Version of [`TrainState`] written here; newer ones are refused.
-pub const STATE_FORMAT: u32 = 1;
+/// Version of [`TrainState`] written here; newer ones are refused. Version 1 had the sums of a VAE alone, under the names they still have.
+pub const STATE_FORMAT: u32 = 2;
 
 impl Default for TrainState {
     fn default() -> Self {
@@ -67,6 +66,7 @@ impl Default for TrainState {
             epoch: 1,
             step_in_epoch: 0,
             step: 0,
+            times: BTreeMap::new(),
             running: RunningTerms::default(),
             history: Vec::new(),
             stopper: Stopper::default(),

@@ -3,24 +3,26 @@
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::Instant;
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Resumed, Saved};
 use super::config::{EarlyStopping, OptimizerConfig, Reduction, TrainingConfig};
+use super::ema::Ema;
 use super::observer::{EpochEnd, Observer, StepReport};
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
-use super::state::{RunningTerms, TrainState};
+use super::state::{RunningTerms, STATE_FORMAT, TrainState};
 use crate::data::augment::Augment;
-use crate::data::batch::{self, augmented, batch};
+use crate::data::batch::{self, Batch, augmented, given};
 use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::models::{Model, Objective, ObjectiveConfig, Weighted, examples_at_once};
+use crate::models::{Learner, Loss};
+use crate::networks::{Pass, When};
 use crate::random::{Draws, Purpose};
-use crate::run::history::{EpochRecord, LossTerms};
+use crate::run::history::{EpochRecord, LOSS, Means};
 use crate::run::parameters;
+use crate::tensors::values_of;
 
 /// Images that weights are tried on before they are saved.
 const PROBED: usize = 64;
@@ -30,7 +32,7 @@ const PROBED: usize = 64;
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
@@ -39,7 +41,7 @@ const PROBED: usize = 64;
 ///
 /// static STOP: Stop = Stop::new();
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 /// std::thread::spawn(|| STOP.request()).join().unwrap(); // a signal handler or a button would do this
 /// assert_eq!(trainer.run(&mut Quiet, &STOP)?, Ending::Interrupted);
@@ -82,7 +84,7 @@ pub enum Ending {
 /// ```
 /// # use elbo::data::{self, DataConfig};
 /// # use elbo::distributions::Likelihood;
-/// # use elbo::models::Vae;
+/// # use elbo::models::{Architecture, Vae};
 /// # use elbo::networks::NetworkConfig;
 /// # let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
@@ -90,21 +92,23 @@ pub enum Ending {
 /// use elbo::models::ObjectiveConfig;
 /// use elbo::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
 ///
-/// let vae = Vae::init([1, 28, 28], 2, &network, Likelihood::Bernoulli, 0, &device);
+/// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
+/// let vae = vae.with_objective(ObjectiveConfig { warmup_epochs: 1.0, ..Default::default() });
 /// let mut trainer = Trainer::new(vae, &data, OptimizerConfig { lr: 3e-3, ..Default::default() }, &device);
 /// trainer.config.epochs = 2;
-/// trainer.objective = ObjectiveConfig { warmup_epochs: 1.0, ..Default::default() };
 /// trainer.schedule = Schedule::Cosine { min_lr: 1e-5 };
 /// trainer.run(&mut Quiet, &Stop::new())?;
 /// assert_eq!((trainer.state.history.len(), trainer.state.step), (2, 4));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub struct Trainer<'a, M> {
+pub struct Trainer<'a, L> {
     /// The model on an autodiff device; absent only while the optimiser holds it. It is moved there and back because a
     /// second handle on the weights would turn every update in place into a copy.
-    model: Option<M>,
-    /// The optimiser.
-    pub optimizer: Optimizer,
+    model: Option<L>,
+    /// The optimisers, one for each of the model's updates.
+    pub optimizers: Vec<Optimizer>,
+    /// The moving average of the weights, where `training.ema` asks for one.
+    pub ema: Option<Ema<L>>,
     /// Where training stands.
     pub state: TrainState,
     /// The data.
@@ -113,8 +117,6 @@ pub struct Trainer<'a, M> {
     pub augment: Augment,
     /// `[training]`.
     pub config: TrainingConfig,
-    /// `[loss]`.
-    pub objective: ObjectiveConfig,
     /// `[schedule]`.
     pub schedule: Schedule,
     /// `[early_stopping]`.
@@ -132,11 +134,11 @@ pub struct Trainer<'a, M> {
 pub struct StepTimes {
     /// Steps counted.
     pub steps: usize,
-    /// Gathering the batch and drawing the noise.
+    /// Gathering the batch.
     pub gather: f64,
-    /// Forward pass: both terms, with the likelihood's gradient that is made in the same pass.
+    /// Drawing the noise, and the forward pass with the likelihood's gradient that is made in it.
     pub forward: f64,
-    /// Weighting the terms and reading them.
+    /// Reading the terms.
     pub loss: f64,
     /// Backward pass.
     pub backward: f64,
@@ -144,17 +146,18 @@ pub struct StepTimes {
     pub optimizer: f64,
 }
 
-impl<'a, M: Model + Module> Trainer<'a, M> {
+impl<'a, L: Learner> Trainer<'a, L> {
     /// A trainer at its first step with default settings and no checkpoints; set the fields you want otherwise.
-    pub fn new(model: M, data: &'a Splits, optimizer: OptimizerConfig, device: &Device) -> Self {
+    pub fn new(model: L, data: &'a Splits, optimizer: OptimizerConfig, device: &Device) -> Self {
+        let optimizers = model.updates().iter().map(|update| Optimizer::of(update, &optimizer, &model)).collect();
         Self {
             model: Some(model.train()),
-            optimizer: Optimizer::new(optimizer),
+            optimizers,
+            ema: None,
             state: TrainState::default(),
             data,
             augment: Augment::default(),
             config: TrainingConfig::default(),
-            objective: ObjectiveConfig::default(),
             schedule: Schedule::default(),
             early_stopping: EarlyStopping::default(),
             checkpoints: None,
@@ -167,13 +170,29 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     ///
     /// # Panics
     /// Inside the optimiser, where nobody can ask.
-    pub fn model(&self) -> &M {
+    pub fn model(&self) -> &L {
         self.model.as_ref().expect("the optimiser has given it back")
     }
 
-    /// The trained model, without gradients.
-    pub fn into_model(self) -> M {
-        self.model().valid()
+    /// Puts the trainer where a checkpoint stands.
+    pub(super) fn take_up(&mut self, resumed: Resumed<L>) {
+        let Resumed { model, ema, optimizers, mut state, .. } = resumed;
+        state.format = STATE_FORMAT;
+        self.model = Some(model.train());
+        (self.ema, self.optimizers, self.state) = (ema, optimizers, state);
+    }
+
+    /// The trained model, without gradients: its moving average where there is one.
+    pub fn into_model(self) -> L {
+        self.judged()
+    }
+
+    /// The weights that validation and users see, without gradients.
+    fn judged(&self) -> L {
+        match &self.ema {
+            Some(ema) => ema.model().clone(),
+            None => self.model().valid(),
+        }
     }
 
     /// Trains until the epochs are done, patience runs out or `stop` is requested.
@@ -187,6 +206,9 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     }
 
     fn epochs(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        if self.config.ema > 0.0 && self.ema.is_none() {
+            self.ema = Some(Ema::of(self.model()));
+        }
         while self.state.epoch <= self.config.epochs && !self.state.stopped_early {
             let started = Instant::now();
             let examples_before = self.state.running.examples;
@@ -198,7 +220,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
             let trained = started.elapsed().as_secs_f64();
             let examples = self.state.running.examples - examples_before;
             let is_best = self.close_epoch()?;
-            let model = self.model().valid();
+            let model = self.judged();
             let history = &self.state.history;
             observer.epoch(&EpochEnd {
                 record: &history[history.len() - 1],
@@ -220,7 +242,7 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         let mut saved = Instant::now();
         for chosen in order.chunks(self.config.batch_size).skip(self.state.step_in_epoch) {
             let terms = self.config.precision.scope(|| self.step(train, chosen))?;
-            self.state.running.add(chosen.len(), terms);
+            self.state.running.add(chosen.len(), &terms);
             observer.step(&self.progress())?;
             if stop.requested() {
                 return Ok(false);
@@ -235,32 +257,62 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         Ok(true)
     }
 
-    /// One optimiser step on the examples `chosen`; returns the batch's means.
-    fn step(&mut self, train: &Subset, chosen: &[u32]) -> Result<LossTerms> {
+    /// One step of each optimiser on the examples `chosen`; returns the batch's means.
+    fn step(&mut self, train: &Subset, chosen: &[u32]) -> Result<Means> {
         let (epoch, step) = (self.state.epoch as u64, self.state.step_in_epoch as u64);
         let mut clock = Clock(Instant::now());
         let x = self.training_batch(train, chosen, epoch, step);
-        let noise = self.noise(Purpose::TrainingNoise, epoch, step, chosen.len());
+        let batch = Batch { x: x.into(), given: given(train, chosen, self.model().needs(), &self.device) };
         clock.lap(&mut self.times.gather);
-        let terms = self.model().terms(x, noise);
-        clock.lap(&mut self.times.forward);
-        let weighted = self.objective.at(self.epochs_done()).apply(terms);
-        let means = read(&weighted);
-        clock.lap(&mut self.times.loss);
+        let when = When::Training { epochs: self.epochs_done() };
+        let mut draws = Some(Draws::new(self.config.seed, Purpose::TrainingNoise, epoch, step));
         self.state.step_in_epoch += 1;
         self.state.step += 1;
-        self.check_terms(means)?;
-        let loss = match self.config.reduction {
-            Reduction::Mean => weighted.loss,
-            Reduction::Sum => weighted.loss * chosen.len() as f64,
+        let mut numbers = Numbers::default();
+        for update in 0..self.optimizers.len() {
+            let pass = Pass::new(when, draws.take().expect("a pass gives its stream back"));
+            draws = self.update(update, &batch, pass, &mut numbers, &mut clock)?;
+        }
+        let (step, decay) = (self.state.step, self.config.ema);
+        if let (Some(ema), Some(model)) = (&mut self.ema, &self.model) {
+            ema.follow(model, step, decay);
+        }
+        self.times.steps += 1;
+        Ok(self.named(&numbers))
+    }
+
+    /// One of the parts of a step: its loss, its gradients, its optimiser; then buffers take what the pass saw.
+    fn update(
+        &mut self,
+        update: usize,
+        batch: &Batch,
+        pass: Pass,
+        numbers: &mut Numbers,
+        clock: &mut Clock,
+    ) -> Result<Option<Draws>> {
+        let loss = self.model().loss(update, batch, &pass);
+        clock.lap(&mut self.times.forward);
+        numbers.read(&loss);
+        clock.lap(&mut self.times.loss);
+        self.check_terms(&self.named(numbers))?;
+        let total = match self.config.reduction {
+            Reduction::Mean => loss.total,
+            Reduction::Sum => loss.total * batch.len() as f64,
         };
-        let mut gradients = loss.backward();
+        let mut gradients = total.backward();
         let gradients = GradientsParams::from_module(&mut gradients, self.model());
         clock.lap(&mut self.times.backward);
-        self.update(gradients)?;
+        self.optimize(update, gradients)?;
+        let (draws, seen) = pass.into_draws();
+        self.model = self.model.take().map(|model| seen.into(model));
         clock.lap(&mut self.times.optimizer);
-        self.times.steps += 1;
-        Ok(means)
+        Ok(draws)
+    }
+
+    /// The numbers read so far by the names of the model's reports, the loss last.
+    fn named(&self, numbers: &Numbers) -> Means {
+        let names = self.model().reports().iter().map(|report| report.name);
+        Means::of(names.zip(numbers.reports.iter().copied()).chain([(LOSS, numbers.loss)]))
     }
 
     fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Tensor<2> {
@@ -271,39 +323,34 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device)
     }
 
-    fn update(&mut self, gradients: GradientsParams) -> Result<()> {
-        let lr = self.learning_rate();
+    fn optimize(&mut self, update: usize, gradients: GradientsParams) -> Result<()> {
+        let lr = self.learning_rate(update);
         let model = self.model.take().expect("the optimiser has given it back");
-        let (model, stepped) = self.optimizer.step(model, gradients, lr);
+        let (model, stepped) = self.optimizers[update].step(model, gradients, lr);
         self.model = Some(model);
         match stepped.not_finite {
             None => Ok(()),
             Some(place) => {
                 let name = parameters::shapes(self.model()).swap_remove(place).0;
-                Err(self.diverged("gradient", f32::NAN, Some(name)))
+                Err(self.diverged("gradient", f64::NAN, Some(name)))
             }
         }
-    }
-
-    fn noise(&self, purpose: Purpose, epoch: u64, step: u64, examples: usize) -> Tensor<2> {
-        let dims = [examples, self.model().noise_dims()];
-        let draws = Draws::new(self.config.seed, purpose, epoch, step).normals(dims[0] * dims[1]);
-        Tensor::from_data(TensorData::new(draws, dims), &self.device)
     }
 
     /// Validates, records the epoch, judges it, and saves; returns whether it is the best so far.
     fn close_epoch(&mut self) -> Result<bool> {
         let last_step = self.state.step_in_epoch.saturating_sub(1);
         let done = self.epochs_at(last_step);
+        let weights = self.model().weights(When::Training { epochs: done });
         let record = EpochRecord {
             epoch: self.state.epoch,
             step: self.state.step,
-            learning_rate: self.schedule.rate(self.optimizer.lr(), done, self.config.epochs as f64),
-            beta: self.objective.at(done).beta,
+            learning_rate: self.rate(0, done),
+            beta: weights.iter().find(|(name, _)| *name == "beta").map(|(_, beta)| *beta),
             train: self.state.running.mean(),
             validation: self.data.validation.as_ref().map(|split| self.validate(split)),
         };
-        match record.validation {
+        match &record.validation {
             Some(terms) => self.check_terms(terms)?,
             None => self.check_weights()?,
         }
@@ -315,35 +362,51 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         self.state.running = RunningTerms::default();
         // `best` first: a run killed between the two repeats nothing that `last` does not know of.
         if let (true, Some(checkpoints)) = (verdict.is_best, &self.checkpoints) {
-            checkpoints.save_best(self.model(), &self.state)?;
+            checkpoints.save_best(&self.judged(), &self.state)?;
         }
         self.save_last()?;
         Ok(verdict.is_best)
     }
 
-    /// Means over a split with the final KL weight, so that epochs compare with each other.
-    fn validate(&self, split: &Subset) -> LossTerms {
-        let model = self.model().valid();
+    /// Means over a split as judging has them, with every schedule at its end, so that epochs compare with each other.
+    fn validate(&self, split: &Subset) -> Means {
+        let model = self.judged();
         let device = self.device.clone().without_autodiff();
-        let objective: Objective = self.objective.target();
+        let needs = model.needs();
+        let together = if needs.whole_batches { self.config.batch_size } else { model.examples_at_once() };
         let mut sums = RunningTerms::default();
         let indices: Vec<u32> = (0..split.len() as u32).collect();
-        for (i, chosen) in indices.chunks(examples_at_once(&model)).enumerate() {
-            let noise = self.noise(Purpose::EvaluationNoise, self.state.epoch as u64, i as u64, chosen.len());
-            let terms = model.terms(batch(split, chosen, &device), noise.without_autodiff());
-            sums.add(chosen.len(), read(&objective.apply(terms)));
+        for (i, chosen) in indices.chunks(together).enumerate() {
+            let epoch = self.state.epoch as u64;
+            let mut draws = Some(Draws::new(self.config.seed, Purpose::EvaluationNoise, epoch, i as u64));
+            let batch = Batch::of_split(split, chosen, needs, &device);
+            let mut numbers = Numbers::default();
+            for update in 0..model.updates().len() {
+                let pass = Pass::judging(draws.take().expect("a pass gives its stream back"));
+                numbers.read(&model.loss(update, &batch, &pass));
+                draws = pass.into_draws().0;
+            }
+            sums.add(chosen.len(), &self.named(&numbers));
         }
         sums.mean()
     }
 
     /// Looks at some images with the weights about to be saved: the terms of a step are those of the weights before it.
     fn check_weights(&self) -> Result<()> {
-        self.check_terms(self.validate(&self.data.train.take(PROBED)))
+        self.check_terms(&self.validate(&self.data.train.take(PROBED)))
     }
 
     fn save_last(&self) -> Result<()> {
         match &self.checkpoints {
-            Some(checkpoints) => checkpoints.save_last(self.model(), &self.optimizer, &self.state),
+            Some(checkpoints) => {
+                let ema = self.ema.as_ref().map(Ema::model);
+                checkpoints.save_last(&Saved {
+                    model: self.model(),
+                    ema,
+                    optimizers: &self.optimizers,
+                    state: &self.state,
+                })
+            }
             None => Ok(()),
         }
     }
@@ -362,9 +425,14 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
     }
 
     /// The rate of the step just counted.
-    fn learning_rate(&self) -> f64 {
-        let done = self.epochs_at(self.state.step_in_epoch - 1);
-        self.schedule.rate(self.optimizer.lr(), done, self.config.epochs as f64)
+    fn learning_rate(&self, update: usize) -> f64 {
+        self.rate(update, self.epochs_at(self.state.step_in_epoch - 1))
+    }
+
+    /// The rate of an optimiser after `epochs` epochs, by its own schedule where it has one.
+    fn rate(&self, update: usize, epochs: f64) -> f64 {
+        let optimizer = &self.optimizers[update];
+        optimizer.schedule().unwrap_or(&self.schedule).rate(optimizer.lr(), epochs, self.config.epochs as f64)
     }
 
     fn progress(&self) -> StepReport {
@@ -378,15 +446,15 @@ impl<'a, M: Model + Module> Trainer<'a, M> {
         }
     }
 
-    fn check_terms(&self, terms: LossTerms) -> Result<()> {
-        let named = [("recon", terms.recon), ("kl", terms.kl), ("loss", terms.loss)];
-        match named.iter().find(|(_, value)| !value.is_finite()) {
+    fn check_terms(&self, terms: &Means) -> Result<()> {
+        match terms.iter().find(|(_, value)| !value.is_finite()) {
             None => Ok(()),
-            Some((term, value)) => Err(self.diverged(term, *value as f32, self.first_non_finite_weight())),
+            Some((term, value)) => Err(self.diverged(term, value, self.first_non_finite_weight())),
         }
     }
 
-    fn diverged(&self, term: &str, value: f32, tensor: Option<String>) -> Error {
+    fn diverged(&self, term: &str, value: f64, tensor: Option<String>) -> Error {
+        let value = value as f32;
         Error::Diverged { epoch: self.state.epoch, step: self.state.step, term: term.into(), value, tensor }
     }
 
@@ -408,12 +476,23 @@ impl Clock {
     }
 }
 
-/// The batch's means on the host.
-fn read(weighted: &Weighted) -> LossTerms {
-    let scalar = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
-    LossTerms {
-        recon: scalar(&weighted.recon),
-        kl: weighted.kl.as_ref().map_or(0.0, scalar),
-        loss: scalar(&weighted.loss),
+/// The batch's numbers on the host.
+#[derive(Debug, Default)]
+struct Numbers {
+    reports: Vec<f64>,
+    /// The first update's loss.
+    loss: f64,
+}
+
+impl Numbers {
+    /// Reads a loss in one transfer, after those of the updates before it.
+    fn read(&mut self, loss: &Loss) {
+        let all = loss.reports.iter().chain([&loss.total]).map(|tensor| tensor.clone().detach()).collect();
+        let mut values: Vec<f64> = values_of(Tensor::cat(all, 0)).into_iter().map(f64::from).collect();
+        let total = values.pop().expect("a loss");
+        if self.reports.is_empty() {
+            self.loss = total;
+        }
+        self.reports.append(&mut values);
     }
 }

@@ -59,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("recipe", &["data", "models", "networks", "training", "error"]),
     (
-        "experiment",
+        "tasks",
         &[
             "recipe",
             "report",
@@ -84,7 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Files of `models/` that belong to no single model.
-const SHARED_BY_MODELS: &[&str] = &["objective", "choice"];
+const SHARED_BY_MODELS: &[&str] = &["objective", "registry"];
 
 /// The workspace's crates: folder, and name in a path.
 const CRATES: &[(&str, &str)] =

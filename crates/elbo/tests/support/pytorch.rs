@@ -3,8 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::run::parameters::{self, values_of};
+use elbo::run::parameters;
 use elbo::run::weights::{self, NamedTensor, WeightFile};
+use elbo::tensors::values_of;
 use serde_json::Value;
 
 use super::fixture::{count, list, numbers};

@@ -12,9 +12,9 @@ use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::asked::Asked;
+use super::request::Request;
 use crate::App;
-use crate::run::Listed;
+use crate::run_entry::Listed;
 
 /// Between two signs of life, so that connections that have died are found.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ pub async fn all(State(app): State<App>) -> Response {
 }
 
 /// `GET /api/runs/{id}/events`: changes of one run.
-pub async fn of_run(asked: Asked) -> Response {
+pub async fn of_run(asked: Request) -> Response {
     changes(asked.app, Some(asked.run.id.clone()))
 }
 

@@ -6,10 +6,10 @@ use elbo::generation;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer::{Format, Tables, rows};
-use super::asked::Asked;
 use super::json::Json;
 use super::model::{CHUNK, encoded};
+use super::request::Request;
+use super::response::{Format, Tables, rows};
 use crate::analysis::{Analysis, Of, terms_at_mean};
 use crate::models::Models;
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ const MAX_NEIGHBOURS: usize = 32;
 const BARS: usize = 40;
 
 /// `GET /api/runs/{id}/examples/{split}/{index}`: an example of the run's data, as the model sees it.
-pub async fn example(asked: Asked) -> Result<Response, Problem> {
+pub async fn example(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&[Format::Png, Format::Raw, Format::Json])?;
     let data = asked.app.dataset(&asked.run).await?;
     let (name, examples) = data.split(Some(asked.param("split")))?;
@@ -38,7 +38,7 @@ pub async fn example(asked: Asked) -> Result<Response, Problem> {
 }
 
 /// `POST /api/runs/{id}/score`: how badly the model explains examples, beside what it is used to.
-pub async fn score(asked: Asked) -> Result<Response, Problem> {
+pub async fn score(asked: Request) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     let (input, wanted) = asked.examples().await?;
     let neighbours = wanted.neighbours.unwrap_or(0);
@@ -126,7 +126,7 @@ fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Neighbour> {
 }
 
 /// `GET /api/runs/{id}/reference`: the distribution of scores over training examples.
-pub async fn reference(asked: Asked) -> Result<Json<Value>, Problem> {
+pub async fn reference(asked: Request) -> Result<Json<Value>, Problem> {
     let gallery = asked.app.analysis(&asked.run, Of::Gallery).await?;
     let mut scores: Vec<f32> = (0..gallery.len()).map(|example| gallery.score(example)).collect();
     scores.sort_by(f32::total_cmp);

@@ -8,17 +8,17 @@ use elbo::priors::{Sampler, SamplerKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{self, Format, rows};
-use super::asked::Asked;
 use super::json::Json;
 use super::model::{NUMBERS, sampler};
+use super::request::Request;
+use super::response::{self, Format, rows};
 use crate::analysis::{Analysis, Of};
 use crate::background::State;
 use crate::plane::{Method, Plane, Spot};
 use crate::problem::Problem;
 
 /// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.
-pub async fn dimensions(asked: Asked) -> Result<Json<Value>, Problem> {
+pub async fn dimensions(asked: Request) -> Result<Json<Value>, Problem> {
     let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
     let (centre, spread) = (analysis.codes.centre(), analysis.codes.spread());
     let dimensions: Vec<Value> = (0..asked.run.summary.latent)
@@ -79,7 +79,7 @@ impl Default for Project {
 
 /// `POST /api/runs/{id}/project`: codes as points of a plane in the space of codes, with what leads back from the plane; for `tsne`, the held-out
 /// examples as points of a map of neighbours, from which nothing leads back, and 202 while it is being laid out.
-pub async fn project(asked: Asked) -> Result<Response, Problem> {
+pub async fn project(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     let Project { method, dims, z } = asked.json()?;
     if method == "tsne" {
@@ -94,20 +94,20 @@ pub async fn project(asked: Asked) -> Result<Response, Problem> {
     let plane = plane(&analysis, method).await?;
     let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
     if format == Format::Raw {
-        return Ok(answer::floats(&points, &[points.len() / 2, 2]));
+        return Ok(response::floats(&points, &[points.len() / 2, 2]));
     }
     let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
     Ok(Json(Projected { points: rows(&points, 2), plane: Some(&plane), split }).into_response())
 }
 
-async fn neighbours(asked: &Asked, format: Format) -> Result<Response, Problem> {
+async fn neighbours(asked: &Request, format: Format) -> Result<Response, Problem> {
     let layout = match asked.app.layouts.get(&asked.app, &asked.run).await? {
-        State::Computing(since) => return Ok(answer::computing("laying out neighbours", since)),
+        State::Computing(since) => return Ok(response::computing("laying out neighbours", since)),
         State::Ready(layout) => layout,
     };
     let n = layout.points.len() / 2;
     if format == Format::Raw {
-        return Ok(answer::floats(&layout.points, &[n, 2]));
+        return Ok(response::floats(&layout.points, &[n, 2]));
     }
     let split = Some(Split::of(&layout.analysis, n));
     Ok(Json(Projected { points: rows(&layout.points, 2), plane: None, split }).into_response())
@@ -146,7 +146,7 @@ struct Seen {
 }
 
 /// `POST /api/runs/{id}/mixture`: the components of the mixture fitted to the training codes, projected to a plane; 202 while it is being fitted.
-pub async fn mixture(asked: Asked) -> Result<Response, Problem> {
+pub async fn mixture(asked: Request) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     let Mixture { sampler: name, method, dims } = asked.json()?;
     let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);
@@ -154,7 +154,7 @@ pub async fn mixture(asked: Asked) -> Result<Response, Problem> {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));
     }
     let fitted = match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
-        State::Computing(since) => return Ok(answer::computing("fitting the sampler", since)),
+        State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
         State::Ready(fitted) => fitted,
     };
     let plane = plane(&asked.app.analysis(&asked.run, Of::HeldOut).await?, method).await?;

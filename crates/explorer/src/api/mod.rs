@@ -1,13 +1,13 @@
 //! The routes, and what happens to every request before its handler sees it.
 
-mod answer;
-mod ask;
-mod asked;
 mod events;
 mod examples;
 mod json;
 mod latent;
 mod model;
+mod parse;
+mod request;
+mod response;
 mod runs;
 mod stop;
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! What models are asked: codes of examples, and examples of codes.
 
 use axum::response::{IntoResponse, Response};
-use elbo::experiment::Trained;
 use elbo::generation;
 use elbo::models::Model;
 use elbo::priors::{Draw, SamplerKind};
-use elbo::run::parameters::values_of;
+use elbo::tasks::Run;
+use elbo::tensors::values_of;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{self, Format, Tables, rows};
-use super::ask::{self, Input};
-use super::asked::Asked;
 use super::json::Json;
+use super::parse::{self, Input};
+use super::request::Request;
+use super::response::{self, Format, Tables, rows};
 use crate::background::State;
 use crate::models::Models;
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ struct Decode {
 }
 
 /// `POST /api/runs/{id}/decode`: E[x|z] of codes.
-pub async fn decode(asked: Asked) -> Result<Response, Problem> {
+pub async fn decode(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Decode { z } = asked.json()?;
     let codes = asked.codes("z", &z)?;
@@ -46,7 +46,7 @@ pub(super) struct Encoded {
     log_var: Option<Vec<f32>>,
 }
 
-pub(super) fn encoded(trained: &Trained, input: &Input, n: usize) -> Encoded {
+pub(super) fn encoded(trained: &Run, input: &Input, n: usize) -> Encoded {
     let (mut mean, mut log_var) = (Vec::new(), Vec::new());
     for start in (0..n).step_by(CHUNK) {
         let x = input.tensor(start..n.min(start + CHUNK), trained.shape.numel(), &trained.device);
@@ -65,7 +65,7 @@ struct Codes<'a> {
 }
 
 /// `POST /api/runs/{id}/encode`: q(z|x) of examples.
-pub async fn encode(asked: Asked) -> Result<Response, Problem> {
+pub async fn encode(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     let (input, _) = asked.examples().await?;
     let (run, n) = (asked.run.clone(), input.len(&asked.run));
@@ -77,12 +77,12 @@ pub async fn encode(asked: Asked) -> Result<Response, Problem> {
             let log_var = codes.log_var.as_ref().map(|values| rows(values, latent));
             Json(Codes { mean: rows(&codes.mean, latent), log_var }).into_response()
         }
-        _ => answer::floats(&codes.mean, &[n, latent]),
+        _ => response::floats(&codes.mean, &[n, latent]),
     })
 }
 
 /// `POST /api/runs/{id}/reconstruct`: examples, encoded and decoded again.
-pub async fn reconstruct(asked: Asked) -> Result<Response, Problem> {
+pub async fn reconstruct(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let (input, _) = asked.examples().await?;
     let (run, n) = (asked.run.clone(), input.len(&asked.run));
@@ -127,18 +127,18 @@ pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
 }
 
 /// `POST /api/runs/{id}/sample`: pictures of new codes, equal for equal seeds; 202 while the sampler they come from is still being fitted.
-pub async fn sample(asked: Asked) -> Result<Response, Problem> {
+pub async fn sample(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Sample { n, seed, sampler: name, temperature, truncation } = asked.json()?;
     asked.images("n", n)?;
-    ask::number("temperature", temperature, 0.0, 100.0)?;
-    truncation.map_or(Ok(0.0), |bound| ask::number("truncation", bound, LEAST_TRUNCATION, 100.0))?;
+    parse::number("temperature", temperature, 0.0, 100.0)?;
+    truncation.map_or(Ok(0.0), |bound| parse::number("truncation", bound, LEAST_TRUNCATION, 100.0))?;
     let (kind, latent) = (sampler(&name)?, asked.run.summary.latent);
     let draw = Draw { count: n, temperature, truncation, seed };
     let codes = match kind {
         SamplerKind::Normal => elbo::priors::Sampler::Normal(latent).sample(&draw),
         kind => match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
-            State::Computing(since) => return Ok(answer::computing("fitting the sampler", since)),
+            State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
             State::Ready(fitted) => asked.app.worker.call(move |_| Ok(fitted.sampler.sample(&draw))).await?,
         },
     };
@@ -168,7 +168,7 @@ fn linear() -> String {
 }
 
 /// `POST /api/runs/{id}/interpolate`: pictures on the way from one code to another.
-pub async fn interpolate(asked: Asked) -> Result<Response, Problem> {
+pub async fn interpolate(asked: Request) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Interpolate { a, b, steps, path } = asked.json()?;
     asked.images("steps", steps)?;

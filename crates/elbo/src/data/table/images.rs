@@ -3,7 +3,8 @@
 use super::Known;
 use super::labels::Labels;
 use super::mapped::Numbers;
-use crate::data::source::{Domain, ImageShape, Source};
+use crate::data::source::{ImageShape, Source};
+use crate::space::Domain;
 
 /// The values of images, image after image, channel first.
 pub(super) enum Pixels {

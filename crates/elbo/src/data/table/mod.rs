@@ -328,7 +328,7 @@ fn chosen(request: &Request<'_>, names: &[String]) -> Result<Vec<usize>> {
     }
     let place = |wanted: &String| {
         names.iter().position(|name| name == wanted).ok_or_else(|| {
-            let close = super::known::did_you_mean(wanted, names.iter().map(String::as_str));
+            let close = crate::suggest::did_you_mean(wanted, names.iter().map(String::as_str));
             let help = match close {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => format!("it has {}", listed(names)),
@@ -353,7 +353,7 @@ fn label_column(request: &Request<'_>, names: &[String]) -> Result<Option<usize>
     let Some(wanted) = request.label else { return Ok(None) };
     match names.iter().position(|name| name == wanted) {
         None if request.strict => {
-            let help = match super::known::did_you_mean(wanted, names.iter().map(String::as_str)) {
+            let help = match crate::suggest::did_you_mean(wanted, names.iter().map(String::as_str)) {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => format!("`data.label` is one of {}", listed(names)),
             };

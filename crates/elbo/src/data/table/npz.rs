@@ -19,8 +19,8 @@ use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::meaning::meaning;
 use super::npy::{Array, Kept};
 use super::{Loaded, Part, Request, hashed, listed};
-use crate::data::known::did_you_mean;
 use crate::error::{Error, Result};
+use crate::suggest::did_you_mean;
 
 /// More entries than this are no set of arrays.
 const MAX_ENTRIES: usize = 4096;

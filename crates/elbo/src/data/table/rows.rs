@@ -4,7 +4,8 @@ use super::Known;
 use super::cells::Cells;
 use super::labels::Labels;
 use super::standardise::{self, BadColumn};
-use crate::data::source::{Columns, Domain, ImageShape, Source};
+use crate::data::source::{Columns, ImageShape, Source};
+use crate::space::Domain;
 
 /// Rows of numbers, each column standardised.
 pub(super) struct Table {

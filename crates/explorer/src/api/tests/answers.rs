@@ -1,12 +1,12 @@
 //! What is answered: the same numbers as the library's.
 
-use elbo::experiment::FitSettings;
 use elbo::priors::{CodesKind, Draw, Sampler, sampler_codes};
 use elbo::projection::{TsneOptions, tsne};
+use elbo::tasks::FitSettings;
 
 use super::*;
 use crate::analysis::Of;
-use crate::run::Listed;
+use crate::run_entry::Listed;
 
 #[test]
 fn a_run_is_listed_and_described() {
@@ -99,7 +99,7 @@ fn a_stored_sampler_is_taken_from_the_run() {
     let copy = folder.path().join("small-001");
     copy_folder(&path(), &copy);
     let device = elbo::device::choose("cpu").unwrap();
-    let run = Trained::load(&copy, None, &device).unwrap();
+    let run = Run::load(&copy, None, &device).unwrap();
     let settings = FitSettings { codes: Some(CodesKind::Mean), seed: 77 };
     let (stored, _) = run.sampler(SamplerKind::Gaussian, settings).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

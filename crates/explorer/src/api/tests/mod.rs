@@ -14,11 +14,11 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use elbo::data::ImageShape;
-use elbo::experiment::{Experiment, Trained};
 use elbo::generation;
 use elbo::priors::SamplerKind;
 use elbo::recipe::Layers;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
+use elbo::tasks::{Run, TrainingRun};
 use elbo::training::{Quiet, Stop};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,8 +41,8 @@ static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
     }
     let device = elbo::device::choose("cpu").unwrap();
     let path = folder.path().join("small-001");
-    let experiment = Experiment::create(layers.build().unwrap(), path, &device, "cpu", &mut |_| {}).unwrap();
-    experiment.train(&mut Quiet, &Stop::new()).unwrap();
+    let training = TrainingRun::create(layers.build().unwrap(), path, &device, "cpu", &mut |_| {}).unwrap();
+    training.train(&mut Quiet, &Stop::new()).unwrap();
     folder
 });
 
@@ -50,8 +50,8 @@ fn path() -> PathBuf {
     RUNS.path().join("small-001")
 }
 
-fn trained() -> Trained {
-    Trained::load(path(), None, &elbo::device::choose("cpu").unwrap()).unwrap()
+fn trained() -> Run {
+    Run::load(path(), None, &elbo::device::choose("cpu").unwrap()).unwrap()
 }
 
 fn service(limits: Limits, guard: Guard) -> App {

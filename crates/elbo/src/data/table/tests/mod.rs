@@ -7,8 +7,8 @@ mod parquet;
 use std::sync::Arc;
 
 use super::*;
-use crate::data::source::Domain;
 use crate::data::split::Subset;
+use crate::space::Domain;
 
 /// What opening a file `name` of these bytes gives; `settings` are lines of `[data]`.
 fn open_bytes(name: &str, bytes: &[u8], settings: &str) -> Result<Splits> {

@@ -1,11 +1,11 @@
 //! Anomaly scores of examples by a saved run: which scores it has, where their thresholds come from, and how well they tell.
 
-use super::trained::{OwnData, Trained};
-use crate::data::known::did_you_mean;
+use super::run::{OwnData, Run};
 use crate::data::{Splits, Subset, check_labels};
+use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Mahalanobis, Ranking, Threshold};
-use crate::models::Model;
+use crate::suggest::did_you_mean;
 
 /// An anomaly score; higher is stranger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +38,15 @@ impl Score {
     }
 
     /// The scores that a run's model has, best first choice first: an autoencoder has no density of x, a surrogate loss bounds none.
-    pub fn of(run: &Trained) -> Vec<Self> {
-        let (model, likelihood) = (&run.model, run.model.likelihood());
-        let bound = run.config.model.kind.is_generative() && !likelihood.is_surrogate();
+    pub fn of(run: &Run) -> Vec<Self> {
+        let Ok(observe) = run.model.observe_or_refuse() else { return Vec::new() };
+        let likelihood = observe.likelihood();
+        let bound = run.model.bound().is_some() && !likelihood.is_surrogate();
         let has = |score: &Self| match score {
             Self::NegElbo | Self::Typicality => bound,
             Self::NllIw => bound && likelihood.is_distribution(),
-            Self::Recon => true,
-            Self::Mahalanobis => model.latent() > 0,
+            Self::Recon => run.model.encoder().is_some(),
+            Self::Mahalanobis => run.latent() > 0,
         };
         Self::ALL.into_iter().filter(has).collect()
     }
@@ -54,7 +55,7 @@ impl Score {
     ///
     /// # Errors
     /// [`Error::Config`] for a name that is no score, or a score that this model does not have.
-    pub fn chosen(names: &[String], run: &Trained) -> Result<Vec<Self>> {
+    pub fn chosen(names: &[String], run: &Run) -> Result<Vec<Self>> {
         let there = Self::of(run);
         let list = |scores: &[Self]| scores.iter().map(|score| score.name()).collect::<Vec<_>>().join(", ");
         if names.is_empty() {
@@ -158,7 +159,7 @@ impl ScoreColumn {
 /// If the examples do not fit the model.
 ///
 /// ```
-/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::tasks::{TrainingRun, Run};
 /// # use elbo::recipe::Layers;
 /// # use elbo::training::{Quiet, Stop};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -167,11 +168,11 @@ impl ScoreColumn {
 /// #     layers.set(setting)?;
 /// # }
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-/// # experiment.train(&mut Quiet, &Stop::new())?;
-/// use elbo::experiment::{Score, ScoreRequest, score};
+/// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # training.train(&mut Quiet, &Stop::new())?;
+/// use elbo::tasks::{Score, ScoreRequest, score};
 ///
-/// let run = Trained::load(&path, None, &device)?; // trained with `data.labels = ["3"]`
+/// let run = Run::load(&path, None, &device)?; // trained with `data.labels = ["3"]`
 /// let own = run.open_own()?;
 /// let by = vec![Score::NegElbo, Score::Mahalanobis];
 /// let request = ScoreRequest { by, k: 100, false_alarm: 0.2, normal: vec!["3".into()], seed: 0 };
@@ -182,7 +183,7 @@ impl ScoreColumn {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn score(
-    run: &Trained,
+    run: &Run,
     own: &OwnData,
     parts: &[Subset],
     anomalies: &[Subset],
@@ -252,7 +253,7 @@ fn ranked(values: &[f64], anomalous: &[Option<bool>], seed: u64) -> Option<Ranki
 
 /// A run with what its scores need of its own data.
 struct Scorer<'a> {
-    run: &'a Trained,
+    run: &'a Run,
     request: &'a ScoreRequest,
     codes: Option<Mahalanobis>,
     trained_on: usize,
@@ -267,11 +268,11 @@ struct Usual {
 }
 
 impl<'a> Scorer<'a> {
-    fn new(run: &'a Trained, splits: &Splits, request: &'a ScoreRequest) -> Result<Self> {
+    fn new(run: &'a Run, splits: &Splits, request: &'a ScoreRequest) -> Result<Self> {
         let wants = |score: Score| request.by.contains(&score);
         let mut scorer = Self { run, request, codes: None, trained_on: splits.train.len(), usual: None };
         if wants(Score::Mahalanobis) {
-            let codes = evaluation::encode(&run.model, &splits.train, &run.device);
+            let codes = evaluation::encode(run.model.as_ref(), &splits.train, &run.device)?;
             scorer.codes = Some(Mahalanobis::fit(&codes)?);
         }
         if wants(Score::Typicality) {
@@ -279,7 +280,7 @@ impl<'a> Scorer<'a> {
                 Some(validation) => ("validation", validation),
                 None => ("training", &splits.train),
             };
-            let values = scorer.negative_elbo(part);
+            let values = scorer.negative_elbo(part)?;
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             scorer.usual = Some(Usual { mean, split, n: values.len() });
         }
@@ -289,38 +290,42 @@ impl<'a> Scorer<'a> {
     /// Each score of each example of a part.
     fn scores(&self, part: &Subset, progress: &mut dyn FnMut(usize)) -> Result<Vec<Vec<f64>>> {
         let mut bound: Option<Vec<f64>> = None;
-        let mut negative_elbo = || bound.get_or_insert_with(|| self.negative_elbo(part)).clone();
+        let mut negative_elbo = || -> Result<Vec<f64>> {
+            match &bound {
+                Some(known) => Ok(known.clone()),
+                None => Ok(bound.insert(self.negative_elbo(part)?).clone()),
+            }
+        };
         self.request
             .by
             .iter()
             .map(|score| {
                 let values = match score {
-                    Score::NegElbo => negative_elbo(),
+                    Score::NegElbo => negative_elbo()?,
                     Score::NllIw => self.importance_weighted(part, progress)?,
-                    Score::Recon => evaluation::reconstruction_errors(&self.run.model, part, &self.run.device),
+                    Score::Recon => evaluation::reconstruction_errors(self.run.model.as_ref(), part, &self.run.device)?,
                     Score::Mahalanobis => {
-                        let codes = evaluation::encode(&self.run.model, part, &self.run.device);
+                        let codes = evaluation::encode(self.run.model.as_ref(), part, &self.run.device)?;
                         self.codes.as_ref().map_or_else(Vec::new, |trained| trained.distances(&codes))
                     }
-                    Score::Typicality => self
-                        .usual
-                        .as_ref()
-                        .map_or_else(Vec::new, |usual| evaluation::typicality(&negative_elbo(), usual.mean)),
+                    Score::Typicality => match &self.usual {
+                        Some(usual) => evaluation::typicality(&negative_elbo()?, usual.mean),
+                        None => Vec::new(),
+                    },
                 };
                 self.finite(*score, values)
             })
             .collect()
     }
 
-    fn negative_elbo(&self, part: &Subset) -> Vec<f64> {
-        let objective = self.run.config.loss.target();
-        let found = evaluation::evaluate(&self.run.model, part, objective, self.request.seed, &self.run.device);
-        found.recon.iter().zip(&found.kl).map(|(recon, kl)| f64::from(recon + kl)).collect()
+    fn negative_elbo(&self, part: &Subset) -> Result<Vec<f64>> {
+        let found = evaluation::evaluate(self.run.model.as_ref(), part, self.request.seed, &self.run.device)?;
+        Ok(found.recon.iter().zip(&found.kl).map(|(recon, kl)| f64::from(recon + kl)).collect())
     }
 
     fn importance_weighted(&self, part: &Subset, progress: &mut dyn FnMut(usize)) -> Result<Vec<f64>> {
         let (run, ScoreRequest { k, seed, .. }) = (self.run, self.request);
-        let found = evaluation::importance_weighted(&run.model, part, *k, *seed, &run.device, progress)?;
+        let found = evaluation::importance_weighted(run.model.as_ref(), part, *k, *seed, &run.device, progress)?;
         Ok(found.log_likelihood.into_iter().map(|value| -value).collect())
     }
 
@@ -337,16 +342,21 @@ impl<'a> Scorer<'a> {
         }
     }
 
+    fn likelihood(&self) -> Option<Likelihood> {
+        self.run.model.observe_or_refuse().ok().map(|observe| observe.likelihood())
+    }
+
     fn unit(&self, score: Score) -> String {
         match score {
             Score::NllIw => "nats per example".into(),
             Score::Mahalanobis => "standard deviations of the codes".into(),
-            _ => self.run.model.likelihood().unit().into(),
+            _ => self.likelihood().map_or("nats per example", |likelihood| likelihood.unit()).into(),
         }
     }
 
     fn definition(&self, score: Score) -> String {
-        let (likelihood, values) = (self.run.model.likelihood().definition(), self.run.shape.numel());
+        let likelihood = self.likelihood().map_or_else(String::new, |likelihood| likelihood.definition());
+        let values = self.run.shape.numel();
         match score {
             Score::NegElbo => {
                 format!("recon + kl with one sample of q(z|x); recon is {likelihood}, summed over {values} values")

@@ -1,9 +1,9 @@
 //! A run from configuration to report: what the `elbo` command does, as a library.
 //!
-//! [`Experiment`] trains in a run directory; [`Trained`] is a saved run, loaded to look at, sample from or measure.
+//! [`TrainingRun`] trains in a run directory; [`Run`] is a saved run, loaded to look at, sample from or measure.
 //!
 //! ```
-//! use elbo::experiment::{Experiment, Trained};
+//! use elbo::tasks::{TrainingRun, Run};
 //! use elbo::generation;
 //! use elbo::recipe::Layers;
 //! use elbo::training::{Quiet, Stop};
@@ -14,40 +14,40 @@
 //!     layers.set(setting)?;
 //! }
 //! let (path, device) = (folder.path().join("run"), elbo::device::choose("cpu")?);
-//! let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-//! experiment.train(&mut Quiet, &Stop::new())?;
+//! let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+//! training.train(&mut Quiet, &Stop::new())?;
 //! assert!(path.join("report.html").is_file());
 //!
-//! let run = Trained::load(&path, None, &device)?;
-//! let samples = generation::sample(&run.model, run.shape, 16, 1.0, 0, &run.device);
+//! let run = Run::load(&path, None, &device)?;
+//! let samples = generation::sample(&run.decoder("example")?, 16, 1.0, 0);
 //! assert_eq!(samples.len(), 16);
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
 mod benchmark;
+mod evaluate;
 mod feature_space;
 mod initial;
-mod judge;
 mod memory;
-mod pages;
 mod recorder;
+mod report;
+mod run;
 mod sampler_distance;
 mod sampler_page;
 mod samplers;
 mod score;
-mod session;
 mod tables;
-mod trained;
+mod train;
 mod trends;
 
 pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
+pub use evaluate::{MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names};
 pub use feature_space::FeatureName;
-pub use judge::{Judgement, Request, Stage, describe_metrics, judge, limited, metric_names};
 pub use memory::peak_memory_mb;
-pub use pages::{compare, write_report};
+pub use report::{compare, write_report};
+pub use run::{OwnData, Run, held_out};
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
 pub use samplers::{FitSettings, SamplerNote};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
-pub use session::{Experiment, Finished};
-pub use trained::{OwnData, Trained, held_out};
+pub use train::{Finished, TrainingRun};
 pub use trends::trends;

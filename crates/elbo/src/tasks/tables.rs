@@ -1,11 +1,10 @@
 //! What a report shows of a table, in place of grids of images.
 
-use super::pages::save_figure;
-use super::trained::Trained;
+use super::report::save_figure;
+use super::run::Run;
 use crate::data::{Columns, Subset};
 use crate::error::Result;
-use crate::generation::{self, Show};
-use crate::models::Model;
+use crate::generation::{self, ShowAs};
 use crate::report::table_figures::{agreement, marginal, pair};
 use crate::report::{Figure, Picture, Section};
 
@@ -25,25 +24,27 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub fn gather(run: &Trained, split: &Subset, columns: &'a Columns) -> Self {
+    pub fn gather(run: &Run, split: &Subset, columns: &'a Columns) -> Result<Self> {
+        let decoder = run.decoder("report")?;
         let seed = run.config.training.seed;
         let chosen = generation::random_places(split, ROWS, seed);
-        let codes = generation::sample_codes(run.model.latent(), chosen.len().max(200), 1.0, seed);
+        let codes = generation::sample_codes(decoder.latent(), chosen.len().max(200), 1.0, seed);
         // What is no distribution, such as a squared error, has no draws.
-        let draws = generation::show(&run.model, run.shape, &codes, Show::Draw { seed }, &run.device);
+        let draws = generation::show(&decoder, &codes, ShowAs::Draw { seed });
         let drawn = draws.is_ok();
-        let samples = draws.unwrap_or_else(|_| generation::decode(&run.model, run.shape, &codes, &run.device));
-        Self {
+        let samples = draws.unwrap_or_else(|_| generation::decode(&decoder, &codes));
+        let reconstructions = generation::reconstruct(run.model.as_ref(), split, &chosen, &run.device)?;
+        Ok(Self {
             columns,
             originals: columns.original(&generation::originals(split, &chosen, &run.device).pixels),
-            reconstructions: columns.original(&generation::reconstruct(&run.model, split, &chosen, &run.device).pixels),
+            reconstructions: columns.original(&reconstructions.pixels),
             samples: columns.original(&samples.pixels),
             drawn,
-        }
+        })
     }
 
     /// The sections of a report, their charts written to `plots/`.
-    pub fn sections(&self, run: &Trained, split_name: &str) -> Result<Vec<Section>> {
+    pub fn sections(&self, run: &Run, split_name: &str) -> Result<Vec<Section>> {
         let shown = match self.columns.names.len() {
             all if all > COLUMNS => format!(" The first {COLUMNS} of {all} columns."),
             _ => String::new(),

@@ -7,15 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo::data::batch::batch;
-use elbo::data::{Binarization, Domain, ImageShape, InMemory, Subset, pictures};
-use elbo::experiment::Trained;
+use elbo::data::{Binarization, ImageShape, InMemory, Subset, pictures};
+use elbo::space::Domain;
+use elbo::tasks::Run;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::limits::MAX_CODE;
 use crate::problem::{Problem, shortened};
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 
 /// Reads a JSON body; an empty one is an empty object.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -54,7 +55,7 @@ pub fn number(field: &str, value: f64, least: f64, most: f64) -> Result<f64, Pro
 }
 
 /// Checks codes, and that what comes of them is not too much; row after row.
-pub fn codes(app: &App, run: &Run, field: &str, z: &[Vec<f32>]) -> Result<Vec<f32>, Problem> {
+pub fn codes(app: &App, run: &RunEntry, field: &str, z: &[Vec<f32>]) -> Result<Vec<f32>, Problem> {
     images(app, run, field, z.len())?;
     let latent = run.summary.latent;
     for (row, code) in z.iter().enumerate() {
@@ -72,7 +73,7 @@ pub fn codes(app: &App, run: &Run, field: &str, z: &[Vec<f32>]) -> Result<Vec<f3
 }
 
 /// Checks how many images are asked for: by number, and by what they weigh.
-pub fn images(app: &App, run: &Run, field: &str, n: usize) -> Result<usize, Problem> {
+pub fn images(app: &App, run: &RunEntry, field: &str, n: usize) -> Result<usize, Problem> {
     let [channels, height, width] = run.summary.shape;
     let size = channels.saturating_mul(height).saturating_mul(width).max(1);
     count(field, n, app.limits.batch.min(app.limits.values / size).max(1))
@@ -102,7 +103,7 @@ pub enum Input {
 
 impl Input {
     /// Number of examples of a run.
-    pub fn len(&self, run: &Run) -> usize {
+    pub fn len(&self, run: &RunEntry) -> usize {
         match self {
             Self::Values(values) => values.len() / run.summary.shape.iter().product::<usize>().max(1),
             Self::Of(examples) => examples.len(),
@@ -130,7 +131,7 @@ impl Input {
 /// Reads the examples of a request, and whatever else it says.
 pub async fn examples(
     app: &App,
-    run: &Arc<Run>,
+    run: &Arc<RunEntry>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Input, Examples), Problem> {
@@ -174,7 +175,7 @@ pub async fn examples(
 }
 
 /// Values as the model sees them: of the right number, and in the range of its data.
-fn values(app: &App, run: &Run, x: &[Vec<f32>]) -> Result<Input, Problem> {
+fn values(app: &App, run: &RunEntry, x: &[Vec<f32>]) -> Result<Input, Problem> {
     images(app, run, "x", x.len())?;
     let size: usize = run.summary.shape.iter().product();
     let most = if run.summary.domain == Domain::Real { MAX_CODE } else { 1.0 };
@@ -193,7 +194,7 @@ fn values(app: &App, run: &Run, x: &[Vec<f32>]) -> Result<Input, Problem> {
 }
 
 /// Pixels, a byte each, channel first.
-async fn raw(app: &App, run: &Arc<Run>, body: &[u8]) -> Result<Input, Problem> {
+async fn raw(app: &App, run: &Arc<RunEntry>, body: &[u8]) -> Result<Input, Problem> {
     let trained = app.loaded(run).await?.trained;
     let size = trained.shape.numel();
     if body.is_empty() || !body.len().is_multiple_of(size) {
@@ -205,7 +206,7 @@ async fn raw(app: &App, run: &Arc<Run>, body: &[u8]) -> Result<Input, Problem> {
 }
 
 /// Encoded pictures, brought to the model's size and colours as those it was trained on.
-fn decoded(trained: &Trained, field: &str, encoded: &[&[u8]]) -> Result<Input, Problem> {
+fn decoded(trained: &Run, field: &str, encoded: &[&[u8]]) -> Result<Input, Problem> {
     let mut bytes = Vec::with_capacity(encoded.len() * trained.shape.numel());
     for (place, picture) in encoded.iter().enumerate() {
         let read = pictures::decode_one(picture, trained.shape, trained.config.data.fit);
@@ -218,7 +219,7 @@ fn decoded(trained: &Trained, field: &str, encoded: &[&[u8]]) -> Result<Input, P
 }
 
 /// Bytes as a split of their own, made binary where the run's data are.
-fn pixels(trained: &Trained, field: &str, bytes: Vec<u8>) -> Result<Input, Problem> {
+fn pixels(trained: &Run, field: &str, bytes: Vec<u8>) -> Result<Input, Problem> {
     if trained.info.data.domain == Domain::Real {
         return Err(Problem::field(field, "rows of numbers as `x`: the run was trained on a table", "pixels"));
     }

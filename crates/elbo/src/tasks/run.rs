@@ -6,17 +6,19 @@ use burn::tensor::Device;
 
 use crate::data::pictures::Size;
 use crate::data::source::ImageShape;
-use crate::data::{self, Columns, DataConfig, Examples, Splits, Subset, Validation};
+use crate::data::{self, Columns, DataConfig, Splits, Subset, Validation};
 use crate::error::{Error, Result};
-use crate::models::AnyModel;
+use crate::generation::CodeDecoder;
+use crate::models::{Capability, Encode, Family, Model, ModelConfig, Setting, Visit};
 use crate::recipe::{Layers, RunConfig};
 use crate::run::directory::{RunDir, RunInfo};
+use crate::space::Space;
 use crate::training::{Checkpoints, TrainState};
 
 /// A trained model with the configuration and facts of its run.
 ///
 /// ```
-/// use elbo::experiment::{Experiment, Trained};
+/// use elbo::tasks::{TrainingRun, Run};
 /// use elbo::generation;
 /// # use elbo::recipe::Layers;
 /// # use elbo::training::{Quiet, Stop};
@@ -26,12 +28,12 @@ use crate::training::{Checkpoints, TrainState};
 /// #     layers.set(setting)?;
 /// # }
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-/// # experiment.train(&mut Quiet, &Stop::new())?;
+/// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # training.train(&mut Quiet, &Stop::new())?;
 ///
-/// let run = Trained::load(&path, None, &device)?; // a folder that `elbo train` made
-/// let codes = vec![0.0; run.config.model.latent];
-/// let pictures = generation::decode(&run.model, run.shape, &codes, &run.device);
+/// let run = Run::load(&path, None, &device)?; // a folder that `elbo train` made
+/// let codes = vec![0.0; run.latent()];
+/// let pictures = generation::decode(&run.decoder("example")?, &codes);
 /// assert_eq!(pictures.len(), 1);
 ///
 /// let data = run.open_data(None)?; // the very data it was trained on, or an error
@@ -39,7 +41,7 @@ use crate::training::{Checkpoints, TrainState};
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Trained {
+pub struct Run {
     /// Its directory.
     pub dir: RunDir,
     /// Its configuration.
@@ -47,7 +49,9 @@ pub struct Trained {
     /// Its facts.
     pub info: RunInfo,
     /// The model, without gradients.
-    pub model: AnyModel,
+    pub model: Box<dyn Model>,
+    /// sha256 of the file of its weights, in hexadecimal: what fitted priors belong to.
+    pub weights_sha256: String,
     /// Shape of its images.
     pub shape: ImageShape,
     /// Which checkpoint the weights are from: `last` or `best`.
@@ -58,7 +62,7 @@ pub struct Trained {
     pub device: Device,
 }
 
-impl Trained {
+impl Run {
     /// Loads a run. Without a choice of checkpoint: `best` when the run stops early, `last` otherwise.
     ///
     /// # Errors
@@ -79,15 +83,55 @@ impl Trained {
         };
         check_saved(&dir, checkpoint, &info)?;
         let shape = image_shape(&dir, &info)?;
-        let examples = Examples { shape: shape.dims(), domain: info.data.domain };
-        config.model.check_shape(&config.network, examples).map_err(|error| in_run(&dir, error))?;
-        check_size(&dir, checkpoint, config.model.parameters(&config.network, examples))?;
+        let setting = config.setting(Space { shape: shape.dims(), domain: info.data.domain }, info.data.classes.len());
+        config.model.check_setting(&setting).map_err(|error| in_run(&dir, error))?;
+        check_size(&dir, checkpoint, config.model.parameters(&setting))?;
         let device = device.clone().without_autodiff();
-        let model = config.model.init(&config.network, examples, 0, &device)?;
         let checkpoints = Checkpoints::new(dir.checkpoints(), "");
         let passed_over = checkpoints.passed_over(checkpoint)?;
-        let model = checkpoints.load(checkpoint, model)?;
-        Ok(Self { dir, config, info, model, shape, checkpoint, passed_over, device })
+        let load = Load { setting: &setting, checkpoints: &checkpoints, checkpoint, device: &device };
+        let (model, weights_sha256) = config.model.with(load)?;
+        Ok(Self { dir, config, info, model, weights_sha256, shape, checkpoint, passed_over, device })
+    }
+
+    /// What the run's model can do.
+    pub fn can(&self) -> Vec<Capability> {
+        Capability::of(self.model.as_ref())
+    }
+
+    /// Dimensions of the code, where it is one vector; 0 where it is not.
+    pub fn latent(&self) -> usize {
+        let codes = self.model.encoder().map(Encode::codes).or(self.model.decoder().map(crate::models::Decode::codes));
+        codes.and_then(|codes| codes.first()).and_then(Space::as_vector).unwrap_or(0)
+    }
+
+    /// The decoder, for pictures of codes. `wanted_by` is the command or page that asks.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming the run and what it can do.
+    pub fn decoder(&self, wanted_by: &str) -> Result<CodeDecoder<'_>> {
+        self.explained(wanted_by, CodeDecoder::of(self.model.as_ref(), &self.device))
+    }
+
+    /// The encoder to one vector code.
+    ///
+    /// # Errors
+    /// As [`Run::decoder`].
+    pub fn encoder(&self, wanted_by: &str) -> Result<&dyn Encode> {
+        self.explained(wanted_by, self.model.encode_vectors_or_refuse())
+    }
+
+    /// An error for a missing capability, with the run's name, its model and a command that helps.
+    pub fn explained<T>(&self, wanted_by: &str, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match error {
+            Error::Unsupported { wanted, .. } => {
+                let about = about(&self.config.model);
+                let found = format!("{} ({about})", self.name());
+                let help = format!("`elbo report {}` shows what this run can do", self.dir.path().display());
+                Error::Unsupported { wanted_by: wanted_by.into(), wanted, found, help }
+            }
+            other => other,
+        })
     }
 
     /// The run's name: the last part of its path.
@@ -116,7 +160,7 @@ impl Trained {
     /// Opens the run's own data: what `data.labels` and `data.limit` chose of it, and all of it.
     ///
     /// # Errors
-    /// As [`Trained::open_data`].
+    /// As [`Run::open_data`].
     pub fn open_own(&self) -> Result<OwnData> {
         let config = &self.config.data;
         let complete = self.open_complete(config, None)?;
@@ -138,7 +182,24 @@ impl Trained {
             let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
             return Err(Error::data(&config.source, "image shape", expected, shape, help));
         }
+        self.check_classes(&splits, &config.source)?;
         Ok(splits)
+    }
+
+    /// Refuses data without the classes that the model must be told, or with others.
+    fn check_classes(&self, splits: &Splits, source: &str) -> Result<()> {
+        if !self.model.needs().class {
+            return Ok(());
+        }
+        let (found, known) = (splits.train.source().label_names(), &self.info.data.classes);
+        if found != known.as_slice() {
+            let help = "the model is told the class of each example: give data with the classes it was trained on";
+            return Err(Error::data(source, "classes", known.join(", "), found.join(", "), help));
+        }
+        [Some(&splits.train), splits.validation.as_ref(), Some(&splits.test)]
+            .into_iter()
+            .flatten()
+            .try_for_each(|split| self.model.needs().check(split))
     }
 
     fn other_data(&self, source: &str) -> DataConfig {
@@ -162,6 +223,36 @@ impl Trained {
     /// [`Error::Model`] if there is no valid checkpoint.
     pub fn state(&self) -> Result<TrainState> {
         Checkpoints::new(self.dir.checkpoints(), "").state()
+    }
+}
+
+/// What a family is, in one line.
+fn about(model: &ModelConfig) -> &'static str {
+    struct About;
+    impl Visit for About {
+        type Output = &'static str;
+        fn visit<F: Family>(self, _: &F) -> &'static str {
+            F::ABOUT
+        }
+    }
+    model.with(About)
+}
+
+/// Builds a model and loads its weights.
+struct Load<'a> {
+    setting: &'a Setting<'a>,
+    checkpoints: &'a Checkpoints,
+    checkpoint: &'static str,
+    device: &'a Device,
+}
+
+impl Visit for Load<'_> {
+    type Output = Result<(Box<dyn Model>, String)>;
+
+    fn visit<F: Family>(self, family: &F) -> Self::Output {
+        let model = family.init(self.setting, 0, self.device)?;
+        let (model, sha256) = self.checkpoints.load(self.checkpoint, model)?;
+        Ok((Box::new(model), sha256))
     }
 }
 

@@ -7,24 +7,25 @@ use burn::tensor::Device;
 
 use super::initial;
 use super::memory::peak_memory_mb;
-use super::pages::{self, Material};
 use super::recorder::Recorder;
-use super::trained::{Trained, check_fingerprint, held_out, read_config};
-use crate::data::{self, Domain, Examples, Progress, Splits};
+use super::report::{self, Material};
+use super::run::{Run, check_fingerprint, held_out, read_config};
+use crate::data::{self, Progress, Splits};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::models::AnyModel;
+use crate::models::{Family, Learner, Visit};
 use crate::recipe::RunConfig;
 use crate::run::atomic;
 use crate::run::directory::{DataInfo, RUN_FORMAT, RunDir, RunInfo};
 use crate::run::lock::RunLock;
 use crate::run::tensorboard::EventWriter;
+use crate::space::Domain;
 use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 
 /// A run about to train: data open, directory locked, model built.
 ///
 /// ```
-/// use elbo::experiment::Experiment;
+/// use elbo::tasks::TrainingRun;
 /// use elbo::recipe::Layers;
 /// use elbo::training::{Ending, Quiet, Stop};
 ///
@@ -34,16 +35,16 @@ use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 ///     layers.set(setting)?;
 /// }
 /// let (path, device) = (folder.path().join("run"), elbo::device::choose("cpu")?);
-/// let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
 /// let stop = Stop::new();
 /// stop.request(); // as a signal handler would
-/// assert_eq!(experiment.train(&mut Quiet, &stop)?.ending, Ending::Interrupted);
+/// assert_eq!(training.train(&mut Quiet, &stop)?.ending, Ending::Interrupted);
 ///
-/// let experiment = Experiment::resume(&path, None, &device, "cpu", &mut |_| {})?;
-/// assert_eq!(experiment.train(&mut Quiet, &Stop::new())?.ending, Ending::Finished);
+/// let training = TrainingRun::resume(&path, None, &device, "cpu", &mut |_| {})?;
+/// assert_eq!(training.train(&mut Quiet, &Stop::new())?.ending, Ending::Finished);
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub struct Experiment {
+pub struct TrainingRun {
     dir: RunDir,
     config: RunConfig,
     splits: Splits,
@@ -69,7 +70,7 @@ pub struct Finished {
     pub path: PathBuf,
 }
 
-impl Experiment {
+impl TrainingRun {
     /// Opens the data, checks that everything fits, and creates the run directory `out`.
     ///
     /// # Errors
@@ -87,7 +88,10 @@ impl Experiment {
         let splits = data::open(&config.data, config.training.seed, progress)?;
         let source = splits.train.source();
         let shape = source.shape();
-        config.model.check_shape(&config.network, Examples::of(source.as_ref()))?;
+        let setting = config.setting(source.space(), source.label_names().len());
+        config.model.check_setting(&setting)?;
+        config.model.needs().check(&splits.train)?;
+        config.model.with(CheckReports(&config))?;
         config.augment.check_shape(shape, source.domain() == Domain::Real)?;
         config.network = config.network.resolved(shape.dims());
         let dir = RunDir::create(out)?;
@@ -173,7 +177,7 @@ impl Experiment {
         Ok(Self { dir, config, splits, device: device.clone(), info, resumes, complete, passed_over, _lock: lock })
     }
 
-    /// Whether the run has ended before, so that [`Experiment::train`] has nothing to do.
+    /// Whether the run has ended before, so that [`TrainingRun::train`] has nothing to do.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
@@ -240,23 +244,27 @@ impl Experiment {
     }
 
     fn train_model(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        let model = self.config.model.clone();
+        model.with(Train { run: self, observer, stop })
+    }
+
+    /// Trains a model of a family that is known here.
+    fn train_family<F: Family>(&mut self, family: &F, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
         let device = self.device.clone().autodiff();
         let seed = self.config.training.seed;
         let source = self.splits.train.source();
-        let shape = source.shape();
-        let model = self.config.model.init(&self.config.network, Examples::of(source.as_ref()), seed, &device)?;
+        let setting = self.config.setting(source.space(), source.label_names().len());
+        let model = family.init(&setting, seed, &device)?;
         let model = match self.resumes {
             true => model,
-            false => initial::prepared(model, &self.config.model, &self.splits.train, seed),
+            false => initial::prepared(model, family.likelihood_keys().as_ref(), &self.splits.train, seed),
         };
         let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
-        let mut trainer = self.trainer(model, checkpoints.clone(), &device)?;
+        let mut trainer = self.trainer(model, checkpoints, &device)?;
         let purge = self.resumes.then_some(trainer.state.step as i64 + 1);
         let mut recorder = Recorder {
             dir: &self.dir,
             info: self.info.clone(),
-            kind: self.config.model.kind,
-            shape,
             seed,
             shown: held_out(&self.splits).1.take(64),
             device: self.device.clone(),
@@ -272,28 +280,25 @@ impl Experiment {
     }
 
     /// A trainer at the first step or where the checkpoint stands.
-    fn trainer<'a>(
+    fn trainer<'a, L: Learner>(
         &'a self,
-        model: AnyModel,
+        model: L,
         checkpoints: Checkpoints,
         device: &Device,
-    ) -> Result<Trainer<'a, AnyModel>> {
+    ) -> Result<Trainer<'a, L>> {
         let config = &self.config;
-        let (model, resumed) = if self.resumes {
-            let resumed = checkpoints.resume(model, &config.optimizer, device)?;
-            (resumed.model, Some((resumed.optimizer, resumed.state)))
-        } else {
-            (model, None)
+        let resumed = match self.resumes {
+            true => Some(checkpoints.resume(model.clone(), &config.optimizer, device)?),
+            false => None,
         };
         let mut trainer = Trainer::new(model, &self.splits, config.optimizer.clone(), device);
-        if let Some((optimizer, state)) = resumed {
-            (trainer.optimizer, trainer.state) = (optimizer, state);
+        if let Some(resumed) = resumed {
+            resumed.into_trainer(&mut trainer);
             // Metrics of epochs after the checkpoint are written again as they are trained again.
             self.dir.write_metrics(&trainer.state.history)?;
         }
         trainer.augment = config.augment;
         trainer.config = config.training.clone();
-        trainer.objective = config.loss;
         trainer.schedule = config.schedule;
         trainer.early_stopping = config.early_stopping.clone();
         trainer.checkpoints = Some(checkpoints);
@@ -302,12 +307,39 @@ impl Experiment {
 
     /// Test numbers, pictures, report.
     fn conclude(&mut self) -> Result<()> {
-        let trained = Trained::load(self.dir.path(), None, &self.device)?;
-        let material = Material::gather(&trained, &self.splits);
+        let trained = Run::load(self.dir.path(), None, &self.device)?;
+        let material = Material::gather(&trained, &self.splits)?;
         self.info.test = Some(material.terms());
         self.info.peak_memory_mb = peak_memory_mb();
-        pages::draw_report(&Trained { info: self.info.clone(), ..trained }, &material)?;
+        report::draw_report(&Run { info: self.info.clone(), ..trained }, &material)?;
         Ok(())
+    }
+}
+
+/// Trains a run.
+struct Train<'a, 'b> {
+    run: &'a mut TrainingRun,
+    observer: &'b mut dyn Observer,
+    stop: &'b Stop,
+}
+
+impl Visit for Train<'_, '_> {
+    type Output = Result<Ending>;
+
+    fn visit<F: Family>(self, family: &F) -> Result<Ending> {
+        self.run.train_family(family, self.observer, self.stop)
+    }
+}
+
+/// Holds the names of terms and optimisers in a configuration against those of the model.
+struct CheckReports<'a>(&'a RunConfig);
+
+impl Visit for CheckReports<'_> {
+    type Output = Result<()>;
+
+    fn visit<F: Family>(self, _: &F) -> Result<()> {
+        self.0.early_stopping.monitor.check(F::REPORTS)?;
+        self.0.optimizer.check_updates(F::UPDATES)
     }
 }
 
@@ -357,6 +389,7 @@ fn describe(splits: &Splits) -> DataInfo {
         shape: [shape.channels, shape.height, shape.width],
         domain: source.domain(),
         columns: source.columns().cloned(),
+        classes: source.label_names().to_vec(),
     }
 }
 

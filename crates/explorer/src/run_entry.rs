@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use elbo::data::Domain;
 use elbo::models::{LikelihoodName, ModelKind};
 use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::{RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, LossTerms};
 use elbo::run::lock::LOCK_FILE;
+use elbo::space::Domain;
 use serde::{Serialize, Serializer};
 
 use crate::problem::Problem;
 
 /// A run that was found. The id is the service's own: what clients send is looked up, never opened.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Run {
+pub(crate) struct RunEntry {
     pub id: String,
     pub path: PathBuf,
     pub summary: Summary,
@@ -26,7 +26,7 @@ pub(crate) struct Run {
 /// A folder with a run in it, or with something that was meant to be one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Listed {
-    Run(Arc<Run>),
+    Run(Arc<RunEntry>),
     Unreadable(Arc<Unreadable>),
 }
 
@@ -179,7 +179,7 @@ fn drawn(path: &Path, of: Drawn, last: Option<EpochRecord>) -> usize {
 /// Largest `metrics.jsonl` that is read.
 const MAX_METRICS: u64 = 64 << 20;
 
-impl Run {
+impl RunEntry {
     /// Reads what there is of the run at `path`.
     ///
     /// # Errors

@@ -8,11 +8,11 @@ use super::memory::peak_memory_mb;
 use crate::data::Subset;
 use crate::data::source::ImageShape;
 use crate::error::Result;
-use crate::generation::{self, Pictures};
-use crate::models::{Model, ModelKind};
+use crate::generation::{self, CodeDecoder, Pictures};
+use crate::models::Model;
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::run::directory::{RunDir, RunInfo};
-use crate::run::history::EpochRecord;
+use crate::run::history::{EpochRecord, Means};
 use crate::run::tensorboard::EventWriter;
 use crate::training::{EpochEnd, Observer, StepReport};
 
@@ -27,8 +27,6 @@ const COLUMNS: usize = 8;
 pub(super) struct Recorder<'a> {
     pub dir: &'a RunDir,
     pub info: RunInfo,
-    pub kind: ModelKind,
-    pub shape: ImageShape,
     pub seed: u64,
     /// What an autoencoder's pictures reconstruct.
     pub shown: Subset,
@@ -47,23 +45,7 @@ impl Observer for Recorder<'_> {
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
         self.dir.write_metrics(end.history)?;
-        let (name, examples) = (format!("samples/epoch-{:04}", end.record.epoch), self.examples(end.model));
-        let picture = match &self.info.data.columns {
-            Some(columns) => {
-                self.dir.write(&format!("{name}.csv"), columns.csv(&examples.pixels))?;
-                None
-            }
-            None => {
-                let picture = grid_png(&examples, COLUMNS)?;
-                self.dir.write(&format!("{name}.png"), &picture.bytes)?;
-                // Those of an autoencoder are in the picture above.
-                if self.kind != ModelKind::Ae && !self.shown.is_empty() {
-                    let name = format!("samples/reconstructions-{:04}.png", end.record.epoch);
-                    self.dir.write(&name, self.reconstructions(end.model)?)?;
-                }
-                Some(picture)
-            }
-        };
+        let picture = self.examples(end)?;
         self.write_events(end, picture.as_ref())?;
         self.info.epochs = end.record.epoch;
         self.update_times();
@@ -80,46 +62,66 @@ impl Recorder<'_> {
         self.info.peak_memory_mb = peak_memory_mb();
     }
 
-    /// Samples from N(0, I), always from the same codes; for an autoencoder reconstructions, since its codes are not N(0, I).
-    fn examples(&self, model: &dyn Model) -> Pictures {
-        match self.kind {
-            ModelKind::Vae | ModelKind::Iwae => {
-                generation::sample(model, self.shape, SHOWN, 1.0, self.seed, &self.device)
-            }
-            ModelKind::Ae => {
+    /// Writes what the model makes at the end of an epoch; returns the picture where it is one. A model that neither generates nor reconstructs
+    /// has none.
+    fn examples(&self, end: &EpochEnd<'_>) -> Result<Option<Png>> {
+        let (samples, encodes) = (self.samples(end.model)?, end.model.encoder().is_some());
+        let name = format!("samples/epoch-{:04}", end.record.epoch);
+        let examples = match &samples {
+            Some(samples) => samples.clone(),
+            None if encodes && end.model.decoder().is_some() => {
                 let chosen: Vec<u32> = (0..self.shown.len().min(SHOWN) as u32).collect();
-                generation::reconstruct(model, &self.shown, &chosen, &self.device)
+                generation::reconstruct(end.model, &self.shown, &chosen, &self.device)?
             }
+            None => return Ok(None),
+        };
+        if let Some(columns) = &self.info.data.columns {
+            self.dir.write(&format!("{name}.csv"), columns.csv(&examples.pixels))?;
+            return Ok(None);
         }
+        let picture = grid_png(&examples, COLUMNS)?;
+        self.dir.write(&format!("{name}.png"), &picture.bytes)?;
+        // Where nothing is sampled, reconstructions are in the picture above.
+        if samples.is_some() && encodes && !self.shown.is_empty() {
+            let name = format!("samples/reconstructions-{:04}.png", end.record.epoch);
+            self.dir.write(&name, self.reconstructions(end.model)?)?;
+        }
+        Ok(Some(picture))
+    }
+
+    /// Samples from the prior, always of the same codes, of each class in turn; none of a model without a prior.
+    fn samples(&self, model: &dyn Model) -> Result<Option<Pictures>> {
+        if model.prior_or_refuse().is_err() {
+            return Ok(None);
+        }
+        let decoder = CodeDecoder::of(model, &self.device)?;
+        Ok(Some(generation::sample_in_turn(&decoder, SHOWN, self.info.data.classes.len(), self.seed)))
     }
 
     /// The first held-out examples, a row of them above a row of what became of them, as PNG.
     fn reconstructions(&self, model: &dyn Model) -> Result<Vec<u8>> {
         let chosen: Vec<u32> = (0..RECONSTRUCTED.min(self.shown.len() as u32)).collect();
         let originals = generation::originals(&self.shown, &chosen, &self.device);
-        let decoded = generation::reconstruct(model, &self.shown, &chosen, &self.device);
-        let ImageShape { channels, height, width } = self.shape;
+        let decoded = generation::reconstruct(model, &self.shown, &chosen, &self.device)?;
+        let ImageShape { channels, height, width } = originals.shape;
         let batch = |pictures| ImageBatch::new(pictures, channels, height, width);
         let layout = GridLayout { columns: COLUMNS, ..Default::default() };
         image_grid::png(&image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?)
     }
 
     fn write_events(&mut self, end: &EpochEnd<'_>, picture: Option<&Png>) -> Result<()> {
-        let EpochRecord { step, learning_rate, beta, train, validation, .. } = *end.record;
-        let step = step as i64;
-        let mut scalars = vec![
-            ("train/recon", train.recon),
-            ("train/kl", train.kl),
-            ("train/loss", train.loss),
-            ("schedule/learning_rate", learning_rate),
-            ("schedule/beta", beta),
-            ("speed/images_per_s", end.images_per_s),
-        ];
-        if let Some(v) = validation {
-            scalars.extend([("validation/recon", v.recon), ("validation/kl", v.kl), ("validation/loss", v.loss)]);
-        }
+        let EpochRecord { step, learning_rate, beta, train, validation, .. } = end.record;
+        let step = *step as i64;
+        let named = |split: &str, means: &Means| {
+            means.iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect::<Vec<_>>()
+        };
+        let mut scalars = named("train", train);
+        scalars.push(("schedule/learning_rate".into(), *learning_rate));
+        scalars.extend(beta.map(|beta| ("schedule/beta".into(), beta)));
+        scalars.push(("speed/images_per_s".into(), end.images_per_s));
+        scalars.extend(validation.iter().flat_map(|means| named("validation", means)));
         for (tag, value) in scalars {
-            self.events.scalar(step, tag, value as f32)?;
+            self.events.scalar(step, &tag, value as f32)?;
         }
         if let Some(picture) = picture {
             self.events.image_png(step, "samples", picture.width, picture.height, &picture.bytes)?;

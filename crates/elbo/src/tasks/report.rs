@@ -1,18 +1,18 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
 use super::recorder::{Png, grid_png};
+use super::run::{Run, held_out};
 use super::tables;
-use super::trained::{Trained, held_out};
 use crate::data::{Splits, Subset};
 use crate::error::Result;
 use crate::evaluation::{self, Codes, Evaluation};
 use crate::generation::{self, Pictures};
-use crate::models::{Model, ModelKind, Objective};
-use crate::report::figures::{Term, curve};
+use crate::models::Objective;
+use crate::report::figures::{self, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
-use crate::run::history::LossTerms;
+use crate::run::history::Means;
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -27,7 +27,7 @@ const TRAVERSED: usize = 16;
 /// [`crate::Error::Io`] if something cannot be written, [`crate::Error::Model`] if the run has no checkpoint.
 ///
 /// ```
-/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::tasks::{TrainingRun, Run};
 /// # use elbo::recipe::Layers;
 /// # use elbo::training::{Quiet, Stop};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -36,21 +36,21 @@ const TRAVERSED: usize = 16;
 /// #     layers.set(setting)?;
 /// # }
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-/// # experiment.train(&mut Quiet, &Stop::new())?;
-/// use elbo::experiment;
+/// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # training.train(&mut Quiet, &Stop::new())?;
+/// use elbo::tasks;
 ///
-/// let run = Trained::load(&path, None, &device)?;
-/// let page = experiment::write_report(&run, &run.open_data(None)?)?;
+/// let run = Run::load(&path, None, &device)?;
+/// let page = tasks::write_report(&run, &run.open_data(None)?)?;
 /// assert!(page.ends_with("report.html"));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn write_report(run: &Trained, splits: &Splits) -> Result<std::path::PathBuf> {
-    draw_report(run, &Material::gather(run, splits))
+pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
+    draw_report(run, &Material::gather(run, splits)?)
 }
 
 /// [`write_report`] from what was gathered before.
-pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std::path::PathBuf> {
+pub(super) fn draw_report(run: &Run, material: &Material<'_>) -> Result<std::path::PathBuf> {
     let history = run.state()?.history;
     let page = Report {
         title: run.name(),
@@ -65,8 +65,8 @@ pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std:
         commands: commands(run),
         history,
     };
-    for term in [Term::Loss, Term::Recon, Term::Kl] {
-        save_figure(run, term.key(), &curve(&page.history, term, &page.unit))?;
+    for term in figures::terms(&page.history) {
+        save_figure(run, term, &curve(&page.history, term, &page.unit))?;
     }
     run.dir.write("report.html", page.html())?;
     Ok(run.dir.join("report.html"))
@@ -78,7 +78,7 @@ pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std:
 /// As [`write_report`].
 ///
 /// ```
-/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::tasks::{TrainingRun, Run};
 /// # use elbo::recipe::Layers;
 /// # use elbo::training::{Quiet, Stop};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -87,34 +87,34 @@ pub(super) fn draw_report(run: &Trained, material: &Material<'_>) -> Result<std:
 /// #     layers.set(setting)?;
 /// # }
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-/// # experiment.train(&mut Quiet, &Stop::new())?;
-/// use elbo::experiment;
+/// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # training.train(&mut Quiet, &Stop::new())?;
+/// use elbo::tasks;
 ///
 /// let runs = [&path, &path].map(|path| -> elbo::Result<_> {
-///     let run = Trained::load(path, None, &device)?;
+///     let run = Run::load(path, None, &device)?;
 ///     let data = run.open_data(None)?;
 ///     Ok((run, data))
 /// });
-/// let page = experiment::compare(&runs.into_iter().collect::<elbo::Result<Vec<_>>>()?)?;
+/// let page = tasks::compare(&runs.into_iter().collect::<elbo::Result<Vec<_>>>()?)?;
 /// assert!(page.html().contains("digits-001"));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn compare(runs: &[(Trained, Splits)]) -> Result<Comparison> {
+pub fn compare(runs: &[(Run, Splits)]) -> Result<Comparison> {
     let compared = runs.iter().map(|(run, splits)| compared_run(run, splits)).collect::<Result<_>>()?;
     Ok(Comparison { title: "Comparison".into(), runs: compared, trends: Vec::new() })
 }
 
-fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
-    let material = Material::gather(run, splits);
+fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
+    let material = Material::gather(run, splits)?;
     let mut pictures = match run.columns() {
-        Some(columns) => tables::Rows::gather(run, material.split, columns).compared(),
+        Some(columns) => tables::Rows::gather(run, material.split, columns)?.compared(),
         None => vec![
             ("Reconstructions".to_owned(), art(material.reconstructions(run)?, "originals above reconstructions")),
             ("Samples from N(0, I)".to_owned(), art(material.samples(run)?, "samples")),
         ],
     };
-    if run.model.latent() == 2 {
+    if run.latent() == 2 {
         pictures.push(("Latent space".to_owned(), Picture::rendering(&material.scatter(), "codes coloured by class")));
     }
     Ok(ComparedRun {
@@ -131,9 +131,10 @@ fn compared_run(run: &Trained, splits: &Splits) -> Result<ComparedRun> {
 }
 
 /// The weight of the KL term, where the objective is `recon + beta * kl`.
-fn beta(run: &Trained) -> Option<f64> {
-    let Objective { beta, free_bits, capacity } = run.config.loss.target();
-    (run.config.model.kind == ModelKind::Vae && free_bits == 0.0 && capacity.is_none()).then_some(beta)
+fn beta(run: &Run) -> Option<f64> {
+    let bound = run.model.bound()?;
+    let Objective { beta, free_bits, capacity } = bound.objective().target();
+    (!bound.has_own_objective() && free_bits == 0.0 && capacity.is_none()).then_some(beta)
 }
 
 /// Everything the pages are drawn from.
@@ -142,35 +143,35 @@ pub(super) struct Material<'a> {
     split: &'a Subset,
     evaluation: Evaluation,
     codes: Codes,
-    kind: ModelKind,
+    variational: bool,
     dimensions: usize,
     /// What one example and its dimensions are called.
     names: (&'static str, &'static str),
 }
 
 impl<'a> Material<'a> {
-    pub(super) fn gather(run: &Trained, splits: &'a Splits) -> Self {
+    pub(super) fn gather(run: &Run, splits: &'a Splits) -> Result<Self> {
         let (split_name, split) = held_out(splits);
-        let objective = run.config.loss.target();
         let seed = run.config.training.seed;
-        Self {
+        let model = run.model.as_ref();
+        Ok(Self {
             split_name,
             split,
-            evaluation: evaluation::evaluate(&run.model, split, objective, seed, &run.device),
-            codes: evaluation::encode(&run.model, &split.take(CODES), &run.device),
-            kind: run.config.model.kind,
+            evaluation: run.explained("report", evaluation::evaluate(model, split, seed, &run.device))?,
+            codes: run.explained("report", evaluation::encode(model, &split.take(CODES), &run.device))?,
+            variational: run.model.bound().is_some(),
             dimensions: run.shape.numel(),
             names: (example(run), if run.columns().is_some() { "columns" } else { "pixels" }),
-        }
+        })
     }
 
     /// Means over the held-out split.
-    pub(super) fn terms(&self) -> LossTerms {
+    pub(super) fn terms(&self) -> Means {
         self.evaluation.terms()
     }
 
     fn variational(&self) -> bool {
-        self.kind.is_generative()
+        self.variational
     }
 
     fn summary(&self) -> Summary {
@@ -186,20 +187,20 @@ impl<'a> Material<'a> {
             example_name: self.names.0.into(),
             dimensions: self.dimensions,
             dimension_name: self.names.1.into(),
-            recon: estimate("recon").unwrap_or(terms.recon.into()),
+            recon: estimate("recon").unwrap_or(terms.get("recon").unwrap_or(f64::NAN).into()),
             kl: estimate("kl").filter(|_| self.variational()),
-            loss: estimate("loss").unwrap_or(terms.loss.into()),
+            loss: estimate("loss").unwrap_or(terms.loss().into()),
             elbo: estimate("elbo").filter(|_| self.variational()),
             bits_per_dim: estimate("bits_per_dim").filter(|_| self.variational()),
         }
     }
 
-    fn sections(&self, run: &Trained) -> Result<Vec<Section>> {
+    fn sections(&self, run: &Run) -> Result<Vec<Section>> {
         let mut sections = match run.columns() {
-            Some(columns) => tables::Rows::gather(run, self.split, columns).sections(run, self.split_name)?,
+            Some(columns) => tables::Rows::gather(run, self.split, columns)?.sections(run, self.split_name)?,
             None => self.image_sections(run)?,
         };
-        if run.model.latent() == 2 {
+        if run.latent() == 2 {
             sections.extend(self.plane(run)?);
         }
         if run.columns().is_none() {
@@ -224,7 +225,7 @@ impl<'a> Material<'a> {
         Ok(sections)
     }
 
-    fn image_sections(&self, run: &Trained) -> Result<Vec<Section>> {
+    fn image_sections(&self, run: &Run) -> Result<Vec<Section>> {
         Ok(vec![
             Section {
                 title: "Reconstructions".into(),
@@ -237,37 +238,34 @@ impl<'a> Material<'a> {
             },
             Section {
                 title: "Samples from N(0, I)".into(),
-                explanation: match self.kind {
-                    ModelKind::Vae | ModelKind::Iwae => {
-                        "Codes drawn from the prior, decoded. Nothing of the data goes in.".into()
-                    }
-                    ModelKind::Ae => {
-                        "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
-                                      there: expect few good images, and compare with a VAE."
-                            .into()
-                    }
+                explanation: match self.variational {
+                    true => "Codes drawn from the prior, decoded. Nothing of the data goes in.".into(),
+                    false => "Codes drawn from N(0, I), decoded. Nothing taught this autoencoder that codes lie \
+                              there: expect few good images, and compare with a VAE."
+                        .into(),
                 },
                 pictures: vec![art(self.saved(run, "samples", self.samples(run)?)?, "samples")],
             },
         ])
     }
 
-    fn reconstructions(&self, run: &Trained) -> Result<Png> {
+    fn reconstructions(&self, run: &Run) -> Result<Png> {
         let count = self.split.len().min(SHOWN / 2);
         let mut chosen = generation::random_places(self.split, count, run.config.training.seed);
         chosen.sort_unstable();
         let originals = generation::originals(self.split, &chosen, &run.device);
-        let decoded = generation::reconstruct(&run.model, self.split, &chosen, &run.device);
+        let decoded = generation::reconstruct(run.model.as_ref(), self.split, &chosen, &run.device)?;
         pairs_png(&originals, &decoded)
     }
 
-    fn samples(&self, run: &Trained) -> Result<Png> {
+    fn samples(&self, run: &Run) -> Result<Png> {
         let seed = run.config.training.seed;
-        grid_png(&generation::sample(&run.model, run.shape, SHOWN, 1.0, seed, &run.device), 8)
+        let decoder = run.decoder("report")?;
+        grid_png(&generation::sample_in_turn(&decoder, SHOWN, run.info.data.classes.len(), seed), 8)
     }
 
     /// Scatter and manifolds of a two-dimensional code.
-    fn plane(&self, run: &Trained) -> Result<Vec<Section>> {
+    fn plane(&self, run: &Run) -> Result<Vec<Section>> {
         let scatter = self.scatter();
         save_figure(run, "latent", &scatter)?;
         let plane = Section {
@@ -278,15 +276,16 @@ impl<'a> Material<'a> {
         if run.columns().is_some() {
             return Ok(vec![plane]);
         }
-        let (centre, reach) = match self.kind {
-            ModelKind::Vae | ModelKind::Iwae => ([0.0; 2], [2.0; 2]),
+        let (centre, reach) = match self.variational {
+            true => ([0.0; 2], [2.0; 2]),
             // An autoencoder's codes lie where they like: two standard deviations around their mean reach most of them.
-            ModelKind::Ae => {
+            false => {
                 let (centre, spread) = (self.codes.centre(), self.codes.spread());
                 ([0, 1].map(|d| centre[d] as f32), [0, 1].map(|d| 2.0 * spread[d] as f32))
             }
         };
-        let linear = generation::manifold_around(&run.model, run.shape, centre, reach, 20, &run.device);
+        let decoder = run.decoder("report")?;
+        let linear = generation::manifold_around(&decoder, centre, reach, 20);
         let range = |d: usize| format!("{:.1} to {:.1}", centre[d] - reach[d], centre[d] + reach[d]);
         let caption = format!("Linear grid, 20 x 20: z0 from {} to the right, z1 from {} upwards.", range(0), range(1));
         let mut pictures = vec![
@@ -294,7 +293,7 @@ impl<'a> Material<'a> {
                 .with_caption(caption),
         ];
         if self.variational() {
-            let quantiles = generation::manifold_quantiles(&run.model, run.shape, 0.05, 15, &run.device);
+            let quantiles = generation::manifold_quantiles(&decoder, 0.05, 15);
             pictures.push(
                 art(
                     self.saved(run, "manifold_quantiles", grid_png(&quantiles, 15)?)?,
@@ -319,25 +318,21 @@ impl<'a> Material<'a> {
         latent::scatter(&points, &labels, self.split.source().label_names())
     }
 
-    fn traversal(&self, run: &Trained) -> Result<Section> {
+    fn traversal(&self, run: &Run) -> Result<Section> {
         let dims = self.by_importance();
-        let centre: Vec<f32> = match self.kind {
-            ModelKind::Vae | ModelKind::Iwae => vec![0.0; self.codes.latent],
-            ModelKind::Ae => self.codes.centre().into_iter().map(|v| v as f32).collect(),
+        let centre: Vec<f32> = match self.variational {
+            true => vec![0.0; self.codes.latent],
+            false => self.codes.centre().into_iter().map(|v| v as f32).collect(),
         };
-        let reach: Vec<f32> = match self.kind {
-            ModelKind::Vae | ModelKind::Iwae => vec![3.0; self.codes.latent],
-            ModelKind::Ae => self.codes.spread().into_iter().map(|v| 2.0 * v as f32).collect(),
+        let reach: Vec<f32> = match self.variational {
+            true => vec![3.0; self.codes.latent],
+            false => self.codes.spread().into_iter().map(|v| 2.0 * v as f32).collect(),
         };
-        let pictures = generation::traverse(&run.model, run.shape, &centre, &reach, &dims, 11, &run.device);
+        let pictures = generation::traverse(&run.decoder("report")?, &centre, &reach, &dims, 11);
         let order = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        let explanation = match self.kind {
-            ModelKind::Vae | ModelKind::Iwae => {
-                "One latent dimension a row, from -3 to 3, all others at 0; largest KL first."
-            }
-            ModelKind::Ae => {
-                "One dimension of the code a row, two standard deviations either way around the mean code."
-            }
+        let explanation = match self.variational {
+            true => "One latent dimension a row, from -3 to 3, all others at 0; largest KL first.",
+            false => "One dimension of the code a row, two standard deviations either way around the mean code.",
         };
         Ok(Section {
             title: "Traversal".into(),
@@ -358,7 +353,7 @@ impl<'a> Material<'a> {
         dims
     }
 
-    fn histograms(&self, run: &Trained) -> Result<Section> {
+    fn histograms(&self, run: &Run) -> Result<Section> {
         let Some(log_var) = &self.codes.log_var else {
             let figure = latent::code_histogram(&self.codes.mean);
             save_figure(run, "codes", &figure)?;
@@ -384,7 +379,7 @@ impl<'a> Material<'a> {
     }
 
     /// Writes a picture to `plots/` and hands it on.
-    fn saved(&self, run: &Trained, name: &str, png: Png) -> Result<Png> {
+    fn saved(&self, run: &Run, name: &str, png: Png) -> Result<Png> {
         run.dir.write(&format!("plots/{name}.png"), &png.bytes)?;
         Ok(png)
     }
@@ -402,20 +397,21 @@ fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-pub(super) fn save_figure(run: &Trained, name: &str, figure: &Figure) -> Result<()> {
+pub(super) fn save_figure(run: &Run, name: &str, figure: &Figure) -> Result<()> {
     run.dir.write(&format!("plots/{name}.png"), figure.png(Theme::Light))
 }
 
-fn unit(run: &Trained) -> String {
-    run.model.likelihood().unit().replace("example", example(run))
+fn unit(run: &Run) -> String {
+    let unit = run.model.observe_or_refuse().map_or("nats per example", |observe| observe.likelihood().unit());
+    unit.replace("example", example(run))
 }
 
 /// What one example is called.
-pub(super) fn example(run: &Trained) -> &'static str {
+pub(super) fn example(run: &Run) -> &'static str {
     if run.columns().is_some() { "row" } else { "image" }
 }
 
-fn facts(run: &Trained) -> Vec<(String, String)> {
+fn facts(run: &Run) -> Vec<(String, String)> {
     let info = &run.info;
     let data = &info.data;
     let validation = match data.validation_is_test {
@@ -444,7 +440,7 @@ fn facts(run: &Trained) -> Vec<(String, String)> {
     facts
 }
 
-fn commands(run: &Trained) -> Vec<NextCommand> {
+fn commands(run: &Run) -> Vec<NextCommand> {
     let path = run.dir.path().display();
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
     let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));

@@ -5,17 +5,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::data::augment::Augment;
-use crate::data::batch::batch;
-use crate::data::{self, DataConfig, Examples, ImageShape, InMemory, Splits, Subset, Validation};
+use crate::data::batch::{Batch, Given, batch};
+use crate::data::{self, DataConfig, ImageShape, InMemory, Splits, Subset, Validation};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
-use crate::models::{Model, Vae};
-use crate::networks::NetworkConfig;
+use crate::models::{Architecture, Encode, Family, Learner, Setting, Vae, VectorCode, Visit};
+use crate::networks::{NetworkConfig, Pass};
 use crate::random::{Draws, Purpose};
 use crate::recipe::{Layers, RunConfig};
 use crate::training::{Observer, OptimizerConfig, Precision, StepReport, StepTimes, Stop, Trainer};
@@ -23,7 +22,7 @@ use crate::training::{Observer, OptimizerConfig, Precision, StepReport, StepTime
 /// What is measured.
 ///
 /// ```
-/// use elbo::experiment::Workload;
+/// use elbo::tasks::Workload;
 ///
 /// assert_eq!(Workload::named("mlp")?, Workload::Mlp);
 /// assert!(Workload::named("mpl").is_err());
@@ -196,7 +195,7 @@ fn grey_images(wanted: &Bench) -> Result<Splits> {
 }
 
 fn mlp(device: &Device) -> Vae {
-    Vae::init([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, device)
+    Vae::init(&Architecture::new([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli), 0, device)
 }
 
 fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> {
@@ -206,7 +205,8 @@ fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> 
 
 fn conv_steps(wanted: &Bench, channels: &[usize], device: &Device) -> Result<Measured> {
     let batch = 128;
-    let model = Vae::init(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli, 0, device);
+    let model =
+        Vae::init(&Architecture::new(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli), 0, device);
     profiled(wanted, batch, conv_gflop(batch, channels), || {
         train(model, batch, Augment::default(), &noise(), wanted, device)
     })
@@ -238,11 +238,11 @@ fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured>
     let parts =
         [Some(&splits.train), splits.validation.as_ref().filter(|_| !splits.validation_is_test), Some(&splits.test)];
     let decoded: usize = parts.into_iter().flatten().map(Subset::len).sum();
-    let examples = Examples::of(splits.train.source().as_ref());
-    config.model.check_shape(&config.network, examples)?;
-    let model = config.model.init(&config.network, examples, config.training.seed, device)?;
+    let source = splits.train.source();
+    let setting = config.setting(source.space(), source.label_names().len());
+    config.model.check_setting(&setting)?;
     let batch = config.training.batch_size;
-    let (reps, _) = train(model, batch, config.augment, &splits, wanted, device)?;
+    let (reps, _) = config.model.with(TrainRecipe { config: &config, setting, splits: &splits, wanted, device })?;
     let mut measured = summary(wanted, batch, reps);
     let trained = splits.train.len() as f64;
     measured.pipeline = Some(Pipeline {
@@ -334,8 +334,27 @@ fn conv_gflop(batch: usize, channels: &[usize]) -> f64 {
     sum + 3.0 * 3.0 * 2.0 * (batch * features * 16) as f64 / 1e9
 }
 
-fn train<M: Model + Module>(
-    model: M,
+/// Trains the model of a recipe for a while.
+struct TrainRecipe<'a> {
+    config: &'a RunConfig,
+    setting: Setting<'a>,
+    splits: &'a Splits,
+    wanted: &'a Bench,
+    device: &'a Device,
+}
+
+impl Visit for TrainRecipe<'_> {
+    type Output = Result<(Vec<f64>, StepTimes)>;
+
+    fn visit<F: Family>(self, family: &F) -> Self::Output {
+        let Self { config, setting, splits, wanted, device } = self;
+        let model = family.init(&setting, config.training.seed, device)?;
+        train(model, config.training.batch_size, config.augment, splits, wanted, device)
+    }
+}
+
+fn train<L: Learner>(
+    model: L,
     batch: usize,
     augment: Augment,
     data: &Splits,
@@ -409,7 +428,7 @@ fn repeat(count: usize, size: usize, seconds: f64, mut pass: impl FnMut(&[u32]))
 
 fn encode(vae: &Vae, split: &Subset, seconds: f64, device: &Device) -> Vec<f64> {
     repeat(split.len(), INFERENCE_BATCH, seconds, |chosen| {
-        std::hint::black_box(vae.encode(batch(split, chosen, device)));
+        std::hint::black_box(vae.encode(&Batch::of(batch(split, chosen, device))));
     })
 }
 
@@ -418,6 +437,6 @@ fn decode(vae: &Vae, count: usize, seconds: f64, device: &Device) -> Vec<f64> {
     repeat(count, INFERENCE_BATCH, seconds, |chosen| {
         let rows = &codes[chosen[0] as usize * 20..][..chosen.len() * 20];
         let z = Tensor::<2>::from_data(TensorData::new(rows.to_vec(), [chosen.len(), 20]), device);
-        std::hint::black_box(vae.decode(z));
+        std::hint::black_box(VectorCode::parameters(vae, z, &Given::default(), &Pass::still()));
     })
 }

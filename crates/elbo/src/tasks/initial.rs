@@ -4,13 +4,15 @@ use burn::module::Module;
 
 use crate::data::Subset;
 use crate::data::batch::batch;
-use crate::models::{InitialWeights, ModelConfig, OutputBias};
+use crate::models::{InitialWeights, LikelihoodKeys, OutputBias};
 use crate::random::{Draws, Purpose};
-use crate::run::parameters::{self, values_of};
+use crate::run::parameters;
 use crate::run::weights::NamedTensor;
+use crate::tensors::values_of;
 
-/// `model` with the weights that `config` asks for; `train` is what its output bias may be taken from.
-pub(super) fn prepared<M: Module>(model: M, config: &ModelConfig, train: &Subset, seed: u64) -> M {
+/// `model` with the weights that its keys ask for; `train` is what its output bias may be taken from.
+pub(super) fn prepared<M: Module>(model: M, keys: Option<&LikelihoodKeys>, train: &Subset, seed: u64) -> M {
+    let Some(config) = keys else { return model };
     if (config.initial, config.output_bias) == (InitialWeights::Pytorch, OutputBias::Initial) {
         return model;
     }
@@ -66,11 +68,11 @@ fn logit(mean: f64) -> f32 {
 mod tests {
     use std::sync::Arc;
 
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Device;
 
     use super::*;
     use crate::data::{ImageShape, InMemory};
-    use crate::models::Model;
+    use crate::models::{Family, ObjectiveConfig, Setting, VaeConfig};
     use crate::networks::NetworkConfig;
 
     #[test]
@@ -79,16 +81,18 @@ mod tests {
         let pixels = [[0, 255, 0], [0, 255, 255]].concat();
         let source = InMemory::new("two", ImageShape::grey(1, 3), pixels, None, vec![], "two");
         let (train, device) = (Subset::all(Arc::new(source)), Device::default());
-        let config = ModelConfig {
+        let config = VaeConfig {
             latent: 2,
             initial: InitialWeights::Glorot,
             output_bias: OutputBias::DataMean,
             ..Default::default()
         };
-        let model = config.init(&NetworkConfig::mlp(&[4]), [1, 1, 3], 0, &device).unwrap();
-        let model = prepared(model, &config, &train, 7);
+        let (network, loss) = (NetworkConfig::mlp(&[4]), ObjectiveConfig::default());
+        let setting = Setting { space: [1, 1, 3].into(), classes: 0, network: &network, loss: &loss };
+        let model = config.init(&setting, 0, &device).unwrap();
+        let model = prepared(model, config.likelihood_keys().as_ref(), &train, 7);
         // All biases but the last are 0: the code 0 reaches the last layer as 0.
-        let mean = values_of(model.decode_mean(Tensor::zeros([1, 2], &device)));
+        let mean = crate::generation::CodeDecoder::of(&model, &device).unwrap().means(&[0.0, 0.0]);
         assert!(mean.iter().zip([0.001, 0.999, 0.5]).all(|(found, p)| (found - p).abs() < 1e-5), "{mean:?}");
         let tensors = parameters::export(&model);
         let weight = tensors.iter().find(|tensor| tensor.name == "encoder.layers.0.weight").unwrap();

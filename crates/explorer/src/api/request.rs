@@ -10,23 +10,23 @@ use elbo::generation::Pictures;
 use serde::de::DeserializeOwned;
 
 use super::Content;
-use super::answer::{self, Format, Tables};
-use super::ask;
+use super::parse;
+use super::response::{self, Format, Tables};
 use crate::App;
 use crate::problem::Problem;
-use crate::run::Run;
+use crate::run_entry::RunEntry;
 
 /// The run that was named, and what was sent. A run that there is not is refused before a handler is called.
-pub struct Asked {
+pub struct Request {
     pub app: App,
-    pub run: Arc<Run>,
+    pub run: Arc<RunEntry>,
     headers: HeaderMap,
     body: Content,
     /// What stands in the address, by the names of the route.
     params: Vec<(String, String)>,
 }
 
-impl FromRequest<App> for Asked {
+impl FromRequest<App> for Request {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
@@ -47,7 +47,7 @@ fn param<'a>(params: &'a [(String, String)], name: &str) -> &'a str {
     params.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
 }
 
-impl Asked {
+impl Request {
     /// A part of the address.
     pub fn param(&self, name: &str) -> &str {
         param(&self.params, name)
@@ -66,22 +66,22 @@ impl Asked {
 
     /// The body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        ask::json(&self.body)
+        parse::json(&self.body)
     }
 
     /// The body as examples, and whatever else it says.
-    pub async fn examples(&self) -> Result<(ask::Input, ask::Examples), Problem> {
-        ask::examples(&self.app, &self.run, &self.headers, &self.body).await
+    pub async fn examples(&self) -> Result<(parse::Input, parse::Examples), Problem> {
+        parse::examples(&self.app, &self.run, &self.headers, &self.body).await
     }
 
     /// Checked codes, row after row.
     pub fn codes(&self, field: &str, z: &[Vec<f32>]) -> Result<Vec<f32>, Problem> {
-        ask::codes(&self.app, &self.run, field, z)
+        parse::codes(&self.app, &self.run, field, z)
     }
 
     /// Checks how many images are asked for.
     pub fn images(&self, field: &str, n: usize) -> Result<(), Problem> {
-        ask::images(&self.app, &self.run, field, n).map(drop)
+        parse::images(&self.app, &self.run, field, n).map(drop)
     }
 
     /// Pictures as an answer; rows of a table in its own units too.
@@ -91,6 +91,6 @@ impl Asked {
             None => None,
         };
         let columns = trained.as_ref().and_then(|trained| trained.columns());
-        answer::pictures(format, &pictures, columns, tables)
+        response::pictures(format, &pictures, columns, tables)
     }
 }

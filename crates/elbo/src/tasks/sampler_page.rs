@@ -5,9 +5,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::recorder::grid_png;
+use super::run::{Run, held_out};
 use super::sampler_distance::PooledSpace;
 use super::samplers::{FitSettings, SamplerNote};
-use super::trained::{Trained, held_out};
 use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::generation::{self, Pictures};
@@ -65,9 +65,9 @@ pub struct ComparedSamplers {
 /// Fits what is missing, samples from each and measures. `told` hears of each fit.
 ///
 /// # Errors
-/// As [`Trained::sampler`]; [`Error::Config`] if there are fewer than two examples to compare with.
+/// As [`Run::sampler`]; [`Error::Config`] if there are fewer than two examples to compare with.
 pub fn compare_samplers(
-    run: &Trained,
+    run: &Run,
     splits: &Splits,
     wanted: &SamplerComparison,
     told: &mut dyn FnMut(SamplerKind, &Record, &SamplerNote),
@@ -83,9 +83,10 @@ pub fn compare_samplers(
     let real = generation::originals(split, &chosen(split, n), &run.device);
     let train = generation::originals(&splits.train, &chosen(&splits.train, FEATURES), &run.device);
     let space = PooledSpace::fit(&train, &run.device)?;
-    let rebuilt = generation::reconstruct(&run.model, split, &chosen(split, n), &run.device);
-    let kind = wanted.fit.codes.unwrap_or_else(|| CodesKind::of(&run.model));
-    let codes = training_codes(&run.model, split, kind, wanted.fit.seed, &run.device)?;
+    let decoder = run.decoder("priors")?;
+    let rebuilt = generation::reconstruct(run.model.as_ref(), split, &chosen(split, n), &run.device)?;
+    let kind = wanted.fit.codes.unwrap_or_else(|| CodesKind::of(run.model.as_ref()));
+    let codes = training_codes(run.model.as_ref(), split, kind, wanted.fit.seed, &run.device)?;
     let first = |pictures: &Pictures, count: usize| Pictures {
         shape: pictures.shape,
         pixels: pictures.pixels[..count.min(pictures.len()) * pictures.shape.numel()].to_vec(),
@@ -107,7 +108,7 @@ pub fn compare_samplers(
         let seconds = began.elapsed().as_secs_f64();
         told(kind, &stored.record, &note);
         let drawn = stored.sampler.sample(&Draw { count: n, ..wanted.samples });
-        let pictures = generation::decode(&run.model, run.shape, &drawn, &run.device);
+        let pictures = generation::decode_in_turn(&decoder, &drawn, run.info.data.classes.len());
         rows.push(ComparedSampler {
             name: kind.name().into(),
             frechet: space.distance(&pictures, &real)?,
@@ -140,7 +141,7 @@ pub fn compare_samplers(
 }
 
 /// A grid of images, or two columns of a table with those of the data.
-fn picture(run: &Trained, real: &Pictures, pictures: &Pictures, name: &str) -> Result<Option<Picture>> {
+fn picture(run: &Run, real: &Pictures, pictures: &Pictures, name: &str) -> Result<Option<Picture>> {
     let Some(columns) = run.columns() else {
         return Ok(Some(Picture::pixels(grid_png(pictures, 8)?.bytes, format!("{name}: {SHOWN} images"))));
     };

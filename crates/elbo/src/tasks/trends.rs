@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use toml::Value;
 
-use super::judge::Judgement;
-use super::trained::Trained;
+use super::evaluate::MetricsReport;
+use super::run::Run;
 use crate::data::Splits;
 use crate::error::{Error, Result};
 use crate::evaluation::{mean, stderr};
@@ -18,7 +18,7 @@ use crate::report::{Trend, TrendLine, TrendPoint, by_value};
 ///
 /// # Errors
 /// [`Error::Config`] if a run has no such setting.
-pub fn trends(runs: &[(Trained, Splits)], judged: &[Judgement], by: &str) -> Result<Vec<Trend>> {
+pub fn trends(runs: &[(Run, Splits)], judged: &[MetricsReport], by: &str) -> Result<Vec<Trend>> {
     let places = runs.iter().map(|(run, splits)| setting(run, splits, by)).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = runs.iter().map(|(run, _)| run.config.describe(run.shape.dims())).collect();
     let mut metrics: Vec<&'static str> = Vec::new();
@@ -30,7 +30,7 @@ pub fn trends(runs: &[(Trained, Splits)], judged: &[Judgement], by: &str) -> Res
     Ok(metrics.into_iter().map(|metric| trend(metric, by, &places, &names, judged)).collect())
 }
 
-fn trend(metric: &'static str, by: &str, places: &[String], names: &[String], judged: &[Judgement]) -> Trend {
+fn trend(metric: &'static str, by: &str, places: &[String], names: &[String], judged: &[MetricsReport]) -> Trend {
     let of_run = |index: usize| judged[index].metrics.iter().find(|(name, _)| *name == metric).map(|(_, found)| found);
     let kinds: BTreeSet<&String> = names.iter().collect();
     let lines = kinds.into_iter().map(|kind| {
@@ -67,7 +67,7 @@ fn point(at: &str, values: &[f64]) -> Option<TrendPoint> {
 const LIMIT: &str = "data.limit";
 
 /// The value of a key in a run's configuration.
-fn setting(run: &Trained, splits: &Splits, key: &str) -> Result<String> {
+fn setting(run: &Run, splits: &Splits, key: &str) -> Result<String> {
     if key == LIMIT {
         return Ok(splits.train.len().to_string());
     }

@@ -1,23 +1,26 @@
 //! How good is a run: every metric by its name, computed with the parts of [`crate::evaluation`].
 
+use std::cell::OnceCell;
+
 use super::feature_space::{FeatureName, feature_space};
+use super::run::Run;
 use super::samplers::FitSettings;
-use super::trained::Trained;
-use crate::data::known::did_you_mean;
-use crate::data::{Domain, Splits, Subset};
+use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Codes, Evaluation, Finding, Metric, Patient, Similarity};
-use crate::generation;
+use crate::generation::{self, Pictures};
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
+use crate::space::Domain;
+use crate::suggest::did_you_mean;
 
 /// Metrics that are computed together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Group {
     name: &'static str,
     metrics: &'static [&'static str],
     /// What it costs or needs, for the help text.
     note: &'static str,
+    compute: fn(&Judged<'_>, &mut dyn FnMut(MetricsProgress)) -> Result<Metrics>,
 }
 
 const GROUPS: [Group; 8] = [
@@ -25,29 +28,44 @@ const GROUPS: [Group; 8] = [
         name: "terms",
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
         note: "the default",
+        compute: |judged, progress| judged.terms(progress),
     },
     Group {
         name: "likelihood",
         metrics: &["nll_iw", "ess"],
         note: "minutes at k = 5000; a posterior and a likelihood",
+        compute: |judged, progress| judged.likelihood(progress),
     },
     Group {
         name: "information",
         metrics: &["mutual_information", "total_correlation", "dimension_wise_kl", "kl_sampled"],
         note: "n squared: seconds for 10,000; a posterior",
+        compute: |judged, progress| judged.information(progress),
     },
-    Group { name: "reconstruction", metrics: &["mse", "psnr", "ssim", "ms_ssim", "sharpness"], note: "seconds" },
+    Group {
+        name: "reconstruction",
+        metrics: &["mse", "psnr", "ssim", "ms_ssim", "sharpness"],
+        note: "seconds",
+        compute: |judged, progress| judged.reconstruction(progress),
+    },
     Group {
         name: "generation",
         metrics: &["fid", "kid", "precision", "recall", "density", "coverage"],
         note: "half a minute; images, compared in the space of --features",
+        compute: |judged, progress| judged.generation(progress),
     },
     Group {
         name: "regularity",
         metrics: &["recon_gap", "noise_tolerance"],
         note: "seconds; what a KL term is said to improve",
+        compute: |judged, progress| judged.regularity(progress),
     },
-    Group { name: "embedding", metrics: &["linear_probe", "knn_accuracy", "nmi", "ari"], note: "seconds; classes" },
+    Group {
+        name: "embedding",
+        metrics: &["linear_probe", "knn_accuracy", "nmi", "ari"],
+        note: "seconds; classes",
+        compute: |judged, progress| judged.embedding(progress),
+    },
     Group {
         name: "disentanglement",
         metrics: &[
@@ -60,6 +78,7 @@ const GROUPS: [Group; 8] = [
             "beta_vae_score",
         ],
         note: "seconds; known factors, as in sprites",
+        compute: |judged, progress| judged.disentanglement(progress),
     },
 ];
 
@@ -70,7 +89,7 @@ const FACTORED: usize = 10_000;
 
 /// What is to be computed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
+pub struct MetricsRequest {
     /// Names of metrics or groups, or `all`; empty for the default.
     pub metrics: Vec<String>,
     /// Samples of each posterior behind `nll_iw`.
@@ -87,7 +106,7 @@ pub struct Request {
 
 /// What came of it.
 #[derive(Debug, Clone)]
-pub struct Judgement {
+pub struct MetricsReport {
     /// Number of examples.
     pub n: usize,
     /// Metrics by name, in the order of [`metric_names`].
@@ -100,7 +119,7 @@ pub struct Judgement {
 
 /// What is being computed, and how much of it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stage {
+pub struct MetricsProgress {
     /// Group of metrics.
     pub group: &'static str,
     /// Examples done.
@@ -120,14 +139,14 @@ pub fn describe_metrics() -> String {
     GROUPS.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-impl Default for Request {
+impl Default for MetricsRequest {
     fn default() -> Self {
         let (features, sampler) = (FeatureName::Pca, SamplerKind::Normal);
         Self { metrics: Vec::new(), k: 500, samples: 10_000, sampler, features, seed: 0 }
     }
 }
 
-impl Request {
+impl MetricsRequest {
     /// Checks the names.
     ///
     /// # Errors
@@ -173,7 +192,7 @@ impl Request {
 /// If there are no examples or they do not fit the model.
 ///
 /// ```
-/// # use elbo::experiment::{Experiment, Trained};
+/// # use elbo::tasks::{TrainingRun, Run};
 /// # use elbo::recipe::Layers;
 /// # use elbo::training::{Quiet, Stop};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -182,39 +201,39 @@ impl Request {
 /// #     layers.set(setting)?;
 /// # }
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-/// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-/// # experiment.train(&mut Quiet, &Stop::new())?;
-/// use elbo::experiment::{Request, judge};
+/// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+/// # training.train(&mut Quiet, &Stop::new())?;
+/// use elbo::tasks::{MetricsRequest, evaluate};
 ///
-/// let run = Trained::load(&path, None, &device)?;
+/// let run = Run::load(&path, None, &device)?;
 /// let splits = run.open_data(None)?;
 /// let metrics = vec!["kl".into(), "information".into()];
-/// let request = Request { metrics, ..Request::default() };
-/// let judgement = judge(&run, &splits, &[splits.test.clone()], &request, &mut |_| {})?;
+/// let request = MetricsRequest { metrics, ..MetricsRequest::default() };
+/// let judgement = evaluate(&run, &splits, &[splits.test.clone()], &request, &mut |_| {})?;
 /// assert_eq!((judgement.metrics.len(), judgement.metrics[0].0), (5, "kl"));
 /// # Ok::<(), elbo::Error>(())
 /// ```
-pub fn judge(
-    run: &Trained,
+pub fn evaluate(
+    run: &Run,
     splits: &Splits,
     parts: &[Subset],
-    request: &Request,
-    progress: &mut dyn FnMut(Stage),
-) -> Result<Judgement> {
+    request: &MetricsRequest,
+    progress: &mut dyn FnMut(MetricsProgress),
+) -> Result<MetricsReport> {
     request.check()?;
     let parts: Vec<Subset> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
-    let judge = Judge::new(run, splits, parts, request);
-    let mut judgement =
-        Judgement { n: judge.n(), metrics: Vec::new(), findings: judge.examine(), left_out: Vec::new() };
+    let judge = Judged::new(run, splits, parts, request);
+    let findings = judge.examine()?;
+    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, left_out: Vec::new() };
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
-        progress(Stage { group: group.name, done: 0, total: judge.n() });
-        match judge.group(group, progress) {
+        progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
+        match (group.compute)(&judge, progress) {
             Ok(metrics) => {
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
             }
-            Err(error @ Error::Config { .. }) if request.by_the_way(group) => {
+            Err(error @ (Error::Config { .. } | Error::Unsupported { .. })) if request.by_the_way(group) => {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
@@ -230,71 +249,90 @@ pub fn judge(
     }
 }
 
-/// What the groups share.
-struct Judge<'a> {
-    run: &'a Trained,
+/// What the groups share: the loss terms and the codes of the examples, computed when first asked for.
+struct Judged<'a> {
+    run: &'a Run,
     splits: &'a Splits,
     parts: Vec<Subset>,
-    request: &'a Request,
-    evaluation: Evaluation,
-    codes: Codes,
+    request: &'a MetricsRequest,
+    evaluation: OnceCell<Evaluation>,
+    codes: OnceCell<Codes>,
 }
 
-impl<'a> Judge<'a> {
-    fn new(run: &'a Trained, splits: &'a Splits, parts: Vec<Subset>, request: &'a Request) -> Self {
-        let objective = run.config.loss.target();
-        let looked_at = parts.iter().map(|part| {
-            let evaluation = evaluation::evaluate(&run.model, part, objective, request.seed, &run.device);
-            (evaluation, evaluation::encode(&run.model, part, &run.device))
-        });
-        let (evaluation, codes) = looked_at
-            .reduce(|(mut evaluation, mut codes), further| {
-                evaluation.append(further.0);
-                codes.append(further.1);
-                (evaluation, codes)
-            })
-            .expect("some examples");
-        Self { run, splits, parts, request, evaluation, codes }
+/// Metrics of a group by name.
+type Metrics = Vec<(&'static str, Metric)>;
+
+impl<'a> Judged<'a> {
+    fn new(run: &'a Run, splits: &'a Splits, parts: Vec<Subset>, request: &'a MetricsRequest) -> Self {
+        Self { run, splits, parts, request, evaluation: OnceCell::new(), codes: OnceCell::new() }
     }
 
     fn n(&self) -> usize {
-        self.evaluation.n()
+        self.parts.iter().map(Subset::len).sum()
     }
 
-    fn group(&self, group: &Group, progress: &mut dyn FnMut(Stage)) -> Result<Vec<(&'static str, Metric)>> {
-        match group.name {
-            "terms" => Ok(self.terms()),
-            "likelihood" => self.likelihood(progress),
-            "information" => {
-                Ok(evaluation::information(&self.codes, self.request.seed)?.metrics().into_iter().collect())
-            }
-            "reconstruction" => Ok(self.similarity(&self.parts).metrics()),
-            "generation" => self.generation(&|metric| self.request.tells(metric, group)),
-            "regularity" => Ok(self.regularity()),
-            "embedding" => self.embedding(),
-            _ => self.disentanglement(),
+    fn evaluation(&self) -> Result<&Evaluation> {
+        if let Some(known) = self.evaluation.get() {
+            return Ok(known);
         }
+        let model = self.run.model.as_ref();
+        let mut whole: Option<Evaluation> = None;
+        for part in &self.parts {
+            let found = evaluation::evaluate(model, part, self.request.seed, &self.run.device);
+            let found = self.run.explained("eval", found)?;
+            match &mut whole {
+                None => whole = Some(found),
+                Some(whole) => whole.append(found),
+            }
+        }
+        Ok(self.evaluation.get_or_init(|| whole.expect("some examples")))
     }
 
-    fn terms(&self) -> Vec<(&'static str, Metric)> {
-        let mut metrics = self.evaluation.metrics();
+    fn codes(&self) -> Result<&Codes> {
+        if let Some(known) = self.codes.get() {
+            return Ok(known);
+        }
+        let mut whole: Option<Codes> = None;
+        for part in &self.parts {
+            let found = evaluation::encode(self.run.model.as_ref(), part, &self.run.device);
+            let found = self.run.explained("eval", found)?;
+            match &mut whole {
+                None => whole = Some(found),
+                Some(whole) => whole.append(found),
+            }
+        }
+        Ok(self.codes.get_or_init(|| whole.expect("some examples")))
+    }
+
+    fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let (mut metrics, codes) = (self.evaluation()?.metrics(), self.codes()?);
         let definition = format!(
             "latent dimensions whose mean code varies by more than {} (variance) over {} images",
             evaluation::ACTIVE_THRESHOLD,
             self.n()
         );
-        metrics.push(("active_units", Metric::new(self.codes.active_units() as f64, "dimensions", definition)));
-        metrics
+        metrics.push(("active_units", Metric::new(codes.active_units() as f64, "dimensions", definition)));
+        Ok(metrics)
     }
 
-    fn likelihood(&self, progress: &mut dyn FnMut(Stage)) -> Result<Vec<(&'static str, Metric)>> {
-        let Request { k, seed, .. } = *self.request;
+    fn information(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        Ok(evaluation::information(self.codes()?, self.request.seed)?.metrics().into_iter().collect())
+    }
+
+    fn reconstruction(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        Ok(self.similarity(&self.parts)?.metrics())
+    }
+
+    fn likelihood(&self, progress: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let MetricsRequest { k, seed, .. } = *self.request;
         let mut whole: Option<evaluation::ImportanceWeighted> = None;
         for part in &self.parts {
             let before = whole.as_ref().map_or(0, |found| found.log_likelihood.len());
-            let mut heard = |done| progress(Stage { group: "likelihood", done: before + done, total: self.n() });
+            let mut heard =
+                |done| progress(MetricsProgress { group: "likelihood", done: before + done, total: self.n() });
             let run = self.run;
-            let found = evaluation::importance_weighted(&run.model, part, k, seed, &run.device, &mut heard)?;
+            let found = evaluation::importance_weighted(run.model.as_ref(), part, k, seed, &run.device, &mut heard);
+            let found = run.explained("nll_iw", found)?;
             match &mut whole {
                 None => whole = Some(found),
                 Some(whole) => whole.append(found),
@@ -303,18 +341,19 @@ impl<'a> Judge<'a> {
         Ok(whole.map(|found| found.metrics().into_iter().collect()).unwrap_or_default())
     }
 
-    fn similarity(&self, parts: &[Subset]) -> Similarity {
-        let looked_at = parts.iter().map(|part| evaluation::similarity(&self.run.model, part, &self.run.device));
-        looked_at
-            .reduce(|mut whole, further| {
-                whole.append(further);
-                whole
-            })
-            .unwrap_or_default()
+    fn similarity(&self, parts: &[Subset]) -> Result<Similarity> {
+        let mut whole = Similarity::default();
+        for (i, part) in parts.iter().enumerate() {
+            let found = evaluation::similarity(self.run.model.as_ref(), part, &self.run.device);
+            let found = self.run.explained("eval", found)?;
+            if i == 0 { whole = found } else { whole.append(found) }
+        }
+        Ok(whole)
     }
 
-    fn generation(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<(&'static str, Metric)>> {
-        let (run, Request { samples, sampler, features, seed, .. }) = (self.run, self.request);
+    fn generation(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let wanted = |metric: &str| self.request.tells(metric, group_named("generation"));
+        let (run, MetricsRequest { samples, sampler, features, seed, .. }) = (self.run, self.request);
         if run.columns().is_some() {
             let help = "the metrics of the group `generation` compare pictures; ask for others";
             return Err(Error::config("fid", "images", "a table", help));
@@ -334,53 +373,79 @@ impl<'a> Judge<'a> {
         }
         let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
         let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
-        let made = generation::decode(&run.model, run.shape, &codes, &run.device);
+        let decoder = run.decoder("fid")?;
+        // Of a conditional model, as many of each class as the data have.
+        let made = match decoder.is_conditional() {
+            true => Pictures {
+                shape: run.shape,
+                pixels: decoder.means_of_classes(&codes, &drawn_classes(&self.splits.train, *samples, *seed)),
+            },
+            false => generation::decode(&decoder, &codes),
+        };
         let made = space.of_values(&made.pixels, run.shape.numel(), &run.device);
         let source = match sampler {
             SamplerKind::Normal => "N(0, I)".to_owned(),
             kind => format!("the sampler `{kind}`, fitted to the training codes"),
         };
-        evaluation::generation_metrics(&points, &made, &space, &source, wanted)
+        evaluation::generation_metrics(&points, &made, &space, &source, &wanted)
     }
 
-    fn regularity(&self) -> Vec<(&'static str, Metric)> {
-        let Request { seed, .. } = *self.request;
-        let (model, device) = (&self.run.model, &self.run.device);
+    fn regularity(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let MetricsRequest { seed, .. } = *self.request;
+        let (model, device) = (self.run.model.as_ref(), &self.run.device);
         let train = limited(std::slice::from_ref(&self.splits.train), self.n(), seed);
         let gap = evaluation::recon_gap(model, &self.parts, &train[0], device);
         let probed = limited(&self.parts, EXAMINED, seed);
         let tolerance = evaluation::noise_tolerance(model, &probed, seed, device);
-        vec![("recon_gap", gap), ("noise_tolerance", tolerance)]
+        let named = |metric: Result<Metric>| self.run.explained("regularity", metric);
+        Ok(vec![("recon_gap", named(gap)?), ("noise_tolerance", named(tolerance)?)])
     }
 
-    fn embedding(&self) -> Result<Vec<(&'static str, Metric)>> {
-        let train = evaluation::encode(&self.run.model, &self.splits.train, &self.run.device);
-        Ok(evaluation::embedding(&train, &self.codes, self.request.seed)?.metrics().into_iter().collect())
+    fn embedding(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let train = evaluation::encode(self.run.model.as_ref(), &self.splits.train, &self.run.device);
+        let train = self.run.explained("embedding", train)?;
+        Ok(evaluation::embedding(&train, self.codes()?, self.request.seed)?.metrics().into_iter().collect())
     }
 
-    fn disentanglement(&self) -> Result<Vec<(&'static str, Metric)>> {
+    fn disentanglement(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
         let part = &limited(&self.parts[..1], FACTORED, self.request.seed)[0];
         let source = part.source();
         let factors: Vec<u32> = part.indices().iter().flat_map(|&index| source.factors(index as usize)).collect();
-        let codes = evaluation::encode(&self.run.model, part, &self.run.device);
+        let codes = evaluation::encode(self.run.model.as_ref(), part, &self.run.device);
+        let codes = self.run.explained("disentanglement", codes)?;
         let known = evaluation::Representation::new(&codes, source.factor_names(), factors)?;
         Ok(evaluation::disentanglement(&known, self.request.seed).metrics().into_iter().collect())
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Result<Vec<Finding>> {
+        // The doctor knows models around a vector code.
+        if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
+            return Ok(Vec::new());
+        }
         let few = limited(&self.parts, EXAMINED, self.request.seed);
         let pictures = self.parts[0].source().domain() != Domain::Real;
-        let similarity = pictures.then(|| self.similarity(&few));
+        let similarity = if pictures { Some(self.similarity(&few)?) } else { None };
         // What cannot be read is told by those who need it.
         let history = self.run.state().map(|state| state.history).unwrap_or_default();
-        evaluation::examine(&Patient {
-            evaluation: &self.evaluation,
-            codes: &self.codes,
+        Ok(evaluation::examine(&Patient {
+            evaluation: self.evaluation()?,
+            codes: self.codes()?,
             similarity: similarity.as_ref(),
             objective: &self.run.config.loss,
             history: &history,
-        })
+        }))
     }
+}
+
+/// The group of this name.
+fn group_named(name: &str) -> &'static Group {
+    GROUPS.iter().find(|group| group.name == name).expect("a group of the table")
+}
+
+/// Classes of `count` examples drawn from a split.
+fn drawn_classes(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
+    let draws = &mut Draws::new(seed, Purpose::Choice, 7, 0);
+    (0..count).map(|_| split.label(draws.below(split.len() as u32) as usize).unwrap_or(0)).collect()
 }
 
 /// At most `count` examples of all parts, chosen at random from `seed`, in their order. Empty parts are left out.
@@ -389,7 +454,7 @@ impl<'a> Judge<'a> {
 /// use std::sync::Arc;
 ///
 /// use elbo::data::{Subset, digits};
-/// use elbo::experiment::limited;
+/// use elbo::tasks::limited;
 ///
 /// let all = Subset::all(Arc::new(digits::generate(0, 30)));
 /// assert_eq!(limited(&[all.clone()], 7, 0)[0].len(), 7);
@@ -433,9 +498,9 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
-        let request = |names: &[&str]| Request {
+        let request = |names: &[&str]| MetricsRequest {
             metrics: names.iter().map(|name| (*name).to_owned()).collect(),
-            ..Request::default()
+            ..MetricsRequest::default()
         };
         assert!(GROUPS.iter().all(|group| request(&[group.name]).check().is_ok() && request(&["all"]).wants(group)));
         assert!(request(&["nll"]).check().is_err());

@@ -1,11 +1,10 @@
 //! The samplers of a saved run: fitted when first asked for, kept in its folder.
 
-use super::trained::Trained;
+use super::run::Run;
 use crate::error::Result;
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::priors::store::{self, Record, Stored};
 use crate::priors::{CodesKind, Sampler, SamplerKind, training_codes};
-use crate::run::parameters;
 
 /// How a sampler is fitted where there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,14 +26,14 @@ pub enum SamplerNote {
     FittedAgain,
 }
 
-impl Trained {
+impl Run {
     /// The codes of the training split, `[n, latent]`.
     ///
     /// # Errors
-    /// As [`Trained::open_data`] and [`training_codes`].
+    /// As [`Run::open_data`] and [`training_codes`].
     pub fn training_codes(&self, kind: CodesKind, seed: u64) -> Result<Vec<f32>> {
         let splits = self.open_data(None)?;
-        training_codes(&self.model, &splits.train, kind, seed, &self.device)
+        training_codes(self.model.as_ref(), &splits.train, kind, seed, &self.device)
     }
 
     /// The sampler of this name from the run's folder, if there is one of these very weights. Nothing is fitted and nothing written.
@@ -42,7 +41,7 @@ impl Trained {
     /// # Errors
     /// [`crate::Error::Model`] for a damaged file.
     pub fn stored_sampler(&self, kind: SamplerKind) -> Result<Option<Stored>> {
-        let found = store::load(&self.dir, kind, self.config.model.latent, &self.device)?;
+        let found = store::load(&self.dir, kind, self.latent(), &self.device)?;
         let Some(stored) = found else { return Ok(None) };
         let settings = FitSettings::default();
         Ok(Some(stored).filter(|stored| serves(&stored.record, &self.record(kind, settings, 0), settings)))
@@ -55,7 +54,7 @@ impl Trained {
     /// [`crate::Error::Model`] for a damaged file; those of opening the data and of the fit.
     ///
     /// ```
-    /// # use elbo::experiment::{Experiment, FitSettings, SamplerNote, Trained};
+    /// # use elbo::tasks::{TrainingRun, FitSettings, SamplerNote, Run};
     /// # use elbo::recipe::Layers;
     /// # use elbo::training::{Quiet, Stop};
     /// # let folder = tempfile::tempdir().unwrap();
@@ -64,18 +63,18 @@ impl Trained {
     /// #     layers.set(setting)?;
     /// # }
     /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
-    /// # let experiment = Experiment::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
-    /// # experiment.train(&mut Quiet, &Stop::new())?;
+    /// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+    /// # training.train(&mut Quiet, &Stop::new())?;
     /// use elbo::priors::{Draw, SamplerKind};
     ///
-    /// let run = Trained::load(&path, None, &device)?;
+    /// let run = Run::load(&path, None, &device)?;
     /// let (mixture, note) = run.sampler(SamplerKind::Mixture, FitSettings::default())?;
     /// assert_eq!((mixture.sampler.sample(&Draw { count: 5, ..Default::default() }).len(), note), (10, SamplerNote::Fitted));
     /// assert_eq!(run.sampler(SamplerKind::Mixture, FitSettings::default())?.1, SamplerNote::Loaded);
     /// # Ok::<(), elbo::Error>(())
     /// ```
     pub fn sampler(&self, kind: SamplerKind, settings: FitSettings) -> Result<(Stored, SamplerNote)> {
-        let latent = self.config.model.latent;
+        let latent = self.latent();
         let found = store::load(&self.dir, kind, latent, &self.device)?;
         let note = if found.is_some() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
         let record = self.record(kind, settings, 0);
@@ -95,7 +94,7 @@ impl Trained {
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
     ///
     /// # Errors
-    /// As [`Trained::sampler`].
+    /// As [`Run::sampler`].
     pub fn fit_mixture(
         &self,
         components: std::ops::RangeInclusive<usize>,
@@ -103,7 +102,7 @@ impl Trained {
         criterion: Criterion,
         codes: Option<CodesKind>,
     ) -> Result<(Selection, Record, Vec<f64>)> {
-        let latent = self.config.model.latent;
+        let latent = self.latent();
         let record = self.record(SamplerKind::Mixture, FitSettings { codes, seed: config.seed }, 0);
         let codes = self.training_codes(record.codes, config.seed)?;
         let rows: Vec<f64> = codes.into_iter().map(f64::from).collect();
@@ -118,13 +117,13 @@ impl Trained {
         Record {
             format: store::FORMAT,
             sampler,
-            codes: settings.codes.unwrap_or_else(|| CodesKind::of(&self.model)),
+            codes: settings.codes.unwrap_or_else(|| CodesKind::of(self.model.as_ref())),
             split: "train".into(),
             n,
-            latent: self.config.model.latent,
+            latent: self.latent(),
             seed: settings.seed,
             checkpoint: self.checkpoint.into(),
-            weights_sha256: store::weights_sha256(&parameters::export(&self.model)),
+            weights_sha256: self.weights_sha256.clone(),
         }
     }
 }

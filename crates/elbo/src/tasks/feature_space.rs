@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::trained::Trained;
+use super::run::Run;
 use crate::data::Splits;
-use crate::data::known::{self, did_you_mean};
+use crate::data::known;
 use crate::error::{Error, Result};
 use crate::evaluation::{FeatureSpace, Inception};
-use crate::models::Model;
 use crate::networks::Classifier;
 use crate::run::{atomic, parameters, weights};
+use crate::suggest::did_you_mean;
 use crate::training::{accuracy, train_classifier};
 
 /// Names of the spaces.
@@ -63,22 +63,22 @@ const SEED: u64 = 0;
 ///
 /// # Errors
 /// [`Error::Config`] where images are too large, or have no classes; [`Error::Model`] and [`Error::Io`] for a file that does not hold Inception's weights.
-pub(super) fn feature_space(name: &FeatureName, run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
+pub(super) fn feature_space(name: &FeatureName, run: &Run, splits: &Splits) -> Result<FeatureSpace> {
     match name {
-        FeatureName::Pixels => FeatureSpace::pixels(run.model.input()),
+        FeatureName::Pixels => FeatureSpace::pixels(run.model.space().numel()),
         FeatureName::Pca => FeatureSpace::pca(&splits.train, &run.device),
         FeatureName::Classifier => classifier_space(run, splits),
         FeatureName::Inception(file) => inception_space(file, run, splits),
     }
 }
 
-fn inception_space(file: &Path, run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
+fn inception_space(file: &Path, run: &Run, splits: &Splits) -> Result<FeatureSpace> {
     let inception = Inception::read(file, &run.device)?;
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     FeatureSpace::inception(inception, splits.train.source().shape(), &name)
 }
 
-fn classifier_space(run: &Trained, splits: &Splits) -> Result<FeatureSpace> {
+fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
     let (train, device) = (&splits.train, &run.device);
     let path = cache_path(splits);
     let kept = path.as_ref().and_then(|path| load(path, run, splits).ok());
@@ -117,7 +117,7 @@ fn cache_path(splits: &Splits) -> Option<PathBuf> {
     Some(known::home()?.join("classifiers").join(name))
 }
 
-fn load(path: &PathBuf, run: &Trained, splits: &Splits) -> Result<Classifier> {
+fn load(path: &PathBuf, run: &Run, splits: &Splits) -> Result<Classifier> {
     let source = splits.train.source();
     let classifier = Classifier::init(source.shape().dims(), source.label_names().len(), SEED, &run.device);
     let tensors = weights::check(weights::read(path)?, &parameters::shapes(&classifier), path)?;

@@ -1,0 +1,122 @@
+//! What the rows of a set are: their shape, and what their numbers mean. Data, codes and captions are rows of some space.
+//!
+//! | rows | space |
+//! |---|---|
+//! | grey or colour pictures | `[c, h, w]` [`Domain::Levels`] or [`Domain::Unit`] |
+//! | a table's rows | `[1, 1, columns]` [`Domain::Real`] |
+//! | a vector code | `[1, 1, latent]` [`Domain::Real`] |
+//! | a map of symbols, text | `[1, h, w]` or `[1, 1, length]` [`Domain::Index`] |
+
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// What the numbers of a row are, and so which likelihoods fit them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Domain {
+    /// Bytes, 256 levels, which the model sees as `byte / 255`.
+    #[default]
+    Levels,
+    /// Real numbers in [0, 1].
+    Unit,
+    /// Real numbers of any size: the columns of a table, standardised, or a code.
+    Real,
+    /// Whole numbers below `of`: entries of a codebook, tokens of a vocabulary.
+    Index {
+        /// How many symbols there are.
+        of: usize,
+    },
+}
+
+/// Shape and meaning of the rows of a set. A shape alone stands for bytes.
+///
+/// ```
+/// use elbo::space::{Domain, Space};
+///
+/// assert_eq!(Space::from([1, 28, 28]).domain, Domain::Levels);
+/// assert_eq!(Space::vector(20).numel(), 20);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Channels, height and width.
+    pub shape: [usize; 3],
+    /// What the numbers are.
+    pub domain: Domain,
+}
+
+impl Space {
+    /// Real vectors of `dims` numbers, as the code of a VAE: `[1, 1, dims]`.
+    pub const fn vector(dims: usize) -> Self {
+        Self { shape: [1, 1, dims], domain: Domain::Real }
+    }
+
+    /// Numbers of one row: `channels * height * width`.
+    pub fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The length of the vector, where rows are real vectors without height and channels.
+    pub fn as_vector(&self) -> Option<usize> {
+        (self.domain == Domain::Real && self.shape[..2] == [1, 1]).then_some(self.shape[2])
+    }
+}
+
+impl From<[usize; 3]> for Space {
+    fn from(shape: [usize; 3]) -> Self {
+        Self { shape, domain: Domain::default() }
+    }
+}
+
+/// A batch of rows of some [`Space`], channel first. `[n, space.numel()]`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Rows {
+    /// Levels (as `byte / 255`), numbers in [0, 1] or real numbers.
+    Real(Tensor<2>),
+    /// Symbols.
+    Index(Tensor<2, Int>),
+}
+
+impl Rows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Real(rows) => rows.dims()[0],
+            Self::Index(rows) => rows.dims()[0],
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers of real rows. `[n, numel]`.
+    ///
+    /// # Panics
+    /// If the rows are symbols; a model is only given rows of its own space.
+    pub fn real(&self) -> Tensor<2> {
+        match self {
+            Self::Real(rows) => rows.clone(),
+            Self::Index(_) => panic!("real numbers were asked of rows of symbols"),
+        }
+    }
+
+    /// The symbols. `[n, numel]`.
+    ///
+    /// # Panics
+    /// If the rows are real numbers; a model is only given rows of its own space.
+    pub fn index(&self) -> Tensor<2, Int> {
+        match self {
+            Self::Index(rows) => rows.clone(),
+            Self::Real(_) => panic!("symbols were asked of rows of real numbers"),
+        }
+    }
+}
+
+impl From<Tensor<2>> for Rows {
+    fn from(rows: Tensor<2>) -> Self {
+        Self::Real(rows)
+    }
+}
