@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use serde::Serialize;
+
 use super::feature_space::{FeatureName, feature_space};
 use super::run::Run;
 use super::samplers::FitSettings;
@@ -113,8 +115,23 @@ pub struct MetricsReport {
     pub metrics: Vec<(&'static str, Metric)>,
     /// What the doctor says.
     pub findings: Vec<Finding>,
+    /// The terms of each class, for a model that is told the class; else empty.
+    pub classes: Vec<ClassTerms>,
     /// Groups of `all` that mean nothing for this run, each with the reason.
     pub left_out: Vec<(&'static str, String)>,
+}
+
+/// The terms of the examples of one class, means in nats per example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassTerms {
+    /// Name of the class.
+    pub class: String,
+    /// How many examples of it there are.
+    pub n: usize,
+    /// `-E_q[log p(x|z, y)]`.
+    pub recon: f64,
+    /// `KL(q(z|x, y) || p(z))`.
+    pub kl: f64,
 }
 
 /// What is being computed, and how much of it is done.
@@ -224,7 +241,8 @@ pub fn evaluate(
     let parts: Vec<Subset> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
     let judge = Judged::new(run, splits, parts, request);
     let findings = judge.examine()?;
-    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, left_out: Vec::new() };
+    let classes = if run.model.needs().class { judge.by_class()? } else { Vec::new() };
+    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, classes, left_out: Vec::new() };
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
@@ -302,6 +320,23 @@ impl<'a> Judged<'a> {
             }
         }
         Ok(self.codes.get_or_init(|| whole.expect("some examples")))
+    }
+
+    /// The terms of the examples of each class that there are any of.
+    fn by_class(&self) -> Result<Vec<ClassTerms>> {
+        let evaluation = self.evaluation()?;
+        let labels: Vec<Option<u32>> =
+            self.parts.iter().flat_map(|part| (0..part.len()).map(|i| part.label(i))).collect();
+        let names = self.run.info.data.classes.iter().enumerate();
+        let terms = names.map(|(class, name)| {
+            let of_class: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == Some(class as u32)).collect();
+            let mean = |values: &[f32]| {
+                of_class.iter().map(|&i| f64::from(values[i])).sum::<f64>() / of_class.len() as f64
+            };
+            let (recon, kl) = (mean(&evaluation.recon), mean(&evaluation.kl));
+            ClassTerms { class: name.clone(), n: of_class.len(), recon, kl }
+        });
+        Ok(terms.filter(|terms| terms.n > 0).collect())
     }
 
     fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
