@@ -11,7 +11,7 @@ mod pytorch;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
-use elbo::distributions::{Fit, Likelihood, Link, MIN_LEARNED_SCALE, Observation};
+use elbo::distributions::{Likelihood, Link, MIN_LEARNED_SCALE, Observation, Suitability};
 use elbo::models::{Iwae, LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
 use elbo::random::{Draws, Purpose};
@@ -309,7 +309,7 @@ fn every_likelihood_says_what_it_is_on_every_domain() {
         let config: ModelConfig = toml::from_str(&format!("likelihood = '{name}'")).expect("a name");
         let likelihood = config.likelihood(shape).expect("8 x 8 pictures suit all");
         for domain in [Domain::Levels, Domain::Unit, Domain::Real] {
-            assert_eq!(likelihood.fits(domain) == Fit::Honest, honest == Some(domain), "{name} on {domain:?}");
+            assert_eq!(likelihood.fits(domain) == Suitability::Honest, honest == Some(domain), "{name} on {domain:?}");
         }
         let nats = likelihood.unit() == "nats per example";
         assert_eq!(nats, likelihood.is_distribution(), "{name}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
-use elbo::evaluation::{Finding, Metric};
+use elbo::evaluation::{Metric, ModelFinding};
 use elbo::tasks::{self, ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
@@ -92,14 +92,14 @@ fn classes<'a>(opened: &'a Opened, args: &Eval) -> Option<&'a [String]> {
     Some(opened.run.config.data.labels.as_slice()).filter(|labels| chosen && !labels.is_empty())
 }
 
-fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &[Finding]) -> String {
+fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &[ModelFinding]) -> String {
     let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(13);
     let line = |(name, m): &(&str, Metric)| {
         let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {}", number(e, m.value)));
         let value = number(m.value, m.value);
         format!("{name:<width$} {value:>10}{stderr:<9}  {}\n{:2$}{3}\n", m.unit, "", width + 1, m.definition)
     };
-    let found = |f: &Finding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
+    let found = |f: &ModelFinding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
     let lines: String = metrics.iter().map(line).chain(findings.iter().map(found)).collect();
     format!("{split} split, {n} images{of}\n{lines}")
 }

@@ -9,7 +9,7 @@ use super::run::Run;
 use super::samplers::FitSettings;
 use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::evaluation::{self, Codes, Evaluation, Finding, Metric, Patient, Similarity};
+use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
 use crate::generation::{self, Pictures};
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
@@ -114,7 +114,7 @@ pub struct MetricsReport {
     /// Metrics by name, in the order of [`metric_names`].
     pub metrics: Vec<(&'static str, Metric)>,
     /// What the doctor says.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ModelFinding>,
     /// The terms of each class, for a model that is told the class; else empty.
     pub classes: Vec<ClassTerms>,
     /// Groups of `all` that mean nothing for this run, each with the reason.
@@ -330,9 +330,8 @@ impl<'a> Judged<'a> {
         let names = self.run.info.data.classes.iter().enumerate();
         let terms = names.map(|(class, name)| {
             let of_class: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == Some(class as u32)).collect();
-            let mean = |values: &[f32]| {
-                of_class.iter().map(|&i| f64::from(values[i])).sum::<f64>() / of_class.len() as f64
-            };
+            let mean =
+                |values: &[f32]| of_class.iter().map(|&i| f64::from(values[i])).sum::<f64>() / of_class.len() as f64;
             let (recon, kl) = (mean(&evaluation.recon), mean(&evaluation.kl));
             ClassTerms { class: name.clone(), n: of_class.len(), recon, kl }
         });
@@ -452,7 +451,7 @@ impl<'a> Judged<'a> {
         Ok(evaluation::disentanglement(&known, self.request.seed).metrics().into_iter().collect())
     }
 
-    fn examine(&self) -> Result<Vec<Finding>> {
+    fn examine(&self) -> Result<Vec<ModelFinding>> {
         // The doctor knows models around a vector code.
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());

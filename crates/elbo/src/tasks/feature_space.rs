@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::run::Run;
 use crate::data::Splits;
-use crate::data::known;
+use crate::data::home;
 use crate::error::{Error, Result};
 use crate::evaluation::{FeatureSpace, Inception};
 use crate::networks::Classifier;
@@ -114,7 +114,7 @@ fn cache_path(splits: &Splits) -> Option<PathBuf> {
     let binary = format!("{:?}-{}", binarization.binarize, binarization.seed).to_lowercase();
     let places = splits.train.indices().iter().fold(0u64, |sum, &i| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(i));
     let name = format!("{content}-{channels}x{height}x{width}-{binary}-{places:016x}-v{VERSION}.safetensors");
-    Some(known::home()?.join("classifiers").join(name))
+    Some(home()?.join("classifiers").join(name))
 }
 
 fn load(path: &PathBuf, run: &Run, splits: &Splits) -> Result<Classifier> {

@@ -1,5 +1,6 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
+use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
 use super::tables;
@@ -397,18 +398,9 @@ fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-pub(super) fn save_figure(run: &Run, name: &str, figure: &Figure) -> Result<()> {
-    run.dir.write(&format!("plots/{name}.png"), figure.png(Theme::Light))
-}
-
 fn unit(run: &Run) -> String {
     let unit = run.model.observe_or_refuse().map_or("nats per example", |observe| observe.likelihood().unit());
     unit.replace("example", example(run))
-}
-
-/// What one example is called.
-pub(super) fn example(run: &Run) -> &'static str {
-    if run.columns().is_some() { "row" } else { "image" }
 }
 
 fn facts(run: &Run) -> Vec<(String, String)> {

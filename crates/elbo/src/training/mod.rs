@@ -40,7 +40,7 @@ pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precisi
 pub use early_stopping::{Stopper, Verdict};
 pub use ema::Ema;
 pub use observer::{EpochEnd, Observer, Quiet, StepReport};
-pub use optimizer::{Moments, Optimizer, Stepped};
+pub use optimizer::{AdamMoments, Optimizer, Stepped};
 pub use schedule::Schedule;
 pub use state::{RunningTerms, TrainState};
 pub use trainer::{Ending, StepTimes, Stop, Trainer};
