@@ -178,7 +178,7 @@ impl MetricsRequest {
             None => format!("groups and their metrics:\n{}", describe_metrics()),
         };
         let expected = format!("some of {}", known().collect::<Vec<_>>().join(", "));
-        Err(Error::config("--metrics", expected, format!("`{unknown}`"), help))
+        Err(Error::config("metrics", expected, format!("`{unknown}`"), help))
     }
 
     /// Whether anything of a group is asked for.
@@ -262,7 +262,7 @@ pub fn evaluate(
         None => Ok(judgement),
         Some(absent) => {
             let found = format!("`{absent}`, which this likelihood or these data do not have");
-            Err(Error::config("--metrics", "metrics of this run", found, format!("there are {}", computed.join(", "))))
+            Err(Error::config("metrics", "metrics of this run", found, format!("there are {}", computed.join(", "))))
         }
     }
 }
@@ -403,7 +403,7 @@ impl<'a> Judged<'a> {
         if points.n() <= evaluation::NEIGHBOURS || *samples <= evaluation::NEIGHBOURS {
             let expected = format!("more than {} images on both sides", evaluation::NEIGHBOURS);
             let found = format!("{} and {samples}", points.n());
-            return Err(Error::config("--samples", expected, found, "10000 of each is usual"));
+            return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
         let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
         let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });

@@ -45,7 +45,7 @@ impl FromStr for FeatureName {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => "pca compares all images of one size quickly".into(),
                 };
-                Err(Error::config("--features", names.join(", "), format!("`{name}`"), help))
+                Err(Error::config("features", names.join(", "), format!("`{name}`"), help))
             }
         }
     }

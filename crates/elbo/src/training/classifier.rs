@@ -61,7 +61,7 @@ pub fn train_classifier(train: &Subset, epochs: usize, seed: u64, device: &Devic
     if classes < 2 || !labelled {
         let found = format!("{} without classes", train.source().name());
         return Err(Error::config(
-            "--features",
+            "features",
             "images with at least two classes",
             found,
             "`--features pca` needs none",
