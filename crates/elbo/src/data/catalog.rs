@@ -10,12 +10,12 @@ use super::classes;
 use super::config::{DataConfig, located};
 use super::digits;
 use super::known;
-use super::pictures::{self, Division, Fit, OnBadImage, Settings, Size};
+use super::pictures;
 use super::progress::Progress;
 use super::source::{Columns, InMemory, Source};
-use super::split::{self, Splits, Subset, Validation};
+use super::split::{self, Splits, Subset};
 use super::sprites::Sprites;
-use super::table::{self, Missing, Range};
+use super::table;
 use crate::error::{Error, Result};
 use crate::space::Domain;
 

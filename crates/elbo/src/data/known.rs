@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::data::cache_folder::{Network, Places, fingerprint};
 use crate::data::cifar10;
 use crate::data::download::{Limits, download};
-use crate::data::idx::{IdxImages, IdxLabels, hex, read_images, read_labels};
+use crate::data::idx::{IdxImages, IdxLabels, read_images, read_labels};
 use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, InMemory};
 use crate::error::{Error, Result};

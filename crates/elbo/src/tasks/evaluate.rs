@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 
 use serde::Serialize;
 
-use super::feature_space::{FeatureName, feature_space};
-use super::run::Run;
+use super::feature_space::{FeatureName, classifier, feature_space};
+use super::run::{Run, held_out};
 use super::samplers::FitSettings;
 use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, 
 use crate::generation::{self, Pictures};
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
+use crate::training::{accuracy, classify};
 use crate::space::Domain;
 use crate::suggest::did_you_mean;
 
@@ -25,7 +26,7 @@ struct Group {
     compute: fn(&Judged<'_>, &mut dyn FnMut(MetricsProgress)) -> Result<Metrics>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group {
         name: "terms",
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
@@ -55,6 +56,12 @@ const GROUPS: [Group; 8] = [
         metrics: &["fid", "kid", "precision", "recall", "density", "coverage"],
         note: "half a minute; images, compared in the space of --features",
         compute: |judged, progress| judged.generation(progress),
+    },
+    Group {
+        name: "conditioning",
+        metrics: &["class_accuracy"],
+        note: "half a minute; a conditional model, images",
+        compute: |judged, progress| judged.conditioning(progress),
     },
     Group {
         name: "regularity",
@@ -422,6 +429,27 @@ impl<'a> Judged<'a> {
             kind => format!("the sampler `{kind}`, fitted to the training codes"),
         };
         evaluation::generation_metrics(&points, &made, &space, &source, &wanted)
+    }
+
+    /// `class_accuracy`: whether samples of a class are taken for that class by a classifier trained on the data.
+    fn conditioning(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let (run, samples, seed) = (self.run, self.request.samples, self.request.seed);
+        let decoder = run.decoder("class_accuracy")?;
+        let classes = run.info.data.classes.len();
+        if !decoder.is_conditional() || run.columns().is_some() {
+            let help = "`elbo train mnist-cvae` trains one; ask for other metrics";
+            return Err(Error::config("class_accuracy", "a conditional model of images", run.config.model.title(), help));
+        }
+        let made = generation::sample_in_turn(&decoder, samples, classes, seed);
+        let classifier = classifier(run, self.splits)?;
+        let taken_for = classify(&classifier, &made.pixels, run.shape.numel(), &run.device);
+        let right: Vec<f64> =
+            taken_for.iter().enumerate().map(|(i, &class)| f64::from(u8::from(class == i % classes))).collect();
+        let definition = format!(
+            "share of {samples} samples, of each class in turn, that a classifier takes for their class; it is right on {:.4} of the test images",
+            accuracy(&classifier, held_out(self.splits).1, &run.device)
+        );
+        Ok(vec![("class_accuracy", Metric::mean_of(&right, "share", definition))])
     }
 
     fn regularity(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {

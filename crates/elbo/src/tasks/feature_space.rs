@@ -78,12 +78,13 @@ fn inception_space(file: &Path, run: &Run, splits: &Splits) -> Result<FeatureSpa
     FeatureSpace::inception(inception, splits.train.source().shape(), &name)
 }
 
-fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
+/// The classifier of the run's data: the one kept, or a new one.
+pub(super) fn classifier(run: &Run, splits: &Splits) -> Result<Classifier> {
     let (train, device) = (&splits.train, &run.device);
     let path = cache_path(splits);
     let kept = path.as_ref().and_then(|path| load(path, run, splits).ok());
-    let classifier = match kept {
-        Some(classifier) => classifier,
+    match kept {
+        Some(classifier) => Ok(classifier),
         None => {
             let epochs = (STEPS * 128 / train.len().max(1)).clamp(EPOCHS[0], EPOCHS[1]);
             let trained = train_classifier(train, epochs, SEED, device)?;
@@ -91,9 +92,14 @@ fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
             if let Some(path) = &path {
                 let _ = save(path, &trained);
             }
-            trained
+            Ok(trained)
         }
-    };
+    }
+}
+
+fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
+    let (train, device) = (&splits.train, &run.device);
+    let classifier = classifier(run, splits)?;
     let held_out = if splits.test.is_empty() { ("train", train) } else { ("test", &splits.test) };
     let description = format!(
         "{} features of a classifier trained on {} images, accuracy {:.4} on the {} split",

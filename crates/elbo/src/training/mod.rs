@@ -35,7 +35,7 @@ mod state;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Resumed, Saved};
-pub use classifier::{accuracy, train_classifier};
+pub use classifier::{accuracy, classify, train_classifier};
 pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precision, Reduction, TrainingConfig};
 pub use early_stopping::{Stopper, Verdict};
 pub use ema::Ema;

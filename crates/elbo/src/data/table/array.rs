@@ -137,7 +137,7 @@ impl<'a, R: Read> Array<'a, R> {
     }
 
     /// Checks the length of a file that is not read through.
-    fn check_size(&self, size: u64) -> Result<()> {
+    pub fn check_size(&self, size: u64) -> Result<()> {
         let item = self.header.dtype.size as u64;
         let wanted = (self.header.len as u64).checked_mul(item).and_then(|bytes| bytes.checked_add(self.position));
         match wanted {
