@@ -14,6 +14,7 @@ mod divergence;
 mod edits;
 mod eval;
 mod files;
+mod golden;
 mod interruption;
 mod models;
 mod pictures;
