@@ -23,6 +23,7 @@ mod resume;
 mod samplers;
 mod score;
 mod serve;
+mod snapshots;
 mod support;
 mod tables;
 mod walks;
