@@ -85,7 +85,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
                 objective: ObjectiveConfig { warmup_epochs: 2.5, beta: 2.0, ..Default::default() },
                 schedule: Schedule::Step { epochs: 1.5, factor: 0.5 },
                 optimizer: clipped_adamw.clone(),
-                early_stopping: EarlyStopping { patience: 9, ..waiting },
+                early_stopping: EarlyStopping { patience: 9, ..waiting.clone() },
                 ..vae.clone()
             },
         ),
