@@ -54,7 +54,7 @@ impl Observer for Progress {
         bar.set_position(report.step as u64);
         bar.set_message(format!(
             "{}  {:.0} images/s  {} left",
-            terms(report.mean),
+            terms(&report.mean),
             speed,
             clock(per_step * left as f64)
         ));

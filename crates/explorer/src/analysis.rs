@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use burn::tensor::{Tensor, TensorData};
 use elbo::data::Subset;
-use elbo::data::batch::batch;
+use elbo::data::batch::Batch;
 use elbo::evaluation::{self, Codes};
-use elbo::models::Model;
+use elbo::models::{Model, Terms};
+use elbo::networks::Pass;
 use elbo::tasks::Run;
 use elbo::tensors::values_of;
 use tokio::sync::OnceCell;
@@ -41,7 +41,7 @@ pub(crate) struct Analysis {
     /// `recon` at the posterior mean, `-log p(x|z = mean)`, and KL, in nats.
     pub recon: Vec<f32>,
     pub kl: Vec<f32>,
-    /// Mean KL of each dimension; empty for an autoencoder.
+    /// Mean KL of each dimension; empty for a model that bounds nothing.
     pub kl_per_dim: Vec<f64>,
 }
 
@@ -55,19 +55,53 @@ impl Analysis {
     pub fn len(&self) -> usize {
         self.places.len()
     }
+
+    /// Adds what the model makes of further examples; `kl_per_dim` holds sums meanwhile.
+    fn take_in(&mut self, run: &Run, examples: &Subset, chosen: &[u32]) -> elbo::Result<()> {
+        let model = run.model.as_ref();
+        self.codes.append(evaluation::encode(model, &examples.select(chosen), &run.device)?);
+        let batch = Batch::of_split(examples, chosen, model.needs(), &run.device);
+        let TermsAtMean { recon, kl, kl_per_dim } = TermsAtMean::of(model, &batch)?;
+        self.recon.extend(recon);
+        self.kl.extend(kl);
+        if kl_per_dim.is_empty() {
+            self.kl_per_dim.clear();
+        }
+        for row in kl_per_dim.chunks_exact(self.codes.latent) {
+            self.kl_per_dim.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        Ok(())
+    }
 }
 
-/// `recon` and KL of each example of a batch at the posterior mean, and the KL of each example and dimension.
-pub(crate) fn terms_at_mean(trained: &Run, x: Tensor<2>) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let dims = [x.dims()[0], trained.model.noise_dims()];
-    let noise = Tensor::from_data(TensorData::new(vec![0f32; dims[0] * dims[1]], dims), &trained.device);
-    let terms = trained.model.terms(x, noise);
-    let by_dim = terms.kl.map(values_of).unwrap_or_default();
-    let kl = match by_dim.is_empty() {
-        true => vec![0.0; dims[0]],
-        false => by_dim.chunks_exact(trained.model.latent()).map(|row| row.iter().sum()).collect(),
-    };
-    (values_of(terms.recon), kl, by_dim)
+/// The terms of each example of a batch at the mean of its posterior.
+pub(crate) struct TermsAtMean {
+    /// `-log p(x|z = mean)`. `[n]`, in nats.
+    pub recon: Vec<f32>,
+    /// Summed over dimensions; zeros for a model that bounds nothing. `[n]`, in nats.
+    pub kl: Vec<f32>,
+    /// By example and dimension; empty for a model that bounds nothing. `[n, latent]`.
+    kl_per_dim: Vec<f32>,
+}
+
+impl TermsAtMean {
+    /// The terms of a batch.
+    ///
+    /// # Errors
+    /// [`elbo::Error::Unsupported`] for a model without a likelihood p(x|z).
+    pub fn of(model: &dyn Model, batch: &Batch) -> elbo::Result<Self> {
+        let observe = model.observe_or_refuse()?;
+        let Some(bound) = model.bound() else {
+            let code = model.encode_vectors_or_refuse()?.encode(batch).mean();
+            let recon = values_of(observe.recon(&[code.into()], &batch.given, batch.x.real()));
+            return Ok(Self { kl: vec![0.0; recon.len()], recon, kl_per_dim: Vec::new() });
+        };
+        let Terms { recon, kl, .. } = bound.terms(batch, &Pass::still());
+        let [_, latent] = kl.dims();
+        let kl_per_dim = values_of(kl);
+        let kl = kl_per_dim.chunks_exact(latent).map(|row| row.iter().sum()).collect();
+        Ok(Self { recon: values_of(recon), kl, kl_per_dim })
+    }
 }
 
 /// Work for [`crate::worker::Worker::steps`].
@@ -77,25 +111,16 @@ pub(crate) fn analyse(
     examples: Subset,
     places: Vec<u32>,
 ) -> impl FnMut(&mut Models) -> Result<Option<Analysis>, Problem> + Send + 'static {
-    let latent = loaded.trained.config.model.latent;
+    let latent = loaded.run.latent();
     let codes = Codes { latent, mean: Vec::new(), log_var: Some(Vec::new()), labels: Some(Vec::new()) };
     let (recon, kl) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
     let mut analysis = Some(Analysis { split, places, codes, recon, kl, kl_per_dim: vec![0.0; latent] });
     move |_| {
         let Some(found) = analysis.as_mut() else { return Err(Problem::internal()) };
-        let (trained, start) = (&loaded.trained, found.recon.len());
-        let chosen = &found.places[start..found.places.len().min(start + STEP)];
+        let start = found.recon.len();
+        let chosen = found.places[start..found.places.len().min(start + STEP)].to_vec();
         if !chosen.is_empty() {
-            found.codes.append(evaluation::encode(&trained.model, &examples.select(chosen), &trained.device));
-            let (recon, kl, by_dim) = terms_at_mean(trained, batch(&examples, chosen, &trained.device));
-            found.recon.extend(recon);
-            found.kl.extend(kl);
-            if by_dim.is_empty() {
-                found.kl_per_dim.clear();
-            }
-            for row in by_dim.chunks_exact(latent) {
-                found.kl_per_dim.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
-            }
+            found.take_in(&loaded.run, &examples, &chosen)?;
         }
         if found.recon.len() < found.places.len() {
             return Ok(None);

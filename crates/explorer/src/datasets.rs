@@ -45,9 +45,9 @@ impl Datasets {
     ///
     /// # Errors
     /// If they cannot be opened, or are not those it was trained on. The next call tries again.
-    pub async fn of(&self, trained: &Arc<Run>) -> Result<Arc<Dataset>, Problem> {
-        let config = &trained.config;
-        let key = format!("{:?} {} {}", config.data, config.training.seed, trained.info.data.fingerprint);
+    pub async fn of(&self, run: &Arc<Run>) -> Result<Arc<Dataset>, Problem> {
+        let config = &run.config;
+        let key = format!("{:?} {} {}", config.data, config.training.seed, run.info.data.fingerprint);
         let cell = {
             let mut opened = self.opened.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             if opened.len() >= KEPT && !opened.contains_key(&key) {
@@ -56,8 +56,8 @@ impl Datasets {
             Arc::clone(opened.entry(key).or_default())
         };
         let opening = || async {
-            let trained = Arc::clone(trained);
-            let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| trained.open_data(None)));
+            let run = Arc::clone(run);
+            let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| run.open_data(None)));
             let splits = splits.await.map_err(|_| Problem::internal())??;
             Ok::<_, Problem>(Arc::new(Dataset { splits }))
         };

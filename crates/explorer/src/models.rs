@@ -15,7 +15,7 @@ const TRUSTED: Duration = Duration::from_millis(300);
 /// A run's model as of one checkpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
-    pub trained: Arc<Run>,
+    pub run: Arc<Run>,
     /// When its weights were written.
     pub stamp: SystemTime,
 }
@@ -38,18 +38,18 @@ impl Models {
     ///
     /// # Errors
     /// If there are none yet, or they cannot be loaded and never could.
-    pub fn get(&mut self, run: &RunEntry) -> Result<Loaded, Problem> {
-        let place = self.loaded.iter().position(|(id, ..)| *id == run.id);
+    pub fn get(&mut self, entry: &RunEntry) -> Result<Loaded, Problem> {
+        let place = self.loaded.iter().position(|(id, ..)| *id == entry.id);
         let known = place.map(|place| self.loaded.remove(place));
         if let Some((id, checked, loaded)) = known.clone().filter(|(_, checked, _)| checked.elapsed() < TRUSTED) {
             self.loaded.push((id, checked, loaded.clone()));
             return Ok(loaded);
         }
-        let stamp = run.weights_stamp();
+        let stamp = entry.weights_stamp();
         let loaded = match (known, stamp) {
             (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
-            (known, Some(stamp)) => match (Run::load(&run.path, None, &self.device), known) {
-                (Ok(trained), _) => Loaded { trained: Arc::new(trained), stamp },
+            (known, Some(stamp)) => match (Run::load(&entry.path, None, &self.device), known) {
+                (Ok(run), _) => Loaded { run: Arc::new(run), stamp },
                 // In the middle of being replaced: the weights before are good for another moment.
                 (Err(_), Some((_, _, loaded))) => loaded,
                 (Err(error), None) => return Err(error.into()),
@@ -59,7 +59,7 @@ impl Models {
         if self.loaded.len() >= self.capacity {
             self.loaded.remove(0);
         }
-        self.loaded.push((run.id.clone(), Instant::now(), loaded.clone()));
+        self.loaded.push((entry.id.clone(), Instant::now(), loaded.clone()));
         Ok(loaded)
     }
 }

@@ -85,6 +85,10 @@ impl Problem {
                 ("model", format!("the run cannot be loaded: {place}: expected {expected}, found {found}"))
             }
             Error::Io { action, source, .. } => ("io", format!("cannot {action} a file of the run: {source}")),
+            Error::Unsupported { wanted_by, wanted, found, .. } => {
+                let message = format!("`{wanted_by}` needs a run that {wanted}: this one is {found}");
+                return Self::new(StatusCode::CONFLICT, "capability", message);
+            }
             Error::Download { .. } => ("data", "the run's data cannot be downloaded".to_owned()),
             _ => return Self::internal(),
         };

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use elbo::models::{LikelihoodName, ModelKind};
+use elbo::models::LikelihoodName;
 use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::{RunDir, RunInfo};
-use elbo::run::history::{EpochRecord, LossTerms};
+use elbo::run::history::{EpochRecord, Means};
 use elbo::run::lock::LOCK_FILE;
 use elbo::space::Domain;
 use serde::{Serialize, Serializer};
@@ -104,7 +104,7 @@ pub(crate) struct Summary {
     pub about: String,
     /// One line about the network.
     pub model: String,
-    pub kind: ModelKind,
+    pub kind: &'static str,
     /// Dimensions of the code.
     pub latent: usize,
     /// Channels, height, width.
@@ -137,18 +137,17 @@ pub(crate) struct Summary {
     pub elbo_version: String,
 }
 
-/// [`LossTerms`] with their sum.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Terms {
-    pub recon: f64,
-    pub kl: f64,
-    pub loss: f64,
-    pub elbo: f64,
-}
+/// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Terms(Means);
 
-impl From<LossTerms> for Terms {
-    fn from(terms: LossTerms) -> Self {
-        Self { recon: terms.recon, kl: terms.kl, loss: terms.loss, elbo: terms.elbo() }
+impl From<Means> for Terms {
+    fn from(mut means: Means) -> Self {
+        if let Some(elbo) = means.elbo() {
+            means.add(1.0, &Means::of([("elbo", elbo)]));
+        }
+        Self(means)
     }
 }
 
@@ -172,7 +171,7 @@ impl Drawn {
 }
 
 /// Epochs that were drawn: all of them, if the last one was.
-fn drawn(path: &Path, of: Drawn, last: Option<EpochRecord>) -> usize {
+fn drawn(path: &Path, of: Drawn, last: Option<&EpochRecord>) -> usize {
     last.map(|record| record.epoch).filter(|&epoch| of.file(path, epoch).exists()).unwrap_or(0)
 }
 
@@ -213,7 +212,7 @@ impl RunEntry {
 }
 
 fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool) -> Summary {
-    let last = history(dir.path()).last().copied();
+    let (last, keys) = (history(dir.path()).pop(), config.model.likelihood_keys());
     Summary {
         id: id.to_owned(),
         name: name(id, dir.path()),
@@ -221,8 +220,8 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         recipe: config.name.clone(),
         about: config.about.clone(),
         model: config.describe(info.data.shape),
-        kind: config.model.kind,
-        latent: config.model.latent,
+        kind: config.model.kind(),
+        latent: keys.as_ref().map_or(0, |keys| keys.latent),
         shape: info.data.shape,
         domain: info.data.domain,
         columns: info.data.columns.as_ref().map(|columns| columns.names.clone()),
@@ -232,10 +231,10 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         epochs_planned: config.training.epochs,
         seconds: info.seconds,
         images_per_s: info.images_per_s,
-        unit: unit(config.model.likelihood),
+        unit: keys.as_ref().map_or("nats", |keys| unit(keys.likelihood)),
         test: info.test.map(Terms::from),
-        pictures: drawn(dir.path(), Drawn::Samples, last),
-        reconstructions: drawn(dir.path(), Drawn::Reconstructions, last),
+        pictures: drawn(dir.path(), Drawn::Samples, last.as_ref()),
+        reconstructions: drawn(dir.path(), Drawn::Reconstructions, last.as_ref()),
         last,
         updated: updated(dir.path()),
         weights: weights_stamp(dir.path()).is_some(),

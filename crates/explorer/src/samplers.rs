@@ -57,18 +57,18 @@ impl Samplers {
 }
 
 async fn make(service: Arc<Service>, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
-    let trained = Arc::clone(&loaded.trained);
-    if let Some(stored) = service.worker.call(move |_| Ok(trained.stored_sampler(kind)?)).await? {
+    let stored = Arc::clone(&loaded.run);
+    if let Some(stored) = service.worker.call(move |_| Ok(stored.stored_sampler(kind)?)).await? {
         return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
     }
     let gallery = service.analysis(&run, Of::Gallery).await?;
-    service.alone(move || fit(&loaded.trained, &gallery, kind)).await
+    service.alone(move || fit(&loaded.run, &gallery, kind)).await
 }
 
-fn fit(trained: &Run, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
+fn fit(run: &Run, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
     let Codes { latent, .. } = gallery.codes;
-    let seed = trained.config.training.seed;
-    let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(&trained.model), seed)?;
-    let sampler = Sampler::fit(kind, &codes, latent, seed, &trained.device)?;
+    let seed = run.config.training.seed;
+    let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(run.model.as_ref()), seed)?;
+    let sampler = Sampler::fit(kind, &codes, latent, seed, &run.device)?;
     Ok(Fitted { sampler, n: codes.len() / latent, stored: false })
 }

@@ -85,7 +85,7 @@ impl Service {
 
     /// Its data.
     pub async fn dataset(&self, run: &Arc<RunEntry>) -> Result<Arc<Dataset>, Problem> {
-        self.datasets.of(&self.loaded(run).await?.trained).await
+        self.datasets.of(&self.loaded(run).await?.run).await
     }
 
     /// Codes and loss terms of its held-out split or of its gallery; made in the background when asked first.
@@ -99,14 +99,14 @@ impl Service {
         // A task of its own: it goes on when this client has lost patience, and serves the next.
         let making = tokio::spawn(async move {
             let make = || async {
-                let data = service.datasets.of(&loaded.trained).await?;
+                let data = service.datasets.of(&loaded.run).await?;
                 let (split, examples) = match of {
                     Of::HeldOut => data.split(None)?,
                     Of::Gallery => ("train", &data.splits.train),
                 };
                 let places = match of {
                     Of::HeldOut => (0..examples.len().min(MAX_EXAMPLES) as u32).collect(),
-                    Of::Gallery => random_places(examples, GALLERY, loaded.trained.config.training.seed),
+                    Of::Gallery => random_places(examples, GALLERY, loaded.run.config.training.seed),
                 };
                 let work = analyse(loaded, split, examples.clone(), places);
                 Ok::<_, Problem>(Arc::new(service.worker.steps(work).await?))

@@ -314,12 +314,12 @@ impl Shared {
         let mut together = codes;
         let outcome = self.panics.guard(|| {
             let loaded = models.get(run)?;
-            let latent = loaded.trained.config.model.latent;
+            let decoder = loaded.run.decoder("decode")?;
+            let latent = decoder.latent();
             self.join(run, self.batch * latent, &mut together, &mut waiting);
             self.metrics.batches.fetch_add(1, Relaxed);
             self.metrics.decoded.fetch_add(together.len() / latent, Relaxed);
-            let trained = &loaded.trained;
-            Ok((generation::decode(&trained.model, trained.shape, &together, &trained.device), latent))
+            Ok((generation::decode(&decoder, &together), latent))
         });
         match outcome {
             Ok((pictures, latent)) => share(pictures, latent, waiting),

@@ -5,7 +5,7 @@ use std::path::Path;
 use elbo::data::Splits;
 use elbo::report::{ComparedRun, Comparison, Estimate, Trend, TrendPoint};
 use elbo::run::atomic;
-use elbo::tasks::{self, MetricsReport, Request, Run};
+use elbo::tasks::{self, MetricsReport, MetricsRequest, Run};
 use serde_json::json;
 
 use super::{eval, plot, source};
@@ -63,7 +63,7 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
 /// Judges every run by its held-out split.
 fn judge_all(
     runs: &[(Run, Splits)],
-    request: &Request,
+    request: &MetricsRequest,
     args: &Compare,
     context: Context,
 ) -> elbo::Result<Vec<MetricsReport>> {

@@ -2,7 +2,7 @@
 
 use elbo::data::batch::Given;
 use elbo::data::{Splits, Subset};
-use elbo::evaluation::{self, Codes, Memorisation};
+use elbo::evaluation::{self, Memorisation};
 use elbo::generation::{self, Pictures};
 use elbo::priors::{Draw, SamplerKind};
 use elbo::projection::Neighbour;
@@ -31,22 +31,22 @@ pub fn neighbours(args: &Neighbours, device: &str, context: Context) -> anyhow::
     let splits = run.open_data(None)?;
     let (what, images) = images(args, &run, &splits, context)?;
     let found = Found::of(&run, &splits, &images, args)?;
-    atomic::write_file(&args.out, &picture(&run, &splits.train, &images, &found, args.k)?)?;
+    atomic::write_file(&args.out, &picture(&run, &splits.train, &images.pictures, &found, args.k)?)?;
 
     let out = args.out.display().to_string();
     let says = found.sentence(&what);
     let value = json!({
         "out": out,
         "images": what,
-        "n": images.len(),
+        "n": images.pictures.len(),
         "k": args.k,
         "training_images": splits.train.len(),
         "held_out": found.held_out,
-        "pixels": found.pixels.json(images.len()),
-        "codes": found.codes.json(images.len()),
+        "pixels": found.pixels.json(images.pictures.len()),
+        "codes": found.codes.json(images.pictures.len()),
         "summary": says,
     });
-    context.result(value, || format!("{}\n{says}\n{} in {out}", found.table(), rows(images.len().min(DRAWN))))
+    context.result(value, || format!("{}\n{says}\n{} in {out}", found.table(), rows(images.pictures.len().min(DRAWN))))
 }
 
 fn rows(count: usize) -> String {

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use super::request::Request;
+use super::request::RunRequest;
 use crate::App;
 use crate::run_entry::Listed;
 
@@ -27,7 +27,7 @@ pub async fn all(State(app): State<App>) -> Response {
 }
 
 /// `GET /api/runs/{id}/events`: changes of one run.
-pub async fn of_run(asked: Request) -> Response {
+pub async fn of_run(asked: RunRequest) -> Response {
     changes(asked.app, Some(asked.run.id.clone()))
 }
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::json::Json;
 use super::model::{CHUNK, encoded};
-use super::request::Request;
+use super::request::RunRequest;
 use super::response::{Format, Tables, rows};
-use crate::analysis::{Analysis, Of, terms_at_mean};
+use crate::analysis::{Analysis, Of, TermsAtMean};
 use crate::models::Models;
 use crate::problem::Problem;
 
@@ -20,7 +20,7 @@ const MAX_NEIGHBOURS: usize = 32;
 const BARS: usize = 40;
 
 /// `GET /api/runs/{id}/examples/{split}/{index}`: an example of the run's data, as the model sees it.
-pub async fn example(asked: Request) -> Result<Response, Problem> {
+pub async fn example(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&[Format::Png, Format::Raw, Format::Json])?;
     let data = asked.app.dataset(&asked.run).await?;
     let (name, examples) = data.split(Some(asked.param("split")))?;
@@ -38,24 +38,24 @@ pub async fn example(asked: Request) -> Result<Response, Problem> {
 }
 
 /// `POST /api/runs/{id}/score`: how badly the model explains examples, beside what it is used to.
-pub async fn score(asked: Request) -> Result<Response, Problem> {
+pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     let (input, wanted) = asked.examples().await?;
     let neighbours = wanted.neighbours.unwrap_or(0);
     if neighbours > MAX_NEIGHBOURS {
         return Err(Problem::field("neighbours", format!("0 to {MAX_NEIGHBOURS}"), neighbours));
     }
-    let (run, n) = (asked.run.clone(), input.len(&asked.run));
+    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| {
-        let trained = models.get(&run)?.trained;
+        let run = models.get(&entry)?.run;
         let (mut recon, mut kl) = (Vec::new(), Vec::new());
         for start in (0..n).step_by(CHUNK) {
-            let x = input.tensor(start..n.min(start + CHUNK), trained.shape.numel(), &trained.device);
-            let (more_recon, more_kl, _) = terms_at_mean(&trained, x);
-            recon.extend(more_recon);
-            kl.extend(more_kl);
+            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
+            let further = run.explained("score", TermsAtMean::of(run.model.as_ref(), &batch))?;
+            recon.extend(further.recon);
+            kl.extend(further.kl);
         }
-        Ok::<_, Problem>((recon, kl, encoded(&trained, &input, n).mean))
+        Ok::<_, Problem>((recon, kl, encoded(&run, &input, n, "score")?.mean))
     };
     let (recon, kl, mean) = asked.app.worker.call(work).await?;
     let score: Vec<f32> = recon.iter().zip(&kl).map(|(recon, kl)| recon + kl).collect();
@@ -126,7 +126,7 @@ fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Neighbour> {
 }
 
 /// `GET /api/runs/{id}/reference`: the distribution of scores over training examples.
-pub async fn reference(asked: Request) -> Result<Json<Value>, Problem> {
+pub async fn reference(asked: RunRequest) -> Result<Json<Value>, Problem> {
     let gallery = asked.app.analysis(&asked.run, Of::Gallery).await?;
     let mut scores: Vec<f32> = (0..gallery.len()).map(|example| gallery.score(example)).collect();
     scores.sort_by(f32::total_cmp);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::json::Json;
 use super::model::{NUMBERS, sampler};
-use super::request::Request;
+use super::request::RunRequest;
 use super::response::{self, Format, rows};
 use crate::analysis::{Analysis, Of};
 use crate::background::State;
@@ -18,7 +18,7 @@ use crate::plane::{Method, Plane, Spot};
 use crate::problem::Problem;
 
 /// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.
-pub async fn dimensions(asked: Request) -> Result<Json<Value>, Problem> {
+pub async fn dimensions(asked: RunRequest) -> Result<Json<Value>, Problem> {
     let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
     let (centre, spread) = (analysis.codes.centre(), analysis.codes.spread());
     let dimensions: Vec<Value> = (0..asked.run.summary.latent)
@@ -79,7 +79,7 @@ impl Default for Project {
 
 /// `POST /api/runs/{id}/project`: codes as points of a plane in the space of codes, with what leads back from the plane; for `tsne`, the held-out
 /// examples as points of a map of neighbours, from which nothing leads back, and 202 while it is being laid out.
-pub async fn project(asked: Request) -> Result<Response, Problem> {
+pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     let Project { method, dims, z } = asked.json()?;
     if method == "tsne" {
@@ -100,7 +100,7 @@ pub async fn project(asked: Request) -> Result<Response, Problem> {
     Ok(Json(Projected { points: rows(&points, 2), plane: Some(&plane), split }).into_response())
 }
 
-async fn neighbours(asked: &Request, format: Format) -> Result<Response, Problem> {
+async fn neighbours(asked: &RunRequest, format: Format) -> Result<Response, Problem> {
     let layout = match asked.app.layouts.get(&asked.app, &asked.run).await? {
         State::Computing(since) => return Ok(response::computing("laying out neighbours", since)),
         State::Ready(layout) => layout,
@@ -146,7 +146,7 @@ struct Seen {
 }
 
 /// `POST /api/runs/{id}/mixture`: the components of the mixture fitted to the training codes, projected to a plane; 202 while it is being fitted.
-pub async fn mixture(asked: Request) -> Result<Response, Problem> {
+pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     let Mixture { sampler: name, method, dims } = asked.json()?;
     let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use elbo::generation;
-use elbo::models::Model;
+use elbo::models::Posterior;
 use elbo::priors::{Draw, SamplerKind};
 use elbo::tasks::Run;
 use elbo::tensors::values_of;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::Json;
 use super::parse::{self, Input};
-use super::request::Request;
+use super::request::RunRequest;
 use super::response::{self, Format, Tables, rows};
 use crate::background::State;
 use crate::models::Models;
@@ -32,7 +32,7 @@ struct Decode {
 }
 
 /// `POST /api/runs/{id}/decode`: E[x|z] of codes.
-pub async fn decode(asked: Request) -> Result<Response, Problem> {
+pub async fn decode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Decode { z } = asked.json()?;
     let codes = asked.codes("z", &z)?;
@@ -46,15 +46,20 @@ pub(super) struct Encoded {
     log_var: Option<Vec<f32>>,
 }
 
-pub(super) fn encoded(trained: &Run, input: &Input, n: usize) -> Encoded {
+/// Encodes the `n` examples of a request. `wanted_by` is the address that asks.
+pub(super) fn encoded(run: &Run, input: &Input, n: usize, wanted_by: &str) -> Result<Encoded, Problem> {
+    let encoder = run.encoder(wanted_by)?;
     let (mut mean, mut log_var) = (Vec::new(), Vec::new());
     for start in (0..n).step_by(CHUNK) {
-        let x = input.tensor(start..n.min(start + CHUNK), trained.shape.numel(), &trained.device);
-        let code = trained.model.encode(x);
-        mean.extend(values_of(code.mean));
-        log_var.extend(code.log_var.map(values_of).unwrap_or_default());
+        match encoder.encode(&input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device)) {
+            Posterior::Gaussian(posterior) => {
+                mean.extend(values_of(posterior.mean));
+                log_var.extend(values_of(posterior.log_var));
+            }
+            code => mean.extend(values_of(code.mean())),
+        }
     }
-    Encoded { log_var: (log_var.len() == mean.len()).then_some(log_var), mean }
+    Ok(Encoded { log_var: (log_var.len() == mean.len()).then_some(log_var), mean })
 }
 
 /// q(z|x) as JSON.
@@ -65,11 +70,11 @@ struct Codes<'a> {
 }
 
 /// `POST /api/runs/{id}/encode`: q(z|x) of examples.
-pub async fn encode(asked: Request) -> Result<Response, Problem> {
+pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     let (input, _) = asked.examples().await?;
-    let (run, n) = (asked.run.clone(), input.len(&asked.run));
-    let work = move |models: &mut Models| Ok(encoded(&models.get(&run)?.trained, &input, n));
+    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
+    let work = move |models: &mut Models| encoded(&models.get(&entry)?.run, &input, n, "encode");
     let codes = asked.app.worker.call(work).await?;
     let latent = asked.run.summary.latent;
     Ok(match format {
@@ -82,19 +87,19 @@ pub async fn encode(asked: Request) -> Result<Response, Problem> {
 }
 
 /// `POST /api/runs/{id}/reconstruct`: examples, encoded and decoded again.
-pub async fn reconstruct(asked: Request) -> Result<Response, Problem> {
+pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let (input, _) = asked.examples().await?;
-    let (run, n) = (asked.run.clone(), input.len(&asked.run));
+    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| {
-        let trained = models.get(&run)?.trained;
-        let code = encoded(&trained, &input, n);
-        let mut originals = Vec::with_capacity(n * trained.shape.numel());
+        let run = models.get(&entry)?.run;
+        let code = encoded(&run, &input, n, "reconstruct")?;
+        let mut originals = Vec::with_capacity(n * run.shape.numel());
         for start in (0..n).step_by(CHUNK) {
-            let x = input.tensor(start..n.min(start + CHUNK), trained.shape.numel(), &trained.device);
-            originals.extend(values_of(x));
+            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
+            originals.extend(values_of(batch.x.real()));
         }
-        let pictures = generation::decode(&trained.model, trained.shape, &code.mean, &trained.device);
+        let pictures = generation::decode(&run.decoder("reconstruct")?, &code.mean);
         Ok::<_, Problem>((pictures, originals, code.mean))
     };
     let (pictures, originals, mean) = asked.app.worker.call(work).await?;
@@ -127,7 +132,7 @@ pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
 }
 
 /// `POST /api/runs/{id}/sample`: pictures of new codes, equal for equal seeds; 202 while the sampler they come from is still being fitted.
-pub async fn sample(asked: Request) -> Result<Response, Problem> {
+pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Sample { n, seed, sampler: name, temperature, truncation } = asked.json()?;
     asked.images("n", n)?;
@@ -168,7 +173,7 @@ fn linear() -> String {
 }
 
 /// `POST /api/runs/{id}/interpolate`: pictures on the way from one code to another.
-pub async fn interpolate(asked: Request) -> Result<Response, Problem> {
+pub async fn interpolate(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     let Interpolate { a, b, steps, path } = asked.json()?;
     asked.images("steps", steps)?;

@@ -1,12 +1,13 @@
 //! Requests, read and checked: nothing here is trusted, and every refusal names its field.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::data::batch::batch;
+use elbo::data::batch::{Batch, Given, batch};
 use elbo::data::{Binarization, ImageShape, InMemory, Subset, pictures};
 use elbo::space::Domain;
 use elbo::tasks::Run;
@@ -96,35 +97,51 @@ pub struct Examples {
 }
 
 /// Examples, checked, on their way to a model.
-pub enum Input {
+pub struct Input {
+    examples: Sent,
+    /// The class of each, for a model that is told; else empty.
+    classes: Vec<u32>,
+}
+
+/// Examples as they came.
+enum Sent {
     Values(Vec<f32>),
     Of(Subset),
+}
+
+impl Sent {
+    /// Number of examples of `size` values.
+    fn len(&self, size: usize) -> usize {
+        match self {
+            Self::Values(values) => values.len() / size.max(1),
+            Self::Of(examples) => examples.len(),
+        }
+    }
 }
 
 impl Input {
     /// Number of examples of a run.
     pub fn len(&self, run: &RunEntry) -> usize {
-        match self {
-            Self::Values(values) => values.len() / run.summary.shape.iter().product::<usize>().max(1),
-            Self::Of(examples) => examples.len(),
-        }
+        self.examples.len(run.summary.shape.iter().product())
     }
 
-    /// Some of them as a model takes them.
-    ///
-    /// # Shapes
-    /// - returns: `[places.len(), input]`
-    pub fn tensor(&self, places: std::ops::Range<usize>, input: usize, device: &Device) -> Tensor<2> {
-        match self {
-            Self::Values(values) => {
+    /// Some of them as a model takes them, `[places.len(), input]`, with what it is told of each.
+    pub fn batch(&self, places: Range<usize>, input: usize, device: &Device) -> Batch {
+        let x = match &self.examples {
+            Sent::Values(values) => {
                 let rows = values[places.start * input..places.end * input].to_vec();
                 Tensor::from_data(TensorData::new(rows, [places.len(), input]), device)
             }
-            Self::Of(examples) => {
+            Sent::Of(examples) => {
                 let chosen: Vec<u32> = (places.start as u32..places.end as u32).collect();
                 batch(examples, &chosen, device)
             }
-        }
+        };
+        let given = match self.classes.as_slice() {
+            [] => Given::default(),
+            classes => Given::of_classes(&classes[places], device),
+        };
+        Batch { given, ..Batch::of(x) }
     }
 }
 
@@ -136,24 +153,29 @@ pub async fn examples(
     body: &[u8],
 ) -> Result<(Input, Examples), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.starts_with("image/") {
-        let trained = app.loaded(run).await?.trained;
-        return Ok((decoded(&trained, "body", &[body])?, Examples::default()));
-    }
-    if kind.starts_with("application/octet-stream") {
-        return Ok((raw(app, run, body).await?, Examples::default()));
-    }
-    let asked: Examples = json(body)?;
-    let input = match (&asked.x, &asked.images, &asked.indices) {
-        (Some(x), None, None) => values(app, run, x)?,
+    let (sent, asked) = if kind.starts_with("image/") {
+        (decoded(&app.loaded(run).await?.run, "body", &[body])?, Examples::default())
+    } else if kind.starts_with("application/octet-stream") {
+        (raw(app, run, body).await?, Examples::default())
+    } else {
+        let asked: Examples = json(body)?;
+        (sent(app, run, &asked).await?, asked)
+    };
+    Ok((Input { examples: sent, classes: Vec::new() }, asked))
+}
+
+/// The examples of a JSON body.
+async fn sent(app: &App, run: &Arc<RunEntry>, asked: &Examples) -> Result<Sent, Problem> {
+    match (&asked.x, &asked.images, &asked.indices) {
+        (Some(x), None, None) => values(app, run, x),
         (None, Some(encoded), None) => {
             images(app, run, "images", encoded.len())?;
             let bytes = encoded.iter().enumerate().map(|(place, text)| {
                 STANDARD.decode(text).map_err(|error| Problem::field(format!("images[{place}]"), "base64", error))
             });
             let bytes = bytes.collect::<Result<Vec<_>, _>>()?;
-            let trained = app.loaded(run).await?.trained;
-            decoded(&trained, "images", &bytes.iter().map(Vec::as_slice).collect::<Vec<_>>())?
+            let loaded = app.loaded(run).await?;
+            decoded(&loaded.run, "images", &bytes.iter().map(Vec::as_slice).collect::<Vec<_>>())
         }
         (None, None, Some(indices)) => {
             images(app, run, "indices", indices.len())?;
@@ -163,19 +185,18 @@ pub async fn examples(
                 let expected = format!("a place in the {name} split, 0 to {}", split.len() - 1);
                 return Err(Problem::field(format!("indices[{place}]"), expected, indices[place]));
             }
-            Input::Of(split.select(indices))
+            Ok(Sent::Of(split.select(indices)))
         }
         _ => {
             let message =
                 "give one of `x` (values), `images` (base64 of PNG or JPEG) and `indices` (places in a split)";
-            return Err(Problem { field: Some("x".into()), ..Problem::malformed(message) });
+            Err(Problem { field: Some("x".into()), ..Problem::malformed(message) })
         }
-    };
-    Ok((input, asked))
+    }
 }
 
 /// Values as the model sees them: of the right number, and in the range of its data.
-fn values(app: &App, run: &RunEntry, x: &[Vec<f32>]) -> Result<Input, Problem> {
+fn values(app: &App, run: &RunEntry, x: &[Vec<f32>]) -> Result<Sent, Problem> {
     images(app, run, "x", x.len())?;
     let size: usize = run.summary.shape.iter().product();
     let most = if run.summary.domain == Domain::Real { MAX_CODE } else { 1.0 };
@@ -190,41 +211,41 @@ fn values(app: &App, run: &RunEntry, x: &[Vec<f32>]) -> Result<Input, Problem> {
             return Err(Problem::field(format!("x[{row}][{place}]"), expected, values[place]));
         }
     }
-    Ok(Input::Values(x.concat()))
+    Ok(Sent::Values(x.concat()))
 }
 
 /// Pixels, a byte each, channel first.
-async fn raw(app: &App, run: &Arc<RunEntry>, body: &[u8]) -> Result<Input, Problem> {
-    let trained = app.loaded(run).await?.trained;
-    let size = trained.shape.numel();
+async fn raw(app: &App, entry: &Arc<RunEntry>, body: &[u8]) -> Result<Sent, Problem> {
+    let run = app.loaded(entry).await?.run;
+    let size = run.shape.numel();
     if body.is_empty() || !body.len().is_multiple_of(size) {
         let expected = format!("a whole number of images of {size} bytes");
         return Err(Problem::field("body", expected, format!("{} bytes", body.len())));
     }
-    images(app, run, "body", body.len() / size)?;
-    pixels(&trained, "body", body.to_vec())
+    images(app, entry, "body", body.len() / size)?;
+    pixels(&run, "body", body.to_vec())
 }
 
 /// Encoded pictures, brought to the model's size and colours as those it was trained on.
-fn decoded(trained: &Run, field: &str, encoded: &[&[u8]]) -> Result<Input, Problem> {
-    let mut bytes = Vec::with_capacity(encoded.len() * trained.shape.numel());
+fn decoded(run: &Run, field: &str, encoded: &[&[u8]]) -> Result<Sent, Problem> {
+    let mut bytes = Vec::with_capacity(encoded.len() * run.shape.numel());
     for (place, picture) in encoded.iter().enumerate() {
-        let read = pictures::decode_one(picture, trained.shape, trained.config.data.fit);
+        let read = pictures::decode_one(picture, run.shape, run.config.data.fit);
         bytes.extend(read.map_err(|error| match error {
             elbo::Error::Data { expected, found, .. } => Problem::field(format!("{field}[{place}]"), expected, found),
             other => other.into(),
         })?);
     }
-    pixels(trained, field, bytes)
+    pixels(run, field, bytes)
 }
 
 /// Bytes as a split of their own, made binary where the run's data are.
-fn pixels(trained: &Run, field: &str, bytes: Vec<u8>) -> Result<Input, Problem> {
-    if trained.info.data.domain == Domain::Real {
+fn pixels(run: &Run, field: &str, bytes: Vec<u8>) -> Result<Sent, Problem> {
+    if run.info.data.domain == Domain::Real {
         return Err(Problem::field(field, "rows of numbers as `x`: the run was trained on a table", "pixels"));
     }
-    let shape: ImageShape = trained.shape;
-    let binarization = Binarization { binarize: trained.config.data.binarize, seed: trained.config.training.seed };
+    let shape: ImageShape = run.shape;
+    let binarization = Binarization { binarize: run.config.data.binarize, seed: run.config.training.seed };
     let source = InMemory::new("request", shape, bytes, None, Vec::new(), "sent by a client");
-    Ok(Input::Of(Subset::all(Arc::new(source)).binarized(binarization)))
+    Ok(Sent::Of(Subset::all(Arc::new(source)).binarized(binarization)))
 }

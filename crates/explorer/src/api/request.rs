@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::run_entry::RunEntry;
 
 /// The run that was named, and what was sent. A run that there is not is refused before a handler is called.
-pub struct Request {
+pub struct RunRequest {
     pub app: App,
     pub run: Arc<RunEntry>,
     headers: HeaderMap,
@@ -26,7 +26,7 @@ pub struct Request {
     params: Vec<(String, String)>,
 }
 
-impl FromRequest<App> for Request {
+impl FromRequest<App> for RunRequest {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
@@ -47,7 +47,7 @@ fn param<'a>(params: &'a [(String, String)], name: &str) -> &'a str {
     params.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
 }
 
-impl Request {
+impl RunRequest {
     /// A part of the address.
     pub fn param(&self, name: &str) -> &str {
         param(&self.params, name)
@@ -86,11 +86,11 @@ impl Request {
 
     /// Pictures as an answer; rows of a table in its own units too.
     pub async fn shown(&self, format: Format, pictures: Pictures, tables: Tables<'_>) -> Result<Response, Problem> {
-        let trained = match self.run.summary.columns {
-            Some(_) => Some(self.app.loaded(&self.run).await?.trained),
+        let run = match self.run.summary.columns {
+            Some(_) => Some(self.app.loaded(&self.run).await?.run),
             None => None,
         };
-        let columns = trained.as_ref().and_then(|trained| trained.columns());
+        let columns = run.as_ref().and_then(|run| run.columns());
         response::pictures(format, &pictures, columns, tables)
     }
 }

@@ -8,7 +8,7 @@ use elbo::run::history::EpochRecord;
 use serde_json::{Value, json};
 
 use super::json::Json;
-use super::request::Request;
+use super::request::RunRequest;
 use crate::App;
 use crate::problem::Problem;
 use crate::run_entry::{Drawn, Listed};
@@ -19,7 +19,7 @@ pub async fn list(State(app): State<App>) -> Json<Vec<Listed>> {
 }
 
 /// `GET /api/runs/{id}`: one run with its configuration and its classes.
-pub async fn detail(Request { app, run, .. }: Request) -> Result<Json<Value>, Problem> {
+pub async fn detail(RunRequest { app, run, .. }: RunRequest) -> Result<Json<Value>, Problem> {
     let path = run.path.clone();
     let config = tokio::task::spawn_blocking(move || RunDir::open(path)?.config_text());
     let config = config.await.map_err(|_| Problem::internal())??;
@@ -36,22 +36,22 @@ pub async fn detail(Request { app, run, .. }: Request) -> Result<Json<Value>, Pr
 }
 
 /// `GET /api/runs/{id}/metrics`: every epoch's terms.
-pub async fn history(Request { run, .. }: Request) -> Result<Json<Vec<EpochRecord>>, Problem> {
+pub async fn history(RunRequest { run, .. }: RunRequest) -> Result<Json<Vec<EpochRecord>>, Problem> {
     let history = tokio::task::spawn_blocking(move || run.history());
     history.await.map(Json).map_err(|_| Problem::internal())
 }
 
 /// `GET /api/runs/{id}/pictures/{epoch}`: the picture drawn after an epoch.
-pub async fn picture(asked: Request) -> Result<Response, Problem> {
+pub async fn picture(asked: RunRequest) -> Result<Response, Problem> {
     drawn(asked, Drawn::Samples).await
 }
 
 /// `GET /api/runs/{id}/reconstructions/{epoch}`: held-out examples, and below each what became of it after an epoch.
-pub async fn reconstructions(asked: Request) -> Result<Response, Problem> {
+pub async fn reconstructions(asked: RunRequest) -> Result<Response, Problem> {
     drawn(asked, Drawn::Reconstructions).await
 }
 
-async fn drawn(asked: Request, of: Drawn) -> Result<Response, Problem> {
+async fn drawn(asked: RunRequest, of: Drawn) -> Result<Response, Problem> {
     let epoch: usize = asked.number("epoch")?;
     let picture = tokio::task::spawn_blocking(move || asked.run.picture(of, epoch));
     let png = picture.await.map_err(|_| Problem::internal())?.ok_or_else(|| Problem::not_found("picture"))?;

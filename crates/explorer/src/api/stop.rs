@@ -4,14 +4,14 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::json::Json;
-use super::request::Request;
+use super::request::RunRequest;
 use crate::problem::Problem;
 
 /// `POST /api/runs/{id}/stop`: the step under way is finished, a checkpoint is saved, `elbo resume` continues from it.
 ///
 /// A run stops the way it stops in a terminal: its process is sent SIGTERM. Which process that is stands in `run.lock`, and it is believed
 /// only while that lock is held.
-pub async fn stop(Request { run, .. }: Request) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn stop(RunRequest { run, .. }: RunRequest) -> Result<(StatusCode, Json<Value>), Problem> {
     let Some(pid) = run.trainer() else {
         return Err(Problem::conflict("no process trains this run"));
     };

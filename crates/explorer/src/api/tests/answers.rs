@@ -37,8 +37,8 @@ fn a_run_is_listed_and_described() {
 #[test]
 fn decoded_codes_are_the_librarys() {
     with_service(|router, _| async move {
-        let (run, z) = (trained(), [0.3f32, -1.0, 2.0, 0.0, 0.0, 0.0]);
-        let expected = generation::decode(&run.model, run.shape, &z, &run.device).pixels;
+        let (run, z) = (loaded(), [0.3f32, -1.0, 2.0, 0.0, 0.0, 0.0]);
+        let expected = generation::decode(&run.decoder("test").unwrap(), &z).pixels;
         let path = "/api/runs/small-001/decode";
         let body = json!({ "z": [&z[..3], &z[3..]] });
         let answer = post(&router, path, &body).await;
@@ -58,10 +58,10 @@ fn decoded_codes_are_the_librarys() {
 #[test]
 fn samples_are_those_of_the_command() {
     with_service(|router, _| async move {
-        let run = trained();
+        let run = loaded();
         let body = json!({ "n": 5, "seed": 9, "sampler": "normal", "temperature": 0.7 });
         let answer = post(&router, "/api/runs/small-001/sample", &body).await;
-        let expected = generation::sample(&run.model, run.shape, 5, 0.7, 9, &run.device).pixels;
+        let expected = generation::sample(&run.decoder("test").unwrap(), 5, 0.7, 9).pixels;
         assert!(close(&answer.floats("images"), &expected, 1e-6));
         assert_eq!(answer.floats("z"), generation::sample_codes(3, 5, 0.7, 9));
         let again = post(&router, "/api/runs/small-001/sample", &body).await;
@@ -74,7 +74,7 @@ fn samples_are_those_of_the_command() {
 #[test]
 fn fitted_samplers_draw_what_the_library_draws() {
     with_service(|router, app| async move {
-        let run = trained();
+        let run = loaded();
         let gallery = app.analysis(&app.run("small-001").unwrap(), Of::Gallery).await.unwrap();
         let seed = run.config.training.seed;
         let codes = sampler_codes(gallery.codes.clone(), CodesKind::Sample, seed).unwrap();
@@ -85,7 +85,7 @@ fn fitted_samplers_draw_what_the_library_draws() {
             let answer = until_ready(&router, "/api/runs/small-001/sample", &body).await;
             let z = expected.sample(&draw);
             assert!(close(&answer.floats("z"), &z, 1e-5), "{kind}: {:?} and {z:?}", answer.floats("z"));
-            let pictures = generation::decode(&run.model, run.shape, &z, &run.device).pixels;
+            let pictures = generation::decode(&run.decoder("test").unwrap(), &z).pixels;
             assert!(close(&answer.floats("images"), &pictures, 1e-5), "{kind}");
         }
         assert!(!path().join("priors").exists(), "a run directory is only read");
@@ -136,9 +136,9 @@ fn neighbours_are_laid_out_in_the_background() {
     with_service(|router, _| async move {
         let path = "/api/runs/small-001/project";
         let answer = until_ready(&router, path, &json!({ "method": "tsne" })).await;
-        let run = trained();
+        let run = loaded();
         let split = run.open_data(None).unwrap().test;
-        let codes = elbo::evaluation::encode(&run.model, &split, &run.device).mean;
+        let codes = elbo::evaluation::encode(run.model.as_ref(), &split, &run.device).unwrap().mean;
         let rows: Vec<f64> = codes.iter().map(|&value| f64::from(value)).collect();
         let expected = tsne(&rows, 3, &TsneOptions::for_rows(split.len())).unwrap().points.into_flattened();
         assert!(close(&answer.floats("points"), &expected, 1e-3), "as the library lays them out");
@@ -210,7 +210,7 @@ fn walks_reach_both_ends() {
 #[test]
 fn every_way_to_send_an_example_means_the_same() {
     with_service(|router, _| async move {
-        let run = trained();
+        let run = loaded();
         let split = run.open_data(None).unwrap().test;
         let mut bytes = vec![0u8; 784];
         split.read(4, &mut bytes);
@@ -220,7 +220,7 @@ fn every_way_to_send_an_example_means_the_same() {
             GridLayout { padding: 0, ..Default::default() },
         );
         let png = image_grid::png(&grid.unwrap()).unwrap();
-        let expected = elbo::evaluation::encode(&run.model, &split.select(&[4]), &run.device);
+        let expected = elbo::evaluation::encode(run.model.as_ref(), &split.select(&[4]), &run.device).unwrap();
         let path = "/api/runs/small-001/encode";
         let ways = [
             post(&router, path, &json!({ "indices": [4], "split": "test" })).await,
@@ -253,10 +253,10 @@ fn every_way_to_send_an_example_means_the_same() {
 #[test]
 fn reconstructions_are_decoded_means() {
     with_service(|router, _| async move {
-        let run = trained();
+        let run = loaded();
         let split = run.open_data(None).unwrap().test;
         let answer = post(&router, "/api/runs/small-001/reconstruct", &json!({ "indices": [0, 7] })).await;
-        let expected = generation::reconstruct(&run.model, &split, &[0, 7], &run.device).pixels;
+        let expected = generation::reconstruct(run.model.as_ref(), &split, &[0, 7], &run.device).unwrap().pixels;
         assert!(close(&answer.floats("images"), &expected, 1e-5));
         assert!(close(&answer.floats("originals"), &generation::originals(&split, &[0, 7], &run.device).pixels, 1e-6));
     });
@@ -287,9 +287,9 @@ fn strange_examples_score_higher_and_neighbours_are_near() {
 #[test]
 fn projections_lead_back_to_their_codes() {
     with_service(|router, _| async move {
-        let run = trained();
+        let run = loaded();
         let split = run.open_data(None).unwrap().test;
-        let codes = elbo::evaluation::encode(&run.model, &split, &run.device).mean;
+        let codes = elbo::evaluation::encode(run.model.as_ref(), &split, &run.device).unwrap().mean;
         let path = "/api/runs/small-001/project";
         let answer = post(&router, path, &json!({ "method": "dims", "dims": [2, 0] })).await;
         let points = answer.floats("points");
@@ -303,8 +303,7 @@ fn projections_lead_back_to_their_codes() {
         let there = post(&router, path, &json!({ "method": "pca", "z": [z] })).await;
         assert!(close(&there.floats("points"), &[2.0, -0.5], 1e-4), "{:?}", there.floats("points"));
         let dimensions = get(&router, "/api/runs/small-001/dimensions").await.json();
-        let expected =
-            elbo::evaluation::evaluate(&run.model, &split, run.config.loss.target(), 0, &run.device).kl_per_dim;
+        let expected = elbo::evaluation::evaluate(run.model.as_ref(), &split, 0, &run.device).unwrap().kl_per_dim;
         for (found, expected) in dimensions["dimensions"].as_array().unwrap().iter().zip(&expected) {
             assert!((found["kl"].as_f64().unwrap() - expected).abs() < 1e-5, "{found}, expected {expected}");
         }
@@ -335,7 +334,7 @@ fn events_begin_with_the_state_and_follow_changes() {
 #[test]
 fn decodes_that_wait_are_done_together_and_belong_to_their_requests() {
     with_service(|router, app| async move {
-        let run = trained();
+        let run = loaded();
         let codes: Vec<[f32; 3]> = (0..40).map(|i| [i as f32 * 0.1 - 2.0, (i % 7) as f32 - 3.0, 0.5]).collect();
         let hold = Arc::clone(&app);
         let blocker = tokio::spawn(async move {
@@ -356,7 +355,7 @@ fn decodes_that_wait_are_done_together_and_belong_to_their_requests() {
             .collect();
         blocker.await.unwrap().unwrap();
         for (z, answer) in codes.iter().zip(asked) {
-            let alone = generation::decode(&run.model, ImageShape::grey(28, 28), z, &run.device).pixels;
+            let alone = generation::decode(&run.decoder("test").unwrap(), z).pixels;
             assert!(close(&answer.await.unwrap().floats("images"), &alone, 2e-6), "{z:?}");
         }
         let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(std::sync::atomic::Ordering::Relaxed);

@@ -13,7 +13,6 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use elbo::data::ImageShape;
 use elbo::generation;
 use elbo::priors::SamplerKind;
 use elbo::recipe::Layers;
@@ -50,7 +49,7 @@ fn path() -> PathBuf {
     RUNS.path().join("small-001")
 }
 
-fn trained() -> Run {
+fn loaded() -> Run {
     Run::load(path(), None, &elbo::device::choose("cpu").unwrap()).unwrap()
 }
 
