@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+use elbo::data::batch::Batch;
 use elbo::data::{self, DataConfig, ImageShape, Source, Splits, Subset};
 use elbo::distributions::Likelihood;
 use elbo::error::{Error, ErrorKind, Result};
-use elbo::models::{Architecture, Code, Model, Terms, Vae};
-use elbo::networks::NetworkConfig;
+use elbo::models::{Architecture, Learner, Loss, Model, Report, Vae};
+use elbo::networks::{NetworkConfig, Pass};
 use elbo::recipe::Layers;
+use elbo::space::Space;
 use elbo::tasks::TrainingRun;
 use elbo::training::{Checkpoints, Ending, Observer, OptimizerConfig, Quiet, StepReport, Stop, Trainer};
 
@@ -37,7 +39,7 @@ fn failing_region() {
     elbo_kernels::parallel(8, |part| assert!(part != 5, "part five failed on purpose"));
 }
 
-/// Calls of [`Faulty::terms`] until one fails; below zero for never.
+/// Calls of [`Faulty::loss`] until one fails; below zero for never.
 static CALLS_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// A VAE with a fault in one of its forward passes.
@@ -47,29 +49,20 @@ struct Faulty {
 }
 
 impl Model for Faulty {
-    fn latent(&self) -> usize {
-        self.inner.latent()
+    fn space(&self) -> Space {
+        self.inner.space()
     }
-    fn input(&self) -> usize {
-        self.inner.input()
+}
+
+impl Learner for Faulty {
+    fn reports(&self) -> &'static [Report] {
+        self.inner.reports()
     }
-    fn likelihood(&self) -> Likelihood {
-        self.inner.likelihood()
-    }
-    fn noise_dims(&self) -> usize {
-        self.inner.noise_dims()
-    }
-    fn encode(&self, x: Tensor<2>) -> Code {
-        self.inner.encode(x)
-    }
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.inner.decode(z)
-    }
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+    fn loss(&self, update: usize, batch: &Batch, pass: &Pass) -> Loss {
         if CALLS_LEFT.fetch_sub(1, SeqCst) == 1 {
             failing_region();
         }
-        self.inner.terms(x, noise)
+        self.inner.loss(update, batch, pass)
     }
 }
 
