@@ -4,6 +4,8 @@
 //! plain backend it calls the forward kernel, on `Autodiff` it also registers the backward kernel. Only Flex implements
 //! them; the public functions in [`crate::ops`] ask [`is_fused`] first and run the plain twin anywhere else.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -14,6 +16,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::activation::Activation;
+use crate::fresh::{self, Incoming};
 use crate::likelihood::Reconstruction;
 use crate::linear::{self, LinearShape};
 use crate::{latent, likelihood, pool};
@@ -64,6 +67,33 @@ pub(crate) fn zeros(shape: &[usize]) -> FlexTensor {
 /// A tensor of zeros in the shape of another.
 pub(crate) fn zeros_like(tensor: &FlexTensor) -> FlexTensor {
     zeros(&tensor.layout().shape()[..])
+}
+
+/// A tensor in the shape of another that `write` fills.
+///
+/// # Safety
+/// `write` writes all of it.
+pub(crate) unsafe fn written_like(tensor: &FlexTensor, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
+    let shape = tensor.layout().shape().to_vec();
+    // SAFETY: the caller's promise.
+    let values = unsafe { fresh::written(shape.iter().product(), write) };
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// The gradient that `work` makes of `dy`, in its memory where nobody else holds that, and what `work` returns.
+///
+/// # Safety
+/// `work` takes every value of what it gets.
+pub(crate) unsafe fn replaced<R>(dy: FlexTensor, work: impl FnOnce(Incoming<'_>) -> R) -> (FlexTensor, R) {
+    let mut dy = contiguous(dy);
+    if dy.is_unique() {
+        let result = work(Incoming::in_place(flex_mut(&mut dy)));
+        return (dy, result);
+    }
+    let mut result = None;
+    // SAFETY: the caller's promise.
+    let dx = unsafe { written_like(&dy, |place| result = Some(work(Incoming::apart(flex_slice(&dy), place)))) };
+    (dx, result.expect("`written_like` called it"))
 }
 
 /// Adds the gradients that were computed to those of the parents that want them.

@@ -30,10 +30,11 @@ mod bf16;
 mod binarize;
 mod codebook;
 mod conv;
+mod curve;
 #[cfg(feature = "tensors")]
 mod extension;
+mod fresh;
 mod gather;
-#[cfg(feature = "tensors")]
 mod group_norm;
 mod kept;
 mod latent;
@@ -49,6 +50,7 @@ pub mod reference;
 pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
+mod staged;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;

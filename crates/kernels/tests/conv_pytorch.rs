@@ -143,7 +143,7 @@ fn group_normalisation() {
             table.tensor(format_args!("group_norm {index} {what}"), &values, &numbers(&case[what]));
         }
     }
-    table.assert_all(6 * 4);
+    table.assert_all(8 * 4);
 }
 
 #[test]

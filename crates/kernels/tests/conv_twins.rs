@@ -224,6 +224,25 @@ fn group_normalisation() {
     table.assert_all(7 * 6 * 6);
 }
 
+/// The gradient of a sum is one tensor that both of its terms get: neither may write over it.
+#[test]
+fn layers_that_share_a_gradient_leave_it_alone() {
+    let (x, other) = (Array::grid(5, [3, 5, 6, 8]), Array::grid(6, [3, 5, 6, 8]));
+    let vector = |seed| Array::grid(seed, [8]).map(|v| 1.0 + 0.5 * v).tensor();
+    let run = |plain: bool| {
+        let (x, other) = (x.tensor().require_grad(), other.tensor().require_grad());
+        let group = if plain { reference::group_norm } else { group_norm };
+        let batch = if plain { reference::batch_norm } else { batch_norm };
+        let first = group(x.clone(), 4, vector(1), vector(2), 1e-5, Activation::Silu);
+        let second = batch(other.clone(), vector(3), vector(4), 1e-5, Activation::Gelu).0;
+        let gradients = ((first + second) * slopes([3, 5, 6, 8]).tensor()).sum().backward();
+        [("first", gradient(&x, &gradients)), ("second", gradient(&other, &gradients))]
+    };
+    let mut table = Table::new(2e-5);
+    compare(&mut table, "shared", &run(false), &run(true));
+    table.assert_all(2);
+}
+
 #[test]
 fn a_batch_of_one_normalised_by_single_channels_is_batch_normalisation() {
     let x = Array::grid(5, [1, 5, 6, 7]).map(|v| v * 1.7 + 0.377_77);
