@@ -5,18 +5,6 @@ use crate::simd;
 /// Partial maxima and sums of a row, whatever the width of vectors.
 const LANES: usize = 32;
 
-#[inline(always)]
-fn reduce(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = f(lanes[i], lanes[i + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
 /// The larger of two numbers, the second where one is NaN: one instruction, and the sum of exponentials tells of a NaN anyway.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
@@ -32,7 +20,7 @@ simd::multiversion! {
         for chunk in chunks {
             lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane = larger(*v, *lane));
         }
-        larger(rest, reduce(lanes, larger))
+        larger(rest, simd::most_of_lanes(&lanes))
     }
 }
 
@@ -52,7 +40,7 @@ simd::multiversion! {
             *score = simd::exp(*score - most);
             rest += *score;
         }
-        rest + reduce(lanes, |a, b| a + b)
+        rest + simd::sum_of_lanes(&lanes)
     }
 }
 
@@ -87,6 +75,6 @@ simd::multiversion! {
                 *lane += *a * *b;
             }
         }
-        rest + reduce(lanes, |a, b| a + b)
+        rest + simd::sum_of_lanes(&lanes)
     }
 }

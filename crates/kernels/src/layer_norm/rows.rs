@@ -1,5 +1,6 @@
 //! The normalisations on slices.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::pool::{self, Room, SharedMut, zeroed};
@@ -77,22 +78,25 @@ impl Normalisation<'_> {
     pub(crate) fn backward(&self, x: &[f32], statistics: &[f32], dy: Upstream<'_>) -> Gradients {
         let (width, rows) = (self.width(), x.len() / self.width());
         let parts = self.parts(rows);
-        let mut new = Room::new(if matches!(dy, Upstream::Shared(_)) { x.len() } else { 0 });
         let is_new = matches!(dy, Upstream::Shared(_));
-        let place = Place::new(dy, &mut new);
+        let mut new = Room::new(if is_new { x.len() } else { 0 });
+        let slopes = Slopes::new(dy, &mut new);
         let mut partial = vec![0f64; parts * 2 * width];
         let sums = SharedMut::new(&mut partial);
         pool::run(parts, |part| {
             // SAFETY: each part owns its sums, and the buffer outlives the region.
             let totals = unsafe { sums.slice(part * 2 * width..(part + 1) * 2 * width) };
-            let (mut block_sums, mut spare) = (vec![0f32; 2 * width], Vec::new());
+            let mut block_sums = vec![0f32; 2 * width];
             for block in blocks(pool::part_range(rows, parts, part, 1)) {
                 let values = block.start * width..block.end * width;
                 let numbers = &statistics[block.start * STATISTICS..block.end * STATISTICS];
-                // SAFETY: each row belongs to one part, and the buffers outlive the region.
-                let slopes = unsafe { place.rows(values.clone(), &mut spare) };
                 let (dweight, dbias) = block_sums.split_at_mut(width);
-                slopes_back(&x[values], numbers, self.weight, self.bias.is_some(), slopes, dweight, dbias);
+                // SAFETY: each row belongs to one part, and the buffers outlive the region.
+                unsafe {
+                    slopes.turn(values.clone(), |dy, dx| {
+                        slopes_back(&x[values], numbers, self.weight, self.bias.is_some(), dy, dx, dweight, dbias);
+                    });
+                }
                 totals.iter_mut().zip(&block_sums).for_each(|(total, sum)| *total += f64::from(*sum));
                 block_sums.fill(0.0);
             }
@@ -114,13 +118,13 @@ fn blocks(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Where parts find `dy` and leave `dx`.
-enum Place<'a> {
+enum Slopes<'a> {
     Own(SharedMut<f32>),
-    Shared(&'a [f32], SharedMut<std::mem::MaybeUninit<f32>>),
+    Shared(&'a [f32], SharedMut<MaybeUninit<f32>>),
     Last(&'a [f32]),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Slopes<'a> {
     fn new(dy: Upstream<'a>, new: &mut Room) -> Self {
         match dy {
             Upstream::Own(dy) => Self::Own(SharedMut::new(dy)),
@@ -129,43 +133,23 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// `dy` of some rows, to be overwritten by their `dx`; `spare` is room for them where nobody wants it.
+    /// Calls `work(dy, dx)` for some values; what `dx` holds before is not to be used.
     ///
     /// # Safety
-    /// The buffers outlive the slice, and nobody else has these rows meanwhile.
-    #[allow(clippy::mut_from_ref, reason = "the contract above makes it sound")]
-    unsafe fn rows<'b>(&self, values: Range<usize>, spare: &'b mut Vec<f32>) -> &'b mut [f32]
-    where
-        'a: 'b,
-    {
+    /// The buffers live on, and nobody else has these values meanwhile.
+    unsafe fn turn(&self, values: Range<usize>, work: impl FnOnce(&[f32], &mut [f32])) {
         match self {
-            // SAFETY: the caller's promise.
-            Self::Own(dy) => unsafe { &mut *(std::ptr::from_mut(dy.slice(values))) },
-            // SAFETY: the caller's promise.
-            Self::Shared(dy, new) => unsafe {
-                let place = &mut *std::ptr::from_mut(new.slice(values.clone()));
-                place.write_copy_of_slice(&dy[values])
-            },
-            Self::Last(dy) => {
-                spare.clear();
-                spare.extend_from_slice(&dy[values]);
-                spare
+            // A copy of few rows stays in the cache, and lets both be read and written in one vector loop.
+            Self::Own(dy) => {
+                // SAFETY: the caller's promise.
+                let dx = unsafe { dy.slice(values) };
+                work(&Vec::from(&*dx), dx);
             }
+            // SAFETY: the caller's promise.
+            Self::Shared(dy, new) => work(&dy[values.clone()], pool::zeroed(unsafe { new.slice(values) })),
+            Self::Last(dy) => work(&dy[values.clone()], &mut vec![0.0; values.len()]),
         }
     }
-}
-
-/// The sum of all lanes, in halves.
-#[inline(always)]
-fn reduce(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 /// `sum f(v)` over a row.
@@ -177,7 +161,7 @@ fn total(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += f(*v));
     }
-    rest + reduce(lanes)
+    rest + simd::sum_of_lanes(&lanes)
 }
 
 simd::multiversion! {
@@ -198,60 +182,50 @@ simd::multiversion! {
 }
 
 simd::multiversion! {
-    /// Turns `dy` of some rows into `dx` in place, and adds to the gradients of weight and bias.
+    /// `dx` of some rows; adds to the gradients of weight and bias.
     ///
     /// With `h = (x - mean) / deviation` and `g = dy weight`: `dx = (g - mean(g) - h mean(g h)) / deviation`
     /// (Ba et al. 2016, arXiv:1607.06450, section 3, differentiated); without `mean(g)` where the mean stays.
     fn slopes_back(
-        x: &[f32], numbers: &[f32], weight: &[f32], centred: bool, dy: &mut [f32], dweight: &mut [f32], dbias: &mut [f32],
+        x: &[f32], numbers: &[f32], weight: &[f32], centred: bool, dy: &[f32], dx: &mut [f32], dweight: &mut [f32], dbias: &mut [f32],
     ) {
         let width = weight.len();
-        let rows = x.chunks_exact(width).zip(dy.chunks_exact_mut(width)).zip(numbers.chunks_exact(STATISTICS));
-        for ((x, dy), numbers) in rows {
+        let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+        for (((x, dy), dx), numbers) in rows.zip(numbers.chunks_exact(STATISTICS)) {
             let (mean, inverse) = (numbers[0], numbers[1]);
-            let [sum, product] = row_sums(x, dy, weight, [mean, inverse], dweight, dbias);
-            let constant = if centred { sum / width as f32 } else { 0.0 };
-            let slope = product / width as f32;
-            for ((x, dy), w) in x.iter().zip(dy).zip(weight) {
-                let h = (*x - mean) * inverse;
-                *dy = (*dy * *w - constant - h * slope) * inverse;
+            let [sum, product] = row_sums(x, dy, weight, mean);
+            let constant = if centred { sum / width as f32 * inverse } else { 0.0 };
+            let slope = product / width as f32 * inverse * inverse * inverse;
+            let (dweight, dbias) = (&mut dweight[..width], &mut dbias[..width]);
+            for i in 0..width {
+                let (offset, dy) = (x[i] - mean, dy[i]);
+                dx[i] = dy * weight[i] * inverse - offset * slope - constant;
+                dweight[i] += dy * (offset * inverse);
+                dbias[i] += dy;
             }
         }
     }
 }
 
-/// `sum g` and `sum g h` of one row, whose share of the parameters' gradients is added.
+/// `sum g` and `sum g (x - mean)` of one row.
 #[inline(always)]
-fn row_sums(
-    x: &[f32],
-    dy: &[f32],
-    weight: &[f32],
-    [mean, inverse]: [f32; 2],
-    dweight: &mut [f32],
-    dbias: &mut [f32],
-) -> [f32; 2] {
+fn row_sums(x: &[f32], dy: &[f32], weight: &[f32], mean: f32) -> [f32; 2] {
     let (mut sums, mut products) = ([0f32; LANES], [0f32; LANES]);
-    let whole = x.len() / LANES * LANES;
-    let add = |i: usize, sum: &mut f32, product: &mut f32, dweight: &mut f32, dbias: &mut f32| {
-        let (h, g) = ((x[i] - mean) * inverse, dy[i] * weight[i]);
-        *sum += g;
-        *product += g * h;
-        *dweight += dy[i] * h;
-        *dbias += dy[i];
-    };
-    // The lengths are told once, so that the loops need not look.
-    assert!(dy.len() == x.len() && weight.len() == x.len() && dweight.len() == x.len() && dbias.len() == x.len());
-    for start in (0..whole).step_by(LANES) {
+    let chunks = x.chunks_exact(LANES).zip(dy.chunks_exact(LANES)).zip(weight.chunks_exact(LANES));
+    for ((x, dy), w) in chunks {
         for lane in 0..LANES {
-            let i = start + lane;
-            add(i, &mut sums[lane], &mut products[lane], &mut dweight[i], &mut dbias[i]);
+            let g = dy[lane] * w[lane];
+            sums[lane] += g;
+            products[lane] += g * (x[lane] - mean);
         }
     }
+    let whole = x.len() / LANES * LANES;
     let (mut sum, mut product) = (0.0, 0.0);
-    for i in whole..x.len() {
-        add(i, &mut sum, &mut product, &mut dweight[i], &mut dbias[i]);
+    for ((x, dy), w) in x[whole..].iter().zip(&dy[whole..]).zip(&weight[whole..]) {
+        sum += dy * w;
+        product += dy * w * (x - mean);
     }
-    [sum + reduce(sums), product + reduce(products)]
+    [sum + simd::sum_of_lanes(&sums), product + simd::sum_of_lanes(&products)]
 }
 
 #[cfg(test)]
