@@ -64,6 +64,11 @@ pub(crate) fn zeros(shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(pool::zeros(shape.iter().product()), shape.to_vec()))
 }
 
+/// The values as a tensor, without a copy.
+pub(crate) fn from_values(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
+}
+
 /// A tensor of zeros in the shape of another.
 pub(crate) fn zeros_like(tensor: &FlexTensor) -> FlexTensor {
     zeros(&tensor.layout().shape()[..])

@@ -25,12 +25,16 @@
 mod activation;
 mod adam;
 mod aggregate;
+mod attention;
 mod batch_norm;
 mod bf16;
 mod binarize;
+mod by_entry;
 mod codebook;
 mod conv;
 mod curve;
+#[cfg(feature = "tensors")]
+mod embedding;
 #[cfg(feature = "tensors")]
 mod extension;
 mod fresh;
@@ -38,6 +42,7 @@ mod gather;
 mod group_norm;
 mod kept;
 mod latent;
+mod layer_norm;
 mod likelihood;
 mod linear;
 #[cfg(feature = "tensors")]
@@ -51,12 +56,16 @@ pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
 mod staged;
+#[cfg(feature = "tensors")]
+mod upstream;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
 pub use aggregate::{GaussianMixture, LogDensity};
+#[cfg(feature = "tensors")]
+pub use attention::attention;
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};
@@ -66,9 +75,13 @@ pub use codebook::{nearest_codes, nearest_codes_reference};
 pub use conv::{ConvGeometry, ConvTransposeGeometry};
 #[cfg(feature = "tensors")]
 pub use conv::{conv_transpose2d, conv2d};
+#[cfg(feature = "tensors")]
+pub use embedding::embedding;
 pub use gather::{gather_bytes, unit_from_bytes};
 #[cfg(feature = "tensors")]
 pub use group_norm::group_norm;
+#[cfg(feature = "tensors")]
+pub use layer_norm::{layer_norm, rms_norm};
 pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
 pub use linear::peak_gflops;
 #[cfg(feature = "tensors")]
@@ -76,3 +89,5 @@ pub use ops::{
     bernoulli_nll, gaussian_kl, linear, linear_reconstruction, reconstruction, reparameterize, squared_error,
 };
 pub use pool::{run as parallel, set_threads, threads};
+#[cfg(feature = "tensors")]
+pub use upstream::backward_from;
