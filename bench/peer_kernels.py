@@ -71,6 +71,22 @@ def embedding():
     return pass_of(lambda table: F.embedding(indices, table), [torch.randn(entries, width)], torch.randn(count, width))
 
 
+def group_norm_silu(batch, height, width, channels):
+    # Channels first: PyTorch's own layout, and the faster one here.
+    arguments = [torch.randn(batch, channels, height, width), torch.randn(channels), torch.randn(channels)]
+    return pass_of(lambda x, w, b: F.silu(F.group_norm(x, 32, w, b, 1e-5)), arguments, torch.randn(arguments[0].shape))
+
+
+@operation("group_norm_silu")
+def group_norm_silu_small():
+    return group_norm_silu(32, 16, 16, 128)
+
+
+@operation("group_norm_silu_large")
+def group_norm_silu_large():
+    return group_norm_silu(8, 64, 64, 128)
+
+
 def best_milliseconds(run, seconds):
     """The fastest of all passes within `seconds`, and of three at least; the first one warms up."""
     run()

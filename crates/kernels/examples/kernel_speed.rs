@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo_kernels::{attention, backward_from, embedding, layer_norm, rms_norm, set_threads};
+use elbo_kernels::{Activation, attention, backward_from, embedding, group_norm, layer_norm, rms_norm, set_threads};
 
 /// The allocator of the `elbo` command, which also keeps freed memory for as long.
 #[global_allocator]
@@ -31,6 +31,8 @@ const OPERATIONS: &[(&str, fn(&Device) -> Pass)] = &[
     ("attention", |device| attention_pass(device, false)),
     ("attention_causal", |device| attention_pass(device, true)),
     ("embedding", embedding_pass),
+    ("group_norm_silu", |device| group_norm_silu_pass(device, [32, 16, 16, 128])),
+    ("group_norm_silu_large", |device| group_norm_silu_pass(device, [8, 64, 64, 128])),
 ];
 
 /// Numbers in (-1.7, 1.7) without a pattern, of about unit variance.
@@ -81,6 +83,15 @@ fn embedding_pass(device: &Device) -> Pass {
     let dy = noise(2, [count, WIDTH], device);
     Box::new(move || {
         backward_from(embedding(table.clone(), indices.clone()), dy.clone());
+    })
+}
+
+/// 32 groups, as diffusion models have them.
+fn group_norm_silu_pass(device: &Device, dims: [usize; 4]) -> Pass {
+    let (x, dy) = (noise(1, dims, device).require_grad(), noise(2, dims, device));
+    let [gamma, beta] = [3, 4].map(|seed| noise(seed, [dims[3]], device).require_grad());
+    Box::new(move || {
+        backward_from(group_norm(x.clone(), 32, gamma.clone(), beta.clone(), EPS, Activation::Silu), dy.clone());
     })
 }
 
