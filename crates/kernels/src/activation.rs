@@ -3,8 +3,9 @@
 #[cfg(feature = "tensors")]
 use burn::tensor::{Tensor, activation};
 
-use crate::curve::{Curve, with_curve};
+use crate::curve::{self, with_curve};
 use crate::simd;
+use crate::staged::Stages;
 
 /// The nonlinearity applied to a layer's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,32 +58,47 @@ impl Activation {
 }
 
 simd::multiversion! {
-    /// `row = activation(row + bias)`, one output row of a layer.
-    pub(crate) fn add_bias_activate(row: &mut [f32], bias: &[f32], activation: Activation) {
-        with_curve!(activation, C => row.iter_mut().zip(bias).for_each(|(y, b)| *y = C::value(*y + *b)))
+    /// `rows = activation(rows + bias)`, whole output rows of a layer; the last may be short.
+    pub(crate) fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
+        with_curve!(activation, C => {
+            let mut stages = Stages::new();
+            for row in rows.chunks_mut(bias.len().max(1)) {
+                curve::add_bias::<C>(&mut stages, row, &bias[..row.len()]);
+            }
+        })
+    }
+}
+
+simd::multiversion! {
+    /// `rows = rows + bias` and `out = activation(rows)` in one pass; the last row may be short.
+    pub(crate) fn add_bias_and_activate(rows: &mut [f32], bias: &[f32], out: &mut [f32], activation: Activation) {
+        with_curve!(activation, C => {
+            let mut stages = Stages::new();
+            for (row, out) in rows.chunks_mut(bias.len().max(1)).zip(out.chunks_mut(bias.len().max(1))) {
+                row.iter_mut().zip(bias).for_each(|(row, bias)| *row += *bias);
+                curve::values::<C>(&mut stages, row, out);
+            }
+        })
     }
 }
 
 simd::multiversion! {
     /// `y = activation(x)` from one slice into another.
     pub(crate) fn activate(x: &[f32], y: &mut [f32], activation: Activation) {
-        with_curve!(activation, C => y.iter_mut().zip(x).for_each(|(y, x)| *y = C::value(*x)))
+        with_curve!(activation, C => curve::values::<C>(&mut Stages::new(), x, y))
     }
 }
 
 simd::multiversion! {
-    /// `dx = dy * activation'`, where `saved` is the output `y` or, for GELU and SiLU, the input `x`; adds `dx` to `sum`.
+    /// `dx = dy * activation'`, where `saved` is the output `y` or, for GELU and SiLU, the input `x`; adds the rows of
+    /// `dx`, of which the last may be short, to `sum`.
     pub(crate) fn activation_gradient(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], activation: Activation) {
-        with_curve!(activation, C => chain::<C>(dy, saved, dx, sum))
-    }
-}
-
-#[inline(always)]
-fn chain<C: Curve>(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32]) {
-    for (((dy, saved), dx), sum) in dy.iter().zip(saved).zip(dx).zip(sum) {
-        let d = dy * C::slope_of_saved(*saved);
-        *dx = d;
-        *sum += d;
+        with_curve!(activation, C => {
+            let (mut stages, width) = (Stages::new(), sum.len().max(1));
+            for ((dy, saved), dx) in dy.chunks(width).zip(saved.chunks(width)).zip(dx.chunks_mut(width)) {
+                curve::gradient::<C>(&mut stages, dy, saved, dx, &mut sum[..dy.len()]);
+            }
+        })
     }
 }
 

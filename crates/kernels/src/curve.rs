@@ -1,5 +1,8 @@
 //! Activations as types: a loop that is generic over its activation has no choice left inside and vectorises.
 
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
 use crate::activation::LEAKY_SLOPE;
 use crate::simd;
 use crate::staged::{BLOCK, Stages};
@@ -167,6 +170,93 @@ impl Curve for LeakyRelu {
     #[inline(always)]
     fn slope(x: f32) -> f32 {
         if x > 0.0 { 1.0 } else { LEAKY_SLOPE }
+    }
+}
+
+/// Of `count` numbers, how many come in whole blocks that a staged curve takes.
+#[inline(always)]
+fn in_blocks<C: Curve>(count: usize) -> usize {
+    if C::STAGED { count / BLOCK * BLOCK } else { 0 }
+}
+
+/// `y = value(x)`, of one length.
+#[inline(always)]
+pub(crate) fn values<C: Curve>(stages: &mut Stages, x: &[f32], y: &mut [f32]) {
+    let whole = in_blocks::<C>(x.len());
+    let blocks = x[..whole].as_chunks::<BLOCK>().0.iter().zip(y[..whole].as_chunks_mut::<BLOCK>().0);
+    blocks.for_each(|(x, y)| C::values(stages, |i| x[i], |i, value| y[i] = value));
+    x[whole..].iter().zip(&mut y[whole..]).for_each(|(x, y)| *y = C::value(*x));
+}
+
+/// `row = value(row + bias)`, of one length.
+#[inline(always)]
+pub(crate) fn add_bias<C: Curve>(stages: &mut Stages, row: &mut [f32], bias: &[f32]) {
+    let whole = in_blocks::<C>(row.len());
+    let blocks = row[..whole].as_chunks_mut::<BLOCK>().0.iter_mut().zip(bias[..whole].as_chunks::<BLOCK>().0);
+    for (row, bias) in blocks {
+        // Cells: the block is read to its end before it is written, which the language cannot see.
+        let row = Cell::from_mut(row).as_array_of_cells();
+        C::values(stages, |i| row[i].get() + bias[i], |i, value| row[i].set(value));
+    }
+    row[whole..].iter_mut().zip(&bias[whole..]).for_each(|(row, bias)| *row = C::value(*row + *bias));
+}
+
+/// `y = value(x scale + shift)`, all of one length; writes all of `y`.
+#[inline(always)]
+pub(crate) fn affine<C: Curve>(
+    stages: &mut Stages,
+    x: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    y: &mut [MaybeUninit<f32>],
+) {
+    let whole = in_blocks::<C>(x.len());
+    let blocks = x.as_chunks::<BLOCK>().0.iter().zip(scale.as_chunks::<BLOCK>().0).zip(shift.as_chunks::<BLOCK>().0);
+    for (((x, scale), shift), y) in blocks.zip(y[..whole].as_chunks_mut::<BLOCK>().0) {
+        C::values(stages, |i| x[i] * scale[i] + shift[i], |i, value| _ = y[i].write(value));
+    }
+    let rest = x[whole..].iter().zip(&scale[whole..]).zip(&shift[whole..]);
+    for (((x, scale), shift), y) in rest.zip(&mut y[whole..]) {
+        y.write(C::value(*x * *scale + *shift));
+    }
+}
+
+/// `dy = dy slope(x scale + shift)`, all of one length.
+#[inline(always)]
+pub(crate) fn affine_gradient<C: Curve>(stages: &mut Stages, x: &[f32], scale: &[f32], shift: &[f32], dy: &mut [f32]) {
+    let whole = in_blocks::<C>(x.len());
+    let blocks = x.as_chunks::<BLOCK>().0.iter().zip(scale.as_chunks::<BLOCK>().0).zip(shift.as_chunks::<BLOCK>().0);
+    for (((x, scale), shift), dy) in blocks.zip(dy[..whole].as_chunks_mut::<BLOCK>().0) {
+        C::slopes(stages, |i| x[i] * scale[i] + shift[i], |i, slope| dy[i] *= slope);
+    }
+    let rest = x[whole..].iter().zip(&scale[whole..]).zip(&shift[whole..]);
+    for (((x, scale), shift), dy) in rest.zip(&mut dy[whole..]) {
+        *dy *= C::slope(*x * *scale + *shift);
+    }
+}
+
+/// `dx = dy slope`, told by what a layer saved, and added to `sum`; all of one length.
+#[inline(always)]
+pub(crate) fn gradient<C: Curve>(stages: &mut Stages, dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32]) {
+    let whole = in_blocks::<C>(dy.len());
+    let blocks = dy[..whole].as_chunks::<BLOCK>().0.iter().zip(saved[..whole].as_chunks::<BLOCK>().0);
+    let results = dx[..whole].as_chunks_mut::<BLOCK>().0.iter_mut().zip(sum[..whole].as_chunks_mut::<BLOCK>().0);
+    for ((dy, saved), (dx, sum)) in blocks.zip(results) {
+        // What is staged saves its input.
+        C::slopes(
+            stages,
+            |i| saved[i],
+            |i, slope| {
+                dx[i] = dy[i] * slope;
+                sum[i] += dx[i];
+            },
+        );
+    }
+    let rest = dy[whole..].iter().zip(&saved[whole..]).zip(&mut dx[whole..]).zip(&mut sum[whole..]);
+    for (((dy, saved), dx), sum) in rest {
+        let d = dy * C::slope_of_saved(*saved);
+        *dx = d;
+        *sum += d;
     }
 }
 

@@ -120,12 +120,13 @@ pub(crate) fn dims2(tensor: &FlexTensor) -> [usize; 2] {
 
 /// The raw operations on one backend's plain tensors.
 pub trait Kernels: Backend {
-    /// Returns `y` and what the backward pass wants saved (`y` itself, or the value before the activation).
+    /// Returns `y` and what the backward pass wants saved: `y` itself or, if `keep`, the value before the activation.
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        keep: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Returns `dx` (when asked), `dweight`, `dbias`.
@@ -180,12 +181,13 @@ impl Kernels for Flex {
         weight: FlexTensor,
         bias: FlexTensor,
         activation: Activation,
+        keep: bool,
     ) -> (FlexTensor, FlexTensor) {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
         let shape = LinearShape { batch, inputs, outputs };
         let mut y = zeros(&[batch, outputs]);
-        let mut pre = activation.derivative_needs_input().then(|| zeros(&[batch, outputs]));
+        let mut pre = (keep && activation.derivative_needs_input()).then(|| zeros(&[batch, outputs]));
         linear::forward(
             shape,
             flex_slice(&x),
@@ -317,7 +319,7 @@ pub trait FusedOps: Backend {
 
 impl FusedOps for Flex {
     fn elbo_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
-        Self::linear_forward(x, weight, bias, activation).0
+        Self::linear_forward(x, weight, bias, activation, false).0
     }
 
     fn elbo_likelihood(parameters: FlexTensor, x: FlexTensor, term: Reconstruction) -> FlexTensor {
@@ -410,7 +412,7 @@ impl<B: FusedOps + Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
         match node {
             OpsKind::Tracked(prep) => {
-                let (y, saved) = B::linear_forward(x.clone(), weight.clone(), bias, activation);
+                let (y, saved) = B::linear_forward(x.clone(), weight.clone(), bias, activation, true);
                 prep.finish((x, weight, saved, activation), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::elbo_linear(x, weight, bias, activation)),

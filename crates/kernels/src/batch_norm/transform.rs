@@ -5,11 +5,11 @@ use std::mem::MaybeUninit;
 use super::statistics::{Statistics, group_means};
 use crate::activation::Activation;
 use crate::conv::channels::{channel_sums, for_parts, lanes, repeat};
-use crate::curve::{Curve, with_curve};
+use crate::curve::{self, with_curve};
 use crate::fresh::Incoming;
 use crate::pool::SharedMut;
 use crate::simd;
-use crate::staged::{BLOCK, Stages};
+use crate::staged::Stages;
 
 /// The numbers of each channel, repeated over a row (see [`crate::conv::channels`]).
 pub(crate) struct Transform {
@@ -115,22 +115,9 @@ simd::multiversion! {
         let mut stages = Stages::new();
         with_curve!(activation, C => {
             for (x, y) in x.chunks(scale.len()).zip(y.chunks_mut(scale.len())) {
-                apply_row::<C>(&mut stages, x, &scale[..x.len()], &shift[..x.len()], y);
+                curve::affine::<C>(&mut stages, x, &scale[..x.len()], &shift[..x.len()], y);
             }
         })
-    }
-}
-
-#[inline(always)]
-fn apply_row<C: Curve>(stages: &mut Stages, x: &[f32], scale: &[f32], shift: &[f32], y: &mut [MaybeUninit<f32>]) {
-    let whole = if C::STAGED { x.len() / BLOCK * BLOCK } else { 0 };
-    let blocks = x.as_chunks::<BLOCK>().0.iter().zip(scale.as_chunks::<BLOCK>().0).zip(shift.as_chunks::<BLOCK>().0);
-    for (((x, scale), shift), y) in blocks.zip(y[..whole].as_chunks_mut::<BLOCK>().0) {
-        C::values(stages, |i| x[i] * scale[i] + shift[i], |i, value| _ = y[i].write(value));
-    }
-    let rest = x[whole..].iter().zip(&scale[whole..]).zip(&shift[whole..]);
-    for (((x, scale), shift), y) in rest.zip(&mut y[whole..]) {
-        y.write(C::value(*x * *scale + *shift));
     }
 }
 
@@ -149,24 +136,10 @@ simd::multiversion! {
         let mut stages = Stages::new();
         with_curve!(activation, C => {
             for (x, dy) in x.chunks(scale.len()).zip(dy.chunks_mut(scale.len())) {
-                slope_row::<C>(&mut stages, x, dy, &scale[..x.len()], &shift[..x.len()]);
+                curve::affine_gradient::<C>(&mut stages, x, &scale[..x.len()], &shift[..x.len()], dy);
                 add_row(x, dy, mean, sums, products);
             }
         })
-    }
-}
-
-/// Turns `dy` of one row into `g`.
-#[inline(always)]
-fn slope_row<C: Curve>(stages: &mut Stages, x: &[f32], dy: &mut [f32], scale: &[f32], shift: &[f32]) {
-    let whole = if C::STAGED { x.len() / BLOCK * BLOCK } else { 0 };
-    let blocks = x.as_chunks::<BLOCK>().0.iter().zip(scale.as_chunks::<BLOCK>().0).zip(shift.as_chunks::<BLOCK>().0);
-    for (((x, scale), shift), dy) in blocks.zip(dy[..whole].as_chunks_mut::<BLOCK>().0) {
-        C::slopes(stages, |i| x[i] * scale[i] + shift[i], |i, slope| dy[i] *= slope);
-    }
-    let rest = x[whole..].iter().zip(&scale[whole..]).zip(&shift[whole..]);
-    for (((x, scale), shift), dy) in rest.zip(&mut dy[whole..]) {
-        *dy *= C::slope(*x * *scale + *shift);
     }
 }
 

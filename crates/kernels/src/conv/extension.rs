@@ -27,13 +27,15 @@ pub enum Direction {
 
 /// The layer and its gradients on one backend's plain tensors.
 pub trait ConvKernels: Backend {
-    /// Returns `y` and what the backward pass wants saved beside `x` and `weight`: nothing without activation, else `y` or the value before it.
+    /// Returns `y` and, if `keep`, what the backward pass wants saved beside `x` and `weight`: nothing without activation,
+    /// else `y` or the value before it.
     fn conv_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         direction: Direction,
         activation: Activation,
+        keep: bool,
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Returns `dx` and `dweight` (when asked) and `dbias`.
@@ -100,13 +102,14 @@ impl ConvKernels for Flex {
         bias: FlexTensor,
         direction: Direction,
         activation: Activation,
+        keep: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let shape = direction.shape(dims4(&x), dims4(&weight));
         let out = if direction.is_plain() { shape.map } else { shape.image };
         let dims = [shape.batch, out.height, out.width, out.channels];
         let mut y = zeros(&dims);
-        let mut pre = activation.derivative_needs_input().then(|| zeros(&dims));
+        let mut pre = (keep && activation.derivative_needs_input()).then(|| zeros(&dims));
         let run = if direction.is_plain() { to_map } else { to_image };
         run(
             Engine::wanted(),
@@ -117,7 +120,7 @@ impl ConvKernels for Flex {
             flex_mut(&mut y),
             pre.as_mut().map(flex_mut),
         );
-        let saved = pre.or_else(|| (activation != Activation::None).then(|| y.clone()));
+        let saved = pre.or_else(|| (keep && activation != Activation::None).then(|| y.clone()));
         (y, saved)
     }
 
@@ -189,7 +192,7 @@ impl ConvOps for Flex {
         geometry: ConvGeometry,
         activation: Activation,
     ) -> FlexTensor {
-        Self::conv_forward(x, weight, bias, Direction::Plain(geometry), activation).0
+        Self::conv_forward(x, weight, bias, Direction::Plain(geometry), activation, false).0
     }
 
     fn elbo_conv_transpose2d(
@@ -199,7 +202,7 @@ impl ConvOps for Flex {
         geometry: ConvTransposeGeometry,
         activation: Activation,
     ) -> FlexTensor {
-        Self::conv_forward(x, weight, bias, Direction::Transposed(geometry), activation).0
+        Self::conv_forward(x, weight, bias, Direction::Transposed(geometry), activation, false).0
     }
 }
 
@@ -231,10 +234,10 @@ fn tracked<B: ConvKernels, C: CheckpointStrategy>(
     let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
     match node {
         OpsKind::Tracked(prep) => {
-            let (y, output) = B::conv_forward(x.clone(), weight.clone(), bias, direction, activation);
+            let (y, output) = B::conv_forward(x.clone(), weight.clone(), bias, direction, activation, true);
             prep.finish(Saved { x, weight, output, direction, activation }, y)
         }
-        OpsKind::UnTracked(prep) => prep.finish(B::conv_forward(x, weight, bias, direction, activation).0),
+        OpsKind::UnTracked(prep) => prep.finish(B::conv_forward(x, weight, bias, direction, activation, false).0),
     }
 }
 

@@ -29,17 +29,12 @@ impl Finish {
         if self.nothing {
             return;
         }
-        for row in sums.chunks_mut(self.bias.len()) {
-            activation::add_bias_activate(row, &self.bias[..row.len()], self.activation);
-        }
+        activation::add_bias_activate(sums, &self.bias, self.activation);
     }
 
     /// Adds the bias in place and writes the activation's value to `out`.
     fn apply_apart(&self, sums: &mut [f32], out: &mut [f32]) {
-        for (sums, out) in sums.chunks_mut(self.bias.len()).zip(out.chunks_mut(self.bias.len())) {
-            activation::add_bias_activate(sums, &self.bias[..sums.len()], Activation::None);
-            activation::activate(sums, out, self.activation);
-        }
+        activation::add_bias_and_activate(sums, &self.bias, out, self.activation);
     }
 }
 
@@ -87,10 +82,7 @@ pub(crate) fn through_activation(
     let [sums] = channels::channel_sums(dy.len(), dbias.len(), |range, [sums]| {
         // SAFETY: ranges do not overlap, and the buffer outlives the region.
         let dpre = unsafe { target.slice(range.clone()) };
-        let rows = dy[range.clone()].chunks(sums.len()).zip(saved[range].chunks(sums.len()));
-        for ((dy, saved), dpre) in rows.zip(dpre.chunks_mut(sums.len())) {
-            activation::activation_gradient(dy, saved, dpre, sums, activation);
-        }
+        activation::activation_gradient(&dy[range.clone()], &saved[range], dpre, sums, activation);
     });
     store(&sums, dbias);
 }
