@@ -52,6 +52,7 @@ mod packed;
 mod pool;
 #[cfg(feature = "tensors")]
 pub mod reference;
+mod resample;
 pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
@@ -72,9 +73,9 @@ pub use bf16::{Precision, has_bf16, with_precision};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
 #[cfg(feature = "tensors")]
 pub use codebook::{nearest_codes, nearest_codes_reference};
-pub use conv::{ConvGeometry, ConvTransposeGeometry};
+pub use conv::{Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride};
 #[cfg(feature = "tensors")]
-pub use conv::{conv_transpose2d, conv2d};
+pub use conv::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
 #[cfg(feature = "tensors")]
 pub use embedding::embedding;
 pub use gather::{gather_bytes, unit_from_bytes};
@@ -89,5 +90,7 @@ pub use ops::{
     bernoulli_nll, gaussian_kl, linear, linear_reconstruction, reconstruction, reparameterize, squared_error,
 };
 pub use pool::{run as parallel, set_threads, threads};
+#[cfg(feature = "tensors")]
+pub use resample::{average_pool, upsample_nearest};
 #[cfg(feature = "tensors")]
 pub use upstream::backward_from;

@@ -7,7 +7,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn_flex::FlexTensor;
 
-use super::finish::{self, Finish};
+use super::epilogue::{self, Epilogue};
 use super::product::Engine;
 use super::shape::{ConvGeometry, ConvShape, ConvTransposeGeometry, Extent};
 use super::to_image::to_image;
@@ -20,9 +20,9 @@ use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// [`crate::conv2d`].
-    Plain(ConvGeometry),
+    Plain(ConvGeometry<[usize; 2]>),
     /// [`crate::conv_transpose2d`].
-    Transposed(ConvTransposeGeometry),
+    Transposed(ConvTransposeGeometry<[usize; 2]>),
 }
 
 /// The layer and its gradients on one backend's plain tensors.
@@ -116,7 +116,7 @@ impl ConvKernels for Flex {
             &shape,
             flex_slice(&x),
             flex_slice(&weight),
-            &Finish::new(flex_slice(&bias), activation),
+            &Epilogue::new(flex_slice(&bias), activation),
             flex_mut(&mut y),
             pre.as_mut().map(flex_mut),
         );
@@ -141,7 +141,7 @@ impl ConvKernels for Flex {
         let dx = needed.x.then(|| {
             let mut dx = zeros(&x_dims);
             let run = if direction.is_plain() { to_image } else { to_map };
-            run(Engine::wanted(), &shape, slopes, weight, &Finish::none(), flex_mut(&mut dx), None);
+            run(Engine::wanted(), &shape, slopes, weight, &Epilogue::none(), flex_mut(&mut dx), None);
             dx
         });
         ConvGradients { x: dx, weight: dweight, bias }
@@ -153,12 +153,12 @@ fn before_activation(dy: FlexTensor, output: Option<FlexTensor>, activation: Act
     let dims = dims4(&dy);
     let mut dbias = zeros(&dims[3..]);
     let Some(output) = output else {
-        finish::bias_gradient(flex_slice(&dy), flex_mut(&mut dbias));
+        epilogue::bias_gradient(flex_slice(&dy), flex_mut(&mut dbias));
         return (dy, dbias);
     };
     let (output, mut dpre) = (contiguous(output), zeros(&dims));
     let (dy, output) = (flex_slice(&dy), flex_slice(&output));
-    finish::through_activation(dy, output, activation, flex_mut(&mut dpre), flex_mut(&mut dbias));
+    epilogue::through_activation(dy, output, activation, flex_mut(&mut dpre), flex_mut(&mut dbias));
     (dpre, dbias)
 }
 
@@ -170,7 +170,7 @@ pub trait ConvOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self>;
 
@@ -179,7 +179,7 @@ pub trait ConvOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self>;
 }
@@ -189,7 +189,7 @@ impl ConvOps for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FlexTensor {
         Self::conv_forward(x, weight, bias, Direction::Plain(geometry), activation, false).0
@@ -199,7 +199,7 @@ impl ConvOps for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FlexTensor {
         Self::conv_forward(x, weight, bias, Direction::Transposed(geometry), activation, false).0
@@ -246,7 +246,7 @@ impl<B: ConvOps + ConvKernels, C: CheckpointStrategy> ConvOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self> {
         tracked::<B, C>(x, weight, bias, Direction::Plain(geometry), activation)
@@ -256,7 +256,7 @@ impl<B: ConvOps + ConvKernels, C: CheckpointStrategy> ConvOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self> {
         tracked::<B, C>(x, weight, bias, Direction::Transposed(geometry), activation)

@@ -1,4 +1,4 @@
-//! What follows a convolution's sums, bias and activation, and their gradients.
+//! The epilogue of a convolution, bias and activation, and its gradients.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use crate::activation::{self, Activation};
 use crate::pool::SharedMut;
 
 /// Bias and activation of one layer.
-pub(crate) struct Finish {
+pub(crate) struct Epilogue {
     bias: Vec<f32>,
     activation: Activation,
     nothing: bool,
 }
 
-impl Finish {
+impl Epilogue {
     /// `activation(x + bias)`.
     pub(crate) fn new(bias: &[f32], activation: Activation) -> Self {
         Self { bias: channels::repeat(bias), activation, nothing: false }
@@ -40,14 +40,14 @@ impl Finish {
 
 /// Where the parts of a pass write: a layer's output and, with `pre`, the value before its activation.
 pub(super) struct Target<'a> {
-    finish: &'a Finish,
+    epilogue: &'a Epilogue,
     out: SharedMut<f32>,
     pre: Option<SharedMut<f32>>,
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(finish: &'a Finish, out: &mut [f32], pre: Option<&mut [f32]>) -> Self {
-        Self { finish, out: SharedMut::new(out), pre: pre.map(SharedMut::new) }
+    pub(super) fn new(epilogue: &'a Epilogue, out: &mut [f32], pre: Option<&mut [f32]>) -> Self {
+        Self { epilogue, out: SharedMut::new(out), pre: pre.map(SharedMut::new) }
     }
 
     /// Has `write` write the sums of `span` and finishes them while they are in the cache.
@@ -60,11 +60,11 @@ impl<'a> Target<'a> {
         match pre {
             None => {
                 write(out);
-                self.finish.apply(out);
+                self.epilogue.apply(out);
             }
             Some(pre) => {
                 write(pre);
-                self.finish.apply_apart(pre, out);
+                self.epilogue.apply_apart(pre, out);
             }
         }
     }
