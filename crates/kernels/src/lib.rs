@@ -39,11 +39,11 @@ mod extension;
 mod gather;
 #[cfg(feature = "tensors")]
 mod group_norm;
-mod kept;
 mod latent;
 mod layer_norm;
 mod likelihood;
 mod linear;
+mod matrix;
 #[cfg(feature = "tensors")]
 mod ops;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -51,17 +51,21 @@ mod packed;
 mod pool;
 #[cfg(feature = "tensors")]
 pub mod reference;
+mod scratch;
 pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
 #[cfg(feature = "tensors")]
 mod upstream;
 
+/// What the convolutions call it.
+use scratch as kept;
+
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
-pub use aggregate::{GaussianMixture, LogDensity};
+pub use aggregate::{DiagonalPosteriors, LogDensity};
 #[cfg(feature = "tensors")]
 pub use attention::attention;
 #[cfg(feature = "tensors")]
@@ -69,7 +73,7 @@ pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
 #[cfg(feature = "tensors")]
-pub use codebook::{nearest_codes, nearest_codes_reference};
+pub use codebook::{code_statistics, nearest_entries, nearest_entries_reference};
 pub use conv::{ConvGeometry, ConvTransposeGeometry};
 #[cfg(feature = "tensors")]
 pub use conv::{conv_transpose2d, conv2d};
