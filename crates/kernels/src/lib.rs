@@ -40,11 +40,11 @@ mod extension;
 mod fresh;
 mod gather;
 mod group_norm;
-mod kept;
 mod latent;
 mod layer_norm;
 mod likelihood;
 mod linear;
+mod matrix;
 #[cfg(feature = "tensors")]
 mod ops;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -53,6 +53,7 @@ mod pool;
 #[cfg(feature = "tensors")]
 pub mod reference;
 mod resample;
+mod scratch;
 pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
@@ -60,11 +61,14 @@ mod staged;
 #[cfg(feature = "tensors")]
 mod upstream;
 
+/// What the convolutions call it.
+use scratch as kept;
+
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
-pub use aggregate::{GaussianMixture, LogDensity};
+pub use aggregate::{DiagonalPosteriors, LogDensity};
 #[cfg(feature = "tensors")]
 pub use attention::attention;
 #[cfg(feature = "tensors")]
@@ -72,7 +76,7 @@ pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
 #[cfg(feature = "tensors")]
-pub use codebook::{nearest_codes, nearest_codes_reference};
+pub use codebook::{code_statistics, nearest_entries, nearest_entries_reference};
 pub use conv::{Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride};
 #[cfg(feature = "tensors")]
 pub use conv::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};

@@ -9,8 +9,8 @@ use super::head::{Columns, KEY_TILE, QUERY_TILE, Rows, tiles};
 use super::shape::{AttentionShape, Strided};
 use super::softmax;
 use super::tile::{Left, Out, Tile};
-use crate::kept::Kept;
 use crate::pool::{Room, SharedMut};
+use crate::scratch::Kept;
 use std::mem::MaybeUninit;
 
 /// What the forward pass had and found, and what comes from above.

@@ -8,8 +8,8 @@ use super::head::{Columns, KEY_TILE, QUERY_TILE, Rows, tiles};
 use super::shape::{AttentionShape, Strided};
 use super::softmax;
 use super::tile::{Left, Out, Tile};
-use crate::kept::Kept;
 use crate::pool::{self, Room};
+use crate::scratch::Kept;
 
 /// Units that keep all threads busy; with fewer heads, each is cut into groups of queries.
 const MOST_PARTS: usize = 16;

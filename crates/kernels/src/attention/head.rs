@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::engine::Engine;
 use super::shape::{AttentionShape, Strided};
 use super::tile::Right;
-use crate::kept::Kept;
+use crate::scratch::Kept;
 
 /// Queries of a tile. With [`KEY_TILE`], the scores of a tile and what they meet stay in the second-level cache.
 pub(super) const QUERY_TILE: usize = 96;

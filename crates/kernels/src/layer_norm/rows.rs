@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::pool::{self, Room, SharedMut, zeroed};
+use crate::pool::{self, Room, SharedMut};
 use crate::simd;
 
 /// Values that justify one more part.
@@ -65,7 +65,7 @@ impl Normalisation<'_> {
                 // SAFETY: each row and its statistics belong to one part, and the buffers outlive the region.
                 let (y, numbers) = unsafe {
                     let numbers = numbers.slice(block.start * STATISTICS..block.end * STATISTICS);
-                    (zeroed(target.slice(values.clone())), numbers)
+                    (target.slice(values.clone()), numbers)
                 };
                 normalise(&x[values], self.weight, bias, self.bias.is_some(), self.eps, y, numbers);
             }
@@ -133,21 +133,23 @@ impl<'a> Slopes<'a> {
         }
     }
 
-    /// Calls `work(dy, dx)` for some values; what `dx` holds before is not to be used.
+    /// Calls `work(dy, dx)` for some values, all of which it writes.
     ///
     /// # Safety
     /// The buffers live on, and nobody else has these values meanwhile.
-    unsafe fn turn(&self, values: Range<usize>, work: impl FnOnce(&[f32], &mut [f32])) {
+    unsafe fn turn(&self, values: Range<usize>, work: impl FnOnce(&[f32], &mut [MaybeUninit<f32>])) {
         match self {
             // A copy of few rows stays in the cache, and lets both be read and written in one vector loop.
             Self::Own(dy) => {
                 // SAFETY: the caller's promise.
                 let dx = unsafe { dy.slice(values) };
-                work(&Vec::from(&*dx), dx);
+                let dy = Vec::from(&*dx);
+                // SAFETY: of one layout, and `work` leaves a number at each place.
+                work(&dy, unsafe { &mut *(std::ptr::from_mut(dx) as *mut [MaybeUninit<f32>]) });
             }
             // SAFETY: the caller's promise.
-            Self::Shared(dy, new) => work(&dy[values.clone()], pool::zeroed(unsafe { new.slice(values) })),
-            Self::Last(dy) => work(&dy[values.clone()], &mut vec![0.0; values.len()]),
+            Self::Shared(dy, new) => work(&dy[values.clone()], unsafe { new.slice(values) }),
+            Self::Last(dy) => work(&dy[values.clone()], &mut vec![MaybeUninit::uninit(); values.len()]),
         }
     }
 }
@@ -166,7 +168,7 @@ fn total(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 simd::multiversion! {
     /// Writes `y` and the statistics of some rows; `centred` tells whether the mean is taken off.
-    fn normalise(x: &[f32], weight: &[f32], bias: &[f32], centred: bool, eps: f64, y: &mut [f32], numbers: &mut [f32]) {
+    fn normalise(x: &[f32], weight: &[f32], bias: &[f32], centred: bool, eps: f64, y: &mut [MaybeUninit<f32>], numbers: &mut [f32]) {
         let width = weight.len();
         let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(numbers.chunks_exact_mut(STATISTICS));
         for ((x, y), numbers) in rows {
@@ -174,7 +176,7 @@ simd::multiversion! {
             let square = total(x, |v| (v - mean) * (v - mean)) / width as f32;
             let inverse = (1.0 / (f64::from(square) + eps).sqrt()) as f32;
             for (((x, y), w), b) in x.iter().zip(y).zip(weight).zip(bias) {
-                *y = (*x - mean) * inverse * *w + *b;
+                y.write((*x - mean) * inverse * *w + *b);
             }
             numbers.copy_from_slice(&[mean, inverse]);
         }
@@ -187,7 +189,7 @@ simd::multiversion! {
     /// With `h = (x - mean) / deviation` and `g = dy weight`: `dx = (g - mean(g) - h mean(g h)) / deviation`
     /// (Ba et al. 2016, arXiv:1607.06450, section 3, differentiated); without `mean(g)` where the mean stays.
     fn slopes_back(
-        x: &[f32], numbers: &[f32], weight: &[f32], centred: bool, dy: &[f32], dx: &mut [f32], dweight: &mut [f32], dbias: &mut [f32],
+        x: &[f32], numbers: &[f32], weight: &[f32], centred: bool, dy: &[f32], dx: &mut [MaybeUninit<f32>], dweight: &mut [f32], dbias: &mut [f32],
     ) {
         let width = weight.len();
         let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
@@ -199,7 +201,7 @@ simd::multiversion! {
             let (dweight, dbias) = (&mut dweight[..width], &mut dbias[..width]);
             for i in 0..width {
                 let (offset, dy) = (x[i] - mean, dy[i]);
-                dx[i] = dy * weight[i] * inverse - offset * slope - constant;
+                dx[i].write(dy * weight[i] * inverse - offset * slope - constant);
                 dweight[i] += dy * (offset * inverse);
                 dbias[i] += dy;
             }
