@@ -8,7 +8,7 @@ use super::scratch::Buffer;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::bf16;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use crate::kept::words_mut;
+use crate::scratch::words_mut;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::linear::Matrix;
 use crate::pool::{self, SharedMut};
