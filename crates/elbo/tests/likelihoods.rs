@@ -266,7 +266,7 @@ fn nothing_is_drawn_from_what_is_no_distribution() {
     for likelihood in [Likelihood::Sse { link: Link::Sigmoid }, Likelihood::Edge { shape: [1, 4, 4], weight: 1.0 }] {
         let stream = &mut Draws::new(0, Purpose::Likelihood, 0, 0);
         let error = likelihood.sample(row(&[0.0; 16]), None, stream).unwrap_err();
-        assert!(error.to_string().contains("--observation"), "{error}");
+        assert!(error.to_string().contains("observation"), "{error}");
     }
 }
 
