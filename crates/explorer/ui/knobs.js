@@ -79,8 +79,8 @@ function Panel({ run, found }) {
   return html`<div class="knobs">
     <aside class="side sticky">
       <section class="card"><${Picture} picture=${picture} label="What the decoder draws" className="big" />
-        ${run.conditional && html`<div class="row buttons"><${ClassChoice} run=${run} value=${told} onChange=${setTold} label="as class" /></div>`}
         <div class="row wrap buttons">
+          <${ClassChoice} run=${run} value=${told} onChange=${setTold} label="as class" />
           <button type="button" onClick=${randomise}>Randomise</button>
           <button type="button" onClick=${() => free((dim) => rest[dim])}>Reset</button>
           ${has(run, "encode") && html`<button type="button" onClick=${fromExample}>From an example</button>`}
