@@ -61,7 +61,6 @@ mod staged;
 #[cfg(feature = "tensors")]
 mod upstream;
 
-/
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
