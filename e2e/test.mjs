@@ -3,8 +3,8 @@
 //   npm ci && node test.mjs            in this folder, after `cargo build --release --workspace`
 //
 // Words after it choose tests by name. ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained
-// here, UI a folder to take the page from instead of the binary (../crates/explorer/ui, without building), PATIENCE a factor for what computes
-// long, for builds that are not optimised. Screenshots go to output/.
+// here, UI a folder to take the page from instead of the binary (../crates/explorer/ui, without building), PATIENCE a
+// factor for what computes long, for builds that are not optimised. Screenshots go to output/.
 //
 //   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs README
 //
