@@ -1,5 +1,5 @@
-//! The backward pass: each tile of probabilities is computed again from the kept sums (Dao et al. 2022, arXiv:2205.14135,
-//! algorithm 4).
+//! The backward pass: each tile of probabilities is computed again from the kept sums (Dao et al.
+//! 2022, arXiv:2205.14135, algorithm 4).
 
 use std::ops::Range;
 

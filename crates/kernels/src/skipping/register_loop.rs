@@ -1,6 +1,7 @@
 //! The loop of the vector engines over the lists of a few rows.
 //!
-//! As with convolutions, a macro writes it for each instruction set (see [`crate::conv`]), with that module's vector operations.
+//! As with convolutions, a macro writes it for each instruction set (see [`crate::conv`]), with
+//! that module's vector operations.
 
 /// `multiply` for one engine: the vector operations named below are the calling module's.
 macro_rules! sums_over_lists {
