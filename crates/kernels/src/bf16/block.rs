@@ -1,7 +1,8 @@
-//! The task of an engine, below both the engines and the loop that sets it.
+//! What an engine of bfloat16 products is given at once.
 
-/// What an engine multiplies at once: two stripes of the left operand by two of the right one, where an edge takes one of them twice. Each is `steps` times the
-/// tiles of its pieces. The engine writes all of the block's sums.
+/// What an engine multiplies at once: two stripes of the left operand by two of the right one,
+/// where an edge takes one of them twice. Each is `steps` times the tiles of its pieces. The engine
+/// writes all of the block's sums.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub left: [*const u32; 2],
