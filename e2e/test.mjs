@@ -36,6 +36,14 @@ function train(name, settings) {
   assert.equal(done.status, 0, done.stderr);
 }
 
+/** A small table of numbers. */
+function table() {
+  const rows = Array.from({ length: 120 }, (_, i) => [Math.sin(i), Math.cos(i), (i % 7) + Math.sin(3 * i)].map((value) => value.toFixed(4)).join(","));
+  const path = join(folder, "rows.csv");
+  writeFileSync(path, ["a,b,c", ...rows].join("\n") + "\n");
+  return path;
+}
+
 /** A run whose configuration cannot be read. */
 function tear(name) {
   const place = join(folder, "runs", name);
@@ -74,7 +82,7 @@ const CURSOR = ".cursor canvas.picture";
 
 test("runs are listed", async (page) => {
   await open(page, "runs", "Runs");
-  assert.equal(await page.locator("article.run:not(.hurt)").count(), 4);
+  assert.equal(await page.locator("article.run:not(.hurt)").count(), 6);
   await page.getByText("epoch 2 of 2").first().waitFor();
 });
 
@@ -138,6 +146,119 @@ test("curves have a table, and epochs are chosen without a mouse", async (page) 
   await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value !== "1");
   await page.locator(".chart .u-over").nth(1).dblclick();
   await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value === "1");
+});
+
+test("charts, tiles and tables are those of the run's own terms", async (page) => {
+  const titles = (id) => page.goto(`${page.context().url}#/training/${id}`).then(() => page.locator(".chart canvas").first().waitFor()).then(() => page.locator(".chart figcaption b").allInnerTexts());
+  assert.deepEqual(await titles("two"), ["Loss", "Reconstruction", "KL divergence"]);
+  assert.deepEqual(await page.locator(".chart figcaption .quiet").allInnerTexts(), ["nats", "nats", "nats"]);
+  assert.match(await page.locator(".tile").nth(1).innerText(), /^recon \+ kl\n[\d.]+ \+ [\d.]+$/);
+  assert.deepEqual(await titles("plain"), ["Loss", "Reconstruction"]);
+  assert.deepEqual((await page.locator(".tile dt").allInnerTexts()).slice(0, 2), ["test loss", "epoch"]);
+  // Another family's terms, by their names and units.
+  await page.route("**/api/runs/two/metrics", async (route) => {
+    const records = await (await route.fetch()).json();
+    records.forEach((record) => { record.train = { perplexity: 3, commitment: 0.5, loss: 1 }; record.validation = null; });
+    await route.fulfill({ json: records });
+  });
+  await page.goto("about:blank");
+  assert.deepEqual(await titles("two"), ["Loss", "perplexity", "commitment"]);
+});
+
+/** Opens the page with the list of runs changed on its way. */
+async function withRuns(page, change) {
+  await page.addInitScript(() => { globalThis.EventSource = class extends EventTarget { close() {} }; });
+  await page.route("**/api/runs", async (route) => {
+    const runs = await (await route.fetch()).json();
+    runs.forEach(change);
+    await route.fulfill({ json: runs });
+  });
+}
+
+const greyed = (page) => page.locator(".top nav a[aria-disabled]").allInnerTexts();
+
+test("views that a run cannot fill are grey and say why", async (page) => {
+  await open(page, "training", /^two/);
+  assert.deepEqual(await greyed(page), []);
+  await page.goto(`${page.context().url}#/training/rows`);
+  await page.getByRole("heading", { name: /^rows/, level: 1 }).waitFor();
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+  const link = page.locator(".top nav a", { hasText: "Knobs" });
+  assert.match(await link.getAttribute("title"), /^Knobs needs a run that was trained on pictures\. rows is none/);
+  await link.click();
+  await page.getByText("Knobs needs a run that was trained on pictures").waitFor();
+});
+
+test("what a model cannot do makes its views grey", async (page) => {
+  await withRuns(page, (run) => { if (run.id === "two") run.can = ["decode", "prior"]; if (run.id === "ten") run.can = ["encode"]; });
+  await open(page, "training", /^two/);
+  assert.deepEqual(await greyed(page), ["Latent map", "Try"]);
+  assert.match(await page.locator(".top nav a", { hasText: "Try" }).getAttribute("title"), /encodes examples/);
+  await page.getByRole("link", { name: "Knobs" }).click();
+  await page.locator(".knob").nth(1).waitFor();
+  assert.equal(await page.getByRole("button", { name: "From an example" }).count(), 0);
+  await page.getByRole("link", { name: "Make" }).click();
+  await page.locator(".sheet .frame").nth(20).waitFor();
+  assert.deepEqual(await page.locator("label.field", { hasText: /^from/ }).locator("option").allInnerTexts(), ["N(0, I)"]);
+  await page.goto(`${page.context().url}#/training/ten`);
+  await page.getByRole("heading", { name: /^ten/, level: 1 }).waitFor();
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+});
+
+test("a conditional run is told its class in Knobs, Make, Try and on the map", async (page) => {
+  const select = () => page.locator("label.class select");
+  const shoot = async (name) => { await page.waitForTimeout(600); await page.screenshot({ path: join(output, `class-${name}.png`), fullPage: true }); };
+  await page.goto(`${page.context().url}#/knobs/cond`);
+  const big = ".knobs .side canvas.picture";
+  await page.locator(".knob").first().waitFor();
+  await page.locator('section[aria-label="As each class"] .frame').nth(9).waitFor();
+  await page.waitForTimeout(300);
+  let before = await pixels(page, big);
+  await select().selectOption({ label: "7" });
+  await changes(page, big, before, "another class in Knobs");
+  before = await pixels(page, big);
+  await page.getByRole("button", { name: "As class 3" }).click();
+  await changes(page, big, before, "a class that is clicked");
+  assert.equal(await select().inputValue(), "3");
+  await page.getByRole("button", { name: "From an example" }).click();
+  await shoot("knobs");
+  await page.goto(`${page.context().url}#/make/cond`);
+  const first = ".sheet .frame canvas";
+  await page.locator(first).nth(20).waitFor();
+  const all = () => page.locator(first).evaluateAll((frames) => frames.map((one) => one.toDataURL()).join());
+  await page.locator(".sheet .frame").nth(4).click();
+  await page.locator(".sheet .frame").nth(5).click();
+  await page.getByText("as class 4").waitFor();
+  await shoot("make");
+  before = await all();
+  await select().selectOption({ label: "5" });
+  await page.waitForFunction(([selector, before]) => [...document.querySelectorAll(selector)].map((one) => one.toDataURL()).join() !== before, [first, before]);
+  await page.goto(`${page.context().url}#/map/cond`);
+  await page.locator(CURSOR).waitFor();
+  await page.waitForTimeout(800);
+  before = await pixels(page, CURSOR);
+  const layer = await pixels(page, "canvas.layer");
+  await select().selectOption({ label: "8" });
+  await changes(page, CURSOR, before, "another class at the cursor");
+  await changes(page, "canvas.layer", layer, "another class of the manifold");
+  await shoot("map");
+  await page.goto(`${page.context().url}#/try/cond`);
+  const box = await page.locator(".board canvas").boundingBox();
+  await page.mouse.move(box.x + 140, box.y + 60);
+  await page.mouse.down();
+  for (let y = 60; y < 220; y += 10) await page.mouse.move(box.x + 140, box.y + y);
+  await page.mouse.up();
+  await page.locator(".triple canvas").nth(1).waitFor();
+  const again = () => page.locator(".triple canvas").nth(1).evaluate((canvas) => canvas.toDataURL());
+  await page.waitForTimeout(300);
+  before = await again();
+  await select().selectOption({ label: "1" });
+  await page.waitForFunction((before) => document.querySelectorAll(".triple canvas")[1].toDataURL() !== before, before, { timeout: 5000 });
+  await shoot("try");
+  // A run that is told nothing has no selector.
+  await page.goto(`${page.context().url}#/make/two`);
+  await page.locator(first).nth(20).waitFor();
+  assert.equal(await select().count(), 0);
 });
 
 test("dragging on the map decodes", async (page) => {
@@ -396,6 +517,9 @@ test("nothing is wider than the window, at three sizes", async (page) => {
 async function main() {
   const own = process.env.ELBO_RUNS && resolve(process.env.ELBO_RUNS);
   if (!own) {
+    // First, so that they are the oldest: others are shown beside each other before them.
+    train("cond", [...small, "--set", "data.count=400", "--set", "model.kind=cvae", "--set", "model.latent=2", "--epochs", "4"]);
+    train("rows", ["--set", `data.source=${table()}`, "--set", "model.likelihood=gaussian-shared", "--set", "model.latent=2", "--set", "network.hidden=[16]", "--epochs", "1"]);
     train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
     train("ten", [...small, "--epochs", "4"]);
     train("plain", [...small, "--set", "model.kind=ae", "--epochs", "2"]);

@@ -1,6 +1,7 @@
 //! The flags, as typed. Nothing is checked here beyond their form; the library checks meaning.
 
 mod pictures;
+mod shape;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use elbo::mixtures::{CovarianceKind, Criterion, EmConfig};
 use elbo::priors::CodesKind;
 
 pub use pictures::*;
+use shape::parse_shape;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -486,7 +488,7 @@ pub struct Config {
     #[arg(long)]
     pub model: bool,
     /// The same for data of this shape, without opening any: CHANNELSxHEIGHTxWIDTH.
-    #[arg(long, requires = "model", value_name = "CxHxW", value_parser = crate::commands::parse_shape)]
+    #[arg(long, requires = "model", value_name = "CxHxW", value_parser = parse_shape)]
     pub shape: Option<[usize; 3]>,
 }
 

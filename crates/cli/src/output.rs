@@ -68,7 +68,7 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     };
     let help = known.map(|error| error.help().to_owned()).unwrap_or_default();
     let path = known.and_then(|error| error.path()).map(|path| path.display().to_string());
-    let message = error.to_string();
+    let message = known.map_or_else(|| error.to_string(), in_flags);
     if context.json {
         let object = json!({ "error": { "kind": kind, "message": message, "path": path, "help": help } });
         let _ = print(&with_version(object).to_string());
@@ -85,6 +85,41 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
         let _ = writeln!(io::stderr(), "help: {help}");
     }
     ExitCode::from(code)
+}
+
+/// Keys of the library's errors that are flags here; all others are keys of a recipe or name what they concern.
+const FLAGS: [&str; 20] = [
+    "by",
+    "checkpoint",
+    "codes",
+    "components",
+    "data",
+    "device",
+    "epochs",
+    "false_alarm",
+    "features",
+    "limit",
+    "metrics",
+    "n",
+    "normal",
+    "observation",
+    "out",
+    "precision",
+    "reg_covar",
+    "sampler",
+    "samples",
+    "set",
+];
+
+/// The message of a library's error, with the flag in place of the key where there is one.
+fn in_flags(error: &elbo::Error) -> String {
+    let message = error.to_string();
+    match error {
+        elbo::Error::Config { key, .. } if FLAGS.contains(&key.as_str()) => {
+            message.replacen(&format!("`{key}`"), &format!("`--{}`", key.replace('_', "-")), 1)
+        }
+        _ => message,
+    }
 }
 
 fn code_of(kind: ErrorKind) -> (&'static str, u8) {

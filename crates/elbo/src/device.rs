@@ -78,7 +78,7 @@ fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
 }
 
 fn refused(name: &str, help: &str) -> Error {
-    Error::config("--device", format!("one of {}", names().join(", ")), format!("`{name}`"), help)
+    Error::config("device", format!("one of {}", names().join(", ")), format!("`{name}`"), help)
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     fn the_cpu_is_always_there_and_the_rest_is_explained() {
         assert_eq!(choose("auto").unwrap(), choose("cpu").unwrap());
         for name in ["cuda:x", "tpu", "cpu:1"] {
-            assert!(choose(name).unwrap_err().to_string().contains("--device"), "{name}");
+            assert!(choose(name).unwrap_err().to_string().contains("device"), "{name}");
         }
         if !cfg!(feature = "cuda") {
             assert!(choose("cuda:1").unwrap_err().help().contains("--features cuda"));

@@ -2,7 +2,7 @@
 
 use elbo::data::{self, DataConfig};
 use elbo::distributions::Likelihood;
-use elbo::evaluation::{self, Codes, Evaluation, Finding, Patient, Similarity, examine};
+use elbo::evaluation::{self, Codes, Evaluation, ModelFinding, Patient, Similarity, examine};
 use elbo::models::{Architecture, Capacity, ObjectiveConfig, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
@@ -30,7 +30,7 @@ fn epoch(epoch: usize, kl: f64, train: f64, held: f64) -> EpochRecord {
 }
 
 #[track_caller]
-fn has(findings: &[Finding], words: &str, cure: &str) {
+fn has(findings: &[ModelFinding], words: &str, cure: &str) {
     let found = findings.iter().find(|f| f.finding.contains(words)).unwrap_or_else(|| panic!("{words}: {findings:?}"));
     assert!(found.cure.contains(cure), "{found:?}");
     let setting = found.cure.strip_prefix("--set ").and_then(|rest| rest.split(' ').next()).expect("a flag first");

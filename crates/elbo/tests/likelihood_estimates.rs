@@ -10,7 +10,9 @@ use elbo::data::batch::{Batch, Given};
 use elbo::data::source::{ImageShape, Source};
 use elbo::distributions::{DiagonalGaussian, Likelihood, Link, Observation};
 use elbo::evaluation::{ImportanceWeighted, importance_weighted};
-use elbo::models::{Ae, Architecture, Bound, Decode, Encode, Model, Posterior, Terms, Vae, VectorCode};
+use elbo::models::{
+    Ae, Architecture, Bound, Decode, Encode, Generate, Model, Posterior, StandardNormal, Terms, Vae, VectorCode,
+};
 use elbo::networks::{Activation::None as Identity, Linear, NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
 use elbo::space::{Domain, Space};
@@ -30,12 +32,15 @@ struct LinearVae {
     decoder: Linear,
     observation: Observation,
     #[module(skip)]
-    codes: [Space; 1],
+    prior: StandardNormal,
 }
 
 impl VectorCode for LinearVae {
     fn codes(&self) -> &[Space; 1] {
-        &self.codes
+        &self.prior.0
+    }
+    fn code_prior(&self) -> Option<&dyn Generate> {
+        Some(&self.prior)
     }
     fn observed(&self) -> &Observation {
         &self.observation
@@ -104,7 +109,7 @@ fn model(error: f64, device: &Device) -> LinearVae {
         log_var: layer(&vec![vec![0.0; WIDTH]; 2], &log_var, device),
         decoder: layer(&W.map(|row| row.to_vec()), &B, device),
         observation: Observation::new(Likelihood::Gaussian { sigma: SIGMA, link: Link::Identity }, device),
-        codes: [Space::vector(2)],
+        prior: StandardNormal([Space::vector(2)]),
     }
 }
 
@@ -247,6 +252,6 @@ fn what_has_no_likelihood_is_refused() {
     assert!(refused(&sse, 5).contains("squared errors"));
     let gaussian = Likelihood::Gaussian { sigma: 1.0, link: Link::Identity };
     let ae = Ae::init(&Architecture::new([1, 1, WIDTH], 2, &network, gaussian), 0, &device);
-    assert!(refused(&ae, 5).contains("posterior"));
+    assert!(refused(&ae, 5).contains("prior over its codes"));
     assert!(refused(&model(0.0, &device), 0).contains("at least 1 sample"));
 }

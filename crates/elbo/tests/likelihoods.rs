@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
 use elbo::data::batch::{Batch, Given};
-use elbo::distributions::{Fit, Likelihood, Link, MIN_LEARNED_SCALE, Observation};
+use elbo::distributions::{Likelihood, Link, MIN_LEARNED_SCALE, Observation, Suitability};
 use elbo::models::{Architecture, Iwae, Learner, LikelihoodKeys, LikelihoodName, Model, ModelConfig, Vae};
 use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity, Pass, When};
 use elbo::random::{Draws, Purpose};
@@ -266,7 +266,7 @@ fn nothing_is_drawn_from_what_is_no_distribution() {
     for likelihood in [Likelihood::Sse { link: Link::Sigmoid }, Likelihood::Edge { shape: [1, 4, 4], weight: 1.0 }] {
         let stream = &mut Draws::new(0, Purpose::Likelihood, 0, 0);
         let error = likelihood.sample(row(&[0.0; 16]), None, stream).unwrap_err();
-        assert!(error.to_string().contains("--observation"), "{error}");
+        assert!(error.to_string().contains("observation"), "{error}");
     }
 }
 
@@ -333,7 +333,7 @@ fn every_likelihood_says_what_it_is_on_every_domain() {
         let keys = config.likelihood_keys().expect("a VAE's");
         let likelihood = keys.likelihood(shape.into()).expect("8 x 8 pictures suit all");
         for domain in [Domain::Levels, Domain::Unit, Domain::Real] {
-            assert_eq!(likelihood.fits(domain) == Fit::Honest, honest == Some(domain), "{name} on {domain:?}");
+            assert_eq!(likelihood.fits(domain) == Suitability::Honest, honest == Some(domain), "{name} on {domain:?}");
         }
         let nats = likelihood.unit() == "nats per example";
         assert_eq!(nats, likelihood.is_distribution(), "{name}");

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
-use elbo::evaluation::{Finding, Metric};
-use elbo::tasks::{self, MetricsProgress, MetricsReport, MetricsRequest, Run};
+use elbo::evaluation::{Metric, ModelFinding};
+use elbo::tasks::{self, ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
 use super::source::{self, Opened};
@@ -67,10 +67,10 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let (opened, splits) = source::open_with_splits(&args.source, device)?;
     let run = &opened.run;
     let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
-    let MetricsReport { n, metrics, findings, .. } = &judgement;
+    let MetricsReport { n, metrics, findings, classes: by_class, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
     let classes = classes(&opened, args);
-    let value = json!({
+    let mut value = json!({
         "run": args.source.run,
         "checkpoint": run.checkpoint,
         "split": opened.name,
@@ -79,8 +79,11 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
         "metrics": object,
         "findings": findings,
     });
+    if !by_class.is_empty() {
+        value["by_class"] = json!(by_class);
+    }
     let of = classes.map_or(String::new(), |names| format!(" of class {}", names.join(", ")));
-    context.result(value, || text(opened.name, *n, &of, metrics, findings))
+    context.result(value, || text(opened.name, *n, &of, metrics, findings) + &class_table(by_class))
 }
 
 /// The classes that the examples are of, where the run chose some of its data's.
@@ -89,19 +92,31 @@ fn classes<'a>(opened: &'a Opened, args: &Eval) -> Option<&'a [String]> {
     Some(opened.run.config.data.labels.as_slice()).filter(|labels| chosen && !labels.is_empty())
 }
 
-fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &[Finding]) -> String {
+fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &[ModelFinding]) -> String {
     let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(13);
     let line = |(name, m): &(&str, Metric)| {
         let stderr = m.stderr.map_or(String::new(), |e| format!(" ± {}", number(e, m.value)));
         let value = number(m.value, m.value);
         format!("{name:<width$} {value:>10}{stderr:<9}  {}\n{:2$}{3}\n", m.unit, "", width + 1, m.definition)
     };
-    let found = |f: &Finding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
+    let found = |f: &ModelFinding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
     let lines: String = metrics.iter().map(line).chain(findings.iter().map(found)).collect();
     format!("{split} split, {n} images{of}\n{lines}")
 }
 
 /// Three decimals, more where the value itself is small.
+/// The terms of each class; nothing where there are none.
+fn class_table(classes: &[ClassTerms]) -> String {
+    let Some(width) = classes.iter().map(|terms| terms.class.chars().count()).max() else { return String::new() };
+    let width = width.max(5);
+    let head = format!("\n{:<width$} {:>7} {:>10} {:>10} {:>12}\n", "class", "n", "recon", "kl", "recon + kl");
+    let line = |terms: &ClassTerms| {
+        let ClassTerms { class, n, recon, kl } = terms;
+        format!("{class:<width$} {n:>7} {recon:>10.3} {kl:>10.3} {:>12.3}\n", recon + kl)
+    };
+    head + &classes.iter().map(line).collect::<String>()
+}
+
 fn number(value: f64, beside: f64) -> String {
     if beside.abs() < 0.1 && beside != 0.0 { format!("{value:.6}") } else { format!("{value:.3}") }
 }

@@ -19,8 +19,6 @@ mod source;
 mod train;
 mod walks;
 
-pub use model::parse_shape;
-
 use crate::args::{Cli, Command};
 use crate::output::Context;
 

@@ -42,7 +42,7 @@ pub fn train(args: Train, device: &str, context: Context) -> anyhow::Result<u8> 
 /// Whether the run directory belongs to somebody else.
 fn is_taken(error: &elbo::Error) -> bool {
     matches!(error, elbo::Error::Model { place, .. } if place == "lock")
-        || matches!(error, elbo::Error::Config { key, .. } if key == "--out")
+        || matches!(error, elbo::Error::Config { key, .. } if key == "out")
 }
 
 pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8> {

@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 mod arguments;
+mod capabilities;
 mod codes;
 mod compare;
 mod contract;

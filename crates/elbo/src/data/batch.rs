@@ -117,7 +117,7 @@ impl Batch {
     /// # Panics
     /// If a place is not below the split's length, or a needed class is missing: [`Needs::check`] says so before.
     pub fn of_split(split: &Subset, chosen: &[u32], needs: Needs, device: &Device) -> Self {
-        Self { x: Rows::Real(batch(split, chosen, device)), given: given(split, chosen, needs, device) }
+        Self { x: rows(split, chosen, 0, device), given: given(split, chosen, needs, device) }
     }
 
     /// How many examples there are.
@@ -129,6 +129,24 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.x.is_empty()
     }
+}
+
+/// Examples as training sees them in `epoch`, counted from 1 (0 is the fixed draw of evaluations): numbers or symbols, as the source has them.
+///
+/// # Panics
+/// As [`batch`].
+pub fn rows(split: &Subset, chosen: &[u32], epoch: usize, device: &Device) -> Rows {
+    let source = split.source();
+    if !matches!(source.domain(), Domain::Index { .. }) {
+        return Rows::Real(training_batch(split, chosen, epoch, device));
+    }
+    let width = source.shape().numel();
+    let mut symbols = vec![0u32; chosen.len() * width];
+    for (row, index) in symbols.chunks_exact_mut(width).zip(split.source_indices(chosen)) {
+        source.read_symbols(index as usize, row);
+    }
+    let symbols: Vec<i32> = symbols.into_iter().map(|symbol| symbol as i32).collect();
+    Rows::Index(Tensor::from_data(TensorData::new(symbols, [chosen.len(), width]), device))
 }
 
 /// What a model is told of the examples `chosen`.

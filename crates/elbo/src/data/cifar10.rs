@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::cache_folder::{self, Network};
 use super::download::{Limits, download};
 use super::idx::hex;
-use super::known::{self, Network};
 use super::pictures::{self, Division, Settings};
 use super::progress::Progress;
 use super::source::{ImageShape, InMemory};
@@ -65,7 +65,7 @@ static PUBLISHED: Published = Published {
 /// The binary version, as train and test pictures: from the first of `folders` that has it, or fetched into `cache`.
 ///
 /// # Errors
-/// As [`known::load`].
+/// As [`super::known::load`].
 pub(super) fn load(
     folders: &[PathBuf],
     cache: Option<&Path>,
@@ -78,7 +78,7 @@ pub(super) fn load(
 /// The binary version, or the JPEG files where only these are there.
 ///
 /// # Errors
-/// As [`known::load`] and [`pictures::open_path`].
+/// As [`super::known::load`] and [`pictures::open_path`].
 pub(super) fn open(
     folders: &[PathBuf],
     cache: Option<&Path>,
@@ -132,7 +132,7 @@ impl Published {
             _ => return Err(self.not_found(folders)),
         };
         let files = self.read(&place)?;
-        let print = known::fingerprint(&self.sha256);
+        let print = cache_folder::fingerprint(&self.sha256);
         let (train, test) = files.split_at(FILES.len() - 1);
         Ok((self.source(train, &print)?, self.source(test, &print)?))
     }

@@ -58,7 +58,7 @@ pub struct DataReport {
     /// Images of the train part that the numbers above come from: all of them, or an evenly spaced sample.
     pub examined: usize,
     /// What is worth knowing, warnings first.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<DataFinding>,
 }
 
 /// A column of a table: numbers of the train part, in the units of the table.
@@ -96,7 +96,7 @@ pub struct LabelCount {
     pub count: usize,
 }
 
-/// How bad a [`Finding`] is.
+/// How bad a [`DataFinding`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -108,7 +108,7 @@ pub enum Severity {
 
 /// Something about a data set that its user should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct DataFinding {
     /// How bad it is.
     pub severity: Severity,
     /// What was found.
@@ -117,7 +117,7 @@ pub struct Finding {
     pub help: String,
 }
 
-impl Finding {
+impl DataFinding {
     pub(crate) fn warning(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, message: message.into(), help: help.into() }
     }
@@ -147,8 +147,8 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let facts = Facts::of(&train);
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
-    let mut findings: Vec<Finding> = [
-        source.notes().iter().map(|note| Finding::note(note, "")).collect(),
+    let mut findings: Vec<DataFinding> = [
+        source.notes().iter().map(|note| DataFinding::note(note, "")).collect(),
         size_findings(splits, train.len()),
         facts.findings,
         copy_findings(splits, &facts.hashes),
@@ -185,7 +185,7 @@ struct Facts {
     binary: bool,
     moments: (f64, f64),
     columns: Vec<ColumnReport>,
-    findings: Vec<Finding>,
+    findings: Vec<DataFinding>,
     hashes: Vec<u64>,
 }
 
@@ -304,12 +304,12 @@ impl Pixels {
         (mean / 255.0, variance.sqrt() / 255.0)
     }
 
-    fn findings(&self, images: usize) -> Vec<Finding> {
+    fn findings(&self, images: usize) -> Vec<DataFinding> {
         let (numel, range) = (self.lowest.len(), self.range());
         let mut findings = Vec::new();
         if images > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
             let help = "check how the set was made: there is nothing to learn from copies of one image";
-            findings.push(Finding::warning(format!("all {images} images are the same"), help));
+            findings.push(DataFinding::warning(format!("all {images} images are the same"), help));
             return findings;
         }
         findings.extend(self.constant_pixels(numel, images));
@@ -318,7 +318,7 @@ impl Pixels {
         findings
     }
 
-    fn constant_pixels(&self, numel: usize, images: usize) -> Option<Finding> {
+    fn constant_pixels(&self, numel: usize, images: usize) -> Option<DataFinding> {
         let constant = || self.lowest.iter().zip(&self.highest).filter(|(lowest, highest)| lowest == highest);
         let (all, zero) = (constant().count(), constant().filter(|(lowest, _)| **lowest == 0).count());
         if all == 0 || images < 2 {
@@ -327,23 +327,23 @@ impl Pixels {
         let values = if zero == all { "always 0".to_owned() } else { format!("always the same ({zero} of them 0)") };
         let message = format!("{all} of {numel} values are {values} in all {images} images");
         Some(if all * 20 > numel * 19 {
-            Finding::warning(message, "nearly nothing varies: check how the set was made")
+            DataFinding::warning(message, "nearly nothing varies: check how the set was made")
         } else {
-            Finding::note(message, "harmless, as in a border: the model learns them in its first steps")
+            DataFinding::note(message, "harmless, as in a border: the model learns them in its first steps")
         })
     }
 }
 
 /// Examples that are in the part more than once.
-fn copies(hashes: &[u64], noun: &str) -> Option<Finding> {
+fn copies(hashes: &[u64], noun: &str) -> Option<DataFinding> {
     let (count, distinct) = (hashes.len(), hashes.iter().collect::<HashSet<_>>().len());
     let copies = count - distinct;
     let message = format!("{copies} of {count} train {noun}s are copies of others");
     let help = format!("remove the copies, or the model will favour these {noun}s");
     match copies {
         0 => None,
-        few if few * 100 <= count => Some(Finding::note(message, "harmless at this number")),
-        _ => Some(Finding::warning(message, help)),
+        few if few * 100 <= count => Some(DataFinding::note(message, "harmless at this number")),
+        _ => Some(DataFinding::warning(message, help)),
     }
 }
 
@@ -354,15 +354,15 @@ fn hash(pixels: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn range_finding([lowest, highest]: [u8; 2]) -> Option<Finding> {
+fn range_finding([lowest, highest]: [u8; 2]) -> Option<DataFinding> {
     match (lowest, highest) {
-        (_, 0..=1) => Some(Finding::warning(
+        (_, 0..=1) => Some(DataFinding::warning(
             format!(
                 "the largest byte is {highest}: the values seem to be scaled to 0..1 already, then stored as bytes"
             ),
             "store the images with bytes 0..255 (multiply by 255 before converting): the model divides them by 255",
         )),
-        (56.., _) | (_, ..200) => Some(Finding::note(
+        (56.., _) | (_, ..200) => Some(DataFinding::note(
             format!("bytes reach from {lowest} to {highest} of 0..255"),
             "stretch the contrast if these are ordinary images; leave them if the range carries meaning",
         )),
@@ -370,32 +370,32 @@ fn range_finding([lowest, highest]: [u8; 2]) -> Option<Finding> {
     }
 }
 
-fn size_findings(splits: &Splits, examined: usize) -> Vec<Finding> {
+fn size_findings(splits: &Splits, examined: usize) -> Vec<DataFinding> {
     let (train, noun) = (splits.train.len(), noun(&splits.train));
     let mut findings = Vec::new();
     if train < 1000 {
         let images = if train == 1 { &format!("is only 1 {noun}") } else { &format!("are only {train} {noun}s") };
         let message = format!("there {images} to train on");
         let help = "expect the model to learn them by heart: compare train and validation loss, and keep it small";
-        findings.push(if train < 100 { Finding::warning(message, help) } else { Finding::note(message, help) });
+        findings.push(if train < 100 { DataFinding::warning(message, help) } else { DataFinding::note(message, help) });
     }
     if splits.test.is_empty() {
         let help = "hold some back for testing (`data.test = 0.1`) to know how good the model is";
-        findings.push(Finding::warning(format!("there are no test {noun}s"), help));
+        findings.push(DataFinding::warning(format!("there are no test {noun}s"), help));
     }
     if splits.validation_is_test {
         let help = "set `data.validation = 0.1` when the final numbers should be untouched by choices made in training";
-        findings.push(Finding::note("the test part serves for validation too", help));
+        findings.push(DataFinding::note("the test part serves for validation too", help));
     }
     if examined < train {
         let message = format!("numbers are from {examined} evenly spaced {noun}s of {train}, read for the purpose");
-        findings.push(Finding::note(message, "nothing to do"));
+        findings.push(DataFinding::note(message, "nothing to do"));
     }
     findings
 }
 
 /// Test and validation images that the model has seen in training.
-fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<Finding> {
+fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<DataFinding> {
     let seen: HashSet<_> = train_hashes.iter().collect();
     let validation = splits.validation.as_ref().filter(|_| !splits.validation_is_test);
     let parts = [("test", Some(&splits.test)), ("validation", validation)];
@@ -406,8 +406,8 @@ fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<Finding> {
         let help = format!("remove them from one of the two, or the {name} numbers will look too good");
         match leaked {
             0 => None,
-            few if few * 100 <= part.len() => Some(Finding::note(message, "harmless at this number")),
-            _ => Some(Finding::warning(message, help)),
+            few if few * 100 <= part.len() => Some(DataFinding::note(message, "harmless at this number")),
+            _ => Some(DataFinding::warning(message, help)),
         }
     });
     leaks.collect()
@@ -422,39 +422,41 @@ fn count_labels(part: &Subset) -> Vec<LabelCount> {
     names.map(|(label, name)| LabelCount { name: name.clone(), count: counts.remove(&label).unwrap_or(0) }).collect()
 }
 
-fn label_findings(labels: &[LabelCount], part: &Subset) -> Vec<Finding> {
+fn label_findings(labels: &[LabelCount], part: &Subset) -> Vec<DataFinding> {
     let labelled: usize = labels.iter().map(|label| label.count).sum();
     let noun = noun(part);
     if labelled == 0 {
         let help = "training needs none; pictures that are coloured by class will be in one colour";
-        return vec![Finding::note(format!("the {noun}s have no labels"), help)];
+        return vec![DataFinding::note(format!("the {noun}s have no labels"), help)];
     }
     let mut findings = Vec::new();
     let missing: Vec<_> =
         labels.iter().filter(|label| label.count == 0).map(|label| format!("`{}`", label.name)).collect();
     if !missing.is_empty() {
         let help = "check the labels; the model cannot learn what it does not see";
-        findings.push(Finding::warning(format!("no train {noun}s of class {}", missing.join(", ")), help));
+        findings.push(DataFinding::warning(format!("no train {noun}s of class {}", missing.join(", ")), help));
     }
     if labelled < part.len() {
         let message = format!("{} of {} {noun}s have no label", part.len() - labelled, part.len());
-        findings
-            .push(Finding::note(message, "training needs none; those without are left out where classes are compared"));
+        findings.push(DataFinding::note(
+            message,
+            "training needs none; those without are left out where classes are compared",
+        ));
     }
     findings.extend(imbalance(labels, noun));
     findings
 }
 
 /// Classes of very different size.
-fn imbalance(labels: &[LabelCount], noun: &str) -> Option<Finding> {
+fn imbalance(labels: &[LabelCount], noun: &str) -> Option<DataFinding> {
     let present = || labels.iter().filter(|label| label.count > 0);
     let (least, most) = (present().min_by_key(|label| label.count)?, present().max_by_key(|label| label.count)?);
     let message = format!("`{}` has {} {noun}s, `{}` only {}", most.name, most.count, least.name, least.count);
     let help = "expect rare classes to be drawn worse and less often; add more of them if that matters";
     match most.count / least.count {
         0..=1 => None,
-        2..=9 => Some(Finding::note(message, help)),
-        _ => Some(Finding::warning(message, help)),
+        2..=9 => Some(DataFinding::note(message, help)),
+        _ => Some(DataFinding::warning(message, help)),
     }
 }
 

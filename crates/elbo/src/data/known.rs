@@ -10,15 +10,12 @@
 //! have the MD5 sums printed in its readme; its image hashes are those that independent projects publish beside the
 //! very same label hashes.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
-use sha2::{Digest, Sha256};
-
+use crate::data::cache_folder::{Network, Places, fingerprint};
 use crate::data::cifar10;
 use crate::data::download::{Limits, download};
-use crate::data::idx::{IdxImages, IdxLabels, hex, read_images, read_labels};
+use crate::data::idx::{IdxImages, IdxLabels, read_images, read_labels};
 use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, InMemory};
 use crate::error::{Error, Result};
@@ -26,15 +23,6 @@ use crate::suggest::did_you_mean;
 
 /// No file of a known set is larger than this.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-
-/// Whether a set that is not on this machine may be fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
-    /// It may.
-    Allowed,
-    /// It may not: a missing set is an error.
-    Offline,
-}
 
 /// The names [`load`] accepts.
 pub fn known_names() -> impl Iterator<Item = &'static str> {
@@ -54,7 +42,7 @@ pub fn known_names() -> impl Iterator<Item = &'static str> {
 ///
 /// ```
 /// use elbo::ErrorKind;
-/// use elbo::data::known::{self, Network};
+/// use elbo::data::{Network, known};
 ///
 /// // Not a known name: the error lists those that are.
 /// let error = known::load("mnsit", None, Network::Offline).unwrap_err();
@@ -183,38 +171,6 @@ fn find_set(name: &str) -> Result<&'static KnownSet> {
         };
         Error::config("data", format!("one of {names}"), format!("`{name}`"), help)
     })
-}
-
-/// The folders a set is looked for in.
-pub(super) struct Places {
-    /// In the order of search; the cache is the last, if there is one.
-    pub folders: Vec<PathBuf>,
-    pub cache: Option<PathBuf>,
-}
-
-impl Places {
-    /// Of the set `name`, as [`load`] tells.
-    pub fn from_env(name: &str, folder: Option<&Path>) -> Self {
-        Self::of(name, folder, std::env::var_os("ELBO_DATA"), std::env::var_os("ELBO_HOME"))
-    }
-
-    fn of(name: &str, folder: Option<&Path>, elbo_data: Option<OsString>, elbo_home: Option<OsString>) -> Self {
-        let set = |variable: Option<OsString>| variable.filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = home_of(elbo_home).map(|home| home.join("data").join(name));
-        let elbo_data = set(elbo_data).map(|data| data.join(name));
-        let folders = folder.map(Path::to_owned).into_iter().chain(elbo_data).chain(cache.clone()).collect();
-        Self { folders, cache }
-    }
-}
-
-/// The folder for what is fetched or made once: `$ELBO_HOME`, or `elbo` in the user's cache folder.
-pub fn home() -> Option<PathBuf> {
-    home_of(std::env::var_os("ELBO_HOME"))
-}
-
-fn home_of(elbo_home: Option<OsString>) -> Option<PathBuf> {
-    let given = elbo_home.filter(|value| !value.is_empty()).map(PathBuf::from);
-    given.or_else(|| Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("elbo")))
 }
 
 impl KnownSet {
@@ -371,11 +327,6 @@ impl Four {
         let train = source(name, self.train, Some(self.train_labels), labels.clone(), &print);
         (train, source(name, self.test, Some(self.test_labels), labels, &print))
     }
-}
-
-/// sha256 over the hexadecimal hashes of the files, one per line.
-pub(super) fn fingerprint(hashes: &[&str]) -> String {
-    hex(&Sha256::digest(hashes.join("\n")))
 }
 
 fn source(name: &str, images: IdxImages, labels: Option<IdxLabels>, names: Vec<String>, print: &str) -> InMemory {

@@ -15,9 +15,11 @@
 pub mod augment;
 pub mod batch;
 mod binarize;
+mod cache_folder;
 mod catalog;
 mod cifar10;
 mod classes;
+mod config;
 pub mod digits;
 pub mod download;
 pub mod idx;
@@ -31,9 +33,11 @@ pub mod sprites;
 pub mod table;
 
 pub use binarize::{Binarization, Binarize};
-pub use catalog::{DataConfig, open, open_for};
+pub use cache_folder::{Network, home};
 pub(crate) use catalog::{chosen, open_complete};
+pub use catalog::{open, open_for};
 pub use classes::check_labels;
+pub use config::DataConfig;
 pub use inspect::{DataReport, inspect};
 pub use progress::Progress;
 pub use source::{Columns, ImageShape, InMemory, Source, csv_field};

@@ -221,6 +221,14 @@ pub trait Source: Send + Sync {
         elbo_kernels::unit_from_bytes(&pixels, values);
     }
 
+    /// Writes the symbols of example `index`, `shape().numel()` numbers below the `of` of [`Domain::Index`]; only sources of that domain have any.
+    ///
+    /// # Panics
+    /// If the source has no symbols.
+    fn read_symbols(&self, _index: usize, _symbols: &mut [u32]) {
+        panic!("`{}` has no symbols", self.name());
+    }
+
     /// All values, example after example, when they lie in memory as real numbers: the batcher's fast path for those.
     fn floats(&self) -> Option<&[f32]> {
         None

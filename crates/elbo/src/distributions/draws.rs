@@ -51,7 +51,7 @@ impl Likelihood {
     pub fn sample(&self, parameters: Tensor<2>, scale: Option<f64>, draws: &mut Draws) -> Result<Tensor<2>> {
         if !self.is_distribution() {
             let help = "`--observation mean` shows what the decoder gives; `model.likelihood` names the distributions";
-            return Err(Error::config("--observation", "mean: nothing can be drawn here", self.describe(), help));
+            return Err(Error::config("observation", "mean: nothing can be drawn here", self.describe(), help));
         }
         let ([batch, outputs], device) = (parameters.dims(), parameters.device());
         let values = parameters.into_data_as::<f32>().try_into_vec::<f32>().expect("converted to float32");

@@ -13,15 +13,15 @@
 //! ```
 
 mod draws;
-mod fit;
 mod gaussian;
 mod likelihood;
 mod means;
 mod observation;
+mod suitability;
 mod surrogates;
 
-pub use fit::{Bits, Fit};
 pub use gaussian::{DiagonalGaussian, mean_over};
 pub use likelihood::{Likelihood, Link, MAX_COMPONENTS, MIN_LEARNED_SCALE};
 pub use observation::Observation;
+pub use suitability::{Bits, Suitability};
 pub use surrogates::{MIN_SIDE as MIN_SIMILARITY_SIDE, ms_ssim, ssim};

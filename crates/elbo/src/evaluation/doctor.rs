@@ -10,7 +10,7 @@ use crate::run::history::EpochRecord;
 
 /// Something wrong, or worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct ModelFinding {
     /// What was found, with its numbers.
     pub finding: String,
     /// A flag of `elbo train` that helps, and why.
@@ -48,7 +48,7 @@ const GAP: f64 = 0.1;
 /// Looks for posterior collapse, unused dimensions, posteriors that became points or wide, blurred reconstructions, and overfitting.
 ///
 /// An autoencoder has no posterior: only its reconstructions and its gap are looked at.
-pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
+pub fn examine(patient: &Patient<'_>) -> Vec<ModelFinding> {
     let mut findings = Vec::new();
     if patient.codes.log_var.is_some() {
         findings.extend(collapse(patient).or_else(|| unused(patient)));
@@ -60,8 +60,8 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
-fn finding(finding: String, cure: impl Into<String>) -> Option<Finding> {
-    Some(Finding { finding, cure: cure.into() })
+fn finding(finding: String, cure: impl Into<String>) -> Option<ModelFinding> {
+    Some(ModelFinding { finding, cure: cure.into() })
 }
 
 /// A setting that keeps the KL alive and is not in use yet.
@@ -83,7 +83,7 @@ fn keep_alive(objective: &ObjectiveConfig) -> String {
     }
 }
 
-fn collapse(patient: &Patient<'_>) -> Option<Finding> {
+fn collapse(patient: &Patient<'_>) -> Option<ModelFinding> {
     let kl = patient.evaluation.terms().get("kl")?;
     let active = patient.codes.active_units();
     (active == 0 || kl < SILENT).then_some(())?;
@@ -92,7 +92,7 @@ fn collapse(patient: &Patient<'_>) -> Option<Finding> {
     finding(text, keep_alive(patient.objective))
 }
 
-fn unused(patient: &Patient<'_>) -> Option<Finding> {
+fn unused(patient: &Patient<'_>) -> Option<ModelFinding> {
     let (active, latent) = (patient.codes.active_units(), patient.codes.latent);
     (active < latent).then_some(())?;
     let idle: Vec<String> = patient.evaluation.kl_per_dim.iter().map(|kl| format!("{kl:.2}")).collect();
@@ -104,7 +104,7 @@ fn unused(patient: &Patient<'_>) -> Option<Finding> {
     finding(text, format!("--set model.latent={active} (they cost little; {})", keep_alive(patient.objective)))
 }
 
-fn falling_kl(patient: &Patient<'_>) -> Option<Finding> {
+fn falling_kl(patient: &Patient<'_>) -> Option<ModelFinding> {
     // Under a schedule of the weight the KL falls because it is told to.
     let scheduled = patient.objective.warmup_epochs > 0.0 || patient.objective.cycle_epochs > 0.0;
     let kl = |record: &EpochRecord| record.train.get("kl");
@@ -117,7 +117,7 @@ fn falling_kl(patient: &Patient<'_>) -> Option<Finding> {
     finding(text, keep_alive(patient.objective))
 }
 
-fn scales(patient: &Patient<'_>) -> Option<Finding> {
+fn scales(patient: &Patient<'_>) -> Option<ModelFinding> {
     let log_var = patient.codes.log_var.as_ref()?;
     let share = |count: usize| count as f64 / log_var.len().max(1) as f64;
     let points = share(log_var.iter().filter(|v| f64::from(**v) < POINT_LOG_VAR).count());
@@ -137,7 +137,7 @@ fn scales(patient: &Patient<'_>) -> Option<Finding> {
     finding(text, "--set optimizer.lr=3e-4 (the encoder's variances have run away; a smaller step holds them)")
 }
 
-fn blur(patient: &Patient<'_>) -> Option<Finding> {
+fn blur(patient: &Patient<'_>) -> Option<ModelFinding> {
     let sharpness = patient.similarity?.sharpness().filter(|sharpness| *sharpness < BLURRED)?;
     let text = format!("reconstructions are blurred: {:.0} % of the images' edge energy", 100.0 * sharpness);
     let (latent, all) = (patient.codes.latent, patient.codes.active_units() == patient.codes.latent);
@@ -150,7 +150,7 @@ fn blur(patient: &Patient<'_>) -> Option<Finding> {
     }
 }
 
-fn overfitting(patient: &Patient<'_>) -> Option<Finding> {
+fn overfitting(patient: &Patient<'_>) -> Option<ModelFinding> {
     let last = patient.history.last()?;
     let (train, held) = (last.train.loss(), last.validation.as_ref()?.loss());
     // Losses of densities may be negative, where a share means nothing.

@@ -71,7 +71,7 @@ impl FeatureSpace {
     fn principal(images: &Features, device: &Device) -> Result<Self> {
         if images.n() < 2 {
             let help = "principal components are directions of variance; one image has none";
-            return Err(Error::config("--limit", "at least 2 images", images.n().to_string(), help));
+            return Err(Error::config("limit", "at least 2 images", images.n().to_string(), help));
         }
         let (dims, components) = (images.dims, PCA_COMPONENTS.min(images.dims));
         let found = Projection::principal(&images.values, dims, components)?;
@@ -101,7 +101,7 @@ impl FeatureSpace {
     pub fn inception(inception: Inception, shape: ImageShape, file: &str) -> Result<Self> {
         if ![1, 3].contains(&shape.channels) {
             let found = format!("{} channels", shape.channels);
-            return Err(Error::config("--features", "pictures of 1 or 3 channels", found, "take `pca` for these"));
+            return Err(Error::config("features", "pictures of 1 or 3 channels", found, "take `pca` for these"));
         }
         let description = format!(
             "{} features of Inception v3 with the weights of {file}, images scaled to 299 x 299",
@@ -146,7 +146,7 @@ fn check_dims(dims: usize) -> Result<()> {
     }
     let expected = format!("images of at most {MAX_DIMS} values");
     let help = "where the images have classes, `--features classifier` compares them in fewer dimensions";
-    Err(Error::config("--features", expected, dims.to_string(), help))
+    Err(Error::config("features", expected, dims.to_string(), help))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Moments {
         const ROWS: usize = 1024;
         let (n, dims) = (points.n(), points.dims);
         if n < 2 {
-            return Err(Error::config("--limit", "at least 2 images", n.to_string(), "a covariance needs more"));
+            return Err(Error::config("limit", "at least 2 images", n.to_string(), "a covariance needs more"));
         }
         let mut mean = vec![0f64; dims];
         for point in points.values.chunks_exact(dims) {

@@ -50,7 +50,7 @@ pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode, encode_values};
 pub use coverage::{Coverage, NEIGHBOURS, coverage};
 pub use disentanglement::{Disentanglement, Importances, Representation, disentanglement};
-pub use doctor::{Finding, Patient, examine};
+pub use doctor::{ModelFinding, Patient, examine};
 pub use elbo::{Evaluation, evaluate};
 pub use embedding::{Embedding, embedding};
 pub use features::{FeatureSpace, PCA_COMPONENTS};

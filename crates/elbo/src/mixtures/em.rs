@@ -155,7 +155,7 @@ pub fn fit(rows: &[f64], dims: usize, config: &EmConfig) -> Result<Fitted> {
     let data = Centred::new(rows, dims)?;
     if config.components > data.n {
         let (expected, found) = (format!("at most the {} rows", data.n), config.components.to_string());
-        return Err(Error::config("--components", expected, found, "choose fewer, or give more data"));
+        return Err(Error::config("components", expected, found, "choose fewer, or give more data"));
     }
     let mut best: Option<(f64, Fitted)> = None;
     for restart in 0..config.restarts {
@@ -280,7 +280,7 @@ impl Centred {
         let factors: Option<Vec<_>> = factors.into_iter().collect();
         let factors = factors.ok_or_else(|| {
             let help = "raise `--reg-covar`, or leave out columns that are combinations of others";
-            Error::config("--reg-covar", "enough to keep covariances positive definite", format!("{reg:e}"), help)
+            Error::config("reg_covar", "enough to keep covariances positive definite", format!("{reg:e}"), help)
         })?;
         let weights = estimated.iter().map(|estimate| estimate.count / total).collect();
         let means = estimated.into_iter().map(|estimate| estimate.mean).collect();

@@ -128,7 +128,7 @@ pub fn select(
     }
     let empty = || {
         let found = format!("{}..{}", range.start(), range.end());
-        Error::config("--components", "a range that rises", found, "for example `--components 1..10`")
+        Error::config("components", "a range that rises", found, "for example `--components 1..10`")
     };
     Ok(Selection { candidates, best: best.ok_or_else(empty)?.1 })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::distributions::{Fit, Likelihood, Link};
+use crate::distributions::{Likelihood, Link, Suitability};
 use crate::error::{Error, Result};
 use crate::networks::NetworkConfig;
 use crate::space::{Domain, Space};
@@ -178,7 +178,7 @@ impl LikelihoodKeys {
     /// [`Error::Config`] if a key is missing, superfluous or out of range, or if the likelihood means nothing on such data.
     pub fn likelihood(&self, space: Space) -> Result<Likelihood> {
         let likelihood = self.named_likelihood(space)?;
-        if let Fit::Refused { reason, help } = likelihood.fits(space.domain) {
+        if let Suitability::Refused { reason, help } = likelihood.fits(space.domain) {
             return Err(Error::config("model.likelihood", "a likelihood of such data", reason, help));
         }
         likelihood.check().map(|()| likelihood)

@@ -91,18 +91,35 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutKind<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        while let Some(key) = self.0.next_key::<String>()? {
-            if key != KIND {
-                let key: StringDeserializer<A::Error> = key.into_deserializer();
-                return seed.deserialize(key).map(Some);
+        let mut seed = seed;
+        loop {
+            match self.0.next_key_seed(NotKind(seed))? {
+                None => return Ok(None),
+                Some(Ok(key)) => return Ok(Some(key)),
+                Some(Err(back)) => seed = back,
             }
             self.0.next_value::<KnownKind>()?;
         }
-        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.0.next_value_seed(seed)
+    }
+}
+
+/// A key, or the seed given back where the key is `kind`. An error keeps the place of the key, since it arises while that is read.
+struct NotKind<K>(K);
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for NotKind<K> {
+    type Value = Result<K::Value, K>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == KIND {
+            return Ok(Err(self.0));
+        }
+        let name: StringDeserializer<D::Error> = name.into_deserializer();
+        self.0.deserialize(name).map(Ok)
     }
 }
 

@@ -75,7 +75,7 @@ pub fn sampler_codes(codes: Codes, kind: CodesKind, seed: u64) -> Result<Vec<f32
     if kind == CodesKind::Sample {
         let Some(log_var) = log_var else {
             let help = "an autoencoder has one code for each example";
-            return Err(Error::config("--codes", "mean", "sample", help));
+            return Err(Error::config("codes", "mean", "sample", help));
         };
         let noise = Draws::new(seed, Purpose::SamplerCodes, 0, 0).normals(z.len());
         z.iter_mut().zip(log_var).zip(noise).for_each(|((z, log_var), e)| *z += (0.5 * log_var).exp() * e);
@@ -84,7 +84,7 @@ pub fn sampler_codes(codes: Codes, kind: CodesKind, seed: u64) -> Result<Vec<f32
         None => Ok(z),
         Some(place) => {
             let found = format!("{} as code of example {}", z[place], place / latent.max(1));
-            Err(Error::config("--codes", "finite codes", found, "the encoder's weights are of no use: train again"))
+            Err(Error::config("codes", "finite codes", found, "the encoder's weights are of no use: train again"))
         }
     }
 }

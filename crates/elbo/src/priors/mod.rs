@@ -92,7 +92,7 @@ impl FromStr for SamplerKind {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::config("--sampler", format!("one of {names}"), format!("`{name}`"), "`mixture` is a good choice")
+            Error::config("sampler", format!("one of {names}"), format!("`{name}`"), "`mixture` is a good choice")
         })
     }
 }

@@ -27,7 +27,6 @@ use crate::space::Domain;
 use crate::space::Space;
 use crate::training::{OptimizerConfig, Quiet, Schedule, Stop, Trainer};
 
-
 /// The second stage's size and training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

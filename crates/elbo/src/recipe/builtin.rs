@@ -47,6 +47,8 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-beta4",
         "mnist-beta05",
         "mnist-anomaly",
+        "mnist-cvae",
+        "mnist-cvae-conv",
         "iwae-short",
         "iwae-paper",
     ]

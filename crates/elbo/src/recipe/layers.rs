@@ -83,7 +83,7 @@ impl Layers {
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let Some((key, value)) = assignment.split_once('=') else {
             let help = "for example `--set optimizer.lr=3e-4`";
-            return Err(Error::config("--set", "key=value", format!("`{assignment}`"), help));
+            return Err(Error::config("set", "key=value", format!("`{assignment}`"), help));
         };
         let (key, value) = (key.trim(), value.trim());
         let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
@@ -140,7 +140,7 @@ fn check_key(key: &str) -> Result<()> {
         return Ok(());
     }
     let expected = "a dotted key such as `training.epochs`";
-    Err(Error::config("--set", expected, format!("`{key}`"), known_keys(key)))
+    Err(Error::config("set", expected, format!("`{key}`"), known_keys(key)))
 }
 
 fn unknown_recipe(name: &str) -> Error {
@@ -305,10 +305,10 @@ mod tests {
             ("training.epochs=many", "training.epochs", ""),
             ("network.hidden=[9223372036854775807]", "network.hidden", ""),
             ("model.kind=gan", "model.kind", ""),
-            ("training", "--set", "--set"),
+            ("training", "set", "--set"),
             ("../../etc=1", "../../etc", ""),
             ("model..latent=1", "model..latent", "model.latent"),
-            ("=1", "--set", ""),
+            ("=1", "set", ""),
             ("network.hidden=[1e99999]", "network.hidden", ""),
         ];
         for (assignment, key, help) in cases {

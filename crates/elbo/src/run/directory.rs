@@ -116,7 +116,7 @@ impl RunDir {
                 true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
                 false => "choose another `--out`".into(),
             };
-            return Err(Error::config("--out", "a new or empty folder", format!("{shown}, which is not empty"), help));
+            return Err(Error::config("out", "a new or empty folder", format!("{shown}, which is not empty"), help));
         }
         fs::create_dir_all(&path).map_err(Error::io(&path, "create"))?;
         Ok(Self { path })

@@ -161,7 +161,7 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
     wanted.precision.check(device)?;
     if wanted.precision != Precision::F32 && matches!(wanted.workload, Workload::Encode | Workload::Decode) {
         let found = "`bf16`".to_owned();
-        return Err(Error::config("--precision", "f32 for encode and decode", found, "inference is always in float32"));
+        return Err(Error::config("precision", "f32 for encode and decode", found, "inference is always in float32"));
     }
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
@@ -189,7 +189,7 @@ fn grey_images(wanted: &Bench) -> Result<Splits> {
     let shape = splits.train.source().shape();
     if shape.numel() != 784 {
         let help = "the workload is defined on 28 x 28 grey images";
-        return Err(Error::config("--data", "images of 784 values", shape.to_string(), help));
+        return Err(Error::config("data", "images of 784 values", shape.to_string(), help));
     }
     Ok(splits)
 }

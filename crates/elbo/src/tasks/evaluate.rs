@@ -2,17 +2,20 @@
 
 use std::cell::OnceCell;
 
-use super::feature_space::{FeatureName, feature_space};
-use super::run::Run;
+use serde::Serialize;
+
+use super::feature_space::{FeatureName, classifier, feature_space};
+use super::run::{Run, held_out};
 use super::samplers::FitSettings;
 use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::evaluation::{self, Codes, Evaluation, Finding, Metric, Patient, Similarity};
+use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
 use crate::generation::{self, Pictures};
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
 use crate::space::Domain;
 use crate::suggest::did_you_mean;
+use crate::training::{accuracy, classify};
 
 /// Metrics that are computed together.
 struct Group {
@@ -23,7 +26,7 @@ struct Group {
     compute: fn(&Judged<'_>, &mut dyn FnMut(MetricsProgress)) -> Result<Metrics>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group {
         name: "terms",
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
@@ -53,6 +56,12 @@ const GROUPS: [Group; 8] = [
         metrics: &["fid", "kid", "precision", "recall", "density", "coverage"],
         note: "half a minute; images, compared in the space of --features",
         compute: |judged, progress| judged.generation(progress),
+    },
+    Group {
+        name: "conditioning",
+        metrics: &["class_accuracy"],
+        note: "half a minute; a conditional model, images",
+        compute: |judged, progress| judged.conditioning(progress),
     },
     Group {
         name: "regularity",
@@ -112,9 +121,24 @@ pub struct MetricsReport {
     /// Metrics by name, in the order of [`metric_names`].
     pub metrics: Vec<(&'static str, Metric)>,
     /// What the doctor says.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ModelFinding>,
+    /// The terms of each class, for a model that is told the class; else empty.
+    pub classes: Vec<ClassTerms>,
     /// Groups of `all` that mean nothing for this run, each with the reason.
     pub left_out: Vec<(&'static str, String)>,
+}
+
+/// The terms of the examples of one class, means in nats per example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassTerms {
+    /// Name of the class.
+    pub class: String,
+    /// How many examples of it there are.
+    pub n: usize,
+    /// `-E_q[log p(x|z, y)]`.
+    pub recon: f64,
+    /// `KL(q(z|x, y) || p(z))`.
+    pub kl: f64,
 }
 
 /// What is being computed, and how much of it is done.
@@ -161,7 +185,7 @@ impl MetricsRequest {
             None => format!("groups and their metrics:\n{}", describe_metrics()),
         };
         let expected = format!("some of {}", known().collect::<Vec<_>>().join(", "));
-        Err(Error::config("--metrics", expected, format!("`{unknown}`"), help))
+        Err(Error::config("metrics", expected, format!("`{unknown}`"), help))
     }
 
     /// Whether anything of a group is asked for.
@@ -224,7 +248,8 @@ pub fn evaluate(
     let parts: Vec<Subset> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
     let judge = Judged::new(run, splits, parts, request);
     let findings = judge.examine()?;
-    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, left_out: Vec::new() };
+    let classes = if run.model.needs().class { judge.by_class()? } else { Vec::new() };
+    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, classes, left_out: Vec::new() };
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
@@ -244,7 +269,7 @@ pub fn evaluate(
         None => Ok(judgement),
         Some(absent) => {
             let found = format!("`{absent}`, which this likelihood or these data do not have");
-            Err(Error::config("--metrics", "metrics of this run", found, format!("there are {}", computed.join(", "))))
+            Err(Error::config("metrics", "metrics of this run", found, format!("there are {}", computed.join(", "))))
         }
     }
 }
@@ -302,6 +327,22 @@ impl<'a> Judged<'a> {
             }
         }
         Ok(self.codes.get_or_init(|| whole.expect("some examples")))
+    }
+
+    /// The terms of the examples of each class that there are any of.
+    fn by_class(&self) -> Result<Vec<ClassTerms>> {
+        let evaluation = self.evaluation()?;
+        let labels: Vec<Option<u32>> =
+            self.parts.iter().flat_map(|part| (0..part.len()).map(|i| part.label(i))).collect();
+        let names = self.run.info.data.classes.iter().enumerate();
+        let terms = names.map(|(class, name)| {
+            let of_class: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == Some(class as u32)).collect();
+            let mean =
+                |values: &[f32]| of_class.iter().map(|&i| f64::from(values[i])).sum::<f64>() / of_class.len() as f64;
+            let (recon, kl) = (mean(&evaluation.recon), mean(&evaluation.kl));
+            ClassTerms { class: name.clone(), n: of_class.len(), recon, kl }
+        });
+        Ok(terms.filter(|terms| terms.n > 0).collect())
     }
 
     fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
@@ -369,7 +410,7 @@ impl<'a> Judged<'a> {
         if points.n() <= evaluation::NEIGHBOURS || *samples <= evaluation::NEIGHBOURS {
             let expected = format!("more than {} images on both sides", evaluation::NEIGHBOURS);
             let found = format!("{} and {samples}", points.n());
-            return Err(Error::config("--samples", expected, found, "10000 of each is usual"));
+            return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
         let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
         let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
@@ -388,6 +429,32 @@ impl<'a> Judged<'a> {
             kind => format!("the sampler `{kind}`, fitted to the training codes"),
         };
         evaluation::generation_metrics(&points, &made, &space, &source, &wanted)
+    }
+
+    /// `class_accuracy`: whether samples of a class are taken for that class by a classifier trained on the data.
+    fn conditioning(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        let (run, samples, seed) = (self.run, self.request.samples, self.request.seed);
+        let decoder = run.decoder("class_accuracy")?;
+        let classes = run.info.data.classes.len();
+        if !decoder.is_conditional() || run.columns().is_some() {
+            let help = "`elbo train mnist-cvae` trains one; ask for other metrics";
+            return Err(Error::config(
+                "class_accuracy",
+                "a conditional model of images",
+                run.config.model.title(),
+                help,
+            ));
+        }
+        let made = generation::sample_in_turn(&decoder, samples, classes, seed);
+        let classifier = classifier(run, self.splits)?;
+        let taken_for = classify(&classifier, &made.pixels, run.shape.numel(), &run.device);
+        let right: Vec<f64> =
+            taken_for.iter().enumerate().map(|(i, &class)| f64::from(u8::from(class == i % classes))).collect();
+        let definition = format!(
+            "share of {samples} samples, of each class in turn, that a classifier takes for their class; it is right on {:.4} of the test images",
+            accuracy(&classifier, held_out(self.splits).1, &run.device)
+        );
+        Ok(vec![("class_accuracy", Metric::mean_of(&right, "share", definition))])
     }
 
     fn regularity(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
@@ -417,7 +484,7 @@ impl<'a> Judged<'a> {
         Ok(evaluation::disentanglement(&known, self.request.seed).metrics().into_iter().collect())
     }
 
-    fn examine(&self) -> Result<Vec<Finding>> {
+    fn examine(&self) -> Result<Vec<ModelFinding>> {
         // The doctor knows models around a vector code.
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());

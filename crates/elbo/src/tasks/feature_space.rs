@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::run::Run;
 use crate::data::Splits;
-use crate::data::known;
+use crate::data::home;
 use crate::error::{Error, Result};
 use crate::evaluation::{FeatureSpace, Inception};
 use crate::networks::Classifier;
@@ -45,7 +45,7 @@ impl FromStr for FeatureName {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => "pca compares all images of one size quickly".into(),
                 };
-                Err(Error::config("--features", names.join(", "), format!("`{name}`"), help))
+                Err(Error::config("features", names.join(", "), format!("`{name}`"), help))
             }
         }
     }
@@ -78,12 +78,13 @@ fn inception_space(file: &Path, run: &Run, splits: &Splits) -> Result<FeatureSpa
     FeatureSpace::inception(inception, splits.train.source().shape(), &name)
 }
 
-fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
+/// The classifier of the run's data: the one kept, or a new one.
+pub(super) fn classifier(run: &Run, splits: &Splits) -> Result<Classifier> {
     let (train, device) = (&splits.train, &run.device);
     let path = cache_path(splits);
     let kept = path.as_ref().and_then(|path| load(path, run, splits).ok());
-    let classifier = match kept {
-        Some(classifier) => classifier,
+    match kept {
+        Some(classifier) => Ok(classifier),
         None => {
             let epochs = (STEPS * 128 / train.len().max(1)).clamp(EPOCHS[0], EPOCHS[1]);
             let trained = train_classifier(train, epochs, SEED, device)?;
@@ -91,9 +92,14 @@ fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
             if let Some(path) = &path {
                 let _ = save(path, &trained);
             }
-            trained
+            Ok(trained)
         }
-    };
+    }
+}
+
+fn classifier_space(run: &Run, splits: &Splits) -> Result<FeatureSpace> {
+    let (train, device) = (&splits.train, &run.device);
+    let classifier = classifier(run, splits)?;
     let held_out = if splits.test.is_empty() { ("train", train) } else { ("test", &splits.test) };
     let description = format!(
         "{} features of a classifier trained on {} images, accuracy {:.4} on the {} split",
@@ -114,7 +120,7 @@ fn cache_path(splits: &Splits) -> Option<PathBuf> {
     let binary = format!("{:?}-{}", binarization.binarize, binarization.seed).to_lowercase();
     let places = splits.train.indices().iter().fold(0u64, |sum, &i| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(i));
     let name = format!("{content}-{channels}x{height}x{width}-{binary}-{places:016x}-v{VERSION}.safetensors");
-    Some(known::home()?.join("classifiers").join(name))
+    Some(home()?.join("classifiers").join(name))
 }
 
 fn load(path: &PathBuf, run: &Run, splits: &Splits) -> Result<Classifier> {

@@ -29,6 +29,7 @@ mod evaluate;
 mod feature_space;
 mod initial;
 mod memory;
+mod plots;
 mod recorder;
 mod report;
 mod run;
@@ -41,7 +42,9 @@ mod train;
 mod trends;
 
 pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
-pub use evaluate::{MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names};
+pub use evaluate::{
+    ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names,
+};
 pub use feature_space::FeatureName;
 pub use memory::peak_memory_mb;
 pub use report::{compare, write_report};

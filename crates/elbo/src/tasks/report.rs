@@ -1,5 +1,6 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
+use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
 use super::tables;
@@ -11,7 +12,7 @@ use crate::models::Objective;
 use crate::report::figures::{self, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
-use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary, Theme};
+use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
 use crate::run::history::Means;
 
 /// Images reconstructed, and samples drawn, for the report.
@@ -397,18 +398,9 @@ fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-pub(super) fn save_figure(run: &Run, name: &str, figure: &Figure) -> Result<()> {
-    run.dir.write(&format!("plots/{name}.png"), figure.png(Theme::Light))
-}
-
 fn unit(run: &Run) -> String {
     let unit = run.model.observe_or_refuse().map_or("nats per example", |observe| observe.likelihood().unit());
     unit.replace("example", example(run))
-}
-
-/// What one example is called.
-pub(super) fn example(run: &Run) -> &'static str {
-    if run.columns().is_some() { "row" } else { "image" }
 }
 
 fn facts(run: &Run) -> Vec<(String, String)> {

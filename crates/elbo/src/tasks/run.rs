@@ -78,7 +78,7 @@ impl Run {
             Some("best") => "best",
             Some(other) => {
                 let help = "`last` is the newest, `best` the one with the lowest monitored loss";
-                return Err(Error::config("--checkpoint", "last or best", format!("`{other}`"), help));
+                return Err(Error::config("checkpoint", "last or best", format!("`{other}`"), help));
             }
         };
         check_saved(&dir, checkpoint, &info)?;

@@ -76,7 +76,7 @@ pub fn compare_samplers(
     let n = wanted.samples.count.min(split.len());
     if n < 2 {
         let help = "distances need held-out data: give the run a test split";
-        return Err(Error::config("--n", "at least two held-out examples", n.to_string(), help));
+        return Err(Error::config("n", "at least two held-out examples", n.to_string(), help));
     }
     let seed = wanted.samples.seed;
     let chosen = |split: &Subset, count| generation::random_places(split, count, seed);

@@ -73,13 +73,13 @@ impl Score {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => "`elbo score --help` says what each is".into(),
                 };
-                return Err(Error::config("--by", format!("some of {}, or all", list(&Self::ALL)), found, help));
+                return Err(Error::config("by", format!("some of {}, or all", list(&Self::ALL)), found, help));
             };
             if !there.contains(&score) {
                 let model = run.config.describe(run.shape.dims());
                 let expected = format!("a score that this model has ({model}): {}", list(&there));
                 let help = "an autoencoder gives no density of x, and squared errors or a surrogate are no likelihood";
-                return Err(Error::config("--by", expected, found, help));
+                return Err(Error::config("by", expected, found, help));
             }
             chosen.push(score);
         }
@@ -218,15 +218,15 @@ pub fn score(
 impl ScoreRequest {
     fn check(&self, parts: &[Subset]) -> Result<()> {
         if self.by.is_empty() {
-            return Err(Error::config("--by", "at least one score", "none", "leave it out for the usual one"));
+            return Err(Error::config("by", "at least one score", "none", "leave it out for the usual one"));
         }
         if !(self.false_alarm > 0.0 && self.false_alarm < 1.0) {
             let found = self.false_alarm.to_string();
             let help = "0.05 flags about one normal example in twenty";
-            return Err(Error::config("--false-alarm", "a share between 0 and 1", found, help));
+            return Err(Error::config("false_alarm", "a share between 0 and 1", found, help));
         }
         match parts.first() {
-            Some(part) if !self.normal.is_empty() => check_labels("--normal", &self.normal, part),
+            Some(part) if !self.normal.is_empty() => check_labels("normal", &self.normal, part),
             _ => Ok(()),
         }
     }

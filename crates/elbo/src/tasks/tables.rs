@@ -1,6 +1,6 @@
 //! What a report shows of a table, in place of grids of images.
 
-use super::report::save_figure;
+use super::plots::save_figure;
 use super::run::Run;
 use crate::data::{Columns, Subset};
 use crate::error::Result;

@@ -361,7 +361,7 @@ fn check_epochs(epochs: usize, state: &TrainState, config: &RunConfig) -> Result
     if state.stopped_early && epochs != config.training.epochs {
         let expected = format!("nothing: early stopping ended this run after epoch {done}");
         let help = "for more patience start a new run: `elbo train RUN/config.toml --set early_stopping.patience=N`";
-        return Err(Error::config("--epochs", expected, epochs.to_string(), help));
+        return Err(Error::config("epochs", expected, epochs.to_string(), help));
     }
     let under_way = usize::from(state.step_in_epoch > 0);
     if epochs < done + under_way {
@@ -370,7 +370,7 @@ fn check_epochs(epochs: usize, state: &TrainState, config: &RunConfig) -> Result
             _ => format!("at least {}: so many are done or under way", done + 1),
         };
         let help = "give the number of epochs in all, those already done included";
-        return Err(Error::config("--epochs", expected, epochs.to_string(), help));
+        return Err(Error::config("epochs", expected, epochs.to_string(), help));
     }
     Ok(())
 }

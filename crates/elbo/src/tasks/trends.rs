@@ -78,7 +78,7 @@ fn setting(run: &Run, splits: &Splits, key: &str) -> Result<String> {
         Some(value) if !value.is_table() => Ok(value.to_string()),
         _ => {
             let help = "`elbo config` lists the keys, such as loss.beta, model.latent or data.limit";
-            Err(Error::config("--by", "a key of every run's configuration", format!("`{key}` in {}", run.name()), help))
+            Err(Error::config("by", "a key of every run's configuration", format!("`{key}` in {}", run.name()), help))
         }
     }
 }

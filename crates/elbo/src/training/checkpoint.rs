@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::OptimizerConfig;
 use super::ema::Ema;
-use super::optimizer::{Moments, Optimizer};
+use super::optimizer::{AdamMoments, Optimizer};
 use super::state::{STATE_FORMAT, TrainState};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
@@ -227,7 +227,7 @@ fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
 }
 
 /// `m.NAME` and `v.NAME`, flattened, for each parameter that has moments.
-fn export_moments(names: &[&str], moments: &[Moments]) -> Vec<NamedTensor> {
+fn export_moments(names: &[&str], moments: &[AdamMoments]) -> Vec<NamedTensor> {
     let tensor = |kind: &str, name: &str, values: &Tensor<1>| NamedTensor {
         name: format!("{kind}.{name}"),
         shape: vec![values.dims()[0]],
@@ -242,7 +242,7 @@ fn read_moments(
     path: &Path,
     parameters: &[(String, Vec<usize>)],
     device: &Device,
-) -> Result<Vec<Moments>> {
+) -> Result<Vec<AdamMoments>> {
     let file = weights::from_bytes(bytes, path)?;
     let has: Vec<bool> =
         parameters.iter().map(|(name, _)| file.tensors.iter().any(|t| t.name == format!("m.{name}"))).collect();

@@ -1,6 +1,6 @@
 //! The classifier in whose features sets of images are compared: a learner like any model, trained by the same loop.
 
-use burn::tensor::{Device, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::{OptimizerConfig, Quiet, Stop, Trainer};
 use crate::data::batch::{Batch, Needs, batch};
@@ -61,7 +61,7 @@ pub fn train_classifier(train: &Subset, epochs: usize, seed: u64, device: &Devic
     if classes < 2 || !labelled {
         let found = format!("{} without classes", train.source().name());
         return Err(Error::config(
-            "--features",
+            "features",
             "images with at least two classes",
             found,
             "`--features pca` needs none",
@@ -78,6 +78,22 @@ pub fn train_classifier(train: &Subset, epochs: usize, seed: u64, device: &Devic
     trainer.config.seed = seed;
     trainer.run(&mut Quiet, &Stop::new())?;
     Ok(trainer.into_model())
+}
+
+/// The most likely class of images given by their values.
+///
+/// # Shapes
+/// - `values`: `[n, width]`
+/// - returns: `[n]`
+pub fn classify(classifier: &Classifier, values: &[f32], width: usize, device: &Device) -> Vec<usize> {
+    let chunks = values.chunks(512 * width).flat_map(|rows| {
+        let x = Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), device);
+        let logits = classifier.logits(x, &Pass::still());
+        let classes = logits.dims()[1];
+        let largest = |row: &[f32]| (0..classes).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+        values_of(logits).chunks_exact(classes).map(largest).collect::<Vec<_>>()
+    });
+    chunks.collect()
 }
 
 /// Share of a split's images whose most likely class is theirs.

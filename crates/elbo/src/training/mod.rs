@@ -35,12 +35,12 @@ mod state;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Resumed, Saved};
-pub use classifier::{accuracy, train_classifier};
+pub use classifier::{accuracy, classify, train_classifier};
 pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precision, Reduction, TrainingConfig};
 pub use early_stopping::{Stopper, Verdict};
 pub use ema::Ema;
 pub use observer::{EpochEnd, Observer, Quiet, StepReport};
-pub use optimizer::{Moments, Optimizer, Stepped};
+pub use optimizer::{AdamMoments, Optimizer, Stepped};
 pub use schedule::Schedule;
 pub use state::{RunningTerms, TrainState};
 pub use trainer::{Ending, StepTimes, Stop, Trainer};

@@ -14,7 +14,7 @@ use crate::models::Update;
 use crate::run::parameters;
 
 /// First and second moment of one parameter, flattened; none before its first gradient.
-pub type Moments = Option<(Tensor<1>, Tensor<1>)>;
+pub type AdamMoments = Option<(Tensor<1>, Tensor<1>)>;
 
 /// An optimiser with its moments, one pair for each parameter in the order Burn visits them.
 ///
@@ -48,7 +48,7 @@ pub struct Optimizer {
     /// Whether it moves the parameter of each place in visiting order; empty for all.
     moves: Vec<bool>,
     time: u64,
-    moments: Vec<Moments>,
+    moments: Vec<AdamMoments>,
 }
 
 /// What one step did.
@@ -78,7 +78,7 @@ impl Optimizer {
 
     /// The same as it was after `time` steps, with the moments of each parameter in visiting order.
     #[must_use]
-    pub fn restored(self, time: u64, moments: Vec<Moments>) -> Self {
+    pub fn restored(self, time: u64, moments: Vec<AdamMoments>) -> Self {
         Self { time, moments, ..self }
     }
 
@@ -93,7 +93,7 @@ impl Optimizer {
     }
 
     /// The moments of each parameter in visiting order; empty before the first step.
-    pub fn moments(&self) -> &[Moments] {
+    pub fn moments(&self) -> &[AdamMoments] {
         &self.moments
     }
 
@@ -156,7 +156,7 @@ impl Optimizer {
 /// They leave the model so that no second handle on a weight turns its update in place into a copy.
 struct Take<'a> {
     gradients: &'a mut GradientsParams,
-    moments: &'a mut Vec<Moments>,
+    moments: &'a mut Vec<AdamMoments>,
     /// Of the parameter that comes next, in visiting order.
     place: usize,
     places: Vec<usize>,

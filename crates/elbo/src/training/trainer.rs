@@ -22,6 +22,7 @@ use crate::networks::{Pass, When};
 use crate::random::{Draws, Purpose};
 use crate::run::history::{EpochRecord, LOSS, Means};
 use crate::run::parameters;
+use crate::space::Rows;
 use crate::tensors::values_of;
 
 /// Images that weights are tried on before they are saved.
@@ -262,7 +263,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let (epoch, step) = (self.state.epoch as u64, self.state.step_in_epoch as u64);
         let mut clock = Clock(Instant::now());
         let x = self.training_batch(train, chosen, epoch, step);
-        let batch = Batch { x: x.into(), given: given(train, chosen, self.model().needs(), &self.device) };
+        let batch = Batch { x, given: given(train, chosen, self.model().needs(), &self.device) };
         clock.lap(&mut self.times.gather);
         let when = When::Training { epochs: self.epochs_done() };
         let mut draws = Some(Draws::new(self.config.seed, Purpose::TrainingNoise, epoch, step));
@@ -315,12 +316,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
         Means::of(names.zip(numbers.reports.iter().copied()).chain([(LOSS, numbers.loss.unwrap_or(f64::NAN))]))
     }
 
-    fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Tensor<2> {
+    fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Rows {
         if !self.augment.is_on() {
-            return batch::training_batch(train, chosen, self.state.epoch, &self.device);
+            return batch::rows(train, chosen, self.state.epoch, &self.device);
         }
         let draws = &mut Draws::new(self.config.seed, Purpose::Augmentation, epoch, step);
-        augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device)
+        augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device).into()
     }
 
     fn optimize(&mut self, update: usize, gradients: GradientsParams) -> Result<()> {

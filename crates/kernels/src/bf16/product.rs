@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::engine::Engine;
 use super::pack::{self, Lines, STEP, TILE, WORDS};
 use super::{dot, tiles};
-use crate::kept::{Kept, words, words_mut};
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::{self, SharedMut};
+use crate::scratch::{Kept, words, words_mut};
 
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 32;

@@ -8,10 +8,10 @@ use super::scratch::Buffer;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::bf16;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use crate::kept::words_mut;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::linear::Matrix;
 use crate::pool::{self, SharedMut};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::scratch::words_mut;
 
 /// Columns that are packed together, one vector of AVX-512.
 const LANES: usize = 16;

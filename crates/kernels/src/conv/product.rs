@@ -12,7 +12,7 @@ use super::scratch::Spare;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::bf16;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use crate::kept::words;
+use crate::scratch::words;
 
 /// Which code computes products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

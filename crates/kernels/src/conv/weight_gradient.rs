@@ -115,7 +115,8 @@ mod tests {
             [(1, 1, 1, 1), (128, 8, 8, 256), (7, 3, 5, 64), (2, 40, 100, 8), (1, 300, 7, 512), (0, 4, 4, 4)]
         {
             let extent = Extent { height, width, channels };
-            let shape = ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: 1, padding: [1; 2] };
+            let shape =
+                ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: [1; 2], padding: [1; 2] };
             let cut = Cut::of(&shape);
             let mut seen = vec![0; batch * height];
             for tile in (0..cut.groups).flat_map(|group| cut.tiles(&shape, group)) {

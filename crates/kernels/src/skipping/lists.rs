@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::engine::Engine;
-use crate::kept::{Kept, words, words_mut};
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::SharedMut;
+use crate::scratch::{Kept, words, words_mut};
 
 /// What vector stores may write beyond the last entry.
 const SLACK: usize = 16;

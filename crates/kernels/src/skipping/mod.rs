@@ -21,9 +21,9 @@ use engine::Engine;
 use lists::Lists;
 use panels::Panels;
 
-use crate::kept::Kept;
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::{self, SharedMut};
+use crate::scratch::Kept;
 
 /// The largest share of entries other than 0 for which this is the faster product, measured on layers of 784 by 400.
 pub(crate) const DENSEST: f32 = 0.6;

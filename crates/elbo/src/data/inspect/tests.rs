@@ -165,7 +165,7 @@ fn real_mnist_is_healthy() {
         println!("skipped: ELBO_DATA not set");
         return;
     }
-    let (train, test) = crate::data::known::load("mnist", None, crate::data::known::Network::Offline).unwrap();
+    let (train, test) = crate::data::known::load("mnist", None, crate::data::Network::Offline).unwrap();
     let report = report(Arc::new(train), Arc::new(test));
     assert!(
         (report.mean - 0.1307).abs() < 5e-5 && (report.std - 0.3081).abs() < 5e-5,

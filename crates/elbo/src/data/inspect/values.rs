@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, ColumnReport, Finding, hash, noun};
+use super::{BLOCK, ColumnReport, DataFinding, hash, noun};
 use crate::data::split::Subset;
 
 /// What a pass over the values of a part gathers.
@@ -105,11 +105,11 @@ impl Values {
         self.places.iter().enumerate().map(report).collect()
     }
 
-    pub fn findings(&self, part: &Subset) -> Vec<Finding> {
+    pub fn findings(&self, part: &Subset) -> Vec<DataFinding> {
         let noun = noun(part);
         if self.count > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
             let help = format!("check how the set was made: there is nothing to learn from copies of one {noun}");
-            return vec![Finding::warning(format!("all {} {noun}s are the same", self.count), help)];
+            return vec![DataFinding::warning(format!("all {} {noun}s are the same", self.count), help)];
         }
         let constant: Vec<usize> =
             (0..self.places.len()).filter(|&i| self.places[i].lowest == self.places[i].highest).collect();
@@ -123,7 +123,7 @@ impl Values {
                     self.places.len(),
                     names.join(", ")
                 );
-                Finding::warning(message, "they carry nothing and become 0: name the others with `data.columns`")
+                DataFinding::warning(message, "they carry nothing and become 0: name the others with `data.columns`")
             }
             None => {
                 let message = format!(
@@ -132,7 +132,7 @@ impl Values {
                     self.places.len(),
                     self.count
                 );
-                Finding::note(message, "harmless, as in a border: the model learns them in its first steps")
+                DataFinding::note(message, "harmless, as in a border: the model learns them in its first steps")
             }
         });
         let extreme = self.extremes(part);
@@ -140,7 +140,7 @@ impl Values {
     }
 
     /// Columns with a value so far out that it decides the mean and deviation of its column.
-    fn extremes(&self, part: &Subset) -> Option<Finding> {
+    fn extremes(&self, part: &Subset) -> Option<DataFinding> {
         const FAR: f32 = 30.0;
         let columns = part.source().columns()?;
         let far = |place: &&Place| place.highest > FAR || place.lowest < -FAR;
@@ -150,6 +150,6 @@ impl Values {
             "{} columns have values more than {FAR} standard deviations from their mean, `{first}` first",
             found.len()
         );
-        Some(Finding::warning(message, "look for wrong values, or take logarithms: such values drown the others"))
+        Some(DataFinding::warning(message, "look for wrong values, or take logarithms: such values drown the others"))
     }
 }

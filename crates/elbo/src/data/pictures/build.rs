@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cache::Tables;
 use super::decode::{self, Decoder, Fault, Header, Plan};
+use super::summary::Summary;
 use super::{Collection, OnBadImage, Settings, Size};
 use crate::data::idx::hex;
 use crate::data::progress::Progress;
@@ -26,17 +26,6 @@ const CHUNK: usize = 2048;
 pub(super) const NO_LABEL: u32 = u32::MAX;
 /// Pictures named in an error or a note.
 const NAMED: usize = 5;
-
-/// What is known of a decoded set but for its pixels and tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Summary {
-    pub name: String,
-    pub shape: ImageShape,
-    pub count: usize,
-    pub label_names: Vec<String>,
-    pub fingerprint: String,
-    pub notes: Vec<String>,
-}
 
 /// Where pixels go.
 pub(super) trait Sink {

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::build::Summary;
+use super::summary::Summary;
 use crate::data::idx::hex;
 use crate::data::progress::Progress;
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::known;
+use super::cache_folder::home;
 use super::progress::Progress;
 use super::source::ImageShape;
 use super::split::{Splits, Validation};
@@ -21,6 +21,7 @@ mod file;
 mod folder;
 mod settings;
 mod source;
+mod summary;
 mod tar;
 #[cfg(test)]
 pub(super) mod testing;
@@ -168,5 +169,5 @@ pub fn decode_one(bytes: &[u8], shape: ImageShape, fit: Fit) -> Result<Vec<u8>> 
 
 /// Where decoded pictures are kept, if they are.
 fn cache_folder(settings: &Settings) -> Option<PathBuf> {
-    if settings.fresh { None } else { known::home().map(|home| home.join("pictures")) }
+    if settings.fresh { None } else { home().map(|home| home.join("pictures")) }
 }

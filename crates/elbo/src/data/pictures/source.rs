@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::build::{self, NO_LABEL, Summary};
+use super::build::{self, NO_LABEL};
 use super::cache::{Cached, Key, Pixels, Slot, Tables};
+use super::summary::Summary;
 use super::{Collection, Division, Origin, Settings};
 use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, Source};

@@ -4,12 +4,12 @@ use std::io::Read;
 
 use memmap2::Mmap;
 
+use super::array::{Array, Kept};
 use super::cells::Cells;
 use super::dtype::Kind;
 use super::images::Pixels;
 use super::layout::Layout;
 use super::mapped::Numbers;
-use super::npy::{Array, Kept};
 use super::{Content, Missing, Part, Range, chosen, dropped_note};
 use crate::data::source::ImageShape;
 use crate::error::{Error, Result};

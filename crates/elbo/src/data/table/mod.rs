@@ -16,6 +16,7 @@
 //! An array of more than [`MAP_ABOVE`] bytes whose layout in the file is that in memory (little-endian `u8` or `f32`, C order, not
 //! interleaved) is memory-mapped instead of loaded; the report says so. The fingerprint is the sha256 of the file's content.
 
+mod array;
 mod cells;
 mod csv;
 mod dtype;
@@ -40,7 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
 
-use super::catalog::{DataConfig, located};
+use super::config::{DataConfig, located};
 use super::idx::hex;
 use super::pictures;
 use super::progress::Progress;
@@ -182,7 +183,7 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     let mut start = [0; 6];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
     match start {
-        npy::MAGIC => Some(Format::Npy),
+        array::MAGIC => Some(Format::Npy),
         start if start.starts_with(&parquet::MAGIC) => Some(Format::Parquet),
         _ => None,
     }

@@ -15,9 +15,9 @@ use std::io::BufReader;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
+use super::array::{Array, Kept};
 use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::meaning::meaning;
-use super::npy::{Array, Kept};
 use super::{Loaded, Part, Request, hashed, listed};
 use crate::error::{Error, Result};
 use crate::suggest::did_you_mean;

@@ -48,7 +48,7 @@ impl Representation {
         }
         if codes.n() < 100 {
             let help = "give a larger `--limit`";
-            return Err(Error::config("--limit", "at least 100 examples", codes.n().to_string(), help));
+            return Err(Error::config("limit", "at least 100 examples", codes.n().to_string(), help));
         }
         assert_eq!(factors.len(), codes.n() * names.len(), "one value of each factor for each example");
         Ok(Self {

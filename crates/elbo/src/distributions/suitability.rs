@@ -1,12 +1,12 @@
 //! What a likelihood is on given data: how reports name it, and whether it belongs there.
 
 use super::{Likelihood, Link};
-use crate::data::inspect::Finding;
+use crate::data::inspect::DataFinding;
 use crate::space::Domain;
 
 /// How a likelihood fits the numbers it is to describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fit {
+pub enum Suitability {
     /// An honest one: a probability of levels, or a density of real numbers.
     Honest,
     /// It can be trained, and the numbers have to be read as what they are.
@@ -42,50 +42,50 @@ impl Likelihood {
     ///
     /// ```
     /// use elbo::space::Domain;
-    /// use elbo::distributions::{Fit, Likelihood};
+    /// use elbo::distributions::{Suitability, Likelihood};
     ///
-    /// assert_eq!(Likelihood::DiscretisedLogistic.fits(Domain::Levels), Fit::Honest);
-    /// assert!(matches!(Likelihood::Bernoulli.fits(Domain::Levels), Fit::Loose { .. }));
-    /// assert!(matches!(Likelihood::Bernoulli.fits(Domain::Real), Fit::Refused { .. }));
+    /// assert_eq!(Likelihood::DiscretisedLogistic.fits(Domain::Levels), Suitability::Honest);
+    /// assert!(matches!(Likelihood::Bernoulli.fits(Domain::Levels), Suitability::Loose { .. }));
+    /// assert!(matches!(Likelihood::Bernoulli.fits(Domain::Real), Suitability::Refused { .. }));
     /// ```
-    pub fn fits(&self, domain: Domain) -> Fit {
+    pub fn fits(&self, domain: Domain) -> Suitability {
         match (self, domain) {
-            (_, Domain::Index { .. }) => Fit::Refused {
+            (_, Domain::Index { .. }) => Suitability::Refused {
                 reason: "it describes numbers, and these are symbols",
                 help: "models of symbols, such as priors over codes, need no `model.likelihood`",
             },
-            (Self::Sse { .. }, _) => Fit::Loose {
+            (Self::Sse { .. }, _) => Suitability::Loose {
                 reason: "a sum of squared errors is no log-likelihood: its weight against the KL is arbitrary",
                 help: "`--set model.likelihood=gaussian-shared` learns that weight",
             },
-            (Self::MsSsim { .. } | Self::Edge { .. }, Domain::Levels | Domain::Unit) => Fit::Loose {
+            (Self::MsSsim { .. } | Self::Edge { .. }, Domain::Levels | Domain::Unit) => Suitability::Loose {
                 reason: "a surrogate for how alike pictures look, no log-likelihood",
                 help: "compare such runs by other measures than their loss",
             },
-            (Self::Bernoulli, Domain::Levels) => Fit::Loose {
+            (Self::Bernoulli, Domain::Levels) => Suitability::Loose {
                 reason: "a likelihood where every value is 0 or 1; for grey values a cross-entropy that no distribution has",
                 help: "usual for digits; `--set data.binarize=dynamic` makes the pixels binary, `--set model.likelihood=discretised-logistic` gives \
                        probabilities of the 256 levels",
             },
-            (Self::Bernoulli, Domain::Unit) => Fit::Loose {
+            (Self::Bernoulli, Domain::Unit) => Suitability::Loose {
                 reason: "a likelihood where every value is 0 or 1; for values between a cross-entropy that no distribution has",
                 help: "`--set model.likelihood=continuous-bernoulli` is its normalised form",
             },
             (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Levels) => {
-                Fit::Honest
+                Suitability::Honest
             }
             (Self::Categorical | Self::DiscretisedLogistic | Self::LogisticMixture { .. }, Domain::Unit) => {
-                Fit::Refused {
+                Suitability::Refused {
                     reason: "probabilities of 256 levels, and these numbers lie between them",
                     help: "`--set model.likelihood=continuous-bernoulli`, or gaussian-shared, describes numbers in [0, 1]",
                 }
             }
-            (Self::ContinuousBernoulli, Domain::Unit) => Fit::Honest,
-            (_, Domain::Levels) => Fit::Loose {
+            (Self::ContinuousBernoulli, Domain::Unit) => Suitability::Honest,
+            (_, Domain::Levels) => Suitability::Loose {
                 reason: "a density on bytes: its bits per dimension assume noise between the levels that the data has not, and are no bound",
                 help: LEVELS_INSTEAD,
             },
-            (_, Domain::Unit) => Fit::Loose {
+            (_, Domain::Unit) => Suitability::Loose {
                 reason: "a density with mass outside [0, 1]",
                 help: "`--set model.likelihood=continuous-bernoulli` has none",
             },
@@ -96,24 +96,25 @@ impl Likelihood {
                 | Self::Laplace { .. }
                 | Self::LaplaceShared { .. },
                 Domain::Real,
-            ) => Fit::Honest,
+            ) => Suitability::Honest,
             (Self::MsSsim { .. } | Self::Edge { .. }, Domain::Real) => {
-                Fit::Refused { reason: "it compares pictures, and this is a table", help: REAL_INSTEAD }
+                Suitability::Refused { reason: "it compares pictures, and this is a table", help: REAL_INSTEAD }
             }
-            (_, Domain::Real) => {
-                Fit::Refused { reason: "it describes values in [0, 1], and these are real numbers", help: REAL_INSTEAD }
-            }
+            (_, Domain::Real) => Suitability::Refused {
+                reason: "it describes values in [0, 1], and these are real numbers",
+                help: REAL_INSTEAD,
+            },
         }
     }
 
     /// What the data doctor says of this likelihood, called `name` in recipes; `binary` data have no values but 0 and 1.
-    pub fn finding(&self, name: &str, domain: Domain, binary: bool) -> Option<Finding> {
+    pub fn finding(&self, name: &str, domain: Domain, binary: bool) -> Option<DataFinding> {
         let said = |reason: &str| format!("the likelihood `{name}` on these values: {reason}");
         match self.fits(domain) {
-            Fit::Honest => None,
-            Fit::Loose { .. } if binary && *self == Self::Bernoulli => None,
-            Fit::Loose { reason, help } => Some(Finding::note(said(reason), help)),
-            Fit::Refused { reason, help } => Some(Finding::warning(said(reason), help)),
+            Suitability::Honest => None,
+            Suitability::Loose { .. } if binary && *self == Self::Bernoulli => None,
+            Suitability::Loose { reason, help } => Some(DataFinding::note(said(reason), help)),
+            Suitability::Refused { reason, help } => Some(DataFinding::warning(said(reason), help)),
         }
     }
 

@@ -1,0 +1,99 @@
+//! Every command against every family of models: it does what it says, or refuses in one way with exit code 2.
+
+use elbo::models::KINDS;
+
+use super::support::{Folder, Outcome};
+
+/// How a tiny run of a family is trained; none for a family whose data are the codes of another run.
+fn training(kind: &str) -> Option<String> {
+    let flags = "--set data.count=120 --set network.hidden=[8] --set model.latent=2 --epochs 1 --batch-size 32";
+    let rows = !["maf"].contains(&kind);
+    rows.then(|| format!("train digits --set model.kind={kind} {flags} --out {kind}"))
+}
+
+/// Every command that takes a run, as a line with `RUN` for its folder.
+const COMMANDS: [&str; 24] = [
+    "eval RUN",
+    "eval RUN --metrics terms,reconstruction,regularity,embedding --limit 20",
+    "eval RUN --metrics nll_iw --k 2 --limit 5",
+    "eval RUN --metrics information --limit 20",
+    "eval RUN --metrics fid --samples 20 --limit 20 --features pixels",
+    "sample RUN -n 4 --out RUN-s.png",
+    "sample RUN -n 4 --sampler gaussian --out RUN-g.npy",
+    "sample RUN -n 4 --class 7 --out RUN-c.png",
+    "reconstruct RUN -n 4 --out RUN-r.png",
+    "reconstruct RUN -n 4 --observation draw --out RUN-d.png",
+    "traverse RUN --steps 3 --out RUN-t.png",
+    "traverse RUN --steps 3 --class 3 --out RUN-tc.png",
+    "interpolate RUN --images 1,2 --steps 3 --out RUN-i.png",
+    "grid RUN --size 3 --out RUN-m.png",
+    "grid RUN --spacing quantiles --size 3 --out RUN-q.png",
+    "grid RUN --spacing classes --size 3 --out RUN-k.png",
+    "encode RUN --out RUN-e.npy",
+    "score RUN --out RUN-score.csv",
+    "arithmetic RUN --add label:1 --subtract label:2 -n 2 --out RUN-a.png",
+    "neighbours RUN -n 4 --held-out 8 --out RUN-n.png",
+    "report RUN",
+    "compare RUN RUN --out RUN-two.html",
+    "gmm RUN --components 1..2",
+    "resume RUN",
+];
+
+/// Success, or the one refusal: a usage error that says what was expected of the run, and what helps.
+fn kept(line: &str, outcome: &Outcome) -> Result<(), String> {
+    let refused = outcome.code == Some(2) && outcome.stderr.contains("expected") && outcome.stderr.contains("help");
+    match outcome.code {
+        Some(0) => Ok(()),
+        _ if refused => Ok(()),
+        _ => Err(format!("{line}: {outcome:?}")),
+    }
+}
+
+#[test]
+fn every_command_works_with_every_family_or_says_that_it_cannot() {
+    let folder = Folder::new();
+    let mut wrong = Vec::new();
+    for kind in KINDS {
+        let Some(line) = training(kind.name) else { continue };
+        folder.run(&line).done();
+        for command in COMMANDS {
+            let line = command.replace("RUN", kind.name);
+            wrong.extend(kept(&line, &folder.run(&line)).err());
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_model_cannot_do_is_refused_by_what_it_is() {
+    let folder = Folder::new();
+    for kind in ["ae", "vae"] {
+        folder.run(&training(kind).expect("rows")).done();
+    }
+    folder.run("eval ae --metrics nll_iw --k 2").refused(2, &["expected a run that", "ae", "autoencoder"]);
+    folder.run("sample vae --class 7 --out x.png").refused(2, &["--class", "told no class"]);
+    folder.run("grid vae --spacing classes --out x.png").refused(2, &["a conditional model"]);
+}
+
+#[test]
+fn a_conditional_model_is_told_its_classes() {
+    let folder = Folder::new();
+    folder.run(&training("cvae").expect("rows")).done();
+    let value = folder.run("eval cvae --json").done().json();
+    let classes = value["by_class"].as_array().expect("the terms of each class");
+    let n: u64 = classes.iter().map(|class| class["n"].as_u64().expect("a number")).sum();
+    assert_eq!(Some(n), value["n"].as_u64(), "every example has its class");
+    // A class makes a difference to what the same code shows.
+    for class in ["1", "8"] {
+        folder.run(&format!("sample cvae -n 4 --class {class} --out {class}.npy")).done();
+    }
+    let [one, eight] = ["1.npy", "8.npy"].map(|name| std::fs::read(folder.path(name)).unwrap());
+    assert_ne!(one, eight);
+    folder.run("sample cvae --class 17 --out x.png").refused(2, &["--class", "one of 0, 1"]);
+    // Data without classes are refused before a run is written.
+    let rows: String = (0..40).map(|i| format!("{},{}\n", i % 7, i % 5)).collect();
+    folder.write("rows.csv", format!("a,b\n{rows}"));
+    let refused = folder.run("train table --data rows.csv --set model.kind=cvae --epochs 1 --out none");
+    refused.refused(2, &["model.kind", "class"]);
+    assert!(!folder.path("none").exists(), "nothing is written");
+}

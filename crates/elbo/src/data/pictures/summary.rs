@@ -1,0 +1,16 @@
+//! What is known of a decoded set beside its pixels.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::source::ImageShape;
+
+/// What is known of a decoded set but for its pixels and tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Summary {
+    pub name: String,
+    pub shape: ImageShape,
+    pub count: usize,
+    pub label_names: Vec<String>,
+    pub fingerprint: String,
+    pub notes: Vec<String>,
+}
