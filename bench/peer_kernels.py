@@ -87,6 +87,23 @@ def group_norm_silu_large():
     return group_norm_silu(8, 64, 64, 128)
 
 
+@operation("upsample")
+def upsample():
+    arguments = [torch.randn(32, 128, 16, 16)]
+    return pass_of(lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest"), arguments, torch.randn(32, 128, 32, 32))
+
+
+@operation("average_pool")
+def average_pool():
+    return pass_of(lambda x: F.avg_pool2d(x, 2), [torch.randn(32, 128, 32, 32)], torch.randn(32, 128, 16, 16))
+
+
+@operation("conv1d")
+def conv1d():
+    arguments = [torch.randn(32, 64, 1024), torch.randn(64, 64, 3), torch.randn(64)]
+    return pass_of(lambda x, w, b: F.conv1d(x, w, b, padding=1), arguments, torch.randn(32, 64, 1024))
+
+
 def best_milliseconds(run, seconds):
     """The fastest of all passes within `seconds`, and of three at least; the first one warms up."""
     run()

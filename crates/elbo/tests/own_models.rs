@@ -13,7 +13,7 @@ use elbo::error::{Error, ErrorKind, Result};
 use elbo::evaluation;
 use elbo::models::{
     Architecture, Bound, Capability, Decode, Encode, Generate, Iwae, Learner, Loss, Model, Posterior, Report, Show,
-    StandardNormal, Terms, VectorCode,
+    StandardNormal, Terms, Update, VectorCode,
 };
 use elbo::networks::{Activation::None as Identity, Linear, NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
@@ -94,6 +94,51 @@ fn a_bound_without_a_kl_is_what_training_minimises() {
     let validation = last.validation.unwrap();
     assert!((validation.loss() - f64::from((value - 3.0).powi(2))).abs() < 1e-6, "{validation:?}");
     assert!((validation.get("recon").unwrap() - f64::from(value.powi(2))).abs() < 1e-4, "{validation:?}");
+}
+
+/// Two updates of which only the second reports anything.
+#[derive(Module, Debug)]
+struct Silent {
+    first: Param<Tensor<1>>,
+    second: Param<Tensor<1>>,
+}
+
+impl Model for Silent {
+    fn space(&self) -> Space {
+        SHAPE.into()
+    }
+}
+
+impl Learner for Silent {
+    fn reports(&self) -> &'static [Report] {
+        &[Report { name: "distance", unit: "squares", definition: "(second - 5)^2" }]
+    }
+    fn updates(&self) -> &'static [Update] {
+        &[Update { name: "first", parameters: &["first"] }, Update { name: "second", parameters: &["second"] }]
+    }
+    fn loss(&self, update: usize, _: &Batch, _: &Pass) -> Loss {
+        match update {
+            0 => Loss { total: self.first.val().square(), reports: Vec::new() },
+            _ => {
+                let distance = (self.second.val() - 5.0).square();
+                Loss { total: distance.clone(), reports: vec![distance] }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_loss_is_the_first_updates_though_it_reports_nothing() {
+    let (data, device) = (data(40, 20), Device::default());
+    let [first, second] = [2.0, 1.0].map(|value| Param::from_data([value], &device));
+    let still = OptimizerConfig { lr: 0.0, ..Default::default() };
+    let mut trainer = Trainer::new(Silent { first, second }, &data, still, &device);
+    trainer.config.epochs = 1;
+    trainer.run(&mut Quiet, &Stop::new()).unwrap();
+    let record = &trainer.state.history[0];
+    for means in [&record.train, record.validation.as_ref().unwrap()] {
+        assert_eq!((means.loss(), means.get("distance")), (4.0, Some(16.0)));
+    }
 }
 
 /// The fault was a division by the size of the code in the first validation.

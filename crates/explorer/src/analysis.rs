@@ -43,7 +43,8 @@ pub(crate) struct Analysis {
     /// Their places in it.
     pub places: Vec<u32>,
     pub codes: Codes,
-    /// How badly the model explains each: `recon + kl` at the posterior mean, in nats, higher is stranger. Empty for a model without a likelihood.
+    /// How badly the model explains each: `recon + kl` at the posterior mean, in nats, higher is stranger.
+    /// Empty for a model without a likelihood.
     pub scores: Vec<f32>,
     /// Mean KL of each dimension; empty for a model that bounds nothing.
     pub kl_per_dim: Vec<f64>,

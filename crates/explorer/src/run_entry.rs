@@ -243,7 +243,8 @@ impl RunEntry {
         Ok(Self { id: id.to_owned(), path: path.to_owned(), summary: summary(id, &dir, info, &config, live) })
     }
 
-    /// Refuses what the run's model cannot do, before anything is loaded. What is encoded and decoded here is one vector.
+    /// Refuses what the run's model cannot do, before anything is loaded. What is encoded and decoded here is one
+    /// vector.
     ///
     /// # Errors
     /// [`elbo::Error::Unsupported`] as a conflict.

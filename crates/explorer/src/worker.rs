@@ -177,7 +177,8 @@ impl Worker {
         self.shared.panics.in_a_row.load(Relaxed) < MAX_PANICS
     }
 
-    /// Decodes codes `z` to E[x|z], together with what else waits for the same run. `classes` holds one for each code if the run is told classes.
+    /// Decodes codes `z` to E[x|z], together with what else waits for the same run. `classes` holds one for each code
+    /// if the run is told classes.
     pub async fn decode(&self, run: &Arc<RunEntry>, z: Vec<f32>, classes: Vec<u32>) -> Result<Pictures, Problem> {
         let (reply, answer) = oneshot::channel();
         let codes = Codes { z, classes };

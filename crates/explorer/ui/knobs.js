@@ -80,7 +80,7 @@ function Panel({ run, found }) {
     <aside class="side sticky">
       <section class="card"><${Picture} picture=${picture} label="What the decoder draws" className="big" />
         <div class="row wrap buttons">
-          <${ClassChoice} run=${run} value=${told} onChange=${setTold} />
+          <${ClassChoice} run=${run} value=${told} onChange=${setTold} label="as class" />
           <button type="button" onClick=${randomise}>Randomise</button>
           <button type="button" onClick=${() => free((dim) => rest[dim])}>Reset</button>
           ${has(run, "encode") && html`<button type="button" onClick=${fromExample}>From an example</button>`}
@@ -94,9 +94,9 @@ function Panel({ run, found }) {
         <h2>Along z${hand}</h2>
         <div class="frames row">${strip.map((frame, step) => html`<button type="button" class="frame" onClick=${() => set(hand, values[step])} aria-label=${`${shown(values[step])}: set z${hand}`}><${Picture} picture=${frame} label="" /><span class="quiet">${shown(values[step])}</span></button>`)}</div>
       </section>
-      ${run.conditional && html`<section class="card strip" aria-label="As each class">
+      ${run.conditional && html`<section class="card strip classes" aria-label="As each class">
         <h2>The same code as each class</h2>
-        <div class="frames row wrap">${classes.map((frame, place) => html`<button type="button" class="frame" aria-pressed=${place === told} onClick=${() => setTold(place)} aria-label=${`As class ${run.classes[place]}`}><${Picture} picture=${frame} label="" /><span class="quiet">${run.classes[place]}</span></button>`)}</div>
+        <div class="frames row">${classes.map((frame, place) => html`<button type="button" class="frame" aria-pressed=${place === told} onClick=${() => setTold(place)} aria-label=${`As class ${run.classes[place]}`}><${Picture} picture=${frame} label="" /><span class="quiet">${run.classes[place]}</span></button>`)}</div>
         ${run.classes.length > MOST_CLASSES && html`<p class="hint">The first ${MOST_CLASSES} of ${run.classes.length} classes.</p>`}
       </section>`}
       <section class="card" aria-label="Active dimensions"><div class="row spread"><h2>${active.length} of ${knobs.length} active</h2><p class="quiet">${measured ? "bars: KL in nats" : "bars: variance"}</p></div>

@@ -29,8 +29,8 @@ export function Make({ run }) {
       const asked = { n: SAMPLES, seed, sampler, temperature, truncation: truncation ? Number(truncation) : null, class: toldClass(run, told) };
       // A sampler that nobody has asked for before is fitted first.
       const late = setTimeout(() => source === "samples" && sampler !== "normal" && setComputing({ sampler }), 400);
-      const told = (found) => { setComputing({ sampler, ...found }); return !superseded(); };
-      const found = await (source === "samples" ? finished(`${of(run)}/sample`, asked, told) : examples(run, seed)).finally(() => { clearTimeout(late); setComputing(null); });
+      const heard = (found) => { setComputing({ sampler, ...found }); return !superseded(); };
+      const found = await (source === "samples" ? finished(`${of(run)}/sample`, asked, heard) : examples(run, seed)).finally(() => { clearTimeout(late); setComputing(null); });
       if (!found) return;
       const codes = found.z ?? found.mean;
       const shown = found.originals ?? found.images;

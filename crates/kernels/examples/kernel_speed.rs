@@ -8,7 +8,10 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo_kernels::{Activation, attention, backward_from, embedding, group_norm, layer_norm, rms_norm, set_threads};
+use elbo_kernels::{
+    Activation, Conv1dGeometry, attention, average_pool, backward_from, conv1d, embedding, group_norm, layer_norm,
+    rms_norm, set_threads, upsample_nearest,
+};
 
 /// The allocator of the `elbo` command, which also keeps freed memory for as long.
 #[global_allocator]
@@ -33,6 +36,9 @@ const OPERATIONS: &[(&str, fn(&Device) -> Pass)] = &[
     ("embedding", embedding_pass),
     ("group_norm_silu", |device| group_norm_silu_pass(device, [32, 16, 16, 128])),
     ("group_norm_silu_large", |device| group_norm_silu_pass(device, [8, 64, 64, 128])),
+    ("upsample", |device| resample_pass(device, upsample_nearest, [32, 16, 16, 128], [32, 32, 32, 128])),
+    ("average_pool", |device| resample_pass(device, average_pool, [32, 32, 32, 128], [32, 16, 16, 128])),
+    ("conv1d", conv1d_pass),
 ];
 
 /// Numbers in (-1.7, 1.7) without a pattern, of about unit variance.
@@ -92,6 +98,29 @@ fn group_norm_silu_pass(device: &Device, dims: [usize; 4]) -> Pass {
     let [gamma, beta] = [3, 4].map(|seed| noise(seed, [dims[3]], device).require_grad());
     Box::new(move || {
         backward_from(group_norm(x.clone(), 32, gamma.clone(), beta.clone(), EPS, Activation::Silu), dy.clone());
+    })
+}
+
+/// Factors of 2.
+fn resample_pass(
+    device: &Device,
+    op: fn(Tensor<4>, [usize; 2]) -> Tensor<4>,
+    dims: [usize; 4],
+    result: [usize; 4],
+) -> Pass {
+    let (x, dy) = (noise(1, dims, device).require_grad(), noise(2, result, device));
+    Box::new(move || {
+        backward_from(op(x.clone(), [2; 2]), dy.clone());
+    })
+}
+
+/// Windows of 3 steps, stride 1.
+fn conv1d_pass(device: &Device) -> Pass {
+    let (x, dy) = (noise(1, [32, 1024, 64], device).require_grad(), noise(2, [32, 1024, 64], device));
+    let (weight, bias) = (noise(3, [64, 64, 3], device).require_grad(), noise(4, [64], device).require_grad());
+    let geometry = Conv1dGeometry { stride: 1, padding: 1 };
+    Box::new(move || {
+        backward_from(conv1d(x.clone(), weight.clone(), bias.clone(), geometry, Activation::None), dy.clone());
     })
 }
 

@@ -1,7 +1,7 @@
 //! Rows added up by the entry of a table that each belongs to.
 //!
-//! Rows are first sorted by entry, those of one entry in their own order. An entry then has one owner, and its sum one order,
-//! on any number of threads.
+//! Rows are first sorted by entry, those of one entry in their own order. An entry then has one
+//! owner, and its sum one order, on any number of threads.
 
 use crate::pool::{self, Room};
 
@@ -41,8 +41,8 @@ impl Members {
     }
 }
 
-/// The sum of the rows of `values`, `[indices.len(), width]`, that belong to each entry, `[entries, width]`, and their number.
-/// Sums run in float64, in the order of the rows.
+/// The sum of the rows of `values`, `[indices.len(), width]`, that belong to each entry, `[entries,
+/// width]`, and their number. Sums run in float64, in the order of the rows.
 ///
 /// # Panics
 /// If an index is not below `entries`.

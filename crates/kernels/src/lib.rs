@@ -61,9 +61,6 @@ mod staged;
 #[cfg(feature = "tensors")]
 mod upstream;
 
-/// What the convolutions call it.
-use scratch as kept;
-
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]

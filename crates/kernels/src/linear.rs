@@ -183,7 +183,7 @@ impl<'a> Outputs<'a> {
         match &self.0 {
             Product::Dense { a, b, sizes, .. } => {
                 assert!(rows.end <= sizes.rows && out.len() == rows.len() * sizes.columns, "rows of the layer");
-                let (a, rows) = (a.from_row(rows.start), 0..rows.len());
+                let (a, rows) = (a.without_rows(rows.start), 0..rows.len());
                 multiply(&SharedMut::new(out), sizes.columns, a, *b, sizes.terms, rows, 0..sizes.columns);
             }
             #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -24,7 +24,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The same without its first rows.
-    pub(crate) fn from_row(self, first: usize) -> Self {
+    pub(crate) fn without_rows(self, first: usize) -> Self {
         Self { data: &self.data[first * self.row..], ..self }
     }
 

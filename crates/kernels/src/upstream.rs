@@ -10,7 +10,8 @@ use burn_flex::FlexTensor;
 
 use crate::extension::{Router, is_fused, zeros};
 
-/// The gradients of `sum(y dy)`: of everything that `y` was computed from, given `dy = dL/dy` of a loss computed elsewhere.
+/// The gradients of `sum(y dy)`: of everything that `y` was computed from, given `dy = dL/dy` of a
+/// loss computed elsewhere.
 ///
 /// PyTorch's `y.backward(dy)`, a vector-Jacobian product. The sum itself is not computed.
 ///

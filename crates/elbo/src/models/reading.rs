@@ -77,11 +77,24 @@ impl<'de> Visitor<'de> for ModelTable<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModelConfig, A::Error> {
-        let known = KINDS.iter().any(|kind| kind.name == self.kind);
-        // Of an unknown kind, reading any family comes across the bad name at its place.
-        let kind = if known { self.kind } else { ModelConfig::default().kind() };
-        ModelConfig::read(kind, MapAccessDeserializer::new(WithoutKind(map)))
+        if KINDS.iter().any(|kind| kind.name == self.kind) {
+            return ModelConfig::read(self.kind, MapAccessDeserializer::new(WithoutKind(map)));
+        }
+        refuse_kind(map)?;
+        Err(unknown_kind(self.kind))
     }
+}
+
+/// Comes across the name of an unknown kind at its place, whichever keys stand before it.
+fn refuse_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while let Some(key) = map.next_key::<String>()? {
+        if key == KIND {
+            map.next_value::<KnownKind>()?;
+        } else {
+            map.next_value::<IgnoredAny>()?;
+        }
+    }
+    Ok(())
 }
 
 /// A table without its key `kind`, whose value is checked on the way.

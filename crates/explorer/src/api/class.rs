@@ -37,7 +37,8 @@ impl Class {
         Some(Self(Chosen::One(Named::Name(percent_decoded(text)))))
     }
 
-    /// The class of each of `n` things for a run; the first where a request names none, nothing for a run that is told none.
+    /// The class of each of `n` things for a run. The first class where a request names none; nothing for a run that
+    /// is told none.
     ///
     /// # Errors
     /// For a class that the run has not, and any of a run that is told none.

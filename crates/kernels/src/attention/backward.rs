@@ -1,5 +1,5 @@
-//! The backward pass: each tile of probabilities is computed again from the kept sums (Dao et al. 2022, arXiv:2205.14135,
-//! algorithm 4).
+//! The backward pass: each tile of probabilities is computed again from the kept sums (Dao et al.
+//! 2022, arXiv:2205.14135, algorithm 4).
 
 use std::ops::Range;
 
@@ -119,7 +119,7 @@ impl<'a> Head<'a> {
         for (rows, columns, out) in
             [(&self.q, &self.k_columns, &mut *scores), (&self.dy, &self.v_columns, &mut *slopes)]
         {
-            let left = Left { data: rows.from(queries.start), row: rows.pitch, step: 1 };
+            let left = Left { data: rows.after(queries.start), row: rows.pitch, step: 1 };
             let out = Out { data: out, row: KEY_TILE };
             self.engine.multiply(tile, left, columns.right(keys.start), out, false);
         }
@@ -147,13 +147,13 @@ impl<'a> Head<'a> {
         for (probabilities, rows, to) in [(scores, &self.dy, dv), (slopes, &self.q, dk)] {
             let left = Left { data: probabilities, row: 1, step: KEY_TILE };
             let row = to.pitch;
-            let out = Out { data: to.from_mut(keys.start), row };
+            let out = Out { data: to.after_mut(keys.start), row };
             self.engine.multiply(across, left, rows.right(queries.start), out, true);
         }
         let tile = Tile { rows: queries.len(), terms: keys.len(), panels };
         let left = Left { data: slopes, row: KEY_TILE, step: 1 };
         let row = dq.pitch;
-        let out = Out { data: dq.from_mut(queries.start), row };
+        let out = Out { data: dq.after_mut(queries.start), row };
         self.engine.multiply(tile, left, self.k.right(keys.start), out, true);
     }
 }

@@ -90,7 +90,7 @@ impl<'a> Head<'a> {
                 self.step(&rows, tile.clone(), keys, &mut scores, &mut running);
             }
             for (r, query) in tile.enumerate() {
-                let row = &mut running.y.from_mut(r)[..self.shape.width];
+                let row = &mut running.y.after_mut(r)[..self.shape.width];
                 softmax::scale(row, 1.0 / running.sum[r]);
                 write(query, row, running.most[r] + running.sum[r].ln());
             }
@@ -116,7 +116,7 @@ impl<'a> Head<'a> {
         let tile = Tile { rows: queries.len(), terms: keys.len(), panels: running.y.panels() };
         let left = Left { data: scores, row: KEY_TILE, step: 1 };
         let pitch = running.y.pitch;
-        let out = Out { data: running.y.from_mut(0), row: pitch };
+        let out = Out { data: running.y.after_mut(0), row: pitch };
         self.engine.multiply(tile, left, self.values.right(keys.start), out, true);
     }
 }
@@ -129,7 +129,7 @@ impl Running {
         if most > before {
             let factor = (before - most).exp();
             self.sum[r] *= factor;
-            softmax::scale(&mut self.y.from_mut(r)[..width], factor);
+            softmax::scale(&mut self.y.after_mut(r)[..width], factor);
             self.most[r] = most;
         }
         self.sum[r] += softmax::exponentials(scores, most);

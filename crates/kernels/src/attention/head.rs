@@ -62,23 +62,23 @@ impl Rows {
     }
 
     /// Values from row `first` on.
-    pub(super) fn from(&self, first: usize) -> &[f32] {
+    pub(super) fn after(&self, first: usize) -> &[f32] {
         &self.values[first * self.pitch..]
     }
 
-    /// As [`Self::from`], for writing.
-    pub(super) fn from_mut(&mut self, first: usize) -> &mut [f32] {
+    /// As [`Self::after`], for writing.
+    pub(super) fn after_mut(&mut self, first: usize) -> &mut [f32] {
         &mut self.values[first * self.pitch..]
     }
 
     /// The rows from `first` on as a right operand: row `k` is term `k`.
     pub(super) fn right(&self, first: usize) -> Right<'_> {
-        Right { data: self.from(first), row: self.pitch, panel: self.panel }
+        Right { data: self.after(first), row: self.pitch, panel: self.panel }
     }
 
     /// The first `width` values of row `token`.
     pub(super) fn row(&self, token: usize, width: usize) -> &[f32] {
-        &self.from(token)[..width]
+        &self.after(token)[..width]
     }
 }
 

@@ -8,13 +8,15 @@ use crate::extension::{Router, is_fused};
 
 /// Scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 ///
-/// `y = softmax(q k^T / sqrt(width)) v` for each head of each example; PyTorch's `scaled_dot_product_attention` with the
-/// tokens before the heads. With `causal`, query `i` sees the keys `0..=i + keys - queries`: the last query sees them all,
-/// so the first keys may be a prefix that was computed before.
+/// `y = softmax(q k^T / sqrt(width)) v` for each head of each example; PyTorch's
+/// `scaled_dot_product_attention` with the tokens before the heads. With `causal`, query `i` sees
+/// the keys `0..=i + keys - queries`: the last query sees them all, so the first keys may be a
+/// prefix that was computed before.
 ///
-/// No more than a tile of scores is in memory at a time, forwards or backwards. Queries, keys and values may be views: they
-/// are read where they lie as long as the values of one head follow each other, so a part of a wider layer's output needs no
-/// copy. The result and the gradients are contiguous. A number that is not finite in `v` may reach queries that do not see it.
+/// No more than a tile of scores is in memory at a time, forwards or backwards. Queries, keys and
+/// values may be views: they are read where they lie as long as the values of one head follow each
+/// other, so a part of a wider layer's output needs no copy. The result and the gradients are
+/// contiguous. A number that is not finite in `v` may reach queries that do not see it.
 ///
 /// # Shapes
 /// - `q`: `[batch, queries, heads, width]`; `k`, `v`: `[batch, keys, heads, width]`

@@ -1,7 +1,8 @@
 //! The register tile of the vector engines: some rows by two vectors of results.
 //!
-//! A macro writes the same code for each instruction set, as [`crate::conv`]'s does: a function takes its instructions from
-//! its own attribute, which a type parameter cannot choose. The module that calls it has the vector operations.
+//! A macro writes the same code for each instruction set, as [`crate::conv`]'s does: a function
+//! takes its instructions from its own attribute, which a type parameter cannot choose. The module
+//! that calls it has the vector operations.
 
 /// `multiply` of one engine, `$most` rows at a time, and the rest with as many rows as there are.
 macro_rules! register_tile {
@@ -11,8 +12,8 @@ macro_rules! register_tile {
         /// `out = a b`, added to what is there if `add`.
         ///
         /// # Safety
-        /// The processor has the features, and the operands hold the elements of the product, of which there is at least one
-        /// in each.
+        /// The processor has the features, and the operands hold the elements of the product, of
+        /// which there is at least one in each.
         #[target_feature(enable = $features)]
         pub(super) unsafe fn multiply(tile: Tile, a: Left<'_>, b: Right<'_>, out: Out<'_>, add: bool) {
             for panel in 0..tile.panels {
@@ -36,8 +37,8 @@ macro_rules! register_tile {
         /// `ROWS` rows by two vectors.
         ///
         /// # Safety
-        /// The processor has the features; `a` may be read at each row and step, `b` over two vectors in each of `terms`
-        /// rows, and `out` written over two vectors in each row.
+        /// The processor has the features; `a` may be read at each row and step, `b` over two
+        /// vectors in each of `terms` rows, and `out` written over two vectors in each row.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn block<const ROWS: usize>(

@@ -5,7 +5,8 @@ use crate::simd;
 /// Partial maxima and sums of a row, whatever the width of vectors.
 const LANES: usize = 32;
 
-/// The larger of two numbers, the second where one is NaN: one instruction, and the sum of exponentials tells of a NaN anyway.
+/// The larger of two numbers, the second where one is NaN: one instruction, and the sum of
+/// exponentials tells of a NaN anyway.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }

@@ -8,7 +8,8 @@ pub(super) struct Left<'a> {
     pub step: usize,
 }
 
-/// The right operand in panels of [`super::engine::Engine::panel`] columns: element `[k, n]` of panel `p` is `data[p * panel + k * row + n]`.
+/// The right operand in panels of [`super::engine::Engine::panel`] columns: element `[k, n]` of
+/// panel `p` is `data[p * panel + k * row + n]`.
 #[derive(Clone, Copy)]
 pub(super) struct Right<'a> {
     pub data: &'a [f32],

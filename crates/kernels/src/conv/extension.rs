@@ -7,8 +7,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn_flex::FlexTensor;
 
+use super::engine::Engine;
 use super::epilogue::{self, Epilogue};
-use super::product::Engine;
 use super::shape::{ConvGeometry, ConvShape, ConvTransposeGeometry, Extent};
 use super::to_image::to_image;
 use super::to_map::to_map;

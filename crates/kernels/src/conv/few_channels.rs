@@ -4,13 +4,13 @@
 //! vectors are full. Each map pixel's row of results is then added to its window of the image. Neighbouring windows overlap; pixels are taken a
 //! window apart, so that an addition does not wait for the store before it.
 
+use super::engine::{Engine, Gather};
 use super::epilogue::{Epilogue, Target};
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::{Scratch, with_scratch};
 use super::shape::{ConvShape, Extent};
-use super::tiling::Window;
-use super::to_map::index;
+use super::tiling::{Window, index};
 use crate::pool;
 
 /// Images with more channels fill vectors well enough without this.

@@ -13,6 +13,7 @@ pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) mod avx512;
 pub(crate) mod channels;
+mod engine;
 mod epilogue;
 #[cfg(feature = "tensors")]
 mod extension;
@@ -37,9 +38,9 @@ mod to_image;
 mod to_map;
 mod weight_gradient;
 
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) use engine::Gather;
 pub use one_dimension::{Conv1dGeometry, ConvTranspose1dGeometry};
 #[cfg(feature = "tensors")]
 pub use ops::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) use product::Gather;
 pub use shape::{ConvGeometry, ConvTransposeGeometry, Stride};

@@ -1,7 +1,7 @@
 //! The three passes against loops that follow the definition, in float64, on both engines.
 
+use super::engine::Engine;
 use super::epilogue::Epilogue;
-use super::product::Engine;
 use super::shape::{ConvGeometry, ConvShape, Extent, Stride};
 use super::{to_image::to_image, to_map::to_map, weight_gradient::weight_gradient};
 use crate::activation::Activation;

@@ -5,14 +5,14 @@
 //! scattered or added up in memory, and bias and activation follow while the tile is in the cache. An image of few channels would leave most
 //! lanes of a vector empty and takes the way of [`super::few_channels`].
 
+use super::engine::{Engine, Gather};
 use super::epilogue::{Epilogue, Target};
 use super::few_channels;
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::{Buffer, Scratch, with_scratch};
 use super::shape::ConvShape;
-use super::tiling::{Tile, Tiling, Window};
-use super::to_map::index;
+use super::tiling::{Tile, Tiling, Window, index};
 use crate::pool;
 
 /// One direction (rows or columns) of the way back.

@@ -3,12 +3,13 @@
 //! In `[height, width, channels]` order the window's row of `kernel width x channels` values is consecutive in a zero-padded copy of the
 //! image, so the product reads it in place: no matrix of windows (im2col) is ever written. The copy is made tile by tile and stays in the L2 cache.
 
+use super::engine::{Engine, Gather};
 use super::epilogue::{Epilogue, Target};
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
-use super::tiling::{Tile, Tiling, Window};
+use super::tiling::{Tile, Tiling, Window, index};
 use super::{few_channels, flipped};
 use crate::pool;
 
@@ -42,11 +43,6 @@ impl Tables {
     pub(super) fn gather<'a>(&'a self, source: &'a [f32], pixels: usize, run: usize) -> Gather<'a> {
         Gather { source, pixels: &self.pixels[..pixels], terms: &self.terms, run }
     }
-}
-
-/// A place as it is stored in tables.
-pub(super) fn index(place: usize) -> u32 {
-    u32::try_from(place).expect("a tile is smaller than 16 GiB")
 }
 
 /// Pixels of the image, padding included, that `count` windows cover along an axis.

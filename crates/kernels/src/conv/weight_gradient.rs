@@ -4,9 +4,10 @@
 //! is small. Sums over groups of the batch are added in order, and the number of groups depends on the shape alone: the result has the same bits on any number
 //! of threads.
 
+use super::engine::{Engine, Gather};
 use super::flipped;
 use super::panels;
-use super::product::{Engine, Gather, multiply_transposed};
+use super::product::multiply_transposed;
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
 use super::tiling::Tile;

@@ -11,8 +11,8 @@ use crate::extension::{Router, is_fused};
 
 /// Row `indices[i]` of `table` as row `i`; PyTorch's `embedding`.
 ///
-/// The gradient of a row of the table is the sum of those of its places in the result, added in their order: the same bits
-/// on any number of threads.
+/// The gradient of a row of the table is the sum of those of its places in the result, added in
+/// their order: the same bits on any number of threads.
 ///
 /// # Shapes
 /// - `table`: `[entries, width]`; `indices`: `[n]`

@@ -1,8 +1,8 @@
 //! Layer normalisation and root-mean-square normalisation of rows.
 //!
-//! Each is one pass over memory forwards and one backwards: a row stays in the first-level cache while its statistics are
-//! taken and used. Two numbers a row are kept for the way back. Rows know nothing of each other, so training and inference
-//! are the same.
+//! Each is one pass over memory forwards and one backwards: a row stays in the first-level cache
+//! while its statistics are taken and used. Two numbers a row are kept for the way back. Rows know
+//! nothing of each other, so training and inference are the same.
 
 #[cfg(feature = "tensors")]
 mod extension;

@@ -8,8 +8,8 @@ use crate::extension::{Router, is_fused};
 
 /// Layer normalisation of rows (Ba et al. 2016, arXiv:1607.06450, eq. 3 and 4).
 ///
-/// `y = weight (x - mean) / sqrt(variance + eps) + bias`; mean and biased variance are those of the row, and gradients flow
-/// through them. PyTorch's `LayerNorm` over the last dimension.
+/// `y = weight (x - mean) / sqrt(variance + eps) + bias`; mean and biased variance are those of the
+/// row, and gradients flow through them. PyTorch's `LayerNorm` over the last dimension.
 ///
 /// # Shapes
 /// - `x`: `[rows, width]`; `weight`, `bias`: `[width]`

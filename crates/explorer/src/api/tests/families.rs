@@ -123,6 +123,30 @@ fn a_run_says_what_it_can_do_and_what_it_reports() {
     });
 }
 
+/// What a run can do is asked of its capabilities, so that a new family needs no line here.
+#[test]
+fn neither_page_nor_service_knows_a_family_by_name() {
+    fn texts(folder: &std::path::Path, found: &mut Vec<(PathBuf, String)>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true if path.ends_with("tests") || path.ends_with("vendor") => {}
+                true => texts(&path, found),
+                false => found.push((path.clone(), std::fs::read_to_string(&path).unwrap())),
+            }
+        }
+    }
+    let (home, mut found) = (std::path::Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
+    ["src", "ui"].iter().for_each(|folder| texts(&home.join(folder), &mut found));
+    assert!(found.len() > 30, "{} files", found.len());
+    for (path, text) in found {
+        for kind in KINDS {
+            let quoted = ["\"", "'", "`"].map(|quote| format!("{quote}{}{quote}", kind.name));
+            let named = quoted.iter().find(|name| text.contains(name.as_str()));
+            assert_eq!(named, None, "{}", path.display());
+        }
+    }
+}
+
 #[test]
 fn samplers_in_a_run_are_listed_once_they_are_there() {
     let folder = tempfile::tempdir().unwrap();
