@@ -51,21 +51,22 @@ impl Samplers {
         let loaded = service.loaded(run).await?;
         let (service, run) = (Arc::clone(service), Arc::clone(run));
         let patience = service.limits.deadline;
-        let key = (run.id.clone(), kind, loaded.stamp);
+        let key = (run.id.clone(), kind.clone(), loaded.stamp);
         self.0.get(key, patience, || make(service, run, loaded, kind)).await
     }
 }
 
 async fn make(service: Arc<Service>, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
     let stored = Arc::clone(&loaded.run);
-    if let Some(stored) = service.worker.call(move |_| Ok(stored.stored_sampler(kind)?)).await? {
+    let wanted = kind.clone();
+    if let Some(stored) = service.worker.call(move |_| Ok(stored.stored_sampler(&wanted)?)).await? {
         return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
     }
     let gallery = service.analysis(&run, Of::Gallery).await?;
-    service.alone(move || fit(&loaded.run, &gallery, kind)).await
+    service.alone(move || fit(&loaded.run, &gallery, &kind)).await
 }
 
-fn fit(run: &Run, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
+fn fit(run: &Run, gallery: &Analysis, kind: &SamplerKind) -> elbo::Result<Fitted> {
     let Codes { latent, .. } = gallery.codes;
     let seed = run.config.training.seed;
     let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(run.model.as_ref()), seed)?;

@@ -18,6 +18,7 @@ mod files;
 mod interruption;
 mod models;
 mod pictures;
+mod priors_runs;
 mod processors;
 mod resume;
 mod samplers;

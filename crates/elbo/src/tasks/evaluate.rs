@@ -13,9 +13,9 @@ use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, 
 use crate::generation::{self, Pictures};
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
-use crate::training::{accuracy, classify};
 use crate::space::Domain;
 use crate::suggest::did_you_mean;
+use crate::training::{accuracy, classify};
 
 /// Metrics that are computed together.
 struct Group {
@@ -412,7 +412,7 @@ impl<'a> Judged<'a> {
             let found = format!("{} and {samples}", points.n());
             return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
-        let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
+        let (fitted, _) = run.sampler(sampler, FitSettings { codes: None, seed: *seed })?;
         let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
         let decoder = run.decoder("fid")?;
         // Of a conditional model, as many of each class as the data have.
@@ -438,7 +438,12 @@ impl<'a> Judged<'a> {
         let classes = run.info.data.classes.len();
         if !decoder.is_conditional() || run.columns().is_some() {
             let help = "`elbo train mnist-cvae` trains one; ask for other metrics";
-            return Err(Error::config("class_accuracy", "a conditional model of images", run.config.model.title(), help));
+            return Err(Error::config(
+                "class_accuracy",
+                "a conditional model of images",
+                run.config.model.title(),
+                help,
+            ));
         }
         let made = generation::sample_in_turn(&decoder, samples, classes, seed);
         let classifier = classifier(run, self.splits)?;
