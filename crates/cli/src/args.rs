@@ -163,6 +163,12 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage].
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "data"])]
+    pub codes_of: Option<PathBuf>,
+    /// Which codes those are [default: sample for a VAE, mean for an autoencoder].
+    #[arg(long, value_enum, requires = "codes_of")]
+    pub codes: Option<CodesName>,
     /// Show the run in a browser while it trains, as `elbo serve` does [default port: 7878, or a free one].
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "7878")]
     pub serve: Option<u16>,
@@ -426,9 +432,13 @@ pub struct Priors {
     /// The page to write.
     #[arg(long, default_value = "priors.html")]
     pub out: PathBuf,
-    /// Samplers, comma-separated [default: all].
+    /// Samplers, comma-separated: normal, gaussian, mixture, two-stage, maf, or a prior that was trained in the run [default: all].
     #[arg(long, value_delimiter = ',')]
     pub samplers: Vec<String>,
+    /// Change a setting of the priors that are trained, e.g. `--set prior.hidden=[256,256]`, or of one, `--set maf.epochs=20`; may be repeated.
+    /// A prior that was trained with others is trained anew.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Samples of each for the distance [default: 10000, at most as many as there are held-out images].
     #[arg(short, long, default_value_t = 10_000)]
     pub n: usize,

@@ -36,6 +36,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn step(&mut self, report: &StepReport) -> elbo::Result<()> {
+        self.epochs = report.epochs;
         let Some(bar) = &self.bar else { return Ok(()) };
         if report.step == 1 || self.epoch_began.1 == 0 {
             self.epoch_began = (Instant::now(), report.step);

@@ -43,6 +43,11 @@ impl Interruption {
         self.training.store(true, SeqCst);
     }
 
+    /// From now on a signal leaves at once again.
+    pub fn training_ends(&self) {
+        self.training.store(false, SeqCst);
+    }
+
     /// The exit code of an interrupted run, by the shell's rule: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
     pub fn exit_code(&self) -> u8 {
         128 + u8::try_from(self.signal.load(SeqCst)).unwrap_or(SIGINT as u8)

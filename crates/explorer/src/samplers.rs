@@ -56,7 +56,7 @@ impl Samplers {
     /// A run's sampler, or how far it is.
     pub async fn get(&self, run: &Arc<RunEntry>, kind: SamplerKind) -> Result<State<Fitted>, Problem> {
         let loaded = self.makers.worker.loaded(run).await?;
-        let key = (run.id.clone(), kind, loaded.stamp);
+        let key = (run.id.clone(), kind.clone(), loaded.stamp);
         let (makers, run) = (self.makers.clone(), Arc::clone(run));
         self.fitted.get(key, self.patience, || makers.make(run, loaded, kind)).await
     }
@@ -64,16 +64,16 @@ impl Samplers {
 
 impl Makers {
     async fn make(self, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
-        let stored = Arc::clone(&loaded.run);
-        if let Some(stored) = self.worker.call(move |_| Ok(stored.stored_sampler(kind)?)).await? {
+        let (stored, wanted) = (Arc::clone(&loaded.run), kind.clone());
+        if let Some(stored) = self.worker.call(move |_| Ok(stored.stored_sampler(&wanted)?)).await? {
             return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
         }
         let gallery = self.analyses.get(&run, Of::Gallery).await?;
-        self.alone.compute(move || fit(&loaded.run, &gallery, kind)).await
+        self.alone.compute(move || fit(&loaded.run, &gallery, &kind)).await
     }
 }
 
-fn fit(run: &Run, gallery: &Analysis, kind: SamplerKind) -> elbo::Result<Fitted> {
+fn fit(run: &Run, gallery: &Analysis, kind: &SamplerKind) -> elbo::Result<Fitted> {
     let Codes { latent, .. } = gallery.codes;
     let seed = run.config.training.seed;
     let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(run.model.as_ref()), seed)?;

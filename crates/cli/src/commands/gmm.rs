@@ -118,7 +118,7 @@ fn of_run(args: &Gmm, device: &str) -> anyhow::Result<(Fit, Value)> {
     let codes = args.codes.map(Into::into);
     let (selection, record, rows) = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
     let dims = record.latent;
-    let saved = store::path(&run.dir, SamplerKind::Mixture);
+    let saved = store::path(&run.dir, &SamplerKind::Mixture);
     let value = json!({ "run": args.data, "saved": saved, "record": record_of(&record) });
     let names = (0..dims).map(|j| format!("z{j}")).collect();
     Ok((Fit { selection, rows, names, scale: vec![1.0; dims] }, value))

@@ -6,6 +6,7 @@ mod compare;
 mod data;
 mod encode;
 mod eval;
+mod fitting;
 mod gmm;
 mod model;
 mod neighbours;
@@ -28,7 +29,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Train(args) => return train::train(args, device, context),
         Command::Resume(args) => return train::resume(args, device, context),
         Command::Eval(args) => eval::eval(&args, device, context)?,
-        Command::Sample(args) => pictures::sample(&args, device, context)?,
+        Command::Sample(args) => return pictures::sample(&args, device, context),
         Command::Reconstruct(args) => pictures::reconstruct(&args, device, context)?,
         Command::Traverse(args) => walks::traverse(&args, device, context)?,
         Command::Interpolate(args) => walks::interpolate(&args, device, context)?,
@@ -40,7 +41,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Report(args) => compare::report(&args, device, context)?,
         Command::Compare(args) => compare::compare(&args, device, context)?,
         Command::Gmm(args) => gmm::gmm(&args, device, context)?,
-        Command::Priors(args) => priors::priors(&args, device, context)?,
+        Command::Priors(args) => return priors::priors(&args, device, context),
         Command::Recipes(args) => recipes::recipes(&args, context)?,
         Command::Data(args) => data::data(&args, context)?,
         Command::Config(args) => recipes::config(args, context)?,

@@ -4,7 +4,7 @@ use elbo::data::batch::Given;
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{self, Memorisation};
 use elbo::generation::{self, Pictures};
-use elbo::priors::{Draw, SamplerKind};
+use elbo::priors::Draw;
 use elbo::projection::Neighbour;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
@@ -81,9 +81,9 @@ fn images(args: &Neighbours, run: &Run, splits: &Splits, context: Context) -> an
     if let Some(data) = &args.data {
         return Ok((format!("given images of {data}"), of(&run.open_data(Some(data))?.train.whole().take(args.n))));
     }
-    let kind: SamplerKind = args.sampler.parse()?;
-    let (stored, note) = run.sampler(kind, FitSettings { codes: None, seed: run.config.training.seed })?;
-    tell_fit(kind, &stored.record, &note, context);
+    let kind = run.sampler_kind(&args.sampler)?;
+    let (stored, note) = run.sampler(&kind, FitSettings { codes: None, seed: run.config.training.seed })?;
+    tell_fit(&kind, &stored.record, &note, context);
     let draw = Draw { count: args.n, temperature: 1.0, truncation: None, seed: args.seed };
     let codes = stored.sampler.sample(&draw);
     let decoder = run.decoder("neighbours")?;

@@ -4,13 +4,15 @@ use std::ops::RangeInclusive;
 
 use elbo::data::ImageShape;
 use elbo::generation::{self, CodeDecoder, Pictures, ShowAs};
-use elbo::priors::store::Record;
-use elbo::priors::{Draw, SamplerKind};
+use elbo::models::{Ask, Generate};
+use elbo::priors::Draw;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
-use elbo::tasks::{FitSettings, Run, SamplerNote};
+use elbo::tasks::{FitRequest, FitSettings, Run};
+use elbo::tensors::values_of;
 use serde_json::{Value, json};
 
+use super::fitting::fitted;
 use super::source;
 use crate::args::{Grid, GridName, Observation, Reconstruct, Sample, Target};
 use crate::output::Context;
@@ -21,19 +23,25 @@ const MAX_IMAGES: usize = 100_000;
 /// Furthest from 0 a code is sent: far beyond anything a prior knows, and safe from overflow.
 pub(super) const MAX_REACH: f64 = 1e6;
 
-pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<()> {
+pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u8> {
     check_format(&args.target)?;
     check_count("--n", args.n)?;
     check_spread(args.temperature, args.truncation)?;
-    let kind: SamplerKind = args.sampler.parse()?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
     check_kind(&run, &args.target)?;
-    let class = source::class(&run, args.class.as_deref())?;
-    let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
-    let (stored, note) = run.sampler(kind, settings)?;
-    tell_fit(kind, &stored.record, &note, context);
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
-    let codes = stored.sampler.sample(&Draw { count, temperature, truncation, seed });
+    let draw = Draw { count, temperature, truncation, seed };
+    let class = source::class(&run, args.class.as_deref())?;
+    if let (None, Some(generator)) = (run.model.decoder(), run.model.generator()) {
+        save(&run, &generated(&run, generator, args)?, &args.target, 0, json!({}), context)?;
+        return Ok(0);
+    }
+    let kind = run.sampler_kind(&args.sampler)?;
+    let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
+    let codes = match fitted(&run, FitRequest { kind: &kind, settings, set: &[] }, context)?.sample(&draw) {
+        Ok(codes) => codes,
+        Err(code) => return Ok(code),
+    };
     let decoder = run.decoder("sample")?;
     let pictures = match class {
         Some(class) => generation::show(&decoder.of_class(class), &codes, shown(args.observation, args.seed))?,
@@ -41,18 +49,19 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<(
             generation::show_in_turn(&decoder, &codes, run.info.data.classes.len(), shown(args.observation, args.seed))?
         }
     };
-    save(&run, &pictures, &args.target, 0, json!({}), context)
+    save(&run, &pictures, &args.target, 0, json!({}), context)?;
+    Ok(0)
 }
 
-/// Says where a sampler came from, when that took work.
-pub(super) fn tell_fit(kind: SamplerKind, record: &Record, note: &SamplerNote, context: Context) {
-    let why = match note {
-        SamplerNote::Loaded => return,
-        SamplerNote::Fitted => "",
-        SamplerNote::FittedAgain => ", since the one there was of other weights or codes",
-    };
-    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
-    context.note(format!("fitted `{kind}` to {what}{why}; kept in the run's folder `priors`"));
+/// Examples of a model that makes them without codes.
+fn generated(run: &Run, generator: &dyn Generate, args: &Sample) -> anyhow::Result<Pictures> {
+    if args.sampler != "normal" {
+        let (found, help) = (format!("`{}`", args.sampler), "leave it away: this model needs no codes");
+        return Err(elbo::Error::config("sampler", "nothing for a model without a decoder", found, help).into());
+    }
+    let ask = Ask::new(args.n, args.seed).temperature(args.temperature).truncation(args.truncation);
+    let rows = generator.generate(&ask)?;
+    Ok(Pictures { shape: run.shape, pixels: values_of(rows[0].real()) })
 }
 
 pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::Result<()> {

@@ -2,32 +2,48 @@
 
 use elbo::priors::{Draw, SamplerKind};
 use elbo::run::atomic;
-use elbo::tasks::{ComparedSamplers, FitSettings, SamplerComparison, compare_samplers};
+use elbo::tasks::{ComparedSamplers, FitSettings, Run, SamplerComparison, compare_samplers};
 use serde_json::{Value, json};
 
-use super::pictures::{check_count, check_spread, tell_fit};
+use super::fitting::{Training, tell_fit, tell_interruption};
+use super::pictures::{check_count, check_spread};
 use super::source;
 use crate::args::Priors;
 use crate::output::Context;
 
-pub fn priors(args: &Priors, device: &str, context: Context) -> anyhow::Result<()> {
+pub fn priors(args: &Priors, device: &str, context: Context) -> anyhow::Result<u8> {
     check_count("--n", args.n)?;
     check_spread(args.temperature, args.truncation)?;
-    let kinds = match args.samplers.is_empty() {
-        true => SamplerKind::ALL.to_vec(),
-        false => args.samplers.iter().map(|name| name.parse()).collect::<elbo::Result<_>>()?,
-    };
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
-    let splits = run.open_data(None)?;
     let wanted = SamplerComparison {
-        kinds,
+        kinds: kinds(args, &run)?,
         fit: FitSettings { codes: args.codes.map(Into::into), seed: args.seed },
+        set: args.set.clone(),
         samples: Draw { count: args.n, temperature: args.temperature, truncation: args.truncation, seed: args.seed },
     };
-    let mut told = |kind, record: &_, note: &_| tell_fit(kind, record, note, context);
-    let compared = compare_samplers(&run, &splits, &wanted, &mut told)?;
+    let splits = run.open_data(None)?;
+    let mut told = |kind: &_, record: &_, note: &_| tell_fit(kind, record, note, context);
+    let mut training = Training::of(&wanted.kinds, context)?;
+    let (observer, stop) = training.parts();
+    let Some(compared) = compare_samplers(&run, &splits, &wanted, &mut told, observer, stop)? else {
+        tell_interruption(&run, context);
+        return Ok(training.exit_code());
+    };
+    drop(training);
     atomic::write_file(&args.out, compared.page.html().as_bytes())?;
-    context.result(value(args, run.checkpoint, &compared), || text(args, &compared))
+    context.result(value(args, run.checkpoint, &compared), || text(args, &compared))?;
+    Ok(0)
+}
+
+/// Those that are asked for, or all: what any run can have, and what was trained in this one.
+fn kinds(args: &Priors, run: &Run) -> elbo::Result<Vec<SamplerKind>> {
+    if !args.samplers.is_empty() {
+        return args.samplers.iter().map(|name| run.sampler_kind(name)).collect();
+    }
+    let mut kinds = SamplerKind::builtin();
+    let own = run.dir.priors().into_iter().map(SamplerKind::Prior);
+    kinds.extend(own.filter(|kind| !SamplerKind::builtin().contains(kind)));
+    Ok(kinds)
 }
 
 fn value(args: &Priors, checkpoint: &str, compared: &ComparedSamplers) -> Value {

@@ -1,7 +1,8 @@
 //! `elbo recipes` and `elbo config`, and how settings become a configuration.
 
 use elbo::data::table;
-use elbo::recipe::{Layers, RunConfig, builtin, find};
+use elbo::priors::prior_config;
+use elbo::recipe::{Layers, Recipe, RunConfig, StagedLayers, Stages, builtin, find};
 use serde_json::json;
 use std::path::Path;
 
@@ -9,30 +10,44 @@ use crate::args::{Config, Pictures, Recipes, Settings, Table};
 use crate::output::Context;
 
 /// Recipe, then `--set`, then the named flags. Without a recipe, the data decides: `table` for rows of numbers, else `digits`.
-pub fn layers(settings: Settings) -> elbo::Result<Layers> {
+pub fn layers(settings: &Settings) -> elbo::Result<StagedLayers> {
     if let Some(recipe) = &settings.recipe {
-        return layers_of(recipe, &settings);
+        return layers_of(recipe, settings);
     }
-    let layers = layers_of("digits", &settings)?;
-    match table::holds_rows(&layers.clone().build()?.data) {
-        true => layers_of("table", &settings),
+    let layers = layers_of("digits", settings)?;
+    match table::holds_rows(&layers.clone().build()?.first().data) {
+        true => layers_of("table", settings),
         false => Ok(layers),
     }
 }
 
-fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<Layers> {
-    let mut layers = Layers::from_recipe(recipe)?;
+/// A recipe with the flags, which are the first stage's.
+fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<StagedLayers> {
+    let mut staged = StagedLayers::from_recipe(recipe)?;
     for assignment in &settings.set {
-        layers.set(assignment)?;
+        staged.set(assignment)?;
     }
+    put_flags(staged.first_mut(), settings)?;
+    Ok(staged)
+}
+
+/// The configuration of a prior over codes of `latent` numbers; `seed` is that of the run.
+pub fn of_prior(settings: &Settings, latent: usize, seed: u64) -> elbo::Result<RunConfig> {
+    let mut layers = Layers::from_recipe(settings.recipe.as_deref().unwrap_or("maf"))?;
+    put_flags(&mut layers, settings)?;
+    prior_config(layers, latent, settings.seed.unwrap_or(seed), &settings.set)
+}
+
+/// The named flags.
+fn put_flags(layers: &mut Layers, settings: &Settings) -> elbo::Result<()> {
     if let Some(data) = &settings.data {
         layers.put("data.source", data.clone().into())?;
     }
     if let Some(precision) = &settings.precision {
         layers.put("training.precision", precision.clone().into())?;
     }
-    put_pictures(&mut layers, &settings.pictures)?;
-    put_table(&mut layers, &settings.table)?;
+    put_pictures(layers, &settings.pictures)?;
+    put_table(layers, &settings.table)?;
     let numbers = [
         ("training.epochs", settings.epochs),
         ("training.batch_size", settings.batch_size),
@@ -47,7 +62,7 @@ fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<Layers> {
             layers.put(key, value.into())?;
         }
     }
-    Ok(layers)
+    Ok(())
 }
 
 /// The flags about pictures, as settings.
@@ -87,8 +102,9 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
         let recipe = find(name)?;
         return context.result(json!({ "name": recipe.name, "toml": recipe.text }), || recipe.text.to_owned());
     }
-    let configs: Vec<RunConfig> =
-        builtin().iter().map(|r| Layers::from_text(r.name, r.text)?.build()).collect::<elbo::Result<_>>()?;
+    let stages = |recipe: &Recipe| StagedLayers::from_text(recipe.name, recipe.text)?.build();
+    let stages: Vec<Stages> = builtin().iter().map(stages).collect::<elbo::Result<_>>()?;
+    let configs: Vec<&RunConfig> = stages.iter().map(Stages::first).collect();
     let list: Vec<_> =
         configs.iter().map(|c| json!({ "name": c.name, "about": c.about, "data": c.data.source })).collect();
     context.result(json!({ "recipes": list }), || {
@@ -97,9 +113,19 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
 }
 
 pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
-    let config = layers(args.settings)?.build()?;
+    let stages = layers(&args.settings)?.build()?;
+    let config = stages.first();
     if args.model {
-        return super::model::model(&config, args.shape, context);
+        return super::model::model(config, args.shape, context);
     }
-    context.result(json!({ "config": config }), || config.to_toml())
+    let later = stages.later_toml();
+    let text = || {
+        later
+            .as_ref()
+            .map_or_else(|| config.to_toml(), |later| format!("{}\n# Later stages\n{later}", config.to_toml()))
+    };
+    match stages.later().is_empty() {
+        true => context.result(json!({ "config": config }), text),
+        false => context.result(json!({ "config": config, "stages": stages.later() }), text),
+    }
 }

@@ -19,6 +19,7 @@ mod golden;
 mod interruption;
 mod models;
 mod pictures;
+mod priors_runs;
 mod processors;
 mod resume;
 mod samplers;

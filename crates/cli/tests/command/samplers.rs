@@ -151,7 +151,8 @@ fn an_autoencoder_has_one_code_for_each_example() {
 fn every_sampler_stands_on_the_page_with_its_distance() {
     let folder = Folder::new();
     folder.train("run", "").done();
-    let line = "--json priors run --out p.html --samplers normal,gaussian,mixture,maf,two-stage -n 40";
+    let line =
+        "--json priors run --out p.html --samplers normal,gaussian,mixture,maf,two-stage -n 40 --set prior.hidden=[16]";
     let json = folder.run(line).done().json();
     let rows = json["samplers"].as_array().unwrap();
     let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
@@ -162,7 +163,7 @@ fn every_sampler_stands_on_the_page_with_its_distance() {
     assert!(json["feature_space"].as_str().unwrap().contains("principal components"), "{json}");
     let page = fs::read_to_string(folder.path("p.html")).unwrap();
     assert!(names.iter().all(|name| page.contains(name)) && page.contains("data:image/png"));
-    for name in ["gaussian.json", "mixture.json", "maf.safetensors", "two-stage.safetensors"] {
+    for name in ["gaussian.json", "mixture.json", "maf/run.json", "two-stage/run.json"] {
         assert!(folder.path("run/priors").join(name).is_file(), "{name}");
     }
     let again = folder.run(line).done();

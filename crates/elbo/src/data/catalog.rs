@@ -7,6 +7,7 @@ use super::binarize::{Binarization, Binarize};
 use super::cache_folder::{Network, Places};
 use super::cifar10;
 use super::classes;
+use super::codes;
 use super::config::{DataConfig, located};
 use super::digits;
 use super::known;
@@ -82,6 +83,10 @@ pub(crate) fn open_complete(
         name if known::known_names().any(|known| known == name) => {
             let (train, test) = load_known(name, progress)?;
             with_test(train, test, config, seed)
+        }
+        codes::SOURCE if !located(Path::new(codes::SOURCE)).exists() => {
+            let help = "`elbo train RECIPE --codes-of RUN` trains on the codes of a run; other data: `--data DATA`";
+            return Err(Error::config("data.source", "data of its own", "`codes`, but of no run", help));
         }
         path => open_path(Path::new(path), config, seed, columns, progress),
     }?;

@@ -19,6 +19,7 @@ mod cache_folder;
 mod catalog;
 mod cifar10;
 mod classes;
+pub mod codes;
 mod config;
 pub mod digits;
 pub mod download;

@@ -36,6 +36,7 @@ mod capability;
 mod cvae;
 mod iwae;
 mod keys;
+mod maf;
 mod objective;
 mod reading;
 mod registry;
@@ -59,6 +60,7 @@ pub use capability::{
 pub use cvae::{Cvae, CvaeConfig};
 pub use iwae::{Iwae, IwaeConfig};
 pub use keys::{InitialWeights, LikelihoodKeys, LikelihoodName, MAX_LATENT, MAX_PARAMETERS, MAX_SAMPLES, OutputBias};
+pub use maf::{Maf, MafConfig};
 pub use objective::{Capacity, Objective, ObjectiveConfig};
 pub(crate) use reading::WholeConfig;
 pub use registry::{Family, KINDS, Kind, ModelConfig, Setting, Visit};

@@ -31,6 +31,9 @@ pub struct ObjectiveConfig {
     pub beta: f64,
     /// Epochs over which beta rises linearly from 0; 0 for none.
     pub warmup_epochs: f64,
+    /// The same as a share of the run's epochs, from 0 to 1; a run is written with the epochs that it comes to in `warmup_epochs`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warmup_share: f64,
     /// Length of one cycle of cyclical annealing, in epochs; 0 for none.
     pub cycle_epochs: f64,
     /// Least KL, in nats, charged for each latent dimension; 0 for none.
@@ -38,6 +41,10 @@ pub struct ObjectiveConfig {
     /// Capacity target instead of beta.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// A KL that is pulled towards a rising target.
@@ -55,7 +62,7 @@ pub struct Capacity {
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self { beta: 1.0, warmup_epochs: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None }
+        Self { beta: 1.0, warmup_epochs: 0.0, warmup_share: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None }
     }
 }
 
@@ -78,7 +85,13 @@ impl ObjectiveConfig {
         if let Some((key, value)) = numbers.iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
             return Err(Error::config(*key, "a number of at least 0", value.to_string(), "set it to 0 to turn it off"));
         }
-        if self.warmup_epochs > 0.0 && self.cycle_epochs > 0.0 {
+        let warms_up = self.warmup_epochs > 0.0 || self.warmup_share > 0.0;
+        if !(0.0..=1.0).contains(&self.warmup_share) || (self.warmup_share > 0.0 && self.warmup_epochs > 0.0) {
+            let found = self.warmup_share.to_string();
+            let help = "set `loss.warmup_epochs` instead, or one of the two to 0";
+            return Err(Error::config("loss.warmup_share", "a share in [0, 1] without `warmup_epochs`", found, help));
+        }
+        if warms_up && self.cycle_epochs > 0.0 {
             return Err(Error::config(
                 "loss.cycle_epochs",
                 "either warm-up or cycles",
@@ -86,7 +99,7 @@ impl ObjectiveConfig {
                 "set `loss.warmup_epochs` or `loss.cycle_epochs` to 0",
             ));
         }
-        if self.capacity.is_some() && (self.free_bits > 0.0 || self.warmup_epochs > 0.0 || self.cycle_epochs > 0.0) {
+        if self.capacity.is_some() && (self.free_bits > 0.0 || warms_up || self.cycle_epochs > 0.0) {
             return Err(Error::config(
                 "loss.capacity",
                 "a capacity target alone",

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    AeConfig, Architecture, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys, MAX_PARAMETERS,
+    AeConfig, Architecture, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys, MAX_PARAMETERS, MafConfig,
     ObjectiveConfig, Report, Update, VaeConfig,
 };
 use crate::data::batch::Needs;
@@ -174,6 +174,7 @@ families! {
     Vae(VaeConfig),
     Iwae(IwaeConfig),
     Cvae(CvaeConfig),
+    Maf(MafConfig),
 }
 
 impl Default for ModelConfig {

@@ -1,39 +1,18 @@
 //! The codes a sampler is fitted on.
 
-use std::fmt;
-
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 
 use crate::data::Subset;
+use crate::data::codes::CodesKind;
 use crate::error::{Error, Result};
 use crate::evaluation::{Codes, encode};
 use crate::models::Model;
 use crate::random::{Draws, Purpose};
 
-/// What stands for an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CodesKind {
-    /// The mean of q(z|x); an autoencoder's code.
-    Mean,
-    /// One draw from q(z|x): together, draws from the aggregate posterior, which is what the decoder was trained on.
-    Sample,
-}
-
 impl CodesKind {
     /// What fits a model: draws where it draws, else its codes.
     pub fn of(model: &dyn Model) -> Self {
         if model.bound().is_some() { Self::Sample } else { Self::Mean }
-    }
-}
-
-impl fmt::Display for CodesKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mean => "mean",
-            Self::Sample => "sample",
-        })
     }
 }
 

@@ -3,54 +3,52 @@
 //! A VAE is trained towards N(0, I), but the codes of the data, its aggregate posterior, need not lie there; an autoencoder's lie anywhere. What is
 //! fitted afterwards to where they lie samples better (Ghosh et al. 2020, arXiv:1903.12436, section 4).
 //!
-//! | name | what | file |
+//! | name | what | in the run |
 //! |---|---|---|
 //! | `normal` | N(0, I), what a VAE was trained towards | - |
-//! | `gaussian` | one Gaussian of full covariance | JSON |
-//! | `mixture` | a Gaussian mixture ([`crate::mixtures`]) | JSON |
-//! | `two-stage` | a second VAE on the codes ([`TwoStage`]) | safetensors |
-//! | `maf` | a masked autoregressive flow ([`Maf`]) | safetensors |
+//! | `gaussian` | one Gaussian of full covariance | `priors/gaussian.json` |
+//! | `mixture` | a Gaussian mixture ([`crate::mixtures`]) | `priors/mixture.json` |
+//! | any other | a model trained on the codes ([`NetworkPrior`]) | `priors/NAME/`, a run of its own |
 //!
-//! Files lie in `priors/` of the run ([`store`]) and name the weights they belong to.
+//! Two recipes of such models come with the program: `two-stage`, a second VAE, and `maf`, a masked autoregressive flow. All belong to the weights
+//! that encoded, and name them.
 //!
 //! ```
 //! use elbo::priors::{Draw, Sampler, SamplerKind};
 //!
 //! let device = elbo::device::choose("cpu")?;
 //! let codes: Vec<f32> = (0..400).map(|i| if i % 2 == 0 { 5.0 + (i % 7) as f32 } else { -(i % 11) as f32 }).collect();
-//! let sampler = Sampler::fit(SamplerKind::Gaussian, &codes, 2, 0, &device)?;
+//! let sampler = Sampler::fit(&SamplerKind::Gaussian, &codes, 2, 0, &device)?;
 //! let drawn = sampler.sample(&Draw { count: 3, ..Default::default() });
 //! assert_eq!(drawn.len(), 6);
 //! # Ok::<(), elbo::Error>(())
 //! ```
 
 mod codes;
-mod made;
-mod maf;
-mod standardised;
+mod network;
 pub mod store;
-mod two_stage;
+mod v1;
 
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::mixtures::{EmConfig, GaussianMixture, fit};
+use crate::models::Ask;
 use crate::random::{Draws, Purpose};
 
-pub use codes::{CodesKind, sampler_codes, training_codes};
-pub use maf::{Maf, MafConfig};
-pub use two_stage::{TwoStage, TwoStageConfig};
+pub use crate::data::codes::CodesKind;
+pub use codes::{sampler_codes, training_codes};
+pub use network::{NetworkPrior, RECIPES, prior_config};
 
 /// Components of the mixture that is fitted where nothing else is said: as many as Ghosh et al. 2020 take.
 pub const COMPONENTS: usize = 10;
 
 /// The samplers, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SamplerKind {
     /// N(0, I).
     Normal,
@@ -58,25 +56,36 @@ pub enum SamplerKind {
     Gaussian,
     /// A Gaussian mixture.
     Mixture,
-    /// A second VAE.
-    TwoStage,
-    /// A masked autoregressive flow.
-    Maf,
+    /// A model trained on the codes, by the name of its run.
+    Prior(String),
 }
 
 impl SamplerKind {
-    /// All of them, from simple to elaborate.
-    pub const ALL: [Self; 5] = [Self::Normal, Self::Gaussian, Self::Mixture, Self::TwoStage, Self::Maf];
+    /// Those that any run with vector codes can have, from simple to elaborate.
+    pub fn builtin() -> Vec<Self> {
+        let priors = RECIPES.map(|name| Self::Prior(name.to_owned()));
+        [Self::Normal, Self::Gaussian, Self::Mixture].into_iter().chain(priors).collect()
+    }
+
+    /// The model of this name.
+    pub fn prior(name: &str) -> Self {
+        Self::Prior(name.to_owned())
+    }
 
     /// The name, as flags and files have it.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Normal => "normal",
             Self::Gaussian => "gaussian",
             Self::Mixture => "mixture",
-            Self::TwoStage => "two-stage",
-            Self::Maf => "maf",
+            Self::Prior(name) => name,
         }
+    }
+
+    /// The sampler of this name, closed form or not.
+    fn named(name: &str) -> Self {
+        let closed = [Self::Normal, Self::Gaussian, Self::Mixture];
+        closed.into_iter().find(|kind| kind.name() == name).unwrap_or_else(|| Self::prior(name))
     }
 }
 
@@ -89,11 +98,25 @@ impl fmt::Display for SamplerKind {
 impl FromStr for SamplerKind {
     type Err = Error;
 
+    /// One of [`SamplerKind::builtin`]; a run may have others.
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
+        let known = Self::builtin();
+        known.iter().find(|kind| kind.name() == name).cloned().ok_or_else(|| {
+            let names = known.iter().map(Self::name).collect::<Vec<_>>().join(", ");
             Error::config("sampler", format!("one of {names}"), format!("`{name}`"), "`mixture` is a good choice")
         })
+    }
+}
+
+impl Serialize for SamplerKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for SamplerKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|name| Self::named(&name))
     }
 }
 
@@ -117,6 +140,11 @@ impl Default for Draw {
 }
 
 impl Draw {
+    /// The same as it is asked of a generator.
+    pub(crate) fn ask(&self) -> Ask {
+        Ask::new(self.count, self.seed).temperature(self.temperature).truncation(self.truncation)
+    }
+
     /// `count * width` normal draws, truncated and scaled, from stream `part`.
     fn normals(&self, width: usize, part: u64) -> Vec<f32> {
         let mut normals =
@@ -135,24 +163,24 @@ pub enum Sampler {
     Gaussian(GaussianMixture),
     /// A mixture.
     Mixture(GaussianMixture),
-    /// A second VAE.
-    TwoStage(Box<TwoStage>),
-    /// A flow.
-    Maf(Box<Maf>),
+    /// A model trained on the codes.
+    Network(Box<NetworkPrior>),
 }
 
 impl Sampler {
-    /// Fits a sampler to codes. Equal codes and seeds give equal samplers.
+    /// Fits a sampler to codes. Equal codes and seeds give equal samplers. What has a recipe is trained by it in memory;
+    /// [`Run::sampler`](crate::tasks::Run::sampler) trains it in a run directory.
     ///
     /// # Shapes
     /// - `codes`: `[n, latent]`
     ///
     /// # Errors
-    /// [`Error::Config`] for codes that are not finite or too few, [`Error::Diverged`] if a network's training does.
+    /// [`Error::Config`] for codes that are not finite or too few, and for a name without a recipe; [`Error::Diverged`] if a network's training
+    /// does.
     ///
     /// # Panics
     /// If `codes` is not a whole number of codes.
-    pub fn fit(kind: SamplerKind, codes: &[f32], latent: usize, seed: u64, device: &Device) -> Result<Self> {
+    pub fn fit(kind: &SamplerKind, codes: &[f32], latent: usize, seed: u64, device: &Device) -> Result<Self> {
         assert!(codes.len().is_multiple_of(latent), "{} values are no whole number of codes", codes.len());
         let mixture = |components| {
             let rows: Vec<f64> = codes.iter().map(|&value| f64::from(value)).collect();
@@ -164,10 +192,7 @@ impl Sampler {
             SamplerKind::Normal => Self::Normal(latent),
             SamplerKind::Gaussian => Self::Gaussian(mixture(1)?),
             SamplerKind::Mixture => Self::Mixture(mixture(COMPONENTS)?),
-            SamplerKind::TwoStage => {
-                Self::TwoStage(Box::new(TwoStage::fit(codes, latent, &TwoStageConfig::default(), seed, device)?))
-            }
-            SamplerKind::Maf => Self::Maf(Box::new(Maf::fit(codes, latent, &MafConfig::default(), seed, device)?)),
+            SamplerKind::Prior(name) => Self::Network(Box::new(NetworkPrior::fit(name, codes, latent, seed, device)?)),
         })
     }
 
@@ -177,8 +202,7 @@ impl Sampler {
             Self::Normal(_) => SamplerKind::Normal,
             Self::Gaussian(_) => SamplerKind::Gaussian,
             Self::Mixture(_) => SamplerKind::Mixture,
-            Self::TwoStage(_) => SamplerKind::TwoStage,
-            Self::Maf(_) => SamplerKind::Maf,
+            Self::Network(network) => SamplerKind::prior(network.name()),
         }
     }
 
@@ -197,8 +221,7 @@ impl Sampler {
                 let rows = mixture.sample(draw.count, draw.temperature, draw.truncation, draws);
                 rows.into_iter().map(|value| value as f32).collect()
             }
-            Self::TwoStage(model) => model.sample(draw),
-            Self::Maf(flow) => flow.sample(draw),
+            Self::Network(network) => network.sample(draw),
         }
     }
 
@@ -215,9 +238,8 @@ impl Sampler {
                 Some(-0.5 * (squares / n + *latent as f64 * std::f64::consts::TAU.ln()))
             }
             Self::Gaussian(mixture) | Self::Mixture(mixture) => Some(mixture.log_likelihood(&rows())),
-            Self::TwoStage(_) => None,
-            Self::Maf(flow) => {
-                let log_prob = flow.log_prob(codes);
+            Self::Network(network) => {
+                let log_prob = network.log_prob(codes)?;
                 Some(log_prob.iter().map(|&value| f64::from(value)).sum::<f64>() / log_prob.len() as f64)
             }
         }
@@ -230,7 +252,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_mistakes_list_them() {
-        for kind in SamplerKind::ALL {
+        for kind in SamplerKind::builtin() {
             assert_eq!(kind.name().parse::<SamplerKind>().unwrap(), kind);
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }

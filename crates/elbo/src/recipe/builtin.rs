@@ -51,6 +51,9 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-cvae-conv",
         "iwae-short",
         "iwae-paper",
+        "maf",
+        "two-stage",
+        "digits-maf",
     ]
 }
 
@@ -72,12 +75,13 @@ pub fn find(name: &str) -> Result<&'static Recipe> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Layers;
+    use crate::recipe::StagedLayers;
 
     #[test]
     fn every_recipe_is_valid_and_named_as_its_file() {
         for recipe in builtin() {
-            let config = Layers::from_text(recipe.name, recipe.text).and_then(Layers::build).unwrap();
+            let stages = StagedLayers::from_text(recipe.name, recipe.text).and_then(StagedLayers::build).unwrap();
+            let config = stages.first();
             assert_eq!(config.name, recipe.name);
             assert!(!config.about.is_empty(), "{} says what it is", recipe.name);
         }

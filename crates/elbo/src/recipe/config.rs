@@ -110,6 +110,21 @@ impl RunConfig {
         format!("{kind} {}, {likelihood}", self.network.describe(keys.latent, shape))
     }
 
+    /// The same for a training split of so many examples: what is said of the run as a whole becomes a number of epochs.
+    #[must_use]
+    pub fn resolved(mut self, examples: usize) -> Self {
+        if self.training.steps > 0 {
+            let per_epoch = examples.div_ceil(self.training.batch_size).max(1);
+            self.training.epochs = (self.training.steps / per_epoch).clamp(1, self.training.epochs.max(1));
+            self.training.steps = 0;
+        }
+        if self.loss.warmup_share > 0.0 {
+            self.loss.warmup_epochs = self.loss.warmup_share * self.training.epochs as f64;
+            self.loss.warmup_share = 0.0;
+        }
+        self
+    }
+
     /// What the model is built for, with the tables beside `[model]`.
     pub fn setting(&self, space: Space, classes: usize) -> Setting<'_> {
         Setting { space, classes, network: &self.network, loss: &self.loss }

@@ -27,6 +27,9 @@ pub struct Layers {
     table: Table,
 }
 
+/// What stands for the prior that is trained, in settings.
+const PRIOR: &str = "prior";
+
 /// Longest recipe file accepted.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -36,27 +39,22 @@ impl Layers {
     /// # Errors
     /// [`Error::Config`] for an unknown name or a bad file (with line and column), [`Error::Io`] for an unreadable one.
     pub fn from_recipe(name: &str) -> Result<Self> {
-        if let Ok(recipe) = builtin::find(name) {
-            return Self::from_text(recipe.name, recipe.text);
-        }
-        let path = Path::new(name);
-        if !path.is_file() {
-            return Err(unknown_recipe(name));
-        }
-        if matches!(path.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ckpt" | "pkl")) {
-            let help = "a `.pt` file is a pickle and can run code: it is not loaded; give a recipe in TOML";
-            return Err(Error::config("recipe", "a TOML file", format!("`{name}`"), help));
-        }
-        let size = std::fs::metadata(path).map_err(Error::io(path, "read"))?.len();
-        if size > MAX_BYTES {
-            let (expected, found) = (format!("at most {MAX_BYTES} bytes"), format!("{size} bytes"));
-            return Err(Error::config("recipe", expected, found, "this is no recipe"));
-        }
-        let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::config("recipe", "TOML text in UTF-8", format!("`{name}`, which is not"), "give a TOML file")
-        })?;
-        Self::from_text(name, &text)
+        let (origin, text) = recipe_text(name)?;
+        Self::from_text(&origin, &text)
+    }
+
+    /// Starts from tables that are known to be TOML.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a key is unknown or of another type.
+    pub fn from_table(table: &Table) -> Result<Self> {
+        let layers = Self { table: table.clone() };
+        layers.parse().map(|_| layers)
+    }
+
+    /// The tables that were given, without defaults.
+    pub(super) fn into_table(self) -> Table {
+        self.table
     }
 
     /// Starts from TOML text; `origin` is named in errors.
@@ -109,6 +107,65 @@ impl Layers {
         self.parse().map(|_| ())
     }
 
+    /// Sets a dotted key that neither recipe nor settings name, where the model has it.
+    ///
+    /// # Errors
+    /// As [`Layers::put`].
+    pub fn put_where_missing(&mut self, key: &str, value: Value) -> Result<()> {
+        let Some((table, last)) = key.split_once('.') else { return self.put(key, value) };
+        let given = self.table.get(table).and_then(|table| table.get(last)).is_some();
+        let has = table != "model" || self.model_keys()?.contains(&last);
+        if given || !has { Ok(()) } else { self.put(key, value) }
+    }
+
+    /// The keys of the family of models it chooses.
+    fn model_keys(&self) -> Result<&'static [&'static str]> {
+        let chosen = self.parse()?.model.kind();
+        Ok(KINDS.iter().find(|kind| kind.name == chosen).map_or(&[], |kind| kind.keys))
+    }
+
+    /// [`Layers::set`] for a prior: `prior.KEY` or `NAME.KEY`, with the recipe's name, is a key of its own. A key of one part is looked for in
+    /// `[model]`, `[network]`, `[training]`, `[optimizer]` and the other tables, in this order.
+    ///
+    /// # Errors
+    /// As [`Layers::set`].
+    pub fn set_of_prior(&mut self, assignment: &str) -> Result<()> {
+        let Some((key, value)) = assignment.split_once('=') else { return self.set(assignment) };
+        let config = self.parse()?;
+        let own =
+            [PRIOR, config.name.as_str()].iter().find_map(|name| key.trim().strip_prefix(*name)?.strip_prefix('.'));
+        let Some(own) = own else { return self.set(assignment) };
+        if own.contains('.') {
+            return self.set(&format!("{own}={value}"));
+        }
+        let effective: Table = config.to_toml().parse().unwrap_or_default();
+        let keys = all_keys();
+        let has = |table: &&&str| match **table {
+            "model" => self.model_keys().is_ok_and(|keys| keys.contains(&own)),
+            // A table whose keys depend on its kind has those that it shows.
+            "network" => effective.get("network").is_some_and(|network| network.get(own).is_some()),
+            table => keys.contains(&format!("{table}.{own}")),
+        };
+        let tables = ["model", "network", "training", "optimizer", "schedule", "early_stopping", "loss", "data"];
+        match tables.iter().find(has) {
+            Some(table) => self.set(&format!("{table}.{own}={value}")),
+            None => {
+                let (found, help) = (format!("`{own}`"), known_keys(own));
+                Err(Error::config(key.trim(), format!("a key of the prior `{}`", config.name), found, help))
+            }
+        }
+    }
+
+    /// Sets a dotted key or, for a table, all that is in it; `kind` first, since other keys depend on it.
+    ///
+    /// # Errors
+    /// As [`Layers::put`].
+    pub(super) fn put_all(&mut self, key: &str, value: &Value) -> Result<()> {
+        let Value::Table(table) = value else { return self.put(key, value.clone()) };
+        let (kinds, others): (Vec<_>, Vec<_>) = table.iter().partition(|(name, _)| *name == "kind");
+        kinds.into_iter().chain(others).try_for_each(|(name, value)| self.put_all(&format!("{key}.{name}"), value))
+    }
+
     /// The complete, checked configuration.
     ///
     /// # Errors
@@ -131,6 +188,31 @@ impl Layers {
             explain(&path, error.inner().message())
         })
     }
+}
+
+/// The text of a built-in recipe or of a TOML file, and what it is called in errors.
+pub(super) fn recipe_text(name: &str) -> Result<(String, String)> {
+    if let Ok(recipe) = builtin::find(name) {
+        return Ok((recipe.name.to_owned(), recipe.text.to_owned()));
+    }
+    let path = Path::new(name);
+    if !path.is_file() {
+        return Err(unknown_recipe(name));
+    }
+    if matches!(path.extension().and_then(|e| e.to_str()), Some("pt" | "pth" | "ckpt" | "pkl")) {
+        let help = "a `.pt` file is a pickle and can run code: it is not loaded; give a recipe in TOML";
+        return Err(Error::config("recipe", "a TOML file", format!("`{name}`"), help));
+    }
+    let size = std::fs::metadata(path).map_err(Error::io(path, "read"))?.len();
+    if size > MAX_BYTES {
+        let (expected, found) = (format!("at most {MAX_BYTES} bytes"), format!("{size} bytes"));
+        return Err(Error::config("recipe", expected, found, "this is no recipe"));
+    }
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::config("recipe", "TOML text in UTF-8", format!("`{name}`, which is not"), "give a TOML file")
+    })?;
+    Ok((name.to_owned(), text))
 }
 
 /// Refuses what cannot be the name of a setting, before it is taken apart at its dots.
@@ -233,6 +315,8 @@ fn all_keys() -> Vec<String> {
         "optimizer.schedule",
         "optimizer.updates",
         "training.ema",
+        "training.steps",
+        "loss.warmup_share",
         "schedule.min_lr",
         "schedule.epochs",
         "schedule.factor",

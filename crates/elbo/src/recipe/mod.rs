@@ -18,7 +18,9 @@
 mod builtin;
 mod config;
 mod layers;
+mod stages;
 
 pub use builtin::{Recipe, builtin, find};
 pub use config::{CONFIG_FORMAT, RunConfig};
 pub use layers::Layers;
+pub use stages::{LaterStage, STAGES_FORMAT, StagedLayers, Stages};

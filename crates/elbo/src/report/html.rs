@@ -174,11 +174,7 @@ impl Report {
         if self.history.is_empty() {
             return "<p>No epoch has finished yet.</p>".into();
         }
-        // A column of zeros is no curve: an autoencoder has no KL term.
-        let drawn = |term: &&str| self.variational || *term != "kl";
-        let terms: Vec<&str> =
-            self.history.iter().take(1).flat_map(|record| record.train.names()).filter(drawn).collect();
-        let mut pictures: String = terms.iter().map(|term| self.curve(term)).collect();
+        let mut pictures: String = self.terms().iter().map(|term| self.curve(term)).collect();
         if let Some(figure) = beta_curve(&self.history).filter(|_| self.variational) {
             pictures += &Picture::drawing(&figure, "Weight of the KL term over the epochs").html();
         }
@@ -189,6 +185,12 @@ impl Report {
             "Train is the mean over an epoch while the weights still move. The run had no validation split."
         };
         format!("<div class=\"row\">{pictures}</div><p class=\"quiet\">{note}</p>")
+    }
+
+    /// What the run reported, without a column of zeros: an autoencoder has no KL term.
+    fn terms(&self) -> Vec<&str> {
+        let drawn = |term: &&str| self.variational || *term != "kl";
+        self.history.iter().take(1).flat_map(|record| record.train.names()).filter(drawn).collect()
     }
 
     fn curve(&self, term: &str) -> String {
@@ -219,9 +221,10 @@ impl Report {
         let every = self.history.len().div_ceil(MOST_ROWS);
         let last = self.history.len() - 1;
         let kept = self.history.iter().enumerate().filter(|(index, _)| index % every == 0 || *index == last);
-        let rows: String = kept.map(|(_, record)| epoch_row(record, self.variational)).collect();
-        let columns = if self.variational { ["recon", "KL", "loss"].as_slice() } else { ["recon", "loss"].as_slice() };
-        let names = |split| columns.iter().map(move |name| format!("<th>{split} {name}</th>")).collect::<String>();
+        let terms = self.terms();
+        let rows: String = kept.map(|(_, record)| epoch_row(record, &terms, self.variational)).collect();
+        let name = |term: &str| if term == "kl" { "KL".to_owned() } else { escape(term) };
+        let names = |split| terms.iter().map(|term| format!("<th>{split} {}</th>", name(term))).collect::<String>();
         let thinned = if every == 1 {
             String::new()
         } else {
@@ -285,11 +288,10 @@ pub(super) fn status_badge(status: &str) -> String {
     if status.is_empty() { String::new() } else { format!("<span class=\"badge {class}\">{}</span>", escape(status)) }
 }
 
-fn epoch_row(record: &EpochRecord, variational: bool) -> String {
-    let cells = |terms: Option<&Means>| {
-        let values = if variational { vec!["recon", "kl", "loss"] } else { vec!["recon", "loss"] };
-        let cell = |term: &str| terms.and_then(|terms| terms.get(term)).map_or_else(|| "–".into(), number);
-        values.into_iter().map(|term| format!("<td>{}</td>", cell(term))).collect::<String>()
+fn epoch_row(record: &EpochRecord, terms: &[&str], variational: bool) -> String {
+    let cells = |means: Option<&Means>| {
+        let cell = |term: &str| means.and_then(|means| means.get(term)).map_or_else(|| "–".into(), number);
+        terms.iter().map(|term| format!("<td>{}</td>", cell(term))).collect::<String>()
     };
     format!(
         "<tr><td>{}</td><td>{}</td><td>{:e}</td>{}{}{}</tr>",

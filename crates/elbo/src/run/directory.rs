@@ -9,6 +9,9 @@
 //! | `checkpoints/last`, `checkpoints/best` | weights as safetensors, and what resuming needs |
 //! | `samples/` | after each epoch, samples from the same codes and reconstructions of the same examples (for an autoencoder these alone) |
 //! | `plots/`, `report.html` | pictures of the finished run |
+//! | `priors/NAME/` | a run of its own over the codes of this one: a prior that codes are sampled from |
+//! | `codes.npy` | in such a run, its data: the codes, standardised |
+//! | `stages.toml` | what is trained after this run, where its recipe has several stages |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,8 +22,14 @@ use super::atomic;
 use super::history::{EpochRecord, Means, csv};
 use super::lock::LOCK_FILE;
 use crate::data::Columns;
+use crate::data::codes::CodesKind;
 use crate::error::{Error, Result};
 use crate::space::Domain;
+
+/// The codes that a prior is trained on, in its run.
+pub const CODES_FILE: &str = "codes.npy";
+/// The later stages of a recipe, in the run of the first.
+pub const STAGES_FILE: &str = "stages.toml";
 
 /// Version of [`RunInfo`] written here; newer ones are refused.
 pub const RUN_FORMAT: u32 = 1;
@@ -36,6 +45,9 @@ pub struct RunInfo {
     pub status: String,
     /// What it was trained on.
     pub data: DataInfo,
+    /// Whose codes these are, for a prior over the codes of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Where it was computed.
     pub device: String,
     /// Threads used.
@@ -50,6 +62,21 @@ pub struct RunInfo {
     pub peak_memory_mb: Option<f64>,
     /// Test numbers, once the run is finished.
     pub test: Option<Means>,
+}
+
+/// Where the codes of a prior's run came from; their scale is [`DataInfo::columns`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// sha256 of the weights that encoded, in hexadecimal: a prior of other weights is not used.
+    pub weights_sha256: String,
+    /// Which checkpoint they are from.
+    pub checkpoint: String,
+    /// Of which split.
+    pub split: String,
+    /// What stands for an example.
+    pub codes: CodesKind,
+    /// Of the draws of codes.
+    pub seed: u64,
 }
 
 /// The data of a run.
@@ -149,6 +176,38 @@ impl RunDir {
     /// `base/NAME-001`, or the first number that is free.
     pub fn next_free(base: &Path, name: &str) -> PathBuf {
         (1..).map(|i| base.join(format!("{name}-{i:03}"))).find(|path| !path.exists()).expect("some number is free")
+    }
+
+    /// Makes room for a run in a place where another may be: that one is put aside and removed. Nobody may be training it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if another process trains there, [`Error::Io`].
+    pub fn clear(path: &Path) -> Result<()> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let lock = super::lock::RunLock::acquire(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Moved first, so that a kill leaves either the old run or none.
+        let aside = path.with_file_name(format!(".{name}.replaced-{}", std::process::id()));
+        fs::rename(path, &aside).map_err(Error::io(path, "move"))?;
+        drop(lock);
+        fs::remove_dir_all(&aside).map_err(Error::io(&aside, "remove"))
+    }
+
+    /// The folder of a prior of this name.
+    pub fn prior(&self, name: &str) -> PathBuf {
+        self.join("priors").join(name)
+    }
+
+    /// Names of the priors that are runs, in alphabetical order.
+    pub fn priors(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.join("priors")) else { return Vec::new() };
+        let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("run.json").is_file());
+        let names = found.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
     }
 
     /// The folder.
@@ -263,7 +322,8 @@ fn is_stillborn(path: &Path) -> bool {
     let left = |name: &String| {
         name == LOCK_FILE
             || name == "config.toml"
-            || ["config.toml.", "run.json."].iter().any(|file| name.starts_with(file))
+            || [CODES_FILE, STAGES_FILE].contains(&name.as_str())
+            || ["config.toml.", "run.json.", "codes.npy.", "stages.toml."].iter().any(|file| name.starts_with(file))
     };
     names.iter().any(|name| name == LOCK_FILE) && names.iter().all(left)
 }

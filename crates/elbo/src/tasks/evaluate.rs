@@ -412,7 +412,7 @@ impl<'a> Judged<'a> {
             let found = format!("{} and {samples}", points.n());
             return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
-        let (fitted, _) = run.sampler(*sampler, FitSettings { codes: None, seed: *seed })?;
+        let (fitted, _) = run.sampler(sampler, FitSettings { codes: None, seed: *seed })?;
         let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
         let decoder = run.decoder("fid")?;
         // Of a conditional model, as many of each class as the data have.

@@ -25,6 +25,7 @@
 //! ```
 
 mod benchmark;
+mod codes;
 mod evaluate;
 mod feature_space;
 mod initial;
@@ -37,6 +38,7 @@ mod sampler_distance;
 mod sampler_page;
 mod samplers;
 mod score;
+mod stages;
 mod tables;
 mod train;
 mod trends;
@@ -50,7 +52,8 @@ pub use memory::peak_memory_mb;
 pub use report::{compare, write_report};
 pub use run::{OwnData, Run, held_out};
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
-pub use samplers::{FitSettings, SamplerNote};
+pub use samplers::{FitRequest, FitSettings, SamplerNote};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
+pub use stages::next_stage;
 pub use train::{Finished, TrainingRun};
 pub use trends::trends;

@@ -4,6 +4,7 @@ use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
 use super::tables;
+use crate::data::batch::Batch;
 use crate::data::{Splits, Subset};
 use crate::error::Result;
 use crate::evaluation::{self, Codes, Evaluation};
@@ -13,7 +14,8 @@ use crate::report::figures::{self, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
-use crate::run::history::Means;
+use crate::run::history::{LOSS, Means};
+use crate::tensors::values_of;
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -47,22 +49,22 @@ const TRAVERSED: usize = 16;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
-    draw_report(run, &Material::gather(run, splits)?)
+    draw_report(run, Material::where_it_encodes(run, splits)?.as_ref())
 }
 
-/// [`write_report`] from what was gathered before.
-pub(super) fn draw_report(run: &Run, material: &Material<'_>) -> Result<std::path::PathBuf> {
+/// [`write_report`] from what was gathered before. A run that does not encode has its curves and facts.
+pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<std::path::PathBuf> {
     let history = run.state()?.history;
     let page = Report {
         title: run.name(),
         status: run.info.status.clone(),
         model: run.config.describe(run.shape.dims()),
         facts: facts(run),
-        variational: material.variational(),
+        variational: run.model.bound().is_some(),
         unit: unit(run),
-        summary: Some(material.summary()),
+        summary: material.map(Material::summary),
         config_toml: run.config.to_toml(),
-        sections: material.sections(run)?,
+        sections: material.map_or(Ok(Vec::new()), |material| material.sections(run))?,
         commands: commands(run),
         history,
     };
@@ -138,6 +140,21 @@ fn beta(run: &Run) -> Option<f64> {
     (!bound.has_own_objective() && free_bits == 0.0 && capacity.is_none()).then_some(beta)
 }
 
+/// Examples whose log-density is taken at once.
+const TOGETHER: usize = 2048;
+
+/// The means that a run without reconstructions has on its held-out split: the negative log-likelihood of a density.
+pub(super) fn density_terms(run: &Run, splits: &Splits) -> Option<Means> {
+    let (density, split) = (run.model.density()?, held_out(splits).1);
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    let sums = places.chunks(TOGETHER).map(|chosen| {
+        let batch = Batch::of_split(split, chosen, run.model.needs(), &run.device);
+        let log_prob = values_of(density.log_prob(&[batch.x], &batch.given));
+        log_prob.into_iter().map(f64::from).sum::<f64>()
+    });
+    Some(Means::of([(LOSS, -sums.sum::<f64>() / split.len().max(1) as f64)]))
+}
+
 /// Everything the pages are drawn from.
 pub(super) struct Material<'a> {
     split_name: &'static str,
@@ -151,6 +168,13 @@ pub(super) struct Material<'a> {
 }
 
 impl<'a> Material<'a> {
+    /// The material of a run that encodes and decodes; none for another, such as a density.
+    pub(super) fn where_it_encodes(run: &Run, splits: &'a Splits) -> Result<Option<Self>> {
+        let model = run.model.as_ref();
+        let encodes = model.encode_vectors_or_refuse().is_ok() && model.decoder().is_some();
+        encodes.then(|| Self::gather(run, splits)).transpose()
+    }
+
     pub(super) fn gather(run: &Run, splits: &'a Splits) -> Result<Self> {
         let (split_name, split) = held_out(splits);
         let seed = run.config.training.seed;
@@ -436,10 +460,18 @@ fn commands(run: &Run) -> Vec<NextCommand> {
     let path = run.dir.path().display();
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
     let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));
-    vec![
-        command(format!("elbo sample {path} --out samples.{end}"), &format!("new {noun}s")),
-        command(format!("elbo interpolate {path} --out walk.{end}"), &format!("a walk between two {noun}s")),
-        command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"),
-        command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"),
-    ]
+    let (encodes, decodes) = (run.model.encoder().is_some(), run.model.decoder().is_some());
+    let mut commands = Vec::new();
+    if decodes || run.model.generator().is_some() {
+        commands.push(command(format!("elbo sample {path} --out samples.{end}"), &format!("new {noun}s")));
+    }
+    if encodes && decodes {
+        commands
+            .push(command(format!("elbo interpolate {path} --out walk.{end}"), &format!("a walk between two {noun}s")));
+    }
+    if encodes {
+        commands.push(command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"));
+    }
+    commands.push(command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"));
+    commands
 }

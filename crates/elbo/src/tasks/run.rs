@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 
+use super::codes;
 use crate::data::pictures::Size;
 use crate::data::source::ImageShape;
 use crate::data::{self, Columns, DataConfig, Splits, Subset, Validation};
@@ -163,14 +164,23 @@ impl Run {
     /// As [`Run::open_data`].
     pub fn open_own(&self) -> Result<OwnData> {
         let config = &self.config.data;
-        let complete = self.open_complete(config, None)?;
+        let complete =
+            self.checked(codes::open_own(&self.dir, &self.info, config, self.seed(), &mut |_| {})?, config)?;
         check_fingerprint(&self.info, &complete, &config.source)?;
         Ok(OwnData { chosen: data::chosen(complete.clone(), config)?, complete })
     }
 
     /// Data that fit the model, before any examples are chosen.
     fn open_complete(&self, config: &DataConfig, columns: Option<&Columns>) -> Result<Splits> {
-        let splits = data::open_complete(config, self.config.training.seed, columns, &mut |_| {})?;
+        self.checked(data::open_complete(config, self.seed(), columns, &mut |_| {})?, config)
+    }
+
+    fn seed(&self) -> u64 {
+        self.config.training.seed
+    }
+
+    /// Refuses data that do not fit the model.
+    fn checked(&self, splits: Splits, config: &DataConfig) -> Result<Splits> {
         let found = splits.train.source();
         if found.columns().is_some() != self.columns().is_some() {
             let words = |is_table| if is_table { "a table" } else { "images" };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::recorder::grid_png;
 use super::run::{Run, held_out};
 use super::sampler_distance::PooledSpace;
-use super::samplers::{FitSettings, SamplerNote};
+use super::samplers::{FitRequest, FitSettings, SamplerNote};
 use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::generation::{self, Pictures};
@@ -15,6 +15,7 @@ use crate::priors::store::Record;
 use crate::priors::{CodesKind, Draw, SamplerKind, training_codes};
 use crate::report::table_figures::pair;
 use crate::report::{Picture, SamplerPage, SamplerRow};
+use crate::training::{Observer, Stop};
 
 /// Samples shown of each.
 const SHOWN: usize = 64;
@@ -28,6 +29,8 @@ pub struct SamplerComparison {
     pub kinds: Vec<SamplerKind>,
     /// How those that are not there yet are fitted.
     pub fit: FitSettings,
+    /// Settings of those that are trained ([`FitRequest::set`]).
+    pub set: Vec<String>,
     /// Samples of each for the distance, at most as many as there are held-out examples.
     pub samples: Draw,
 }
@@ -62,7 +65,7 @@ pub struct ComparedSamplers {
     pub page: SamplerPage,
 }
 
-/// Fits what is missing, samples from each and measures. `told` hears of each fit.
+/// Fits what is missing, samples from each and measures. `told` hears of each fit, `observer` of each training; none if one was asked to stop.
 ///
 /// # Errors
 /// As [`Run::sampler`]; [`Error::Config`] if there are fewer than two examples to compare with.
@@ -70,8 +73,10 @@ pub fn compare_samplers(
     run: &Run,
     splits: &Splits,
     wanted: &SamplerComparison,
-    told: &mut dyn FnMut(SamplerKind, &Record, &SamplerNote),
-) -> Result<ComparedSamplers> {
+    told: &mut dyn FnMut(&SamplerKind, &Record, &SamplerNote),
+    observer: &mut dyn Observer,
+    stop: &Stop,
+) -> Result<Option<ComparedSamplers>> {
     let (split_name, split) = held_out(splits);
     let n = wanted.samples.count.min(split.len());
     if n < 2 {
@@ -102,9 +107,10 @@ pub fn compare_samplers(
         });
         shown.push(picture(run, &real, &first(&pictures, SHOWN), name)?);
     }
-    for &kind in &wanted.kinds {
+    for kind in &wanted.kinds {
         let began = Instant::now();
-        let (stored, note) = run.sampler(kind, wanted.fit)?;
+        let request = FitRequest { kind, settings: wanted.fit, set: if is_trained(kind) { &wanted.set } else { &[] } };
+        let Some((stored, note)) = run.fit_sampler(request, observer, stop)? else { return Ok(None) };
         let seconds = began.elapsed().as_secs_f64();
         told(kind, &stored.record, &note);
         let drawn = stored.sampler.sample(&Draw { count: n, ..wanted.samples });
@@ -137,7 +143,11 @@ pub fn compare_samplers(
             })
             .collect(),
     };
-    Ok(ComparedSamplers { feature_space: space.name(), split: split_name, n, codes: kind, rows, page })
+    Ok(Some(ComparedSamplers { feature_space: space.name(), split: split_name, n, codes: kind, rows, page }))
+}
+
+fn is_trained(kind: &SamplerKind) -> bool {
+    matches!(kind, SamplerKind::Prior(_))
 }
 
 /// A grid of images, or two columns of a table with those of the data.

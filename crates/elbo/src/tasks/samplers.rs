@@ -1,10 +1,14 @@
-//! The samplers of a saved run: fitted when first asked for, kept in its folder.
+//! The samplers of a saved run: fitted or trained when first asked for, kept in its folder.
 
 use super::run::Run;
-use crate::error::Result;
+use super::train::TrainingRun;
+use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::priors::store::{self, Record, Stored};
-use crate::priors::{CodesKind, Sampler, SamplerKind, training_codes};
+use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
+use crate::recipe::{Layers, RunConfig};
+use crate::run::directory::{Origin, RunDir, RunInfo};
+use crate::training::{Ending, Observer, Quiet, Stop};
 
 /// How a sampler is fitted where there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +19,17 @@ pub struct FitSettings {
     pub seed: u64,
 }
 
+/// Which sampler of a run is wanted, and how it is made where there is none.
+#[derive(Debug, Clone, Copy)]
+pub struct FitRequest<'a> {
+    /// Which.
+    pub kind: &'a SamplerKind,
+    /// On which codes.
+    pub settings: FitSettings,
+    /// Settings `KEY=VALUE` of a prior that is trained ([`prior_config`]). One that was trained with others is trained anew.
+    pub set: &'a [String],
+}
+
 /// What was done to have a sampler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SamplerNote {
@@ -22,36 +37,54 @@ pub enum SamplerNote {
     Loaded,
     /// There was none.
     Fitted,
-    /// There was one, of other weights or other codes.
+    /// There was one, of other weights, other codes or other settings.
     FittedAgain,
 }
 
+/// A sampler with what was done to have it.
+type Fitted = (Stored, SamplerNote);
+
 impl Run {
-    /// The codes of the training split, `[n, latent]`.
+    /// The sampler of this name: one that any run can have, or a prior that was trained in this one.
     ///
     /// # Errors
-    /// As [`Run::open_data`] and [`training_codes`].
-    pub fn training_codes(&self, kind: CodesKind, seed: u64) -> Result<Vec<f32>> {
-        let splits = self.open_data(None)?;
-        training_codes(self.model.as_ref(), &splits.train, kind, seed, &self.device)
+    /// [`Error::Config`] naming `sampler`.
+    pub fn sampler_kind(&self, name: &str) -> Result<SamplerKind> {
+        match self.dir.priors().iter().any(|known| known == name) {
+            true => Ok(SamplerKind::prior(name)),
+            false => name.parse(),
+        }
     }
 
-    /// The sampler of this name from the run's folder, if there is one of these very weights. Nothing is fitted and nothing written.
+    /// The sampler from the run's folder, if there is one of these very weights. Nothing is fitted and nothing written.
     ///
     /// # Errors
-    /// [`crate::Error::Model`] for a damaged file.
-    pub fn stored_sampler(&self, kind: SamplerKind) -> Result<Option<Stored>> {
+    /// [`Error::Model`] for a damaged file.
+    pub fn stored_sampler(&self, kind: &SamplerKind) -> Result<Option<Stored>> {
+        let wanted = self.origin(FitSettings::default());
+        if let SamplerKind::Prior(name) = kind {
+            let found = PriorRun::find(self, name)?;
+            if let Some(prior) = found.filter(|prior| prior.serves(&wanted, None) && prior.is_complete()) {
+                return prior.load(self).map(Some);
+            }
+        }
+        self.stored_file(kind, &wanted, FitSettings::default())
+    }
+
+    /// A sampler's file, where it is of these weights and codes.
+    fn stored_file(&self, kind: &SamplerKind, wanted: &Origin, settings: FitSettings) -> Result<Option<Stored>> {
         let found = store::load(&self.dir, kind, self.latent(), &self.device)?;
-        let Some(stored) = found else { return Ok(None) };
-        let settings = FitSettings::default();
-        Ok(Some(stored).filter(|stored| serves(&stored.record, &self.record(kind, settings, 0), settings)))
+        let same = |record: &Record| {
+            record.weights_sha256 == wanted.weights_sha256 && settings.codes.is_none_or(|codes| codes == record.codes)
+        };
+        // Another seed does not make it a worse one.
+        Ok(found.filter(|stored| same(&stored.record)))
     }
 
-    /// The sampler of this name from the run's folder, or one fitted to the codes of the training split and kept there. Equal runs and settings give
-    /// equal samplers.
+    /// The sampler from the run's folder, or one fitted to the codes of the training split and kept there. Equal runs and settings give equal samplers.
     ///
     /// # Errors
-    /// [`crate::Error::Model`] for a damaged file; those of opening the data and of the fit.
+    /// [`Error::Model`] for a damaged file; those of opening the data and of the fit.
     ///
     /// ```
     /// # use elbo::tasks::{TrainingRun, FitSettings, SamplerNote, Run};
@@ -68,27 +101,87 @@ impl Run {
     /// use elbo::priors::{Draw, SamplerKind};
     ///
     /// let run = Run::load(&path, None, &device)?;
-    /// let (mixture, note) = run.sampler(SamplerKind::Mixture, FitSettings::default())?;
+    /// let (mixture, note) = run.sampler(&SamplerKind::Mixture, FitSettings::default())?;
     /// assert_eq!((mixture.sampler.sample(&Draw { count: 5, ..Default::default() }).len(), note), (10, SamplerNote::Fitted));
-    /// assert_eq!(run.sampler(SamplerKind::Mixture, FitSettings::default())?.1, SamplerNote::Loaded);
+    /// assert_eq!(run.sampler(&SamplerKind::Mixture, FitSettings::default())?.1, SamplerNote::Loaded);
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn sampler(&self, kind: SamplerKind, settings: FitSettings) -> Result<(Stored, SamplerNote)> {
-        let latent = self.latent();
-        let found = store::load(&self.dir, kind, latent, &self.device)?;
-        let note = if found.is_some() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
-        let record = self.record(kind, settings, 0);
-        if let Some(stored) = found.filter(|stored| serves(&stored.record, &record, settings)) {
-            return Ok((stored, SamplerNote::Loaded));
+    pub fn sampler(&self, kind: &SamplerKind, settings: FitSettings) -> Result<(Stored, SamplerNote)> {
+        let request = FitRequest { kind, settings, set: &[] };
+        let fitted = self.fit_sampler(request, &mut Quiet, &Stop::new())?;
+        Ok(fitted.expect("nobody asks this training to stop"))
+    }
+
+    /// [`Run::sampler`] with an observer of the training, which may be asked to stop: none then, and the next call goes on with it.
+    ///
+    /// # Errors
+    /// As [`Run::sampler`]; [`Error::Config`] for settings of a sampler that is not trained.
+    pub fn fit_sampler(
+        &self,
+        request: FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(Stored, SamplerNote)>> {
+        match request.kind {
+            SamplerKind::Prior(name) => self.trained_prior(name, &request, observer, stop),
+            kind => self.closed_form(kind, request.settings).map(Some),
         }
-        if kind == SamplerKind::Normal {
+    }
+
+    /// A sampler that is fitted without gradients.
+    fn closed_form(&self, kind: &SamplerKind, settings: FitSettings) -> Result<Fitted> {
+        let (latent, wanted) = (self.latent(), self.origin(settings));
+        if *kind == SamplerKind::Normal {
+            let record = record(kind.clone(), &wanted, 0, latent);
             return Ok((Stored { record, sampler: Sampler::Normal(latent) }, SamplerNote::Loaded));
         }
-        let codes = self.training_codes(record.codes, settings.seed)?;
+        if let Some(stored) = self.stored_file(kind, &wanted, settings)? {
+            return Ok((stored, SamplerNote::Loaded));
+        }
+        let there = store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let note = if there { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
+        let codes = self.training_codes(wanted.codes, settings.seed)?;
         let sampler = Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?;
-        let stored = Stored { record: Record { n: codes.len() / latent, ..record }, sampler };
+        let stored = Stored { record: record(kind.clone(), &wanted, codes.len() / latent, latent), sampler };
         store::save(&self.dir, &stored)?;
         Ok((stored, note))
+    }
+
+    /// A prior that is trained: the run of it that serves, taken up where it was cut short, or a new one.
+    fn trained_prior(
+        &self,
+        name: &str,
+        request: &FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<Fitted>> {
+        let (settings, kind) = (request.settings, request.kind);
+        let (wanted, found) = (self.origin(settings), PriorRun::find(self, name)?);
+        let config = |base: Layers| prior_config(base, self.latent(), settings.seed, request.set);
+        let again = found.is_some() || store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let set = (!request.set.is_empty()).then(|| config(recipe_of(name, found.as_ref(), true)?)).transpose()?;
+        let serving = found.as_ref().filter(|prior| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref()));
+        if let Some(prior) = serving.filter(|prior| prior.is_complete()) {
+            return Ok(Some((prior.load(self)?, SamplerNote::Loaded)));
+        }
+        if let (None, None, Some(stored)) = (serving, &set, self.stored_file(kind, &wanted, settings)?) {
+            return Ok(Some((stored, SamplerNote::Loaded)));
+        }
+        let training = match serving {
+            Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {})?,
+            None => {
+                let config = set.map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
+                self.encoder("priors")?;
+                RunDir::clear(&self.dir.prior(name))?;
+                TrainingRun::create_prior(self, RunConfig { name: name.into(), ..config }, settings, &self.info.device)?
+            }
+        };
+        let note = if again && serving.is_none() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
+        if training.train(observer, stop)?.ending == Ending::Interrupted {
+            return Ok(None);
+        }
+        let trained = PriorRun::find(self, name)?.ok_or_else(|| missing(&self.dir, name))?;
+        Ok(Some((trained.load(self)?, note)))
     }
 
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
@@ -103,33 +196,88 @@ impl Run {
         codes: Option<CodesKind>,
     ) -> Result<(Selection, Record, Vec<f64>)> {
         let latent = self.latent();
-        let record = self.record(SamplerKind::Mixture, FitSettings { codes, seed: config.seed }, 0);
-        let codes = self.training_codes(record.codes, config.seed)?;
+        let wanted = self.origin(FitSettings { codes, seed: config.seed });
+        let codes = self.training_codes(wanted.codes, config.seed)?;
         let rows: Vec<f64> = codes.into_iter().map(f64::from).collect();
         let selection = select(&rows, latent, components, config, criterion)?;
-        let record = Record { n: selection.best.n, ..record };
+        let record = record(SamplerKind::Mixture, &wanted, selection.best.n, latent);
         let sampler = Sampler::Mixture(selection.best.mixture.clone());
         store::save(&self.dir, &Stored { record: record.clone(), sampler })?;
         Ok((selection, record, rows))
     }
+}
 
-    fn record(&self, sampler: SamplerKind, settings: FitSettings, n: usize) -> Record {
-        Record {
-            format: store::FORMAT,
-            sampler,
-            codes: settings.codes.unwrap_or_else(|| CodesKind::of(self.model.as_ref())),
-            split: "train".into(),
-            n,
-            latent: self.latent(),
-            seed: settings.seed,
-            checkpoint: self.checkpoint.into(),
-            weights_sha256: self.weights_sha256.clone(),
-        }
+fn record(sampler: SamplerKind, origin: &Origin, n: usize, latent: usize) -> Record {
+    let Origin { weights_sha256, checkpoint, split, codes, seed } = origin.clone();
+    Record { format: store::FORMAT, sampler, codes, split, n, latent, seed, checkpoint, weights_sha256 }
+}
+
+fn missing(dir: &RunDir, name: &str) -> Error {
+    Error::model(dir.prior(name), "run", "the run that was trained", "none", "another process removed it: try again")
+}
+
+/// What a prior is trained by: its own last configuration, or where settings are to come on top, or there is none, the recipe of its name.
+fn recipe_of(name: &str, found: Option<&PriorRun>, fresh: bool) -> Result<Layers> {
+    let own = |prior: &PriorRun| Layers::from_text("config.toml", &prior.config.to_toml());
+    match (Layers::from_recipe(name), found) {
+        (Ok(recipe), _) if fresh => Ok(recipe),
+        (_, Some(prior)) => own(prior),
+        (recipe, None) => recipe,
     }
 }
 
-/// Whether a stored sampler is of these weights, and of these codes if any are asked for. Another seed does not make it a worse one.
-fn serves(stored: &Record, wanted: &Record, settings: FitSettings) -> bool {
-    let codes = settings.codes.is_none_or(|codes| codes == stored.codes);
-    stored.weights_sha256 == wanted.weights_sha256 && codes
+/// The run of a prior in the folder of the run whose codes it takes.
+pub(super) struct PriorRun {
+    pub dir: RunDir,
+    pub config: RunConfig,
+    pub info: RunInfo,
+}
+
+impl PriorRun {
+    /// The run of this name, if there is one.
+    pub fn find(parent: &Run, name: &str) -> Result<Option<Self>> {
+        let path = parent.dir.prior(name);
+        if !path.join("run.json").is_file() {
+            return Ok(None);
+        }
+        let dir = RunDir::open(path)?;
+        Ok(Some(Self { config: super::run::read_config(&dir)?, info: dir.info()?, dir }))
+    }
+
+    /// Whether it is of these weights, and of these codes if any are asked for.
+    pub fn serves(&self, wanted: &Origin, codes: Option<CodesKind>) -> bool {
+        let same = |origin: &Origin| {
+            origin.weights_sha256 == wanted.weights_sha256 && codes.is_none_or(|codes| codes == origin.codes)
+        };
+        self.info.origin.as_ref().is_some_and(same)
+    }
+
+    /// Whether it is, or will be, what this configuration trains.
+    pub fn fits(&self, config: Option<&RunConfig>) -> bool {
+        config.is_none_or(|config| {
+            let mut config = config.clone().resolved(self.info.data.train);
+            config.network = config.network.resolved(self.info.data.shape);
+            config.name.clone_from(&self.config.name);
+            config.training.seed = self.config.training.seed;
+            config == self.config
+        })
+    }
+
+    /// Whether nothing is left to train.
+    pub fn is_complete(&self) -> bool {
+        super::train::is_complete(&self.info)
+    }
+
+    /// The trained sampler.
+    fn load(&self, parent: &Run) -> Result<Stored> {
+        let run = Run::load(self.dir.path(), None, &parent.device)?;
+        let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
+            let help = "train it again: remove the folder";
+            return Err(Error::model(self.dir.join("run.json"), "origin", "the codes of a run", "none", help));
+        };
+        let (name, n) = (run.name(), run.info.data.train + run.info.data.validation);
+        let record = record(SamplerKind::prior(&name), origin, n, columns.names.len());
+        let network = NetworkPrior::new(name, run.model, columns, &parent.device)?;
+        Ok(Stored { record, sampler: Sampler::Network(Box::new(network)) })
+    }
 }

@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+use super::codes::{self, RunCodes};
 use super::initial;
 use super::memory::peak_memory_mb;
 use super::recorder::Recorder;
-use super::report::{self, Material};
+use super::report::{self, Material, density_terms};
 use super::run::{Run, check_fingerprint, held_out, read_config};
+use super::samplers::{FitSettings, PriorRun};
 use crate::data::{self, Progress, Splits};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::models::{Family, Learner, Visit};
-use crate::recipe::RunConfig;
+use crate::recipe::{RunConfig, Stages};
 use crate::run::atomic;
-use crate::run::directory::{DataInfo, RUN_FORMAT, RunDir, RunInfo};
+use crate::run::directory::{CODES_FILE, DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
 use crate::run::lock::RunLock;
 use crate::run::tensorboard::EventWriter;
 use crate::space::Domain;
@@ -59,6 +61,13 @@ pub struct TrainingRun {
     _lock: RunLock,
 }
 
+/// What is written with a new run.
+struct Beside {
+    origin: Option<Origin>,
+    /// Before `run.json` makes it a run.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -77,15 +86,84 @@ impl TrainingRun {
     /// [`Error::Config`] for what cannot be, [`Error::Data`] for bad data, [`Error::Io`]. Nothing is written before the data is open and
     /// the configuration checked against it.
     pub fn create(
-        mut config: RunConfig,
+        config: RunConfig,
         out: impl Into<PathBuf>,
         device: &Device,
         device_name: &str,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
+        Self::create_staged(Stages::of(config), out, device, device_name, progress)
+    }
+
+    /// [`TrainingRun::create`] for the first of several stages: the others are noted in the run, where [`next_stage`](super::next_stage) finds them.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::create`].
+    pub fn create_staged(
+        stages: Stages,
+        out: impl Into<PathBuf>,
+        device: &Device,
+        device_name: &str,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        let later = stages.later_toml();
+        let config = stages.into_first();
         config.check()?;
         config.training.precision.check(device)?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
+        let files = later.into_iter().map(|text| (STAGES_FILE, text.into_bytes())).collect();
+        Self::begin(config, splits, Beside { origin: None, files }, out.into(), device, device_name)
+    }
+
+    /// Encodes the training split of a run and creates the run of a prior over these codes, `RUN/priors/NAME` with the configuration's name.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::create`]; [`Error::Unsupported`] for a run that does not encode to one vector code.
+    ///
+    /// ```
+    /// # use elbo::tasks::{TrainingRun, FitSettings, Run};
+    /// # use elbo::training::{Quiet, Stop};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let mut layers = elbo::recipe::Layers::from_recipe("digits")?;
+    /// # for setting in ["data.count=200", "training.epochs=1", "network.hidden=[32]", "model.latent=2"] {
+    /// #     layers.set(setting)?;
+    /// # }
+    /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
+    /// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
+    /// # training.train(&mut Quiet, &Stop::new())?;
+    /// use elbo::priors::{SamplerKind, prior_config};
+    /// use elbo::recipe::Layers;
+    ///
+    /// let run = Run::load(&path, None, &device)?;
+    /// let small = ["prior.hidden=[16]".to_owned(), "prior.epochs=2".to_owned()];
+    /// let config = prior_config(Layers::from_recipe("maf")?, run.latent(), 0, &small)?;
+    /// let training = TrainingRun::create_prior(&run, config, FitSettings::default(), "cpu")?;
+    /// training.train(&mut Quiet, &Stop::new())?;
+    /// assert!(path.join("priors/maf/metrics.csv").is_file());
+    /// assert!(run.stored_sampler(&SamplerKind::prior("maf"))?.is_some());
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
+    pub fn create_prior(parent: &Run, config: RunConfig, settings: FitSettings, device_name: &str) -> Result<Self> {
+        config.check()?;
+        config.training.precision.check(&parent.device)?;
+        make_room(parent, &config.name, settings)?;
+        let RunCodes { source, origin } = parent.codes(settings)?;
+        let files = vec![(CODES_FILE, source.to_npy())];
+        let splits = source.split(&config.data, config.training.seed)?;
+        let out = parent.dir.prior(&config.name);
+        Self::begin(config, splits, Beside { origin: Some(origin), files }, out, &parent.device, device_name)
+    }
+
+    /// Creates the run directory once the data are open.
+    fn begin(
+        config: RunConfig,
+        splits: Splits,
+        beside: Beside,
+        out: PathBuf,
+        device: &Device,
+        device_name: &str,
+    ) -> Result<Self> {
+        let mut config = config.resolved(splits.train.len());
         let source = splits.train.source();
         let shape = source.shape();
         let setting = config.setting(source.space(), source.label_names().len());
@@ -104,6 +182,7 @@ impl TrainingRun {
             elbo_version: env!("CARGO_PKG_VERSION").into(),
             status: "running".into(),
             data: describe(&splits),
+            origin: beside.origin,
             device: device_name.into(),
             threads: device::threads(),
             epochs: 0,
@@ -112,6 +191,9 @@ impl TrainingRun {
             peak_memory_mb: None,
             test: None,
         };
+        for (name, bytes) in beside.files {
+            dir.write(name, bytes)?;
+        }
         dir.write("config.toml", config.to_toml())?;
         dir.write_info(&info)?;
         Ok(Self {
@@ -161,10 +243,11 @@ impl TrainingRun {
             config.check()?;
         }
         config.training.precision.check(device)?;
-        let splits = data::open(&config.data, config.training.seed, progress)?;
+        let complete = codes::open_own(&dir, &info, &config.data, config.training.seed, progress)?;
+        let splits = data::chosen(complete, &config.data)?;
         check_fingerprint(&info, &splits, &config.data.source)?;
         let trained = state.stopped_early || state.epoch > config.training.epochs;
-        let complete = trained && [FINISHED, STOPPED_EARLY].contains(&info.status.as_str());
+        let complete = trained && is_complete(&info);
         if !complete {
             info.status = "running".into();
             info.device = device_name.into();
@@ -308,10 +391,13 @@ impl TrainingRun {
     /// Test numbers, pictures, report.
     fn conclude(&mut self) -> Result<()> {
         let trained = Run::load(self.dir.path(), None, &self.device)?;
-        let material = Material::gather(&trained, &self.splits)?;
-        self.info.test = Some(material.terms());
+        let material = Material::where_it_encodes(&trained, &self.splits)?;
+        self.info.test = match &material {
+            Some(material) => Some(material.terms()),
+            None => density_terms(&trained, &self.splits),
+        };
         self.info.peak_memory_mb = peak_memory_mb();
-        report::draw_report(&Run { info: self.info.clone(), ..trained }, &material)?;
+        report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref())?;
         Ok(())
     }
 }
@@ -347,6 +433,24 @@ impl Visit for CheckReports<'_> {
 const FINISHED: &str = "finished";
 /// Status of a run that early stopping ended.
 const STOPPED_EARLY: &str = "stopped early";
+
+/// Refuses a name that a prior of the same weights has; one of other weights is of no use and goes.
+fn make_room(parent: &Run, name: &str, settings: FitSettings) -> Result<()> {
+    let Some(prior) = PriorRun::find(parent, name)? else { return Ok(()) };
+    if !prior.serves(&parent.origin(settings), None) {
+        return RunDir::clear(prior.dir.path());
+    }
+    let (run, path) = (parent.dir.path().display(), prior.dir.path().display());
+    let help = format!(
+        "`elbo resume {path}` continues it, `elbo priors {run} --set {name}.KEY=VALUE` trains it anew, `--set name=other` trains another"
+    );
+    Err(Error::config("name", "the name of no prior that the run has", format!("`{name}`"), help))
+}
+
+/// Whether a run says that it has ended.
+pub(super) fn is_complete(info: &RunInfo) -> bool {
+    [FINISHED, STOPPED_EARLY].contains(&info.status.as_str())
+}
 
 /// Whether there is, or should be, a checkpoint. What a killed first save leaves is none.
 fn has_begun(dir: &RunDir) -> bool {

@@ -25,6 +25,10 @@ use crate::run::history::{EpochRecord, LOSS};
 pub struct TrainingConfig {
     /// Passes over the training split.
     pub epochs: usize,
+    /// Optimiser steps at most, which counts where there are many examples; 0 for no limit. A run is written with the whole epochs that fit, at
+    /// least one, in `epochs`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub steps: usize,
     /// Examples in one optimiser step; the last step of an epoch takes what is left.
     pub batch_size: usize,
     /// The one seed: initial weights, order, noise, splits and samples all follow from it.
@@ -44,6 +48,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
+            steps: 0,
             batch_size: 128,
             seed: 0,
             reduction: Reduction::Mean,
@@ -386,6 +391,10 @@ impl EarlyStopping {
     pub fn check(&self) -> Result<()> {
         not_negative("early_stopping.min_delta", self.min_delta)
     }
+}
+
+fn is_none(steps: &usize) -> bool {
+    *steps == 0
 }
 
 fn is_zero(value: &f64) -> bool {

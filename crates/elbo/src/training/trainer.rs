@@ -124,6 +124,9 @@ pub struct Trainer<'a, L> {
     pub early_stopping: EarlyStopping,
     /// Where to save; none keeps everything in memory.
     pub checkpoints: Option<Checkpoints>,
+    /// Whether [`Trainer::into_model`] gives the weights of the best epoch; otherwise those of the last. Kept in memory.
+    pub keeps_best: bool,
+    best: Option<L>,
     /// Where to compute, with autodiff.
     pub device: Device,
     /// Where the time of all steps so far went.
@@ -162,6 +165,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             schedule: Schedule::default(),
             early_stopping: EarlyStopping::default(),
             checkpoints: None,
+            keeps_best: false,
+            best: None,
             device: device.clone().autodiff(),
             times: StepTimes::default(),
         }
@@ -183,9 +188,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
         (self.ema, self.optimizers, self.state) = (ema, optimizers, state);
     }
 
-    /// The trained model, without gradients: its moving average where there is one.
-    pub fn into_model(self) -> L {
-        self.judged()
+    /// The trained model, without gradients: its moving average where there is one, and of the best epoch where [`Trainer::keeps_best`] says so.
+    pub fn into_model(mut self) -> L {
+        self.best.take().unwrap_or_else(|| self.judged())
     }
 
     /// The weights that validation and users see, without gradients.
@@ -364,6 +369,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
         // `best` first: a run killed between the two repeats nothing that `last` does not know of.
         if let (true, Some(checkpoints)) = (verdict.is_best, &self.checkpoints) {
             checkpoints.save_best(&self.judged(), &self.state)?;
+        }
+        if verdict.is_best && self.keeps_best {
+            self.best = Some(self.judged());
         }
         self.save_last()?;
         Ok(verdict.is_best)

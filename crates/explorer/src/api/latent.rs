@@ -158,7 +158,7 @@ pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     if !matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture) {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));
     }
-    let fitted = match asked.app.samplers.get(&asked.run, kind).await? {
+    let fitted = match asked.app.samplers.get(&asked.run, kind.clone()).await? {
         State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
         State::Ready(fitted) => fitted,
     };

@@ -149,7 +149,7 @@ impl Default for Sample {
 
 /// The sampler a client named.
 pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
-    let names = || SamplerKind::ALL.map(SamplerKind::name).join(", ");
+    let names = || SamplerKind::builtin().iter().map(SamplerKind::name).collect::<Vec<_>>().join(", ");
     name.parse().map_err(|_| Problem::field("sampler", format!("one of {}", names()), name))
 }
 

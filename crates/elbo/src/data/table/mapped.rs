@@ -8,7 +8,7 @@ use memmap2::Mmap;
 use crate::error::{Error, Result};
 
 /// Numbers of one type, in memory or in a file.
-pub(super) enum Numbers<T> {
+pub(in crate::data) enum Numbers<T> {
     Owned(Vec<T>),
     /// The file from byte `start` on; length and alignment were checked when it was made.
     Mapped {
@@ -36,7 +36,7 @@ impl<T: bytemuck::AnyBitPattern> Numbers<T> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn map(path: &Path, file: &File) -> Result<Mmap> {
+pub(in crate::data) fn map(path: &Path, file: &File) -> Result<Mmap> {
     // SAFETY: the mapping is read-only and private to this process. Another program that writes to the file while it is mapped can
     // change values between two reads, and one that truncates it ends this process with a bus error: as for every mapped file, data
     // must not be rewritten in place during a run. The values are plain numbers, for which every bit pattern is valid.

@@ -24,7 +24,7 @@ mod header;
 mod images;
 mod labels;
 mod layout;
-mod mapped;
+pub(super) mod mapped;
 mod meaning;
 mod npy;
 mod npz;

@@ -78,8 +78,8 @@ fn fitted_samplers_draw_what_the_library_draws() {
         let gallery = app.analyses.get(&app.run("small-001").unwrap(), Of::Gallery).await.unwrap();
         let seed = run.config.training.seed;
         let codes = sampler_codes(gallery.codes.clone(), CodesKind::Sample, seed).unwrap();
-        for kind in [SamplerKind::Gaussian, SamplerKind::Mixture, SamplerKind::Maf] {
-            let expected = Sampler::fit(kind, &codes, 3, seed, &run.device).unwrap();
+        for kind in [SamplerKind::Gaussian, SamplerKind::Mixture, SamplerKind::prior("maf")] {
+            let expected = Sampler::fit(&kind, &codes, 3, seed, &run.device).unwrap();
             let draw = Draw { count: 6, temperature: 0.8, truncation: Some(1.5), seed: 4 };
             let body = json!({ "n": 6, "seed": 4, "sampler": kind, "temperature": 0.8, "truncation": 1.5 });
             let answer = until_ready(&router, "/api/runs/small-001/sample", &body).await;
@@ -101,7 +101,7 @@ fn a_stored_sampler_is_taken_from_the_run() {
     let device = elbo::device::choose("cpu").unwrap();
     let run = Run::load(&copy, None, &device).unwrap();
     let settings = FitSettings { codes: Some(CodesKind::Mean), seed: 77 };
-    let (stored, _) = run.sampler(SamplerKind::Gaussian, settings).unwrap();
+    let (stored, _) = run.sampler(&SamplerKind::Gaussian, settings).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = Catalog::new(vec![folder.path().to_owned()]);

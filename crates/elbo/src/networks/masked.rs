@@ -7,15 +7,27 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use elbo_kernels::Activation;
 
-use crate::networks::Linear;
+use super::{LayerSummary, Linear};
 use crate::random::Draws;
 
 /// Bound of the log scales: factors from e^-5 to e^5 in one block. Unbounded, a single far code can end a training.
 const MOST_LOG_SCALE: f64 = 5.0;
 
 /// Mean and log scale of each coordinate, given those before it.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use elbo::networks::Made;
+/// use elbo::random::{Draws, Purpose};
+///
+/// let device = elbo::device::choose("cpu")?;
+/// let made = Made::init(3, &[16], false, &mut Draws::new(0, Purpose::Weights, 0, 0), &device);
+/// let (mean, log_scale) = made.conditionals(Tensor::zeros([5, 3], &device));
+/// assert_eq!((mean.dims(), log_scale.dims(), made.order()), ([5, 3], [5, 3], &[0, 1, 2][..]));
+/// # Ok::<(), elbo::Error>(())
+/// ```
 #[derive(Module, Debug)]
-pub(super) struct Made {
+pub struct Made {
     layers: Vec<MaskedLinear>,
     mean: MaskedLinear,
     log_scale: MaskedLinear,
@@ -24,7 +36,10 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// For codes of `dims`; `reversed` sees the last coordinate first.
+    /// For rows of `dims` numbers; `reversed` sees the last coordinate first.
+    ///
+    /// # Panics
+    /// If a size is 0; configurations are checked before this point.
     pub fn init(dims: usize, hidden: &[usize], reversed: bool, draws: &mut Draws, device: &Device) -> Self {
         let inputs: Vec<usize> = if reversed { (1..=dims).rev().collect() } else { (1..=dims).collect() };
         let mut below = inputs.clone();
@@ -42,6 +57,8 @@ impl Made {
         Self { layers, mean, log_scale, order }
     }
 
+    /// What each coordinate is expected to be, given those before it: mean, and log scale within +-5.
+    ///
     /// # Shapes
     /// - `x`: `[batch, dims]`
     /// - returns: mean and log scale, `[batch, dims]` each
@@ -54,6 +71,23 @@ impl Made {
     /// Coordinates in the order in which they become known.
     pub fn order(&self) -> &[usize] {
         &self.order
+    }
+
+    /// Where its weights are.
+    pub fn device(&self) -> Device {
+        self.mean.linear.weight.val().device()
+    }
+
+    /// Its layers under `name`, for rows of `dims` numbers. Weights that the masks leave out are counted: they are stored.
+    pub(crate) fn summary(name: &str, dims: usize, hidden: &[usize]) -> Vec<LayerSummary> {
+        let widths: Vec<usize> = [dims].iter().chain(hidden).copied().collect();
+        let masked = |layer: String, inputs, outputs| LayerSummary {
+            kind: "masked linear".into(),
+            ..LayerSummary::linear(format!("{name}.{layer}.linear"), inputs, outputs)
+        };
+        let inner = widths.windows(2).enumerate().map(|(i, pair)| masked(format!("layers.{i}"), pair[0], pair[1]));
+        let last = widths[widths.len() - 1];
+        inner.chain(["mean", "log_scale"].map(|head| masked(head.into(), last, dims))).collect()
     }
 }
 
@@ -94,7 +128,7 @@ mod tests {
     fn outputs_see_only_what_comes_before_them() {
         let device = crate::device::choose("cpu").unwrap();
         for (dims, reversed) in [(1, false), (2, true), (5, false), (5, true)] {
-            let made = Made::init(dims, &[32, 32], reversed, &mut Draws::new(3, Purpose::Sampler, 0, 0), &device);
+            let made = Made::init(dims, &[32, 32], reversed, &mut Draws::new(3, Purpose::Weights, 0, 0), &device);
             let at = |x: &[f32]| {
                 let (mean, log_scale) =
                     made.conditionals(Tensor::from_data(TensorData::new(x.to_vec(), [1, dims]), &device));

@@ -1,0 +1,101 @@
+//! Samplers of a run as commands want them: taken from its folder, or made with their progress shown.
+
+use std::sync::Arc;
+
+use elbo::priors::store::{Record, Stored};
+use elbo::priors::{Draw, SamplerKind};
+use elbo::tasks::{FitRequest, Run, SamplerNote};
+use elbo::training::{Observer, Stop};
+
+use crate::output::Context;
+use crate::progress::Progress;
+use crate::signals::Interruption;
+
+/// What came of making a sampler.
+pub enum Fitted {
+    Done(Stored),
+    /// Stopped by a signal, with the command's exit code.
+    Interrupted(u8),
+}
+
+impl Fitted {
+    /// Draws codes; the exit code if there is no sampler.
+    pub fn sample(&self, draw: &Draw) -> Result<Vec<f32>, u8> {
+        match self {
+            Self::Done(stored) => Ok(stored.sampler.sample(draw)),
+            Self::Interrupted(code) => Err(*code),
+        }
+    }
+}
+
+/// Training under way: its progress, and what may stop it.
+pub struct Training {
+    interruption: Option<Arc<Interruption>>,
+    progress: Progress,
+    never: Stop,
+}
+
+impl Training {
+    /// For samplers of these kinds; signals are only listened to where one may be trained.
+    pub fn of<'a>(kinds: impl IntoIterator<Item = &'a SamplerKind>, context: Context) -> anyhow::Result<Self> {
+        let trains = kinds.into_iter().any(|kind| matches!(kind, SamplerKind::Prior(_)));
+        let interruption = trains.then(Interruption::listen).transpose()?;
+        if let Some(interruption) = &interruption {
+            interruption.training_begins();
+        }
+        Ok(Self { interruption, progress: Progress::new(context, 0), never: Stop::new() })
+    }
+
+    /// The observer, and the request to stop.
+    pub fn parts(&mut self) -> (&mut dyn Observer, &Stop) {
+        let stop = self.interruption.as_ref().map_or(&self.never, |interruption| &interruption.stop);
+        (&mut self.progress, stop)
+    }
+
+    /// The exit code of a training that was stopped.
+    pub fn exit_code(&self) -> u8 {
+        self.interruption.as_ref().map_or(130, |interruption| interruption.exit_code())
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        if let Some(interruption) = &self.interruption {
+            interruption.training_ends();
+        }
+    }
+}
+
+/// The sampler that is asked for, and what it took to have it, said.
+pub fn fitted(run: &Run, request: FitRequest<'_>, context: Context) -> anyhow::Result<Fitted> {
+    let mut training = Training::of([request.kind], context)?;
+    let (observer, stop) = training.parts();
+    match run.fit_sampler(request, observer, stop)? {
+        Some((stored, note)) => {
+            tell_fit(request.kind, &stored.record, &note, context);
+            Ok(Fitted::Done(stored))
+        }
+        None => {
+            tell_interruption(run, context);
+            Ok(Fitted::Interrupted(training.exit_code()))
+        }
+    }
+}
+
+/// Says how a prior whose training was stopped is gone on with.
+pub fn tell_interruption(run: &Run, context: Context) {
+    let path = run.dir.path().display();
+    context
+        .note(format!("interrupted; the same command goes on, or `elbo resume` of the prior's run in {path}/priors"));
+}
+
+/// Says where a sampler came from, when that took work.
+pub fn tell_fit(kind: &SamplerKind, record: &Record, note: &SamplerNote, context: Context) {
+    let why = match note {
+        SamplerNote::Loaded => return,
+        SamplerNote::Fitted => "",
+        SamplerNote::FittedAgain => ", since the one there was of other weights, codes or settings",
+    };
+    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
+    context.note(format!("fitted `{kind}` to {what}{why}; kept in the run's folder `priors`"));
+}
