@@ -24,7 +24,7 @@ fn main() -> elbo::Result<()> {
     };
     let out = arguments.next().unwrap_or_else(|| "walk.png".into());
 
-    let run = Run::load(&path, None, &device)?;
+    let run = Run::open(&path, None, &device)?;
     println!("{}: {}, `{}` weights", run.name(), run.config.describe(run.shape.dims()), run.checkpoint);
     let images = run.open_data(None)?.test.take(2);
     let codes = evaluation::encode(run.model.as_ref(), &images, &run.device)?;

@@ -6,7 +6,7 @@
 //! | you want | start at |
 //! |---|---|
 //! | a run with checkpoints and a report, as `elbo train` makes | [`tasks::TrainingRun`] |
-//! | a saved run, to sample from or encode with | [`tasks::Run`] |
+//! | a saved run, to sample from or encode with | [`Run`] |
 //! | the training loop alone, in memory | [`training::Trainer`] |
 //! | a model of your own | [`models::Learner`], [`models::Model`] |
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
@@ -70,6 +70,8 @@ pub mod tensors;
 pub mod training;
 
 pub use error::{Error, ErrorKind, Result};
+pub use recipe::Recipe;
+pub use tasks::Run;
 
 /// The README's example, run with those of this crate.
 #[cfg(doctest)]

@@ -60,7 +60,7 @@ fn a_chosen_size_is_written_into_the_run() {
         let written = std::fs::read_to_string(out.join("config.toml")).unwrap();
         assert!(written.contains("channels = [32, 64, 128]"), "{written}");
         assert_eq!(
-            Run::load(&out, None, &device).unwrap().config.network.resolved(SHAPE).features(SHAPE),
+            Run::open(&out, None, &device).unwrap().config.network.resolved(SHAPE).features(SHAPE),
             match recipe {
                 "conv" => 9,
                 _ => 128 * 4 * 4,

@@ -48,7 +48,7 @@ impl Models {
         let stamp = entry.weights_stamp();
         let loaded = match (known, stamp) {
             (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
-            (known, Some(stamp)) => match (Run::load(&entry.path, None, &self.device), known) {
+            (known, Some(stamp)) => match (Run::open(&entry.path, None, &self.device), known) {
                 (Ok(run), _) => Loaded { run: Arc::new(run), stamp },
                 // In the middle of being replaced: the weights before are good for another moment.
                 (Err(_), Some((_, _, loaded))) => loaded,

@@ -27,7 +27,7 @@ impl Opened {
 
 /// Loads a run, and says so when its newest weights are damaged and older ones are taken.
 pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Run> {
-    let run = Run::load(path, checkpoint, &elbo::device::choose(device)?)?;
+    let run = Run::open(path, checkpoint, &elbo::device::choose(device)?)?;
     warn_of_damage(&run.passed_over);
     Ok(run)
 }

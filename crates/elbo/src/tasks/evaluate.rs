@@ -229,7 +229,7 @@ impl MetricsRequest {
 /// # training.train(&mut Quiet, &Stop::new())?;
 /// use elbo::tasks::{MetricsRequest, evaluate};
 ///
-/// let run = Run::load(&path, None, &device)?;
+/// let run = Run::open(&path, None, &device)?;
 /// let splits = run.open_data(None)?;
 /// let metrics = vec!["kl".into(), "information".into()];
 /// let request = MetricsRequest { metrics, ..MetricsRequest::default() };

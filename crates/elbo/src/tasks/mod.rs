@@ -18,7 +18,7 @@
 //! training.train(&mut Quiet, &Stop::new())?;
 //! assert!(path.join("report.html").is_file());
 //!
-//! let run = Run::load(&path, None, &device)?;
+//! let run = Run::open(&path, None, &device)?;
 //! let samples = generation::sample(&run.decoder("example")?, 16, 1.0, 0);
 //! assert_eq!(samples.len(), 16);
 //! # Ok::<(), elbo::Error>(())
@@ -34,6 +34,7 @@ mod plots;
 mod recorder;
 mod report;
 mod run;
+mod sample;
 mod sampler_distance;
 mod sampler_page;
 mod samplers;
@@ -51,6 +52,7 @@ pub use feature_space::FeatureName;
 pub use memory::peak_memory_mb;
 pub use report::{compare, write_report};
 pub use run::{OwnData, Run, held_out};
+pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
 pub use samplers::{FitRequest, FitSettings, SamplerNote};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};

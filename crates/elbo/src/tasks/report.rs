@@ -43,7 +43,7 @@ const TRAVERSED: usize = 16;
 /// # training.train(&mut Quiet, &Stop::new())?;
 /// use elbo::tasks;
 ///
-/// let run = Run::load(&path, None, &device)?;
+/// let run = Run::open(&path, None, &device)?;
 /// let page = tasks::write_report(&run, &run.open_data(None)?)?;
 /// assert!(page.ends_with("report.html"));
 /// # Ok::<(), elbo::Error>(())
@@ -95,7 +95,7 @@ pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<
 /// use elbo::tasks;
 ///
 /// let runs = [&path, &path].map(|path| -> elbo::Result<_> {
-///     let run = Run::load(path, None, &device)?;
+///     let run = Run::open(path, None, &device)?;
 ///     let data = run.open_data(None)?;
 ///     Ok((run, data))
 /// });

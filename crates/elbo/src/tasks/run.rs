@@ -32,7 +32,7 @@ use crate::training::{Checkpoints, TrainState};
 /// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
 /// # training.train(&mut Quiet, &Stop::new())?;
 ///
-/// let run = Run::load(&path, None, &device)?; // a folder that `elbo train` made
+/// let run = Run::open(&path, None, &device)?; // a folder that `elbo train` made
 /// let codes = vec![0.0; run.latent()];
 /// let pictures = generation::decode(&run.decoder("example")?, &codes);
 /// assert_eq!(pictures.len(), 1);
@@ -64,11 +64,19 @@ pub struct Run {
 }
 
 impl Run {
+    /// Loads a run on the CPU with the weights it prefers: `best` when it stops early, `last` otherwise.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::open(path, None, &Device::flex())
+    }
+
     /// Loads a run. Without a choice of checkpoint: `best` when the run stops early, `last` otherwise.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no run, no valid checkpoint, or one that does not fit the configuration.
-    pub fn load(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
+    pub fn open(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
         let dir = RunDir::open(path)?;
         let (config, info) = (read_config(&dir)?, dir.info()?);
         let checkpoint = match checkpoint {

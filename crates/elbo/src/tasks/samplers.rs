@@ -100,7 +100,7 @@ impl Run {
     /// # training.train(&mut Quiet, &Stop::new())?;
     /// use elbo::priors::{Draw, SamplerKind};
     ///
-    /// let run = Run::load(&path, None, &device)?;
+    /// let run = Run::open(&path, None, &device)?;
     /// let (mixture, note) = run.sampler(&SamplerKind::Mixture, FitSettings::default())?;
     /// assert_eq!((mixture.sampler.sample(&Draw { count: 5, ..Default::default() }).len(), note), (10, SamplerNote::Fitted));
     /// assert_eq!(run.sampler(&SamplerKind::Mixture, FitSettings::default())?.1, SamplerNote::Loaded);
@@ -270,7 +270,7 @@ impl PriorRun {
 
     /// The trained sampler.
     fn load(&self, parent: &Run) -> Result<Stored> {
-        let run = Run::load(self.dir.path(), None, &parent.device)?;
+        let run = Run::open(self.dir.path(), None, &parent.device)?;
         let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
             let help = "train it again: remove the folder";
             return Err(Error::model(self.dir.join("run.json"), "origin", "the codes of a run", "none", help));

@@ -172,7 +172,7 @@ impl ScoreColumn {
 /// # training.train(&mut Quiet, &Stop::new())?;
 /// use elbo::tasks::{Score, ScoreRequest, score};
 ///
-/// let run = Run::load(&path, None, &device)?; // trained with `data.labels = ["3"]`
+/// let run = Run::open(&path, None, &device)?; // trained with `data.labels = ["3"]`
 /// let own = run.open_own()?;
 /// let by = vec![Score::NegElbo, Score::Mahalanobis];
 /// let request = ScoreRequest { by, k: 100, false_alarm: 0.2, normal: vec!["3".into()], seed: 0 };

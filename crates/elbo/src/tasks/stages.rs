@@ -50,7 +50,7 @@ pub fn next_stage(
     for stage in later(run)? {
         // What is no later stage is the first, which is the run itself.
         let parent = folders.get(&stage.codes_of).cloned().unwrap_or_else(|| run.to_owned());
-        let parent = Run::load(parent, None, device)?;
+        let parent = Run::open(parent, None, device)?;
         let path = parent.dir.prior(&stage.name);
         let settings = FitSettings { codes: stage.codes, seed: parent.config.training.seed };
         let found = PriorRun::find(&parent, &stage.name)?;

@@ -134,7 +134,7 @@ impl TrainingRun {
     /// use elbo::priors::{SamplerKind, prior_config};
     /// use elbo::recipe::Layers;
     ///
-    /// let run = Run::load(&path, None, &device)?;
+    /// let run = Run::open(&path, None, &device)?;
     /// let small = ["prior.hidden=[16]".to_owned(), "prior.epochs=2".to_owned()];
     /// let config = prior_config(Layers::from_recipe("maf")?, run.latent(), 0, &small)?;
     /// let training = TrainingRun::create_prior(&run, config, FitSettings::default(), "cpu")?;
@@ -390,7 +390,7 @@ impl TrainingRun {
 
     /// Test numbers, pictures, report.
     fn conclude(&mut self) -> Result<()> {
-        let trained = Run::load(self.dir.path(), None, &self.device)?;
+        let trained = Run::open(self.dir.path(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits)?;
         self.info.test = match &material {
             Some(material) => Some(material.terms()),

@@ -99,7 +99,7 @@ fn a_stored_sampler_is_taken_from_the_run() {
     let copy = folder.path().join("small-001");
     copy_folder(&path(), &copy);
     let device = elbo::device::choose("cpu").unwrap();
-    let run = Run::load(&copy, None, &device).unwrap();
+    let run = Run::open(&copy, None, &device).unwrap();
     let settings = FitSettings { codes: Some(CodesKind::Mean), seed: 77 };
     let (stored, _) = run.sampler(&SamplerKind::Gaussian, settings).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -18,7 +18,7 @@ static FAMILIES: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 fn family(kind: &str) -> Run {
-    Run::load(FAMILIES.path().join(kind), None, &elbo::device::choose("cpu").unwrap()).unwrap()
+    Run::open(FAMILIES.path().join(kind), None, &elbo::device::choose("cpu").unwrap()).unwrap()
 }
 
 fn with_families<F: Future<Output = ()>>(test: impl FnOnce(Router, App) -> F) {
@@ -155,7 +155,7 @@ fn samplers_in_a_run_are_listed_once_they_are_there() {
     let catalog = Catalog::new(vec![folder.path().to_owned()]);
     let priors = |catalog: &Catalog| catalog.runs()[0].summary.priors.clone();
     assert!(priors(&catalog).is_empty());
-    let run = Run::load(&copy, None, &elbo::device::choose("cpu").unwrap()).unwrap();
+    let run = Run::open(&copy, None, &elbo::device::choose("cpu").unwrap()).unwrap();
     run.sampler(SamplerKind::Gaussian, elbo::tasks::FitSettings::default()).unwrap();
     assert_eq!(catalog.rescan().len(), 1, "a new sampler is a change");
     assert_eq!(priors(&catalog), [SamplerKind::Gaussian]);

@@ -54,7 +54,7 @@ fn path() -> PathBuf {
 }
 
 fn loaded() -> Run {
-    Run::load(path(), None, &elbo::device::choose("cpu").unwrap()).unwrap()
+    Run::open(path(), None, &elbo::device::choose("cpu").unwrap()).unwrap()
 }
 
 fn service(limits: Limits, guard: Guard) -> App {
