@@ -156,7 +156,7 @@ fn samplers_in_a_run_are_listed_once_they_are_there() {
     let priors = |catalog: &Catalog| catalog.runs()[0].summary.priors.clone();
     assert!(priors(&catalog).is_empty());
     let run = Run::open(&copy, None, &elbo::device::choose("cpu").unwrap()).unwrap();
-    run.sampler(SamplerKind::Gaussian, elbo::tasks::FitSettings::default()).unwrap();
+    run.sampler(&SamplerKind::Gaussian, elbo::tasks::FitSettings::default()).unwrap();
     assert_eq!(catalog.rescan().len(), 1, "a new sampler is a change");
     assert_eq!(priors(&catalog), [SamplerKind::Gaussian]);
 }
