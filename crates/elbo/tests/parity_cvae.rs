@@ -46,8 +46,14 @@ fn config(case: &Value) -> CvaeConfig {
 }
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
-    const PLAIN: &ObjectiveConfig =
-        &ObjectiveConfig { beta: 1.0, warmup_epochs: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None };
+    const PLAIN: &ObjectiveConfig = &ObjectiveConfig {
+        beta: 1.0,
+        warmup_epochs: 0.0,
+        cycle_epochs: 0.0,
+        free_bits: 0.0,
+        capacity: None,
+        warmup_share: 0.0,
+    };
     let shape: [usize; 3] = shape(case).try_into().expect("channels, height and width");
     Setting { space: shape.into(), classes: count(&case["classes"]), network, loss: PLAIN }
 }

@@ -50,8 +50,14 @@ fn config(case: &Value) -> VaeConfig {
 }
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
-    const PLAIN: &ObjectiveConfig =
-        &ObjectiveConfig { beta: 1.0, warmup_epochs: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None };
+    const PLAIN: &ObjectiveConfig = &ObjectiveConfig {
+        beta: 1.0,
+        warmup_epochs: 0.0,
+        cycle_epochs: 0.0,
+        free_bits: 0.0,
+        capacity: None,
+        warmup_share: 0.0,
+    };
     Setting { space: image(case).into(), classes: 0, network, loss: PLAIN }
 }
 
