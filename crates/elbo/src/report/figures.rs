@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use elbo::report::Theme;
-//! use elbo::report::figures::{Term, curve};
+//! use elbo::report::figures::curve;
 //!
 //! let empty = curve(&[], "kl", "nats per image"); // no epoch yet: empty axes
 //! assert!(empty.svg(Theme::Dark).contains("</svg>"));

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use elbo::report::{Report, Theme};
-//! use elbo::report::figures::{Term, curve};
+//! use elbo::report::figures::curve;
 //! use elbo::run::history::{EpochRecord, Means};
 //!
 //! let history: Vec<EpochRecord> = (1..=10).map(|epoch| {

@@ -1,13 +1,14 @@
 //! What a run leaves on disk: the run directory, checkpoints, weights, metrics.
 //!
 //! ```
-//! use elbo::models::ModelConfig;
+//! use elbo::distributions::Likelihood;
+//! use elbo::models::{Architecture, Vae};
 //! use elbo::networks::NetworkConfig;
 //! use elbo::run::{parameters, weights};
 //!
 //! # let folder = tempfile::tempdir().unwrap();
-//! let device = elbo::device::choose("cpu")?;
-//! let model = ModelConfig::default().init(&NetworkConfig::default(), [1, 28, 28], 0, &device)?;
+//! let (network, device) = (NetworkConfig::default(), elbo::device::choose("cpu")?);
+//! let model = Vae::init(&Architecture::new([1, 28, 28], 20, &network, Likelihood::Bernoulli), 0, &device);
 //! let path = folder.path().join("model.safetensors"); // PyTorch loads it with `load_file`
 //! elbo::run::atomic::write_file(&path, &weights::to_bytes(&parameters::export(&model), &Default::default()))?;
 //!
