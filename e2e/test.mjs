@@ -3,7 +3,8 @@
 //   npm ci && node test.mjs            in this folder, after `cargo build --release --workspace`
 //
 // Words after it choose tests by name. ELBO names the binary, CHROMIUM the browser, ELBO_RUNS a folder of runs to look at instead of small ones trained
-// here, PATIENCE a factor for what computes long, for builds that are not optimised. Screenshots go to output/.
+// here, UI a folder to take the page from instead of the binary (../crates/explorer/ui, without building), PATIENCE a
+// factor for what computes long, for builds that are not optimised. Screenshots go to output/.
 //
 //   PICTURE=../docs/explorer.png PICTURE_RUN=mnist-2d-001 ELBO_RUNS=../runs node test.mjs README
 //
@@ -34,6 +35,14 @@ function train(name, settings) {
   const words = ["train", "--quiet", "--out", join(folder, "runs", name), ...settings];
   const done = spawnSync(elbo, words, { cwd: folder, env: environment, encoding: "utf8" });
   assert.equal(done.status, 0, done.stderr);
+}
+
+/** A small table of numbers. */
+function table() {
+  const rows = Array.from({ length: 120 }, (_, i) => [Math.sin(i), Math.cos(i), (i % 7) + Math.sin(3 * i)].map((value) => value.toFixed(4)).join(","));
+  const path = join(folder, "rows.csv");
+  writeFileSync(path, ["a,b,c", ...rows].join("\n") + "\n");
+  return path;
 }
 
 /** A run whose configuration cannot be read. */
@@ -74,7 +83,7 @@ const CURSOR = ".cursor canvas.picture";
 
 test("runs are listed", async (page) => {
   await open(page, "runs", "Runs");
-  assert.equal(await page.locator("article.run:not(.hurt)").count(), 4);
+  assert.equal(await page.locator("article.run:not(.hurt)").count(), 6);
   await page.getByText("epoch 2 of 2").first().waitFor();
 });
 
@@ -138,6 +147,123 @@ test("curves have a table, and epochs are chosen without a mouse", async (page) 
   await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value !== "1");
   await page.locator(".chart .u-over").nth(1).dblclick();
   await page.waitForFunction(() => document.querySelector('input[aria-label="First epoch shown"]').value === "1");
+});
+
+test("charts, tiles and tables are those of the run's own terms", async (page) => {
+  const titles = (id) => page.goto(`${page.context().url}#/training/${id}`).then(() => page.locator(".chart canvas").first().waitFor()).then(() => page.locator(".chart figcaption b").allInnerTexts());
+  assert.deepEqual(await titles("two"), ["Loss", "Reconstruction", "KL divergence"]);
+  assert.deepEqual(await page.locator(".chart figcaption .quiet").allInnerTexts(), ["nats", "nats", "nats"]);
+  assert.match(await page.locator(".tile").nth(1).innerText(), /^recon \+ kl\n[\d.]+ \+ [\d.]+$/);
+  assert.deepEqual(await titles("plain"), ["Loss", "Reconstruction"]);
+  assert.deepEqual((await page.locator(".tile dt").allInnerTexts()).slice(0, 2), ["test loss", "epoch"]);
+  // Another family's terms, by their names and units.
+  await page.route("**/api/runs/two/metrics", async (route) => {
+    const records = await (await route.fetch()).json();
+    records.forEach((record) => { record.train = { perplexity: 3, commitment: 0.5, loss: 1 }; record.validation = null; });
+    await route.fulfill({ json: records });
+  });
+  await page.goto("about:blank");
+  await titles("two");
+  await page.locator(".chart", { hasText: "commitment" }).waitFor();
+  assert.deepEqual(await titles("two"), ["Loss", "perplexity", "commitment"]);
+});
+
+/** Opens the page with the list of runs changed on its way. */
+async function withRuns(page, change) {
+  await page.addInitScript(() => { globalThis.EventSource = class extends EventTarget { close() {} }; });
+  await page.route("**/api/runs", async (route) => {
+    const runs = await (await route.fetch()).json();
+    runs.forEach(change);
+    await route.fulfill({ json: runs });
+  });
+}
+
+const greyed = (page) => page.locator(".top nav a[aria-disabled]").allInnerTexts();
+
+test("views that a run cannot fill are grey and say why", async (page) => {
+  await open(page, "training", /^two/);
+  assert.deepEqual(await greyed(page), []);
+  await page.goto(`${page.context().url}#/training/rows`);
+  await page.getByRole("heading", { name: /^rows/, level: 1 }).waitFor();
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+  const link = page.locator(".top nav a", { hasText: "Knobs" });
+  assert.match(await link.getAttribute("title"), /^Knobs needs a run that was trained on pictures\. rows is none/);
+  // Still a way to the reason, whatever the driver holds a grey link to be.
+  await link.focus();
+  await page.keyboard.press("Enter");
+  await page.getByText("Knobs needs a run that was trained on pictures").waitFor();
+});
+
+test("what a model cannot do makes its views grey", async (page) => {
+  await withRuns(page, (run) => { if (run.id === "two") run.can = ["decode", "prior"]; if (run.id === "ten") run.can = ["encode"]; });
+  await open(page, "training", /^two/);
+  assert.deepEqual(await greyed(page), ["Latent map", "Try"]);
+  assert.match(await page.locator(".top nav a", { hasText: "Try" }).getAttribute("title"), /encodes examples/);
+  await page.getByRole("link", { name: "Knobs" }).click();
+  await page.locator(".knob").nth(1).waitFor();
+  assert.equal(await page.getByRole("button", { name: "From an example" }).count(), 0);
+  await page.getByRole("link", { name: "Make" }).click();
+  await page.locator(".sheet .frame").nth(20).waitFor();
+  assert.deepEqual(await page.locator("label.field", { hasText: /^from/ }).locator("option").allInnerTexts(), ["N(0, I)"]);
+  await page.goto(`${page.context().url}#/training/ten`);
+  await page.getByRole("heading", { name: /^ten/, level: 1 }).waitFor();
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+});
+
+test("a conditional run is told its class in Knobs, Make, Try and on the map", async (page) => {
+  const select = () => page.locator("label.class select");
+  const shoot = async (name) => { await page.waitForTimeout(600); await page.screenshot({ path: join(output, `class-${name}.png`), fullPage: true }); };
+  await page.goto(`${page.context().url}#/knobs/cond`);
+  const big = ".knobs .side canvas.picture";
+  await page.locator(".knob").first().waitFor();
+  await page.locator('section[aria-label="As each class"] .frame').nth(9).waitFor();
+  await page.waitForTimeout(300);
+  let before = await pixels(page, big);
+  await select().selectOption({ label: "7" });
+  await changes(page, big, before, "another class in Knobs");
+  before = await pixels(page, big);
+  await page.getByRole("button", { name: "As class 3" }).click();
+  await changes(page, big, before, "a class that is clicked");
+  assert.equal(await select().inputValue(), "3");
+  await page.getByRole("button", { name: "From an example" }).click();
+  await shoot("knobs");
+  await page.goto(`${page.context().url}#/make/cond`);
+  const first = ".sheet .frame canvas";
+  await page.locator(first).nth(20).waitFor();
+  const all = () => page.locator(first).evaluateAll((frames) => frames.map((one) => one.toDataURL()).join());
+  await page.locator(".sheet .frame").nth(4).click();
+  await page.locator(".sheet .frame").nth(5).click();
+  await page.getByText("as class 4").waitFor();
+  await shoot("make");
+  before = await all();
+  await select().selectOption({ label: "5" });
+  await page.waitForFunction(([selector, before]) => [...document.querySelectorAll(selector)].map((one) => one.toDataURL()).join() !== before, [first, before]);
+  await page.goto(`${page.context().url}#/map/cond`);
+  await page.locator(CURSOR).waitFor();
+  await page.waitForTimeout(800);
+  before = await pixels(page, CURSOR);
+  const layer = await pixels(page, "canvas.layer");
+  await select().selectOption({ label: "8" });
+  await changes(page, CURSOR, before, "another class at the cursor");
+  await changes(page, "canvas.layer", layer, "another class of the manifold");
+  await shoot("map");
+  await page.goto(`${page.context().url}#/try/cond`);
+  const box = await page.locator(".board canvas").boundingBox();
+  await page.mouse.move(box.x + 140, box.y + 60);
+  await page.mouse.down();
+  for (let y = 60; y < 220; y += 10) await page.mouse.move(box.x + 140, box.y + y);
+  await page.mouse.up();
+  await page.locator(".triple canvas").nth(1).waitFor();
+  const again = () => page.locator(".triple canvas").nth(1).evaluate((canvas) => canvas.toDataURL());
+  await page.waitForTimeout(300);
+  before = await again();
+  await select().selectOption({ label: "1" });
+  await page.waitForFunction((before) => document.querySelectorAll(".triple canvas")[1].toDataURL() !== before, before, { timeout: 5000 });
+  await shoot("try");
+  // A run that is told nothing has no selector.
+  await page.goto(`${page.context().url}#/make/two`);
+  await page.locator(first).nth(20).waitFor();
+  assert.equal(await select().count(), 0);
 });
 
 test("dragging on the map decodes", async (page) => {
@@ -350,17 +476,19 @@ test("a run in training appears and grows by itself, and stops cleanly", async (
 
 const SIZES = [["wide", 1440, 900], ["middle", 768, 1024], ["phone", 360, 780]];
 const VIEWS = ["runs", "training", "map", "knobs", "make", "try", "compare"];
+/** All views of one run; those with a class; and one that a table cannot fill. */
+const LOOKED_AT = [...VIEWS.map((view) => [view, "two"]), ...["map", "knobs", "make", "try"].map((view) => [view, "cond"]), ["knobs", "rows"]];
 
 for (const scheme of ["light", "dark"]) {
   test(`axe finds nothing, ${scheme}`, async (page) => {
     await page.emulateMedia({ colorScheme: scheme });
     const found = [];
-    for (const view of VIEWS) {
-      await page.goto(`${page.context().url}#/${view}/two`);
+    for (const [view, run] of LOOKED_AT) {
+      await page.goto(`${page.context().url}#/${view}/${run}`);
       await page.waitForTimeout(500);
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
-      for (const violation of violations) found.push(`${view}: ${violation.id}: ${violation.nodes.map((node) => node.target.join(" ")).slice(0, 3).join(" | ")}`);
+      for (const violation of violations) found.push(`${view} of ${run}: ${violation.id}: ${violation.nodes.map((node) => node.target.join(" ")).slice(0, 3).join(" | ")}`);
     }
     assert.deepEqual(found, []);
   });
@@ -383,12 +511,12 @@ if (process.env.PICTURE) {
 test("nothing is wider than the window, at three sizes", async (page) => {
   for (const [name, width, height] of SIZES) {
     await page.setViewportSize({ width, height });
-    for (const view of VIEWS) {
-      await page.goto(`${page.context().url}#/${view}/two`);
+    for (const [view, run] of LOOKED_AT) {
+      await page.goto(`${page.context().url}#/${view}/${run}`);
       await page.waitForTimeout(500);
       const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-      assert.ok(wide <= window, `${view} at ${name}: ${wide} of ${window} pixels`);
-      await page.screenshot({ path: join(output, `${view}-${name}.png`) });
+      assert.ok(wide <= window, `${view} of ${run} at ${name}: ${wide} of ${window} pixels`);
+      await page.screenshot({ path: join(output, `${view}${run === "two" ? "" : `-${run}`}-${name}.png`) });
     }
   }
 });
@@ -396,6 +524,9 @@ test("nothing is wider than the window, at three sizes", async (page) => {
 async function main() {
   const own = process.env.ELBO_RUNS && resolve(process.env.ELBO_RUNS);
   if (!own) {
+    // First, so that they are the oldest: others are shown beside each other before them.
+    train("cond", [...small, "--set", "model.kind=cvae", "--set", "model.latent=2", "--set", "training.batch_size=32", "--epochs", "6"]);
+    train("rows", ["--set", `data.source=${table()}`, "--set", "model.likelihood=gaussian-shared", "--set", "model.latent=2", "--set", "network.hidden=[16]", "--epochs", "1"]);
     train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
     train("ten", [...small, "--epochs", "4"]);
     train("plain", [...small, "--set", "model.kind=ae", "--epochs", "2"]);
@@ -409,6 +540,7 @@ async function main() {
   for (const [name, work] of tests.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)))) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
     context.url = service.url;
+    if (process.env.UI) await context.route("**/ui/**", (route) => route.fulfill({ path: join(process.env.UI, new URL(route.request().url()).pathname.replace("/ui/", "")) }));
     const page = await context.newPage();
     const complaints = [];
     page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));

@@ -27,9 +27,9 @@ fn main() -> elbo::Result<()> {
     let run = Run::load(&path, None, &device)?;
     println!("{}: {}, `{}` weights", run.name(), run.config.describe(run.shape.dims()), run.checkpoint);
     let images = run.open_data(None)?.test.take(2);
-    let codes = evaluation::encode(&run.model, &images, &run.device);
+    let codes = evaluation::encode(run.model.as_ref(), &images, &run.device)?;
     let (a, b) = codes.mean.split_at(codes.latent);
-    let walk = generation::interpolate(&run.model, run.shape, a, b, STEPS, Walk::Spherical, &run.device);
+    let walk = generation::interpolate(&run.decoder("this example")?, a, b, STEPS, Walk::Spherical);
     write(&walk, &out)?;
     println!("{} images in {}", walk.len(), out.display());
     Ok(())

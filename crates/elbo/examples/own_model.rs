@@ -3,22 +3,25 @@
 //!
 //! `cargo run --release --example own_model`
 //!
-//! What it takes: a Burn module, the trait [`Model`] for it, and nothing else. With `q(z|x) = Laplace(mean, scale)` and
+//! What it takes: a Burn module; [`Learner`], what the trainer knows of it; [`Model`], what it can do, which [`VectorCode`] and [`Bound`]
+//! give for models with one vector code. With `q(z|x) = Laplace(mean, scale)` and
 //! `p(z) = Laplace(0, 1)`, for each dimension
 //!
 //! - `KL(q || p) = |mean| + scale * e^(-|mean| / scale) - ln(scale) - 1` (0 at mean 0, scale 1);
-//! - `z = mean + scale * l` with `l ~ Laplace(0, 1)`, made from the N(0, 1) noise the trainer gives: of four normals,
+//! - `z = mean + scale * l` with `l ~ Laplace(0, 1)`, made from the N(0, 1) noise of the pass: of four normals,
 //!   `n1 n2 + n3 n4` has exactly that distribution (a random determinant: Nyquist, Rice & Riordan 1954).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use elbo::data::batch::{Batch, Given};
 use elbo::data::{self, DataConfig, Validation};
-use elbo::distributions::Likelihood;
+use elbo::distributions::{DiagonalGaussian, Likelihood, Observation};
 use elbo::evaluation;
-use elbo::models::{Code, Model, ObjectiveConfig, Terms};
-use elbo::networks::{Activation, Linear, Mlp};
+use elbo::models::{Bound, Decode, Encode, Learner, Loss, Model, Posterior, Report, Terms, VectorCode};
+use elbo::networks::{Activation, Linear, Mlp, Pass};
 use elbo::random::{Draws, Purpose};
 use elbo::run::{atomic, parameters, weights};
+use elbo::space::Space;
 use elbo::training::{EpochEnd, Observer, OptimizerConfig, Stop, Trainer};
 
 /// Field names become parameter names: `encoder.layers.0.weight`, `mean.weight`, `log_scale.weight`, ...
@@ -28,65 +31,100 @@ struct LaplaceVae {
     mean: Linear,
     log_scale: Linear,
     decoder: Mlp,
+    observation: Observation,
+    /// What is modelled.
+    #[module(skip)]
+    space: Space,
+    /// What it is encoded to.
+    #[module(skip)]
+    codes: [Space; 1],
 }
 
 impl LaplaceVae {
-    fn init(input: usize, hidden: usize, latent: usize, seed: u64, device: &Device) -> Self {
-        let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
+    fn init(space: Space, hidden: usize, latent: usize, seed: u64, device: &Device) -> Self {
+        let (input, draws) = (space.numel(), &mut Draws::new(seed, Purpose::Weights, 0, 0));
         Self {
             encoder: Mlp::init(&[input, hidden], Activation::Silu, Activation::Silu, draws, device),
             mean: Linear::init(hidden, latent, draws, device),
             log_scale: Linear::init(hidden, latent, draws, device),
             decoder: Mlp::init(&[latent, hidden, input], Activation::Silu, Activation::None, draws, device),
+            observation: Observation::new(Likelihood::Bernoulli, device),
+            space,
+            codes: [Space::vector(latent)],
         }
     }
 
     /// Mean and log scale of q(z|x), each `[batch, latent]`.
-    fn posterior(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    fn laplace(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let features = self.encoder.forward(x);
         let mean = self.mean.forward(features.clone(), Activation::None);
         (mean, self.log_scale.forward(features, Activation::None))
     }
 }
 
-impl Model for LaplaceVae {
-    fn latent(&self) -> usize {
-        self.mean.weight.dims()[0]
+/// One vector code: encoding, decoding and p(x|z) follow from these.
+impl VectorCode for LaplaceVae {
+    fn codes(&self) -> &[Space; 1] {
+        &self.codes
     }
 
-    /// As many as pixels: read off the first weight, `[hidden, input]`.
-    fn input(&self) -> usize {
-        let shapes = parameters::shapes(self);
-        shapes[0].1[1]
+    fn observed(&self) -> &Observation {
+        &self.observation
     }
 
-    fn likelihood(&self) -> Likelihood {
-        Likelihood::Bernoulli
+    /// The Gaussian of the same moments, for metrics and pages: a Laplace distribution of scale b has variance 2 b^2.
+    fn posterior(&self, batch: &Batch, _: &Pass) -> Posterior {
+        let (mean, log_scale) = self.laplace(batch.x.real());
+        Posterior::Gaussian(DiagonalGaussian { mean, log_var: log_scale * 2.0 + std::f64::consts::LN_2 })
     }
 
-    /// Four normals make one Laplace draw.
-    fn noise_dims(&self) -> usize {
-        4 * self.latent()
-    }
-
-    /// A Laplace distribution of scale b has variance 2 b^2.
-    fn encode(&self, x: Tensor<2>) -> Code {
-        let (mean, log_scale) = self.posterior(x);
-        Code { mean, log_var: Some(log_scale * 2.0 + std::f64::consts::LN_2) }
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+    fn parameters(&self, z: Tensor<2>, _: &Given, _: &Pass) -> Tensor<2> {
         self.decoder.forward(z)
     }
+}
 
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
-        let (mean, log_scale) = self.posterior(x.clone());
+impl Bound for LaplaceVae {
+    fn terms(&self, batch: &Batch, pass: &Pass) -> Terms {
+        let (mean, log_scale) = self.laplace(batch.x.real());
         let scale = log_scale.clone().exp();
+        // Four normals make one Laplace draw.
+        let noise = pass.normals([batch.len(), 4 * mean.dims()[1]], &mean.device());
         let [n1, n2, n3, n4] = noise.chunk(4, 1).try_into().expect("four equal parts");
         let z = mean.clone() + scale.clone() * (n1 * n2 + n3 * n4);
         let distance = mean.abs();
         let kl = distance.clone() + scale.clone() * (-distance / scale).exp() - log_scale - 1.0;
-        Terms { recon: self.likelihood().nll(self.decode(z), x), kl: Some(kl), bound: None }
+        let recon = self.observation.nll(self.parameters(z, &batch.given, pass), batch.x.real(), pass);
+        Terms { recon, kl, bound: None }
+    }
+}
+
+/// What it can do. It has no [`Decode::prior`]: N(0, I) is not what it was trained towards.
+impl Model for LaplaceVae {
+    fn space(&self) -> Space {
+        self.space
+    }
+
+    fn encoder(&self) -> Option<&dyn Encode> {
+        Some(self)
+    }
+
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
+    }
+
+    fn bound(&self) -> Option<&dyn Bound> {
+        Some(self)
+    }
+}
+
+/// What the trainer minimises and reports.
+impl Learner for LaplaceVae {
+    fn reports(&self) -> &'static [Report] {
+        &[Report::RECON, Report::KL]
+    }
+
+    fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
+        self.objective().at(pass.when()).loss(self.terms(batch, pass))
     }
 }
 
@@ -94,8 +132,8 @@ struct Print;
 
 impl Observer for Print {
     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
-        let terms = end.record.train;
-        println!("epoch {}: recon {:.2} + kl {:.2} nats per image", end.record.epoch, terms.recon, terms.kl);
+        let terms: Vec<String> = end.record.train.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        println!("epoch {}: {} nats per image", end.record.epoch, terms.join(", "));
         Ok(())
     }
 }
@@ -104,14 +142,13 @@ fn main() -> elbo::Result<()> {
     let config = DataConfig { count: 6_000, validation: Validation::Test, ..Default::default() };
     let data = data::open(&config, 0, &mut |_| {})?;
     let device = elbo::device::choose("cpu")?;
-    let model = LaplaceVae::init(784, 256, 10, 0, &device);
+    let model = LaplaceVae::init([1, 28, 28].into(), 256, 10, 0, &device);
     let mut trainer = Trainer::new(model, &data, OptimizerConfig::default(), &device);
     trainer.config.epochs = 5;
     trainer.run(&mut Print, &Stop::new())?;
 
     let model = trainer.into_model();
-    let objective = ObjectiveConfig::default().target();
-    for (name, metric) in evaluation::evaluate(&model, &data.test, objective, 0, &device).metrics() {
+    for (name, metric) in evaluation::evaluate(&model, &data.test, 0, &device)?.metrics() {
         println!("test {name:<13} {:8.2} {}", metric.value, metric.unit);
     }
     let tensors = parameters::export(&model);

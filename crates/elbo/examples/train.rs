@@ -4,8 +4,8 @@
 
 use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
-use elbo::generation;
-use elbo::models::Vae;
+use elbo::generation::{self, CodeDecoder};
+use elbo::models::{Architecture, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
@@ -16,11 +16,8 @@ struct Print;
 
 impl Observer for Print {
     fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
-        let train = end.record.train;
-        println!(
-            "epoch {}: recon {:.2} + kl {:.2} nats per image, {:.0} images/s",
-            end.record.epoch, train.recon, train.kl, end.images_per_s
-        );
+        let terms: Vec<String> = end.record.train.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        println!("epoch {}: {} nats per image, {:.0} images/s", end.record.epoch, terms.join(", "), end.images_per_s);
         Ok(())
     }
 }
@@ -34,13 +31,15 @@ fn main() -> elbo::Result<()> {
     let data = data::open(&config, 0, &mut |_| {})?;
     let shape = data.train.source().shape();
     let device = elbo::device::choose("cpu")?;
-    let vae = Vae::init(shape.dims(), 20, &NetworkConfig::default(), Likelihood::Bernoulli, 0, &device);
+    let network = NetworkConfig::default();
+    let vae = Vae::init(&Architecture::new(shape.dims(), 20, &network, Likelihood::Bernoulli), 0, &device);
 
     let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
     trainer.config.epochs = epochs;
     trainer.run(&mut Print, &Stop::new())?;
 
-    let samples = generation::sample(&trainer.into_model(), shape, 64, 1.0, 0, &device);
+    let model = trainer.into_model();
+    let samples = generation::sample(&CodeDecoder::of(&model, &device)?, 64, 1.0, 0);
     let images = ImageBatch::new(&samples.pixels, shape.channels, shape.height, shape.width)?;
     let picture = image_grid::image_grid(images, GridLayout::default())?;
     atomic::write_file("samples.png", &image_grid::png(&picture)?)?;

@@ -8,7 +8,7 @@
 //! | a run with checkpoints and a report, as `elbo train` makes | [`tasks::TrainingRun`] |
 //! | a saved run, to sample from or encode with | [`tasks::Run`] |
 //! | the training loop alone, in memory | [`training::Trainer`] |
-//! | a model of your own | [`models::Model`] |
+//! | a model of your own | [`models::Learner`], [`models::Model`] |
 //! | data: built in, by name, from IDX files, or your own | [`data::open`], [`data::Source`] |
 //! | loss terms on a split, codes | [`evaluation`] |
 //! | Gaussian mixtures of any rows | [`mixtures::fit`] |
@@ -25,12 +25,13 @@
 //!
 //! let data = data::open(&DataConfig { count: 200, ..Default::default() }, 0, &mut |_| {})?;
 //! let device = elbo::device::choose("cpu")?;
-//! let vae = Vae::init(&Architecture::new([1, 28, 28], 20, &NetworkConfig::default(), Likelihood::Bernoulli), 0, &device);
+//! let network = NetworkConfig::default();
+//! let vae = Vae::init(&Architecture::new([1, 28, 28], 20, &network, Likelihood::Bernoulli), 0, &device);
 //! let mut trainer = Trainer::new(vae, &data, OptimizerConfig::default(), &device);
 //! trainer.config.epochs = 2;
 //! trainer.run(&mut Quiet, &Stop::new())?;
-//! let terms = trainer.state.history[1].train;
-//! println!("{:.1} = {:.1} + {:.1} nats per image", terms.loss, terms.recon, terms.kl);
+//! let terms = &trainer.state.history[1].train;
+//! assert!((terms.loss() + terms.elbo().unwrap()).abs() < 1e-9); // with beta = 1 the loss is the negative bound
 //! # Ok::<(), elbo::Error>(())
 //! ```
 //!

@@ -6,12 +6,12 @@ mod fixture;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use elbo::data::batch::batch;
+use elbo::data::batch::{Batch, batch};
 use elbo::data::{Subset, digits};
 use elbo::distributions::{Likelihood, Link};
 use elbo::evaluation::{Codes, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
-use elbo::models::{Architecture, Model, Vae};
-use elbo::networks::NetworkConfig;
+use elbo::models::{Architecture, Bound, Encode, Model, Vae};
+use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
 use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
@@ -80,10 +80,11 @@ fn one_importance_sample_is_the_negative_elbo_under_the_same_noise() {
             .iter()
             .flat_map(|place| Draws::new(9, Purpose::ImportanceNoise, 0, u64::from(*place)).normals(4))
             .collect();
-        let terms =
-            model.terms(x.clone(), Tensor::from_data(TensorData::new(noise.clone(), [examples.len(), 4]), &device));
-        let code = model.encode(x);
-        let (mean, log_var) = (values_of(code.mean), values_of(code.log_var.unwrap()));
+        let x = Batch::of(x);
+        let drawn = Tensor::from_data(TensorData::new(noise.clone(), [examples.len(), 4]), &device);
+        let terms = model.terms(&x, &Pass::given(When::Judging, [drawn]));
+        let posterior = model.encode(&x).gaussian();
+        let (mean, log_var) = (values_of(posterior.mean), values_of(posterior.log_var));
         let ln_two_pi = (2.0 * std::f64::consts::PI).ln();
         let density =
             |z: f64, mean: f64, log_var: f64| -0.5 * (ln_two_pi + log_var + (z - mean).powi(2) / log_var.exp());
@@ -99,7 +100,7 @@ fn one_importance_sample_is_the_negative_elbo_under_the_same_noise() {
             near(-estimate.log_likelihood[i], f64::from(recon) + kl, 2e-6, &format!("example {i}"));
             sampled += kl / examples.len() as f64;
         }
-        exact += values_of(terms.kl.unwrap()).iter().map(|kl| f64::from(*kl)).sum::<f64>() / examples.len() as f64;
+        exact += values_of(terms.kl).iter().map(|kl| f64::from(*kl)).sum::<f64>() / examples.len() as f64;
         // 160 draws of variance at most about 1 each: the two means agree within 5 standard errors.
         assert!((sampled - exact).abs() < 5.0 * (4.0f64 / examples.len() as f64).sqrt(), "{sampled} against {exact}");
     }
@@ -111,9 +112,9 @@ fn reconstruction_errors_are_taken_at_the_mean_code() {
     let (model, examples, device) = vae(Likelihood::Bernoulli);
     let places: Vec<u32> = (0..examples.len() as u32).collect();
     let x = batch(&examples, &places, &device);
-    let shown = values_of(model.decode_mean(model.encode(x.clone()).mean));
+    let shown = values_of((&model as &dyn Model).reconstruct(&Batch::of(x.clone())).unwrap());
     let x = values_of(x);
-    for (i, found) in reconstruction_errors(&model, &examples, &device).into_iter().enumerate() {
+    for (i, found) in reconstruction_errors(&model, &examples, &device).unwrap().into_iter().enumerate() {
         let pixels = x[784 * i..784 * (i + 1)].iter().zip(&shown[784 * i..784 * (i + 1)]);
         let expected: f64 = pixels
             .map(|(x, m)| (f64::from(*x), f64::from(*m)))

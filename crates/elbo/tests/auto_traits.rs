@@ -3,7 +3,7 @@
 use elbo::data::{InMemory, Splits, Subset};
 use elbo::evaluation::{Codes, Evaluation};
 use elbo::generation::Pictures;
-use elbo::models::{Ae, AnyModel, Vae};
+use elbo::models::{Ae, Cvae, Iwae, Model, Vae};
 use elbo::random::Draws;
 use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::RunDir;
@@ -18,7 +18,7 @@ fn models_and_results_are_shared_and_training_is_sent() {
     shares::<elbo::Error>();
     shares::<(RunConfig, Layers, RunDir, Checkpoints)>();
     shares::<(InMemory, Subset, Splits)>();
-    shares::<(Ae, Vae, AnyModel, Run)>();
+    shares::<(Ae, Vae, Iwae, Cvae, Box<dyn Model>, Run)>();
     shares::<(Codes, Evaluation, Pictures, Draws, Stop, TrainState, Finished)>();
     sends::<(Optimizer, TrainingRun)>();
     sends::<Trainer<'static, Vae>>();

@@ -2,8 +2,8 @@
 
 use elbo::data::{self, DataConfig, Validation};
 use elbo::distributions::Likelihood;
-use elbo::generation;
-use elbo::models::{Model, Vae};
+use elbo::generation::{self, CodeDecoder};
+use elbo::models::{Architecture, Model, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
 use elbo::run::parameters;
@@ -14,7 +14,7 @@ const SHAPE: [usize; 3] = [1, 28, 28];
 
 fn model(seed: u64) -> Vae {
     let device = elbo::device::choose("cpu").unwrap();
-    Vae::init(SHAPE, 4, &NetworkConfig::conv(&[8, 16]), Likelihood::Bernoulli, seed, &device)
+    Vae::init(&Architecture::new(SHAPE, 4, &NetworkConfig::conv(&[8, 16]), Likelihood::Bernoulli), seed, &device)
 }
 
 #[test]
@@ -30,12 +30,12 @@ fn it_learns_and_its_checkpoint_holds_the_running_statistics() {
     trainer.checkpoints = Some(checkpoints.clone());
     trainer.run(&mut Quiet, &Stop::new()).unwrap();
 
-    let losses: Vec<f64> = trainer.state.history.iter().map(|epoch| epoch.train.loss).collect();
+    let losses: Vec<f64> = trainer.state.history.iter().map(|epoch| epoch.train.loss()).collect();
     assert!(losses[2] < 0.75 * losses[0], "{losses:?}");
 
     let trained = trainer.into_model();
-    let loaded = checkpoints.load("last", model(9)).unwrap();
-    let decoded = |vae: &Vae| generation::sample(vae, data.train.source().shape(), 4, 1.0, 0, &device).pixels;
+    let (loaded, _) = checkpoints.load("last", model(9)).unwrap();
+    let decoded = |vae: &Vae| generation::sample(&CodeDecoder::of(vae, &device).unwrap(), 4, 1.0, 0).pixels;
     assert_eq!(decoded(&trained), decoded(&loaded));
 
     let variances: Vec<_> =
@@ -87,5 +87,5 @@ fn names_and_shapes_are_pytorchs() {
         let found = shapes.iter().find(|(known, _)| known == name);
         assert_eq!(found.map(|(_, s)| s.as_slice()), Some(*shape), "{name}");
     }
-    assert_eq!(model(0).input(), 784);
+    assert_eq!(model(0).space().numel(), 784);
 }

@@ -1,7 +1,12 @@
 //! Training is a function of its configuration: equal seeds give equal bytes, thread counts and interruptions change nothing,
 //! and what diverges is reported and never saved.
 //!
+//! Each family and all that a checkpoint must remember is covered by [`settings`]; models with two optimisers by `adversarial.rs`.
+//!
 //! Every test holds [`alone`]: the thread count is global, and kernels of two trainers at once would each run on one thread.
+
+#[path = "support/families.rs"]
+mod families;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,13 +15,15 @@ use burn::tensor::Device;
 use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
 use elbo::error::{Error, Result};
-use elbo::models::{AnyModel, LikelihoodName, ModelConfig, ModelKind, ObjectiveConfig};
+use elbo::models::{Learner, ModelConfig, ObjectiveConfig};
 use elbo::networks::{NetworkConfig, Nonlinearity, Normalization, ResnetConfig};
+use elbo::run::weights::NamedTensor;
 use elbo::run::{atomic, parameters};
 use elbo::training::{
     Checkpoints, EarlyStopping, Ending, Observer, OptimizerConfig, OptimizerKind, Precision, Quiet, Reduction,
-    Schedule, StepReport, Stop, Trainer, TrainingConfig,
+    Schedule, StepReport, Stop, TrainState, Trainer, TrainingConfig,
 };
+use families::{Task, table, with_model};
 use sha2::{Digest, Sha256};
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -50,9 +57,9 @@ fn data(train: u32) -> Splits {
     Splits { train: part(0..train), validation, test: part(0..0), validation_is_test: false }
 }
 
-fn small(kind: ModelKind) -> Setting {
+fn small(kind: &str) -> Setting {
     Setting {
-        model: ModelConfig { kind, latent: 3, ..Default::default() },
+        model: table(kind, "latent = 3"),
         network: NetworkConfig::mlp(&[24]),
         training: TrainingConfig { epochs: EPOCHS, batch_size: BATCH, ..Default::default() },
         ..Default::default()
@@ -61,7 +68,7 @@ fn small(kind: ModelKind) -> Setting {
 
 /// Settings that together use everything a checkpoint must remember.
 fn settings() -> Vec<(&'static str, Setting)> {
-    let vae = small(ModelKind::Vae);
+    let vae = small("vae");
     let clipped_adamw = OptimizerConfig {
         kind: OptimizerKind::AdamW,
         lr: 3e-3,
@@ -78,7 +85,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
                 objective: ObjectiveConfig { warmup_epochs: 2.5, beta: 2.0, ..Default::default() },
                 schedule: Schedule::Step { epochs: 1.5, factor: 0.5 },
                 optimizer: clipped_adamw.clone(),
-                early_stopping: EarlyStopping { patience: 9, ..waiting },
+                early_stopping: EarlyStopping { patience: 9, ..waiting.clone() },
                 ..vae.clone()
             },
         ),
@@ -102,7 +109,7 @@ fn settings() -> Vec<(&'static str, Setting)> {
         ("vae that stops early", Setting { early_stopping: waiting, ..vae }),
         (
             "convolutions with batch norm at an odd size",
-            Setting { network: NetworkConfig::conv(&[4, 5, 6]), ..small(ModelKind::Vae) },
+            Setting { network: NetworkConfig::conv(&[4, 5, 6]), ..small("vae") },
         ),
         (
             "residual ae with group norm",
@@ -114,49 +121,134 @@ fn settings() -> Vec<(&'static str, Setting)> {
                     hidden: vec![9],
                     activation: Nonlinearity::Silu,
                 }),
-                ..small(ModelKind::Ae)
+                ..small("ae")
             },
         ),
         (
             "ae with coupled decay",
             Setting {
                 optimizer: OptimizerConfig { weight_decay: 1e-4, ..Default::default() },
-                model: ModelConfig { likelihood: LikelihoodName::Sse, ..small(ModelKind::Ae).model },
-                ..small(ModelKind::Ae)
+                model: table("ae", "latent = 3\nlikelihood = 'sse'"),
+                ..small("ae")
+            },
+        ),
+        (
+            "iwae with dreg, batch norm and a learned scale",
+            Setting {
+                model: table("iwae", "latent = 3\nsamples = 3\ndreg = true\nlikelihood = 'gaussian-shared'"),
+                network: NetworkConfig::conv(&[4, 5]),
+                ..small("iwae")
+            },
+        ),
+        (
+            "cvae of maps with a moving average of its weights",
+            Setting {
+                network: NetworkConfig::conv(&[4, 5]),
+                training: TrainingConfig { ema: 0.9, ..small("cvae").training },
+                ..small("cvae")
             },
         ),
     ]
 }
 
 impl Setting {
-    fn init(&self, seed: u64) -> AnyModel {
-        self.model.init(&self.network, [1, 28, 28], seed, &Device::default()).expect("a valid model")
+    /// Does something with the model before its first step.
+    fn built<T: Task>(&self, seed: u64, task: T) -> T::Output {
+        let plain = families::setting([1, 28, 28], &self.network);
+        with_model(&self.model, &elbo::models::Setting { classes: 10, loss: &self.objective, ..plain }, seed, task)
     }
 
     /// A run at its first step that saves into `folder`.
-    fn start<'a>(&self, data: &'a Splits, folder: &Path) -> Trainer<'a, AnyModel> {
-        let model = self.init(self.training.seed);
-        self.steer(Trainer::new(model, data, self.optimizer.clone(), &Device::default()), folder)
+    fn start<'a>(&self, data: &'a Splits, folder: &Path) -> Box<dyn Run + 'a> {
+        self.built(self.training.seed, Start { setting: self, data, folder, spoilt: None })
     }
 
     /// A run taken up from `folder` as another process would: nothing is shared with the trainer that saved.
-    fn resume<'a>(&self, data: &'a Splits, folder: &Path) -> Trainer<'a, AnyModel> {
-        let (saved, device) = (Checkpoints::new(folder, ""), Device::default());
-        let resumed = saved.resume(self.init(999), &self.optimizer, &device).expect("a checkpoint to resume");
-        assert!(resumed.passed_over.is_empty());
-        let mut trainer = self.steer(Trainer::new(resumed.model, data, self.optimizer.clone(), &device), folder);
-        trainer.optimizer = resumed.optimizer;
-        trainer.state = resumed.state;
-        trainer
+    fn resume<'a>(&self, data: &'a Splits, folder: &Path) -> Box<dyn Run + 'a> {
+        self.built(999, Resume { setting: self, data, folder })
     }
 
-    fn steer<'a>(&self, mut trainer: Trainer<'a, AnyModel>, folder: &Path) -> Trainer<'a, AnyModel> {
+    fn trainer<'a, L: Learner>(&self, model: L, data: &'a Splits, folder: &Path) -> Trainer<'a, L> {
+        let mut trainer = Trainer::new(model, data, self.optimizer.clone(), &Device::default());
         trainer.config = self.training.clone();
-        trainer.objective = self.objective;
         trainer.schedule = self.schedule;
         trainer.early_stopping = self.early_stopping.clone();
         trainer.checkpoints = Some(Checkpoints::new(folder, "the configuration"));
         trainer
+    }
+}
+
+/// A trainer, whatever it trains.
+trait Run {
+    fn run(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending>;
+    fn state(&self) -> &TrainState;
+    fn weights(&self) -> Vec<NamedTensor>;
+}
+
+impl<L: Learner> Run for Trainer<'_, L> {
+    fn run(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        Trainer::run(self, observer, stop)
+    }
+
+    fn state(&self) -> &TrainState {
+        &self.state
+    }
+
+    fn weights(&self) -> Vec<NamedTensor> {
+        parameters::export(self.model())
+    }
+}
+
+struct Start<'s, 'a> {
+    setting: &'s Setting,
+    data: &'a Splits,
+    folder: &'s Path,
+    /// A parameter one of whose numbers is not finite.
+    spoilt: Option<&'s str>,
+}
+
+impl<'a> Task for Start<'_, 'a> {
+    type Output = Box<dyn Run + 'a>;
+
+    fn with<L: Learner + 'static>(self, model: L) -> Self::Output {
+        let mut weights = parameters::export(&model);
+        if let Some(name) = self.spoilt {
+            weights.iter_mut().find(|tensor| tensor.name == name).expect("a parameter of the model").values[5] =
+                f32::NAN;
+        }
+        Box::new(self.setting.trainer(parameters::import(model, weights), self.data, self.folder))
+    }
+}
+
+struct Resume<'s, 'a> {
+    setting: &'s Setting,
+    data: &'a Splits,
+    folder: &'s Path,
+}
+
+impl<'a> Task for Resume<'_, 'a> {
+    type Output = Box<dyn Run + 'a>;
+
+    fn with<L: Learner + 'static>(self, model: L) -> Self::Output {
+        let (saved, device) = (Checkpoints::new(self.folder, ""), Device::default());
+        let resumed = saved.resume(model.clone(), &self.setting.optimizer, &device).expect("a checkpoint to resume");
+        assert!(resumed.passed_over.is_empty());
+        let mut trainer = self.setting.trainer(model, self.data, self.folder);
+        resumed.into_trainer(&mut trainer);
+        Box::new(trainer)
+    }
+}
+
+/// The weights of `best`.
+struct Best<'s>(&'s Path);
+
+impl Task for Best<'_> {
+    type Output = Vec<NamedTensor>;
+
+    fn with<L: Learner + 'static>(self, model: L) -> Self::Output {
+        let (model, sha256) = Checkpoints::new(self.0, "").load("best", model).expect("`best` loads");
+        assert_eq!(checksums(self.0).iter().find(|(name, _)| name == "best/model.safetensors").unwrap().1, sha256);
+        parameters::export(&model)
     }
 }
 
@@ -166,21 +258,23 @@ fn folder() -> tempfile::TempDir {
 
 /// SHA-256 of every file of both checkpoints.
 fn checksums(folder: &Path) -> Vec<(String, String)> {
+    const EMA: &str = "ema.safetensors";
     let files = [
-        ("last", ["model.safetensors", "optimizer.safetensors", "state.json", "config.toml"].as_slice()),
+        ("last", ["model.safetensors", "optimizer.safetensors", "state.json", "config.toml", EMA].as_slice()),
         ("best", ["model.safetensors", "config.toml"].as_slice()),
     ];
     let sum = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let of = |(which, names): (&str, &[&str])| {
         let checkpoint = atomic::open_dir(folder.join(which)).expect("a valid checkpoint");
-        let sums = names.iter().map(|name| (format!("{which}/{name}"), sum(checkpoint.file(name).expect("saved"))));
+        let saved = names.iter().filter(|name| **name != EMA || checkpoint.file(EMA).is_ok());
+        let sums = saved.map(|name| (format!("{which}/{name}"), sum(checkpoint.file(name).expect("saved"))));
         sums.collect::<Vec<_>>()
     };
     files.into_iter().flat_map(of).collect()
 }
 
 /// Runs to the end and returns the checksums of what is saved.
-fn finish(mut trainer: Trainer<'_, AnyModel>, folder: &Path) -> (Ending, Vec<(String, String)>) {
+fn finish(mut trainer: Box<dyn Run + '_>, folder: &Path) -> (Ending, Vec<(String, String)>) {
     let ending = trainer.run(&mut Quiet, &Stop::new()).expect("training works");
     (ending, checksums(folder))
 }
@@ -198,7 +292,7 @@ impl Observer for StopAfter<'_> {
     }
 }
 
-fn interrupt(mut trainer: Trainer<'_, AnyModel>, steps: usize) {
+fn interrupt(mut trainer: Box<dyn Run + '_>, steps: usize) {
     let stop = Stop::new();
     let ending = trainer.run(&mut StopAfter(steps, &stop), &stop).expect("training works");
     assert_eq!(ending, Ending::Interrupted, "after {steps} steps");
@@ -300,7 +394,7 @@ fn settings_use_what_their_names_say() {
         let folder = folder();
         let mut trainer = setting.start(&data, folder.path());
         let ending = trainer.run(&mut Quiet, &Stop::new()).expect("training works");
-        let state = &trainer.state;
+        let state = trainer.state();
         let early = name.contains("stops early");
         assert_eq!(ending, if early { Ending::StoppedEarly } else { Ending::Finished }, "{name}");
         // The first epoch improves on nothing; two more without improvement use up the patience.
@@ -308,13 +402,13 @@ fn settings_use_what_their_names_say() {
         assert_eq!((state.history.len(), state.stopped_early), (epochs, early), "{name}");
         assert_eq!(state.step, epochs * STEPS_PER_EPOCH, "{name}");
         assert!(state.history.iter().all(|epoch| epoch.validation.is_some()), "{name}");
-        let losses: Vec<f64> = state.history.iter().map(|epoch| epoch.train.recon).collect();
+        let losses: Vec<f64> = state.history.iter().map(|epoch| epoch.train.get("recon").expect("reported")).collect();
         assert!(losses.is_sorted_by(|earlier, later| later < earlier), "{name} learns: {losses:?}");
     }
 }
 
 /// What a run that must diverge reports: epoch, step, term and tensor.
-fn divergence(trainer: &mut Trainer<'_, AnyModel>) -> (usize, usize, String, Option<String>) {
+fn divergence(mut trainer: Box<dyn Run + '_>) -> (usize, usize, String, Option<String>) {
     match trainer.run(&mut Quiet, &Stop::new()) {
         Err(Error::Diverged { epoch, step, term, value, tensor }) => {
             assert!(!value.is_finite());
@@ -328,24 +422,23 @@ fn divergence(trainer: &mut Trainer<'_, AnyModel>) -> (usize, usize, String, Opt
 fn divergence_is_reported_and_leaves_the_checkpoints_of_before() {
     let _alone = alone();
     let data = data(TRAIN);
-    let sane = small(ModelKind::Vae);
+    let sane = small("vae");
     // From the second epoch on, the rate is a million.
     let wild = Setting { schedule: Schedule::Step { epochs: 1.0, factor: 1e9 }, ..sane.clone() };
     let one_epoch = Setting { training: TrainingConfig { epochs: 1, ..sane.training.clone() }, ..sane.clone() };
     let (good, folder) = (folder(), folder());
     let (_, expected) = finish(one_epoch.start(&data, good.path()), good.path());
 
-    let (epoch, step, term, _) = divergence(&mut wild.start(&data, folder.path()));
+    let (epoch, step, term, _) = divergence(wild.start(&data, folder.path()));
     // The step at that rate ruins the weights, the one after it shows.
     assert_eq!((epoch, step), (2, STEPS_PER_EPOCH + 2));
     assert!(["recon", "kl", "loss", "gradient"].contains(&term.as_str()), "{term}");
     assert_eq!(checksums(folder.path()), expected, "`last` and `best` are those of the first epoch");
 
     let resumed = sane.resume(&data, folder.path());
-    assert_eq!((resumed.state.epoch, resumed.state.step), (2, STEPS_PER_EPOCH));
-    assert!(parameters::export(resumed.model()).iter().all(|t| t.values.iter().all(|v| v.is_finite())));
-    let best = Checkpoints::new(folder.path(), "").load("best", sane.init(1)).expect("`best` loads");
-    assert!(parameters::export(&best).iter().all(|t| t.values.iter().all(|v| v.is_finite())));
+    assert_eq!((resumed.state().epoch, resumed.state().step), (2, STEPS_PER_EPOCH));
+    assert!(resumed.weights().iter().all(|t| t.values.iter().all(|v| v.is_finite())));
+    assert!(sane.built(1, Best(folder.path())).iter().all(|t| t.values.iter().all(|v| v.is_finite())));
     assert_eq!(finish(resumed, folder.path()).0, Ending::Finished, "a saner rate goes on from there");
 }
 
@@ -353,10 +446,10 @@ fn divergence_is_reported_and_leaves_the_checkpoints_of_before() {
 fn a_rate_of_a_million_diverges_in_its_second_step_and_saves_nothing() {
     let _alone = alone();
     let data = data(TRAIN);
-    let mut setting = small(ModelKind::Vae);
+    let mut setting = small("vae");
     setting.optimizer.lr = 1e6;
     let folder = folder();
-    let (epoch, step, ..) = divergence(&mut setting.start(&data, folder.path()));
+    let (epoch, step, ..) = divergence(setting.start(&data, folder.path()));
     assert_eq!((epoch, step), (1, 2));
     assert!(atomic::open_dir(folder.path().join("last")).is_err());
 }
@@ -365,13 +458,10 @@ fn a_rate_of_a_million_diverges_in_its_second_step_and_saves_nothing() {
 fn a_weight_that_is_not_finite_is_named() {
     let _alone = alone();
     let data = data(TRAIN);
-    for (kind, name) in [(ModelKind::Vae, "log_var.weight"), (ModelKind::Ae, "decoder.layers.1.bias")] {
+    for (kind, name) in [("vae", "log_var.weight"), ("ae", "decoder.layers.1.bias")] {
         let (setting, folder) = (small(kind), folder());
-        let mut weights = parameters::export(&setting.init(0));
-        weights.iter_mut().find(|tensor| tensor.name == name).expect("a parameter of the model").values[5] = f32::NAN;
-        let model = parameters::import(setting.init(0), weights);
-        let trainer = Trainer::new(model, &data, setting.optimizer.clone(), &Device::default());
-        let (epoch, step, term, tensor) = divergence(&mut setting.steer(trainer, folder.path()));
+        let start = Start { setting: &setting, data: &data, folder: folder.path(), spoilt: Some(name) };
+        let (epoch, step, term, tensor) = divergence(setting.built(0, start));
         assert_eq!((epoch, step, tensor.as_deref()), (1, 1, Some(name)), "{term}");
         assert!(atomic::open_dir(folder.path().join("last")).is_err());
     }
@@ -382,10 +472,10 @@ fn a_weight_that_is_not_finite_is_named() {
 fn moments_that_overflow_are_a_divergence_too() {
     let _alone = alone();
     let data = data(TRAIN);
-    let mut setting = small(ModelKind::Vae);
-    setting.model = ModelConfig { likelihood: LikelihoodName::Gaussian, sigma: Some(1e-12), ..setting.model };
+    let mut setting = small("vae");
+    setting.model = table("vae", "latent = 3\nlikelihood = 'gaussian'\nsigma = 1e-12");
     let folder = folder();
-    let (epoch, step, term, tensor) = divergence(&mut setting.start(&data, folder.path()));
+    let (epoch, step, term, tensor) = divergence(setting.start(&data, folder.path()));
     assert_eq!((epoch, step, term.as_str()), (1, 1, "gradient"));
     assert!(tensor.is_some());
     assert!(atomic::open_dir(folder.path().join("last")).is_err());

@@ -6,7 +6,7 @@ use elbo::evaluation::{self, Codes, Evaluation, ModelFinding, Patient, Similarit
 use elbo::models::{Architecture, Capacity, ObjectiveConfig, Vae};
 use elbo::networks::NetworkConfig;
 use elbo::recipe::Layers;
-use elbo::run::history::{EpochRecord, LossTerms};
+use elbo::run::history::{EpochRecord, Means};
 
 /// Terms of an untrained model: its code says nothing.
 fn untrained() -> Evaluation {
@@ -14,7 +14,7 @@ fn untrained() -> Evaluation {
     let device = elbo::device::choose("cpu").unwrap();
     let vae =
         Vae::init(&Architecture::new([1, 28, 28], 4, &NetworkConfig::mlp(&[8]), Likelihood::Bernoulli), 0, &device);
-    evaluation::evaluate(&vae, &data.test, ObjectiveConfig::default().target(), 0, &device)
+    evaluation::evaluate(&vae, &data.test, 0, &device).unwrap()
 }
 
 fn codes(spread: [f32; 4], log_var: f32) -> Codes {
@@ -23,15 +23,10 @@ fn codes(spread: [f32; 4], log_var: f32) -> Codes {
 }
 
 fn epoch(epoch: usize, kl: f64, train: f64, held: f64) -> EpochRecord {
-    let terms = |loss| LossTerms { recon: loss - kl, kl, loss };
-    EpochRecord {
-        epoch,
-        step: epoch,
-        learning_rate: 1e-3,
-        beta: 1.0,
-        train: terms(train),
-        validation: Some(terms(held)),
-    }
+    let terms = |loss| Means::of([("recon", loss - kl), ("kl", kl), ("loss", loss)]);
+    let mut record = EpochRecord::new(epoch, epoch, 1e-3, terms(train));
+    (record.beta, record.validation) = (Some(1.0), Some(terms(held)));
+    record
 }
 
 #[track_caller]

@@ -3,18 +3,22 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+use elbo::data::batch::Batch;
 use elbo::data::{self, DataConfig, ImageShape, Source, Splits, Subset};
 use elbo::distributions::Likelihood;
 use elbo::error::{Error, ErrorKind, Result};
-use elbo::models::{Architecture, Code, Model, Terms, Vae};
-use elbo::networks::NetworkConfig;
+use elbo::models::{Architecture, Learner, Loss, Model, Report, Vae};
+use elbo::networks::{NetworkConfig, Pass};
 use elbo::recipe::Layers;
+use elbo::space::{Domain, Space};
 use elbo::tasks::TrainingRun;
-use elbo::training::{Checkpoints, Ending, Observer, OptimizerConfig, Quiet, StepReport, Stop, Trainer};
+use elbo::training::{
+    Checkpoints, Ending, Observer, OptimizerConfig, Quiet, StepReport, Stop, Trainer, train_classifier,
+};
 
 /// Tests here count calls and use all threads: one at a time. Panics that are expected are not printed.
 fn alone() -> MutexGuard<'static, ()> {
@@ -37,7 +41,7 @@ fn failing_region() {
     elbo_kernels::parallel(8, |part| assert!(part != 5, "part five failed on purpose"));
 }
 
-/// Calls of [`Faulty::terms`] until one fails; below zero for never.
+/// Calls of [`Faulty::loss`] until one fails; below zero for never.
 static CALLS_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// A VAE with a fault in one of its forward passes.
@@ -47,29 +51,20 @@ struct Faulty {
 }
 
 impl Model for Faulty {
-    fn latent(&self) -> usize {
-        self.inner.latent()
+    fn space(&self) -> Space {
+        self.inner.space()
     }
-    fn input(&self) -> usize {
-        self.inner.input()
+}
+
+impl Learner for Faulty {
+    fn reports(&self) -> &'static [Report] {
+        self.inner.reports()
     }
-    fn likelihood(&self) -> Likelihood {
-        self.inner.likelihood()
-    }
-    fn noise_dims(&self) -> usize {
-        self.inner.noise_dims()
-    }
-    fn encode(&self, x: Tensor<2>) -> Code {
-        self.inner.encode(x)
-    }
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.inner.decode(z)
-    }
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+    fn loss(&self, update: usize, batch: &Batch, pass: &Pass) -> Loss {
         if CALLS_LEFT.fetch_sub(1, SeqCst) == 1 {
             failing_region();
         }
-        self.inner.terms(x, noise)
+        self.inner.loss(update, batch, pass)
     }
 }
 
@@ -156,6 +151,53 @@ fn a_fault_while_a_batch_is_read_is_an_error() {
     let data = Splits { validation: None, test: train.take(0), train, validation_is_test: false };
     let mut trainer = Trainer::new(vae(&device), &data, OptimizerConfig::default(), &device);
     assert_internal(trainer.run(&mut Quiet, &Stop::new()));
+}
+
+/// Real numbers that float32 holds but whose squares it does not, in two classes.
+struct Absurd(Vec<f32>);
+
+impl Source for Absurd {
+    fn name(&self) -> &str {
+        "absurd"
+    }
+    fn len(&self) -> usize {
+        self.0.len() / 64
+    }
+    fn shape(&self) -> ImageShape {
+        ImageShape::grey(8, 8)
+    }
+    fn read(&self, _: usize, _: &mut [u8]) {
+        unreachable!("there are no bytes")
+    }
+    fn domain(&self) -> Domain {
+        Domain::Real
+    }
+    fn floats(&self) -> Option<&[f32]> {
+        Some(&self.0)
+    }
+    fn label(&self, index: usize) -> Option<u32> {
+        Some((index % 2) as u32)
+    }
+    fn label_names(&self) -> &[String] {
+        static NAMES: LazyLock<[String; 2]> = LazyLock::new(|| ["even".into(), "odd".into()]);
+        NAMES.as_slice()
+    }
+    fn fingerprint(&self) -> &str {
+        "absurd"
+    }
+}
+
+/// The features of a classifier that diverged unseen would be taken for a space to measure distances in.
+#[test]
+fn a_classifier_that_diverges_is_an_error() {
+    let _alone = alone();
+    let device = elbo::device::choose("cpu").unwrap();
+    let rows = |size: f32| (0..64 * 40).map(|i| if i % 3 == 0 { size } else { -size }).collect::<Vec<_>>();
+    let split = |size| Subset::all(Arc::new(Absurd(rows(size))));
+    assert!(train_classifier(&split(0.5), 1, 0, &device).is_ok(), "the same with sane numbers");
+    let error = train_classifier(&split(3e37), 1, 0, &device).unwrap_err();
+    assert!(matches!(&error, Error::Diverged { epoch: 1, .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Diverged);
 }
 
 /// Fails in the second epoch, on a worker thread.

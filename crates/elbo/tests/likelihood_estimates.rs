@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use elbo::data::Subset;
+use elbo::data::batch::{Batch, Given};
 use elbo::data::source::{ImageShape, Source};
-use elbo::data::{Subset, batch::batch};
-use elbo::distributions::{DiagonalGaussian, Likelihood, Link};
+use elbo::distributions::{DiagonalGaussian, Likelihood, Link, Observation};
 use elbo::evaluation::{ImportanceWeighted, importance_weighted};
-use elbo::models::{Architecture, Code, Model, Terms, Vae};
-use elbo::networks::{Activation::None as Identity, Linear, NetworkConfig};
+use elbo::models::{
+    Ae, Architecture, Bound, Decode, Encode, Generate, Model, Posterior, StandardNormal, Terms, Vae, VectorCode,
+};
+use elbo::networks::{Activation::None as Identity, Linear, NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
-use elbo::space::Domain;
+use elbo::space::{Domain, Space};
 use elbo::tensors::values_of;
 
 const WIDTH: usize = 5;
@@ -27,29 +30,51 @@ struct LinearVae {
     mean: Linear,
     log_var: Linear,
     decoder: Linear,
+    observation: Observation,
+    #[module(skip)]
+    prior: StandardNormal,
+}
+
+impl VectorCode for LinearVae {
+    fn codes(&self) -> &[Space; 1] {
+        &self.prior.0
+    }
+    fn code_prior(&self) -> Option<&dyn Generate> {
+        Some(&self.prior)
+    }
+    fn observed(&self) -> &Observation {
+        &self.observation
+    }
+    fn posterior(&self, batch: &Batch, _: &Pass) -> Posterior {
+        let [mean, log_var] = [&self.mean, &self.log_var].map(|head| head.forward(batch.x.real(), Identity));
+        Posterior::Gaussian(DiagonalGaussian { mean, log_var })
+    }
+    fn parameters(&self, z: Tensor<2>, _: &Given, _: &Pass) -> Tensor<2> {
+        self.decoder.forward(z, Identity)
+    }
+}
+
+impl Bound for LinearVae {
+    fn terms(&self, batch: &Batch, pass: &Pass) -> Terms {
+        let posterior = self.posterior(batch, pass).gaussian();
+        let z = posterior.sample(pass.normals(posterior.mean.dims(), &posterior.mean.device()));
+        let recon = self.observation.nll(self.parameters(z, &batch.given, pass), batch.x.real(), pass);
+        Terms { recon, kl: posterior.kl_to_standard_normal(), bound: None }
+    }
 }
 
 impl Model for LinearVae {
-    fn latent(&self) -> usize {
-        2
+    fn space(&self) -> Space {
+        Space::vector(WIDTH)
     }
-    fn input(&self) -> usize {
-        WIDTH
+    fn encoder(&self) -> Option<&dyn Encode> {
+        Some(self)
     }
-    fn likelihood(&self) -> Likelihood {
-        Likelihood::Gaussian { sigma: SIGMA, link: Link::Identity }
+    fn decoder(&self) -> Option<&dyn Decode> {
+        Some(self)
     }
-    fn encode(&self, x: Tensor<2>) -> Code {
-        Code { mean: self.mean.forward(x.clone(), Identity), log_var: Some(self.log_var.forward(x, Identity)) }
-    }
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.decoder.forward(z, Identity)
-    }
-    fn terms(&self, x: Tensor<2>, noise: Tensor<2>) -> Terms {
-        let Code { mean, log_var } = self.encode(x.clone());
-        let posterior = DiagonalGaussian { mean, log_var: log_var.expect("encoded above") };
-        let recon = self.likelihood().nll(self.decode(posterior.sample(noise)), x);
-        Terms { recon, kl: Some(posterior.kl_to_standard_normal()), bound: None }
+    fn bound(&self) -> Option<&dyn Bound> {
+        Some(self)
     }
 }
 
@@ -83,6 +108,8 @@ fn model(error: f64, device: &Device) -> LinearVae {
         mean: layer(&rows, &[at_b(0), at_b(1)], device),
         log_var: layer(&vec![vec![0.0; WIDTH]; 2], &log_var, device),
         decoder: layer(&W.map(|row| row.to_vec()), &B, device),
+        observation: Observation::new(Likelihood::Gaussian { sigma: SIGMA, link: Link::Identity }, device),
+        prior: StandardNormal([Space::vector(2)]),
     }
 }
 
@@ -142,7 +169,7 @@ fn split(count: usize) -> Subset {
     Subset::all(Arc::new(Rows(rows(count))))
 }
 
-fn estimate(model: &(dyn Model + Sync), split: &Subset, samples: usize, seed: u64) -> ImportanceWeighted {
+fn estimate(model: &dyn Model, split: &Subset, samples: usize, seed: u64) -> ImportanceWeighted {
     importance_weighted(model, split, samples, seed, &Device::flex(), &mut |_| {}).unwrap()
 }
 
@@ -180,13 +207,13 @@ fn one_sample_is_the_elbo_under_the_same_noise() {
     let (device, split) = (Device::flex(), split(30));
     let model = model(1.0, &device);
     let found = estimate(&model, &split, 1, 5);
-    let x = batch(&split, &(0..30).collect::<Vec<_>>(), &device);
+    let x = Batch::of_split(&split, &(0..30).collect::<Vec<_>>(), model.needs(), &device);
     let noise: Vec<f32> =
         (0..30).flat_map(|image| Draws::new(5, Purpose::ImportanceNoise, 0, image).normals(2)).collect();
     let matrix = |values: &[f32]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [30, 2]), &device);
-    let recon = values_of(model.terms(x.clone(), matrix(&noise)).recon);
-    let Code { mean, log_var } = model.encode(x);
-    let (mean, log_var) = (values_of(mean), values_of(log_var.unwrap()));
+    let recon = values_of(model.terms(&x, &Pass::given(When::Judging, [matrix(&noise)])).recon);
+    let posterior = model.encode(&x).gaussian();
+    let (mean, log_var) = (values_of(posterior.mean), values_of(posterior.log_var));
     for (i, recon) in recon.into_iter().enumerate() {
         // log q(z|x) - log p(z) of the draw, whose mean over draws is the KL term.
         let term = |j: usize| {
@@ -216,7 +243,7 @@ fn estimates_depend_on_the_seed_and_not_on_what_else_is_evaluated_or_on_threads(
 #[test]
 fn what_has_no_likelihood_is_refused() {
     let device = Device::flex();
-    let refused = |model: &(dyn Model + Sync), samples| {
+    let refused = |model: &dyn Model, samples| {
         importance_weighted(model, &split(3), samples, 0, &device, &mut |_| {}).unwrap_err().to_string()
     };
     let network = NetworkConfig::mlp(&[8]);
@@ -224,7 +251,7 @@ fn what_has_no_likelihood_is_refused() {
         Vae::init(&Architecture::new([1, 1, WIDTH], 2, &network, Likelihood::Sse { link: Link::Identity }), 0, &device);
     assert!(refused(&sse, 5).contains("squared errors"));
     let gaussian = Likelihood::Gaussian { sigma: 1.0, link: Link::Identity };
-    let ae = elbo::models::Ae::init([1, 1, WIDTH], 2, &network, gaussian, 0, &device);
-    assert!(refused(&ae, 5).contains("posterior"));
+    let ae = Ae::init(&Architecture::new([1, 1, WIDTH], 2, &network, gaussian), 0, &device);
+    assert!(refused(&ae, 5).contains("prior over its codes"));
     assert!(refused(&model(0.0, &device), 0).contains("at least 1 sample"));
 }

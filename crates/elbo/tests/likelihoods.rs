@@ -11,9 +11,10 @@ mod pytorch;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
+use elbo::data::batch::{Batch, Given};
 use elbo::distributions::{Likelihood, Link, MIN_LEARNED_SCALE, Observation, Suitability};
-use elbo::models::{Iwae, LikelihoodName, Model, ModelConfig, ObjectiveConfig, Vae};
-use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
+use elbo::models::{Architecture, Iwae, Learner, LikelihoodKeys, LikelihoodName, Model, ModelConfig, Vae};
+use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity, Pass, When};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters;
 use elbo::space::{Domain, Space};
@@ -31,16 +32,17 @@ fn shape(case: &Value) -> [usize; 3] {
 fn likelihood(case: &Value) -> Likelihood {
     let spec = &case["likelihood"];
     let name: LikelihoodName = serde_json::from_value(spec["kind"].clone()).expect("a known likelihood");
-    let config = ModelConfig {
+    let keys = ModelConfig::default().likelihood_keys().expect("a VAE's");
+    let keys = LikelihoodKeys {
         likelihood: name,
         sigma: spec["sigma"].as_f64(),
         scale: spec["scale"].as_f64(),
         components: spec["components"].as_u64().map(|k| k as usize),
         weight: spec["weight"].as_f64(),
-        ..Default::default()
+        ..keys
     };
     let domain = if text(&spec["link"]) == "identity" { Domain::Real } else { Domain::Levels };
-    config.likelihood(Space { shape: shape(case), domain }).expect("a valid likelihood")
+    keys.likelihood(Space { shape: shape(case), domain }).expect("a valid likelihood")
 }
 
 #[test]
@@ -70,14 +72,17 @@ fn inside_a_vae() {
         let (name, latent, likelihood) = (text(&case["name"]), count(&case["latent"]), likelihood(case));
         let hidden = list(&case["hidden"]).iter().map(count).collect();
         let network = NetworkConfig::Mlp(MlpConfig { hidden, activation: Nonlinearity::Tanh });
-        let vae = Vae::init(shape(case), latent, &network, likelihood, 0, &Device::default()).train();
+        let architecture = Architecture::new(shape(case), latent, &network, likelihood);
+        let vae = Vae::init(&architecture, 0, &Device::default()).train();
         let vae = with_weights(vae, case);
         let table = if matches!(likelihood, Likelihood::MsSsim { .. }) { &mut similarity } else { &mut table };
-        let terms = vae.terms(matrix(&case["x"], &device), matrix(&case["noise"], &device));
-        let weighted = ObjectiveConfig::default().target().apply(terms);
-        table.tensor(format_args!("{name} recon"), &values_of(weighted.recon), &[number(&case["recon"])]);
-        table.tensor(format_args!("{name} kl"), &values_of(weighted.kl.expect("a VAE's")), &[number(&case["kl"])]);
-        for ((parameter, _), gradient) in parameters::shapes(&vae).iter().zip(gradients_of(&vae, &weighted.loss)) {
+        let pass = Pass::given(When::Training { epochs: 0.0 }, [matrix(&case["noise"], &device)]);
+        let loss = vae.loss(0, &Batch::of(matrix(&case["x"], &device)), &pass);
+        for (report, found) in vae.reports().iter().zip(&loss.reports) {
+            let stored = number(&case[report.name]);
+            table.tensor(format_args!("{name} {}", report.name), &values_of(found.clone()), &[stored]);
+        }
+        for ((parameter, _), gradient) in parameters::shapes(&vae).iter().zip(gradients_of(&vae, &loss.total)) {
             match gradient {
                 Some(found) => table.tensor(
                     format_args!("{name} gradient of {parameter}"),
@@ -92,6 +97,15 @@ fn inside_a_vae() {
     similarity.assert_all(2 * 12);
 }
 
+/// The model after batches that have taught it a scale of 0.7, where it learns one.
+fn at_scale<M: Module>(model: M) -> M {
+    let mut weights = parameters::export(&model);
+    for tensor in weights.iter_mut().filter(|tensor| tensor.name == "observation.running_error") {
+        tensor.values[0] = 0.7;
+    }
+    parameters::import(model, weights)
+}
+
 /// A decoder's last layer and the likelihood in one pass, as evaluation takes them, and one after the other.
 #[test]
 fn codes_are_judged_in_one_pass_as_in_two() {
@@ -99,17 +113,20 @@ fn codes_are_judged_in_one_pass_as_in_two() {
     for case in list(&read("likelihoods/models.json")["cases"]) {
         let (latent, likelihood) = (count(&case["latent"]), likelihood(case));
         let network = NetworkConfig::Mlp(MlpConfig { hidden: vec![9, 7], ..Default::default() });
-        let vae = Vae::init(shape(case), latent, &network, likelihood, 0, &device);
-        let iwae = Iwae::init(shape(case), latent, 5, &network, likelihood, 0, &device);
+        let architecture = Architecture::new(shape(case), latent, &network, likelihood);
+        let vae = at_scale(Vae::init(&architecture, 0, &device));
+        let iwae = at_scale(Iwae::init(&architecture, 5, 0, &device));
         let x: Tensor<2> = matrix(&case["x"], &device);
         let share = if likelihood.is_distribution() { 3 } else { 1 };
         let batch = x.dims()[0] * share;
         let noise = Draws::new(1, Purpose::EvaluationNoise, 0, 0).normals(batch * latent);
         let z = Tensor::<2>::from_data(TensorData::new(noise, [batch, latent]), &device);
-        let likelihood = likelihood.with_scale(Some(0.7));
+        let (codes, given) = ([z.into()], Given::default());
         for model in [&vae as &dyn Model, &iwae] {
-            let together = values_of(model.decode_nll(z.clone(), &likelihood, x.clone()));
-            let apart = values_of(likelihood.nll(model.decode(z.clone()), x.clone()));
+            let observe = model.observe_or_refuse().expect("p(x|z) in closed form");
+            let together = values_of(observe.nll(&codes, &given, x.clone()));
+            let fixed = likelihood.with_scale(observe.scale());
+            let apart = values_of(fixed.nll(observe.parameters(&codes, &given), x.clone()));
             for (found, expected) in together.iter().zip(&apart) {
                 assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{}", text(&case["name"]));
             }
@@ -249,7 +266,7 @@ fn nothing_is_drawn_from_what_is_no_distribution() {
     for likelihood in [Likelihood::Sse { link: Link::Sigmoid }, Likelihood::Edge { shape: [1, 4, 4], weight: 1.0 }] {
         let stream = &mut Draws::new(0, Purpose::Likelihood, 0, 0);
         let error = likelihood.sample(row(&[0.0; 16]), None, stream).unwrap_err();
-        assert!(error.to_string().contains("--observation"), "{error}");
+        assert!(error.to_string().contains("observation"), "{error}");
     }
 }
 
@@ -258,12 +275,18 @@ fn a_learned_scale_follows_the_batches_and_stays_in_evaluation() {
     let likelihood = Likelihood::GaussianShared { link: Link::Identity };
     let device = Device::default().autodiff();
     let observation = Observation::new(likelihood, &device);
+    let training = || Pass::given(When::Training { epochs: 0.0 }, []);
     assert_eq!(observation.scale(), Some(1.0), "before any batch");
     let errors = |size: f32, device: &Device| Tensor::<2>::from_data([[size, -size], [size, size]], device);
     let nothing = |device: &Device| Tensor::<2>::zeros([2, 2], device);
-    observation.nll(errors(2.0, &device), nothing(&device));
+    let pass = training();
+    observation.nll(errors(2.0, &device), nothing(&device), &pass);
+    assert_eq!(observation.scale(), Some(1.0), "a forward pass changes nothing");
+    let observation = pass.absorbed(observation);
     assert_eq!(observation.scale(), Some(2.0), "the first batch is all that is known");
-    let nll = values_of(observation.nll(errors(0.5, &device), nothing(&device)));
+    let pass = training();
+    let nll = values_of(observation.nll(errors(0.5, &device), nothing(&device), &pass));
+    let observation = pass.absorbed(observation);
     // The batch's own scale in training: -log N(0.5 | 0, 0.5^2) twice.
     let expected = 2.0 * (0.5 + (0.5f64 * (2.0 * std::f64::consts::PI).sqrt()).ln());
     assert!((f64::from(nll[0]) - expected).abs() < 1e-6, "{nll:?}");
@@ -272,7 +295,7 @@ fn a_learned_scale_follows_the_batches_and_stays_in_evaluation() {
 
     let plain = Device::default();
     let evaluated = observation.valid();
-    let nll = values_of(evaluated.nll(errors(0.5, &plain), nothing(&plain)));
+    let nll = values_of(evaluated.nll(errors(0.5, &plain), nothing(&plain), &Pass::still()));
     let fixed = Likelihood::Gaussian { sigma: f64::sqrt(average), link: Link::Identity };
     let expected = values_of(fixed.nll(errors(0.5, &plain), nothing(&plain)));
     assert!((nll[0] - expected[0]).abs() < 1e-5 && (evaluated.scale(), nll[1]) == (observation.scale(), nll[0]));
@@ -307,7 +330,8 @@ fn every_likelihood_says_what_it_is_on_every_domain() {
         ("edge", None),
     ] {
         let config: ModelConfig = toml::from_str(&format!("likelihood = '{name}'")).expect("a name");
-        let likelihood = config.likelihood(shape).expect("8 x 8 pictures suit all");
+        let keys = config.likelihood_keys().expect("a VAE's");
+        let likelihood = keys.likelihood(shape.into()).expect("8 x 8 pictures suit all");
         for domain in [Domain::Levels, Domain::Unit, Domain::Real] {
             assert_eq!(likelihood.fits(domain) == Suitability::Honest, honest == Some(domain), "{name} on {domain:?}");
         }

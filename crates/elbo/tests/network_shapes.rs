@@ -1,11 +1,15 @@
 //! Every network on images of every size: shapes in and out, the number of parameters, and errors before anything is built.
 
-use burn::module::Module;
+#[path = "support/families.rs"]
+mod families;
+
 use burn::tensor::{Device, Tensor};
-use elbo::models::{AnyModel, Model, ModelConfig, ModelKind};
+use elbo::data::batch::{Batch, Given};
+use elbo::models::{Learner, ModelConfig, Setting};
 use elbo::networks::{Channels, ConvConfig, MlpConfig, NetworkConfig, Normalization, ResnetConfig, most_halvings};
 use elbo::run::parameters;
 use elbo::tensors::values_of;
+use families::{Task, setting, table, with_model};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -31,43 +35,59 @@ fn every_norm() -> [Normalization; 3] {
 }
 
 /// The number of every layer's weights and biases, from the module's names.
-fn counted(model: &AnyModel, layer: &str) -> u128 {
+fn counted(model: &impl Learner, layer: &str) -> u128 {
     let own = |name: &str| name.strip_prefix(layer).is_some_and(|rest| [".weight", ".bias"].contains(&rest));
     let shapes = parameters::shapes(model);
     shapes.iter().filter(|(name, _)| own(name)).map(|(_, shape)| shape.iter().product::<usize>() as u128).sum()
 }
 
 /// A batch through the model, and its size against what is told before it is built.
-fn check(kind: ModelKind, network: &NetworkConfig, shape: [usize; 3]) {
-    let config = ModelConfig { kind, latent: 3, ..Default::default() };
-    config.check_shape(network, shape).unwrap_or_else(|error| panic!("{network:?} on {shape:?}: {error}"));
-    let model = config.init(network, shape, 0, &Device::default()).unwrap();
-    let rows = config.summary(network, shape);
-    // Burn's own count has running statistics in it, which are no parameters.
-    let running = parameters::shapes(&model).into_iter().filter(|(name, _)| name.contains("running"));
-    let running: usize = running.map(|(_, shape)| shape.iter().product::<usize>()).sum();
-    let learned = (model.num_params() - running) as u128;
-    assert_eq!(learned, config.parameters(network, shape), "{network:?} on {shape:?}");
-    for row in &rows {
-        assert_eq!(row.parameters, counted(&model, &row.name), "{} of {network:?} on {shape:?}", row.name);
-    }
+fn check(kind: &str, network: &NetworkConfig, shape: [usize; 3]) {
+    let config = table(kind, "latent = 3");
+    let setting = Setting { classes: 4, ..setting(shape, network) };
+    config.check_setting(&setting).unwrap_or_else(|error| panic!("{network:?} on {shape:?}: {error}"));
+    with_model(&config, &setting, 0, Check { config: &config, setting: &setting });
+}
 
-    let values = shape.iter().product();
-    let x = Tensor::<2>::ones([2, values], &Device::default()) * 0.3;
-    let code = model.encode(x);
-    assert_eq!(code.mean.dims(), [2, 3]);
-    let logits = model.decode(code.mean);
-    assert_eq!(logits.dims(), [2, values], "{network:?} on {shape:?}");
-    assert!(values_of(logits).iter().all(|v| v.is_finite()), "{network:?} on {shape:?}");
-    let last = if rows.last().unwrap().output.len() == 1 { vec![values] } else { shape.to_vec() };
-    assert_eq!(rows.last().unwrap().output, last);
+struct Check<'a> {
+    config: &'a ModelConfig,
+    setting: &'a Setting<'a>,
+}
+
+impl Task for Check<'_> {
+    type Output = ();
+
+    fn with<L: Learner + 'static>(self, model: L) {
+        let (shape, place) = (self.setting.space.shape, format!("{:?}", self.setting));
+        let rows = self.config.layers(self.setting);
+        // Burn's own count has running statistics in it, which are no parameters.
+        let running = parameters::shapes(&model).into_iter().filter(|(name, _)| name.contains("running"));
+        let running: usize = running.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let learned = (model.num_params() - running) as u128;
+        assert_eq!(learned, self.config.parameters(self.setting), "{place}");
+        for row in &rows {
+            assert_eq!(row.parameters, counted(&model, &row.name), "{} of {place}", row.name);
+        }
+
+        let (values, device) = (shape.iter().product(), Device::default());
+        let given = if model.needs().class { Given::of_class(1, 2, &device) } else { Given::default() };
+        let batch = Batch { x: (Tensor::<2>::ones([2, values], &device) * 0.3).into(), given };
+        let code = model.encoder().unwrap().encode(&batch).mean();
+        assert_eq!(code.dims(), [2, 3]);
+        let observe = model.decoder().unwrap().observation().unwrap();
+        let logits = observe.parameters(&[code.into()], &batch.given);
+        assert_eq!(logits.dims(), [2, values], "{place}");
+        assert!(values_of(logits).iter().all(|v| v.is_finite()), "{place}");
+        let last = rows.iter().rfind(|row| row.name.starts_with("decoder")).unwrap();
+        assert_eq!(last.output, if last.output.len() == 1 { vec![values] } else { shape.to_vec() });
+    }
 }
 
 #[test]
 fn auto_takes_images_of_every_size() {
     for (i, [height, width]) in SIDES.into_iter().enumerate() {
-        // Shared out among the sizes: each norm and both kinds of model meet each kind of network.
-        let (norm, kind) = (every_norm()[i % 3], [ModelKind::Vae, ModelKind::Ae][i % 2]);
+        // Shared out among the sizes: each norm and the families meet each kind of network.
+        let (norm, kind) = (every_norm()[i % 3], ["vae", "ae", "cvae"][i / 3 % 3]);
         let shape = [[1, 3, 2][i % 3], height, width];
         check(kind, &NetworkConfig::Conv(ConvConfig { norm, ..Default::default() }), shape);
         check(kind, &NetworkConfig::Resnet(ResnetConfig { norm, blocks: 1, ..Default::default() }), shape);
@@ -76,7 +96,7 @@ fn auto_takes_images_of_every_size() {
 
 #[derive(Debug, Clone)]
 struct Case {
-    kind: ModelKind,
+    kind: &'static str,
     network: NetworkConfig,
     shape: [usize; 3],
 }
@@ -93,7 +113,7 @@ fn cases() -> impl Strategy<Value = Case> {
             1 => NetworkConfig::Conv(ConvConfig { channels, kernel, norm, hidden, activation }),
             _ => NetworkConfig::Resnet(ResnetConfig { channels, blocks, norm, hidden, activation }),
         };
-        Case { kind: if vae { ModelKind::Vae } else { ModelKind::Ae }, network, shape: [inputs, height, width] }
+        Case { kind: if vae { "vae" } else { "ae" }, network, shape: [inputs, height, width] }
     })
 }
 
@@ -126,9 +146,8 @@ proptest! {
 
 #[test]
 fn operations_of_a_small_network_counted_by_hand() {
-    let config = ModelConfig { latent: 2, ..Default::default() };
     // 1 x 5 x 4, then 3 x 3 x 2.
-    let rows = config.summary(&NetworkConfig::conv(&[3]), [1, 5, 4]);
+    let rows = table("vae", "latent = 2").layers(&setting([1, 5, 4], &NetworkConfig::conv(&[3])));
     let found: Vec<_> = rows.iter().map(|r| (r.name.as_str(), r.output.clone(), r.parameters, r.flops)).collect();
     let expected = [
         // 3 x 2 windows of 16 pixels for 3 channels, two operations each; 48 weights and 3 biases.

@@ -10,9 +10,10 @@ mod pytorch;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use comparison::Table;
+use elbo::data::batch::{Batch, Given};
 use elbo::distributions::Likelihood;
-use elbo::models::{Architecture, Iwae, Model, ObjectiveConfig, Terms, Vae};
-use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
+use elbo::models::{Architecture, Bound, Iwae, ObjectiveConfig, Terms, Vae, VectorCode};
+use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity, Pass, When};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters;
 use elbo::tensors::values_of;
@@ -30,8 +31,14 @@ fn network(case: &Value) -> NetworkConfig {
 fn model(case: &Value, dreg: bool) -> Iwae {
     let [input, latent, samples] = ["input", "latent", "samples"].map(|key| count(&case[key]));
     let (network, bernoulli) = (network(case), Likelihood::Bernoulli);
-    let iwae = Iwae::init([1, 1, input], latent, samples, &network, bernoulli, 0, &Device::default());
+    let architecture = Architecture::new([1, 1, input], latent, &network, bernoulli);
+    let iwae = Iwae::init(&architecture, samples, 0, &Device::default());
     with_weights(iwae.with_dreg(dreg).train(), case)
+}
+
+/// The terms of examples under given noise.
+fn terms(model: &impl Bound, when: When, x: Tensor<2>, noise: Tensor<2>) -> Terms {
+    model.terms(&Batch::of(x), &Pass::given(when, [noise]))
 }
 
 #[test]
@@ -42,14 +49,18 @@ fn bound_and_gradients() {
         let name = text(&case["name"]);
         for (dreg, stored) in [(false, "gradients"), (true, "dreg")] {
             let iwae = model(case, dreg);
-            let terms = iwae.terms(matrix(&case["x"], &device), matrix(&case["noise"], &device));
+            let terms = terms(
+                &iwae,
+                When::Training { epochs: 0.0 },
+                matrix(&case["x"], &device),
+                matrix(&case["noise"], &device),
+            );
             let bound: Vec<f32> = values_of(terms.bound.clone().expect("its own bound")).iter().map(|v| -v).collect();
             table.tensor(format_args!("{name} bound"), &bound, &numbers(&case["bound"]));
             table.tensor(format_args!("{name} recon"), &values_of(terms.recon.clone()), &numbers(&case["recon"]));
-            let weighted = ObjectiveConfig::default().target().apply(terms);
-            table.tensor(format_args!("{name} kl"), &values_of(weighted.kl.expect("a KL")), &[number(&case["kl"])]);
-            for ((parameter, _), gradient) in parameters::shapes(&iwae).iter().zip(gradients_of(&iwae, &weighted.loss))
-            {
+            let loss = ObjectiveConfig::default().target().loss(terms);
+            table.tensor(format_args!("{name} kl"), &values_of(loss.reports[1].clone()), &[number(&case["kl"])]);
+            for ((parameter, _), gradient) in parameters::shapes(&iwae).iter().zip(gradients_of(&iwae, &loss.total)) {
                 let gradient = gradient.expect("every parameter has one");
                 let expected = numbers(&case[stored][parameter]);
                 table.tensor(format_args!("{name} {stored} of {parameter}"), &gradient, &expected);
@@ -82,7 +93,8 @@ impl Pair {
     fn iwae(&self, samples: usize) -> Iwae {
         let network = NetworkConfig::mlp(&[8]);
         let device = Device::default();
-        let iwae = Iwae::init([1, 1, INPUT], LATENT, samples, &network, Likelihood::Bernoulli, 0, &device);
+        let architecture = Architecture::new([1, 1, INPUT], LATENT, &network, Likelihood::Bernoulli);
+        let iwae = Iwae::init(&architecture, samples, 0, &device);
         parameters::import(iwae, parameters::export(&self.weights))
     }
 
@@ -94,7 +106,7 @@ impl Pair {
 
     /// Mean of L_k over the examples.
     fn bound(&self, samples: usize, seed: u64) -> f64 {
-        let terms: Terms = self.iwae(samples).terms(self.x.clone(), self.noise(samples, seed));
+        let terms = terms(&self.iwae(samples), When::Judging, self.x.clone(), self.noise(samples, seed));
         -f64::from(terms.bound.expect("its own bound").mean().into_scalar::<f32>())
     }
 }
@@ -104,8 +116,8 @@ fn with_one_sample_the_bound_is_the_elbo_with_the_sampled_kl() {
     let pair = Pair::new();
     // In expectation: the VAE has its KL in closed form.
     let vae = |seed| {
-        let terms = pair.weights.terms(pair.x.clone(), pair.noise(1, seed));
-        let kl = terms.kl.expect("a KL").sum_dim(1).squeeze_dim::<1>(1);
+        let terms = terms(&pair.weights, When::Judging, pair.x.clone(), pair.noise(1, seed));
+        let kl = terms.kl.sum_dim(1).squeeze_dim::<1>(1);
         -f64::from((terms.recon + kl).mean().into_scalar::<f32>())
     };
     let differences: Vec<f64> = (0..40).map(|seed| pair.bound(1, seed) - vae(seed)).collect();
@@ -123,7 +135,7 @@ fn the_bound_rises_with_k_towards_the_likelihood() {
     let draws = 200_000;
     let z = Draws::new(9, Purpose::Prior, 0, 0).normals(draws * LATENT);
     let z = Tensor::<2>::from_data(TensorData::new(z, [draws, LATENT]), &pair.x.device());
-    let logits = pair.weights.decode(z);
+    let logits = pair.weights.parameters(z, &Given::default(), &Pass::still());
     let first: Vec<f64> = (0..20)
         .map(|example| {
             let x = pair.x.clone().narrow(0, example, 1).repeat_dim(0, draws);
@@ -132,8 +144,8 @@ fn the_bound_rises_with_k_towards_the_likelihood() {
         })
         .collect();
     let exact = first.iter().sum::<f64>() / 20.0;
-    let terms = pair.iwae(2000).terms(pair.x.clone(), pair.noise(2000, 3)).bound.expect("its own bound");
-    let found = -values_of(terms)[..20].iter().map(|v| f64::from(*v)).sum::<f64>() / 20.0;
+    let terms = terms(&pair.iwae(2000), When::Judging, pair.x.clone(), pair.noise(2000, 3));
+    let found = -values_of(terms.bound.expect("its own bound"))[..20].iter().map(|v| f64::from(*v)).sum::<f64>() / 20.0;
     assert!((found - exact).abs() < 0.03, "{found} against {exact}");
 }
 
@@ -141,8 +153,9 @@ fn the_bound_rises_with_k_towards_the_likelihood() {
 fn a_vae_of_more_samples_is_the_mean_over_its_draws() {
     let pair = Pair::new();
     let (a, b) = (pair.noise(1, 1), pair.noise(1, 2));
-    let both = pair.weights.clone().with_samples(2).terms(pair.x.clone(), Tensor::cat(vec![a.clone(), b.clone()], 1));
-    let [a, b] = [a, b].map(|noise| values_of(pair.weights.terms(pair.x.clone(), noise).recon));
+    let judged = |vae: &Vae, noise| terms(vae, When::Judging, pair.x.clone(), noise);
+    let both = judged(&pair.weights.clone().with_samples(2), Tensor::cat(vec![a.clone(), b.clone()], 1));
+    let [a, b] = [a, b].map(|noise| values_of(judged(&pair.weights, noise).recon));
     let both = values_of(both.recon);
     assert!(both.iter().zip(a.iter().zip(&b)).all(|(both, (a, b))| (both - 0.5 * (a + b)).abs() < 1e-4));
 }

@@ -11,8 +11,11 @@ mod pytorch;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use comparison::Table;
-use elbo::models::{AnyModel, LikelihoodName, Model, ModelConfig, Objective};
-use elbo::networks::NetworkConfig;
+use elbo::data::batch::{Batch, Given};
+use elbo::models::{
+    Family, Learner, LikelihoodName, ModelConfig, ObjectiveConfig, Setting, Vae, VaeConfig, VectorCode,
+};
+use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::run::parameters;
 use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
@@ -39,42 +42,51 @@ fn image(case: &Value) -> [usize; 3] {
     sizes(&case["shape"]).try_into().expect("channels, height and width")
 }
 
-fn config(case: &Value) -> ModelConfig {
+fn config(case: &Value) -> VaeConfig {
     let likelihood: LikelihoodName =
         serde_json::from_value(case["likelihood"]["kind"].clone()).expect("a known likelihood");
     let sigma = case["likelihood"]["sigma"].as_f64();
-    ModelConfig { likelihood, sigma, latent: count(&case["latent"]), ..Default::default() }
+    VaeConfig { likelihood, sigma, latent: count(&case["latent"]), ..Default::default() }
+}
+
+fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
+    const PLAIN: &ObjectiveConfig =
+        &ObjectiveConfig { beta: 1.0, warmup_epochs: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None };
+    Setting { space: image(case).into(), classes: 0, network, loss: PLAIN }
 }
 
 /// The model of a case with its weights, taken in the way weight files are: checked by name and shape.
-fn model(case: &Value) -> AnyModel {
-    let model = config(case).init(&network(case), image(case), 0, &Device::default()).expect("a valid model");
+fn model(case: &Value) -> Vae {
+    let network = network(case);
+    let model = config(case).init(&setting(case, &network), 0, &Device::default()).expect("a valid model");
     with_weights(model, case)
 }
 
+/// A pass of the mode that the fixtures name, with the noise of a case.
+fn pass(mode: &str, case: &Value, device: &Device) -> Pass {
+    let when = if mode == "training" { When::Training { epochs: 0.0 } } else { When::Judging };
+    Pass::given(when, [matrix(&case["noise"], device)])
+}
+
 /// Posterior, sample and logits.
-fn compare_outputs(table: &mut Table, case: &Value, mode: &str, model: &AnyModel, device: &Device) {
-    let code = model.encode(matrix(&case["x"], device));
-    let log_var = code.log_var.expect("a VAE");
-    let z = elbo_kernels::reparameterize(code.mean.clone(), log_var.clone(), matrix(&case["noise"], device));
-    let logits = model.decode(z.clone());
-    for (what, tensor) in [("mean", code.mean), ("log_var", log_var), ("z", z), ("logits", logits)] {
+fn compare_outputs(table: &mut Table, case: &Value, mode: &str, model: &Vae, pass: &Pass, device: &Device) {
+    let posterior = model.gaussian(&Batch::of(matrix(&case["x"], device)), pass);
+    let z = posterior.sample(matrix(&case["noise"], device));
+    let logits = model.parameters(z.clone(), &Given::default(), pass);
+    for (what, tensor) in [("mean", posterior.mean), ("log_var", posterior.log_var), ("z", z), ("logits", logits)] {
         let place = format!("{} {mode} {what}", text(&case["name"]));
         table.tensor(place, &values_of(tensor), &numbers(&case[mode][what]));
     }
 }
 
 /// Loss terms; returns the loss.
-fn compare_terms(table: &mut Table, case: &Value, mode: &str, model: &AnyModel, device: &Device) -> Tensor<1> {
-    let objective = Objective { beta: 1.0, free_bits: 0.0, capacity: None };
-    let terms = model.terms(matrix(&case["x"], device), matrix(&case["noise"], device));
-    let found = objective.apply(terms);
-    let kl = found.kl.expect("a VAE");
-    for (what, scalar) in [("recon", &found.recon), ("kl", &kl), ("loss", &found.loss)] {
+fn compare_terms(table: &mut Table, case: &Value, mode: &str, model: &Vae, device: &Device) -> Tensor<1> {
+    let found = model.loss(0, &Batch::of(matrix(&case["x"], device)), &pass(mode, case, device));
+    for (what, scalar) in [("recon", &found.reports[0]), ("kl", &found.reports[1]), ("loss", &found.total)] {
         let place = format!("{} {mode} {what}", text(&case["name"]));
         table.tensor(place, &values_of(scalar.clone()), &[number(&case[mode][what])]);
     }
-    found.loss
+    found.total
 }
 
 #[test]
@@ -83,7 +95,7 @@ fn inference() {
     let mut table = Table::new(TOLERANCE);
     for case in list(&fixture["cases"]) {
         let model = model(case);
-        compare_outputs(&mut table, case, "inference", &model, &device);
+        compare_outputs(&mut table, case, "inference", &model, &pass("inference", case, &device), &device);
         compare_terms(&mut table, case, "inference", &model, &device);
     }
     table.assert_all(13 * 7);
@@ -95,7 +107,9 @@ fn training_moves_the_running_statistics() {
     let (mut table, mut statistics) = (Table::new(TOLERANCE), 0);
     for case in list(&fixture["cases"]) {
         let model = model(case).train();
-        compare_outputs(&mut table, case, "training", &model, &device);
+        let pass = pass("training", case, &device);
+        compare_outputs(&mut table, case, "training", &model, &pass, &device);
+        let model = pass.absorbed(model);
         let updated = case["updated"].as_object().expect("statistics by name");
         let found = parameters::export(&model);
         for (name, stored) in updated {
@@ -152,7 +166,8 @@ fn parameters_have_the_names_and_shapes_of_pytorch() {
 #[test]
 fn costs_are_what_pytorch_counts() {
     for case in list(&read(CASES)["cases"]) {
-        let rows = config(case).summary(&network(case), image(case));
+        let network = network(case);
+        let rows = ModelConfig::from(config(case)).layers(&setting(case, &network));
         let parameters: u128 = rows.iter().map(|row| row.parameters).sum();
         assert_eq!(parameters, count(&case["parameters"]) as u128, "{}", case["name"]);
         let mut ours: Vec<(&str, u128)> =

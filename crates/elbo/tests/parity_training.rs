@@ -10,9 +10,10 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use elbo::data::batch::Batch;
 use elbo::distributions::{Likelihood, Link};
-use elbo::models::{Model, ObjectiveConfig, Vae};
-use elbo::networks::NetworkConfig;
+use elbo::models::{Architecture, Learner, ObjectiveConfig, Vae};
+use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::run::parameters;
 use elbo::run::weights::{self, NamedTensor, WeightFile};
 use elbo::training::{Optimizer, OptimizerConfig, OptimizerKind, Schedule};
@@ -60,9 +61,10 @@ impl Start {
     }
 
     /// The model before its first step.
-    fn model(&self, likelihood: Likelihood) -> Vae {
+    fn model(&self, likelihood: Likelihood, objective: ObjectiveConfig) -> Vae {
         let network = NetworkConfig::mlp(&[32]);
-        let vae = Vae::init([1, 1, INPUT], LATENT, &network, likelihood, 0, &Device::default()).train();
+        let architecture = Architecture::new([1, 1, INPUT], LATENT, &network, likelihood);
+        let vae = Vae::init(&architecture, 0, &Device::default()).with_objective(objective).train();
         let file = WeightFile { tensors: self.weights.clone(), metadata: BTreeMap::new() };
         let tensors = weights::check(file, &parameters::shapes(&vae), "fixture").expect("the weights of this model");
         parameters::import(vae, tensors)
@@ -97,6 +99,7 @@ fn optimizer(run: &Value) -> OptimizerConfig {
         weight_decay: number(&run["weight_decay"]),
         // A bound never reached changes nothing, and has the optimiser report the norm.
         clip_norm: run["clip_norm"].as_f64().unwrap_or(1e30),
+        ..Default::default()
     }
 }
 
@@ -106,31 +109,30 @@ type Step = [(&'static str, f64); 6];
 /// Trains as `run` says and returns each step's numbers. An epoch here is the whole run: 100 steps.
 fn train(start: &Start, run: &Value) -> Vec<Step> {
     let device = Device::default().autodiff();
-    let mut model = start.model(likelihood(run));
-    let mut optimizer = Optimizer::new(optimizer(run));
     let warm_up = count(&run["warm_up_steps"]) as f64 / STEPS as f64;
     let objective = ObjectiveConfig { beta: number(&run["beta"]), warmup_epochs: warm_up, ..Default::default() };
+    let mut model = start.model(likelihood(run), objective);
+    let mut optimizer = Optimizer::new(optimizer(run));
     let schedule = run["lr_min"].as_f64().map_or(Schedule::Constant, |min_lr| Schedule::Cosine { min_lr });
     let scalar = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
     let mut steps = Vec::new();
     for step in 0..STEPS {
         let done = step as f64 / STEPS as f64;
-        let (weights, lr) = (objective.at(done), schedule.rate(optimizer.lr(), done, 1.0));
+        let (when, lr) = (When::Training { epochs: done }, schedule.rate(optimizer.lr(), done, 1.0));
         let (x, noise) = start.batch(step, &device);
-        let terms = weights.apply(model.terms(x, noise));
-        let stepped_on = if run["reduction"] == "sum" { terms.loss.clone() * BATCH as f64 } else { terms.loss.clone() };
+        let loss = model.loss(0, &Batch::of(x), &Pass::given(when, [noise]));
+        let stepped_on = if run["reduction"] == "sum" { loss.total.clone() * BATCH as f64 } else { loss.total.clone() };
         let gradients = GradientsParams::from_grads(stepped_on.backward(), &model);
         let (moved, stepped) = optimizer.step(model, gradients, lr);
         model = moved;
         assert_eq!(stepped.not_finite, None);
-        let kl = scalar(&terms.kl.expect("a VAE has a KL term"));
         let norm = stepped.gradient_norm.expect("clipping is on");
         steps.push([
-            ("loss", scalar(&terms.loss)),
-            ("recon", scalar(&terms.recon)),
-            ("kl", kl),
+            ("loss", scalar(&loss.total)),
+            ("recon", scalar(&loss.reports[0])),
+            ("kl", scalar(&loss.reports[1])),
             ("lr", lr),
-            ("beta", weights.beta),
+            ("beta", model.weights(when)[0].1),
             ("gradient_norm", norm),
         ]);
     }

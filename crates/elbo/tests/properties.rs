@@ -4,16 +4,17 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use elbo::data::batch::Batch;
 use elbo::data::digits;
 use elbo::data::split::{Splits, Subset};
 use elbo::distributions::{DiagonalGaussian, Likelihood, Link};
-use elbo::models::{Model, Objective, Vae};
-use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity};
+use elbo::models::{Architecture, Bound, Objective, Vae};
+use elbo::networks::{MlpConfig, NetworkConfig, Nonlinearity, Pass, When};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters;
 use elbo::run::weights::{self, NamedTensor};
 use elbo::tensors::values_of;
-use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Stop, Trainer};
+use elbo::training::{Checkpoints, OptimizerConfig, Quiet, Saved, Stop, Trainer};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -138,7 +139,7 @@ fn loss(model: &Vae, objective: &Objective, device: &Device) -> Tensor<1> {
     let noise = Draws::new(3, Purpose::TrainingNoise, 0, 0).normals(batch * latent);
     let x = Tensor::from_data(TensorData::new(x, [batch, input]), device);
     let noise = Tensor::from_data(TensorData::new(noise, [batch, latent]), device);
-    objective.apply(model.terms(x, noise)).loss
+    objective.loss(model.terms(&Batch::of(x), &Pass::given(When::Training { epochs: 0.0 }, [noise]))).total
 }
 
 /// The gradient of every weight, in the order of [`parameters::export`].
@@ -190,7 +191,7 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
     let mut failures = Vec::new();
     for (activation, likelihood, objective) in settings {
         let network = NetworkConfig::Mlp(MlpConfig { hidden: vec![5], activation });
-        let model = Vae::init([1, 1, input], latent, &network, likelihood, 4, &Device::default());
+        let model = Vae::init(&Architecture::new([1, 1, input], latent, &network, likelihood), 4, &Device::default());
         for (tensor, gradient) in gradients(&model, &objective).iter().enumerate() {
             let largest = gradient.iter().fold(0f64, |most, g| most.max(f64::from(g.abs())));
             for (place, &found) in gradient.iter().enumerate() {
@@ -208,7 +209,8 @@ fn every_gradient_of_the_loss_is_its_difference_quotient() {
 /// A model after four steps, and what it was trained with.
 fn trained(data: &Splits) -> Trainer<'_, Vae> {
     let network = NetworkConfig::mlp(&[24]);
-    let vae = Vae::init([1, 28, 28], 3, &network, Likelihood::Bernoulli, 1, &Device::default());
+    let architecture = Architecture::new([1, 28, 28], 3, &network, Likelihood::Bernoulli);
+    let vae = Vae::init(&architecture, 1, &Device::default());
     let mut trainer = Trainer::new(vae, data, OptimizerConfig::default(), &Device::default());
     (trainer.config.epochs, trainer.config.batch_size) = (2, 16);
     trainer.run(&mut Quiet, &Stop::new()).expect("training works");
@@ -235,18 +237,21 @@ fn what_is_saved_comes_back_bit_for_bit() {
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let checkpoints = Checkpoints::new(folder.path(), "seed = 1");
-    checkpoints.save_last(&model, &trainer.optimizer, &trainer.state).expect("saved");
+    let (optimizers, state) = (&trainer.optimizers, &trainer.state);
+    checkpoints.save_last(&Saved { model: &model, ema: None, optimizers, state }).expect("saved");
     checkpoints.save_best(&model, &trainer.state).expect("saved");
-    let other = || Vae::init([1, 28, 28], 3, &NetworkConfig::mlp(&[24]), Likelihood::Bernoulli, 2, &Device::default());
+    let network = NetworkConfig::mlp(&[24]);
+    let architecture = Architecture::new([1, 28, 28], 3, &network, Likelihood::Bernoulli);
+    let other = || Vae::init(&architecture, 2, &Device::default());
     let resumed = checkpoints.resume(other(), &OptimizerConfig::default(), &Device::default()).expect("resumed");
     assert_eq!(bits(&parameters::export(&resumed.model)), bits(&saved), "weights of `last`");
     assert_eq!(resumed.state, trainer.state);
-    assert_eq!((resumed.optimizer.time(), resumed.passed_over.len()), (4, 0));
+    assert_eq!((resumed.optimizers[0].time(), resumed.passed_over.len()), (4, 0));
     let moments = |optimizer: &elbo::training::Optimizer| {
         let pairs = optimizer.moments().iter().map(|pair| pair.clone().expect("a moment for each parameter"));
         pairs.map(|(m, v)| [values_of(m), values_of(v)].concat()).collect::<Vec<_>>()
     };
-    assert_eq!(moments(&resumed.optimizer), moments(&trainer.optimizer));
-    let best = checkpoints.load("best", other()).expect("loaded");
+    assert_eq!(moments(&resumed.optimizers[0]), moments(&trainer.optimizers[0]));
+    let (best, _) = checkpoints.load("best", other()).expect("loaded");
     assert_eq!(bits(&parameters::export(&best)), bits(&saved), "weights of `best`");
 }

@@ -2,19 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use elbo::data::Subset;
 use elbo::data::batch::Batch;
 use elbo::evaluation::{self, Codes};
+use elbo::generation::random_places;
 use elbo::models::{Model, Terms};
 use elbo::networks::Pass;
 use elbo::tasks::Run;
 use elbo::tensors::values_of;
 use tokio::sync::OnceCell;
 
+use crate::datasets::Datasets;
+use crate::limits::{GALLERY, MAX_EXAMPLES};
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
+use crate::run_entry::RunEntry;
+use crate::worker::Worker;
 
 /// Examples in one step, between which other requests are answered.
 const STEP: usize = 256;
@@ -38,19 +43,14 @@ pub(crate) struct Analysis {
     /// Their places in it.
     pub places: Vec<u32>,
     pub codes: Codes,
-    /// `recon` at the posterior mean, `-log p(x|z = mean)`, and KL, in nats.
-    pub recon: Vec<f32>,
-    pub kl: Vec<f32>,
+    /// How badly the model explains each: `recon + kl` at the posterior mean, in nats, higher is stranger.
+    /// Empty for a model without a likelihood.
+    pub scores: Vec<f32>,
     /// Mean KL of each dimension; empty for a model that bounds nothing.
     pub kl_per_dim: Vec<f64>,
 }
 
 impl Analysis {
-    /// How badly the model explains an example: `recon + kl` at the posterior mean, higher is stranger.
-    pub fn score(&self, example: usize) -> f32 {
-        self.recon[example] + self.kl[example]
-    }
-
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -60,10 +60,13 @@ impl Analysis {
     fn take_in(&mut self, run: &Run, examples: &Subset, chosen: &[u32]) -> elbo::Result<()> {
         let model = run.model.as_ref();
         self.codes.append(evaluation::encode(model, &examples.select(chosen), &run.device)?);
+        if model.observe_or_refuse().is_err() {
+            self.kl_per_dim.clear();
+            return Ok(());
+        }
         let batch = Batch::of_split(examples, chosen, model.needs(), &run.device);
         let TermsAtMean { recon, kl, kl_per_dim } = TermsAtMean::of(model, &batch)?;
-        self.recon.extend(recon);
-        self.kl.extend(kl);
+        self.scores.extend(recon.iter().zip(&kl).map(|(recon, kl)| recon + kl));
         if kl_per_dim.is_empty() {
             self.kl_per_dim.clear();
         }
@@ -76,7 +79,7 @@ impl Analysis {
 
 /// The terms of each example of a batch at the mean of its posterior.
 pub(crate) struct TermsAtMean {
-    /// `-log p(x|z = mean)`. `[n]`, in nats.
+    /// `-log p(x|z)` at the mean code. `[n]`, in nats.
     pub recon: Vec<f32>,
     /// Summed over dimensions; zeros for a model that bounds nothing. `[n]`, in nats.
     pub kl: Vec<f32>,
@@ -104,8 +107,8 @@ impl TermsAtMean {
     }
 }
 
-/// Work for [`crate::worker::Worker::steps`].
-pub(crate) fn analyse(
+/// Work for [`Worker::steps`].
+fn analyse(
     loaded: Loaded,
     split: &'static str,
     examples: Subset,
@@ -113,16 +116,16 @@ pub(crate) fn analyse(
 ) -> impl FnMut(&mut Models) -> Result<Option<Analysis>, Problem> + Send + 'static {
     let latent = loaded.run.latent();
     let codes = Codes { latent, mean: Vec::new(), log_var: Some(Vec::new()), labels: Some(Vec::new()) };
-    let (recon, kl) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
-    let mut analysis = Some(Analysis { split, places, codes, recon, kl, kl_per_dim: vec![0.0; latent] });
+    let scores = Vec::with_capacity(places.len());
+    let (mut analysis, mut start) = (Some(Analysis { split, places, codes, scores, kl_per_dim: vec![0.0; latent] }), 0);
     move |_| {
         let Some(found) = analysis.as_mut() else { return Err(Problem::internal()) };
-        let start = found.recon.len();
         let chosen = found.places[start..found.places.len().min(start + STEP)].to_vec();
+        start += chosen.len();
         if !chosen.is_empty() {
             found.take_in(&loaded.run, &examples, &chosen)?;
         }
-        if found.recon.len() < found.places.len() {
+        if start < found.places.len() {
             return Ok(None);
         }
         let n = found.places.len().max(1) as f64;
@@ -134,14 +137,43 @@ pub(crate) fn analyse(
 type Key = (String, Of, SystemTime);
 
 /// The analyses made so far. Of a run that trains on, only the newest is kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Analyses {
-    made: Mutex<HashMap<Key, Arc<OnceCell<Arc<Analysis>>>>>,
+    worker: Arc<Worker>,
+    datasets: Arc<Datasets>,
+    /// How long a request waits for one.
+    patience: Duration,
+    made: Mutex<HashMap<Key, Cell>>,
 }
 
+/// An analysis, made or to be made.
+type Cell = Arc<OnceCell<Arc<Analysis>>>;
+
 impl Analyses {
-    /// The cell of an analysis, made or to be made.
-    pub fn cell(&self, id: &str, of: Of, stamp: SystemTime) -> Arc<OnceCell<Arc<Analysis>>> {
+    pub fn new(worker: &Arc<Worker>, datasets: &Arc<Datasets>, patience: Duration) -> Self {
+        Self { worker: Arc::clone(worker), datasets: Arc::clone(datasets), patience, made: Mutex::default() }
+    }
+
+    /// What a run's model makes of its held-out split or of its gallery; made in the background when asked for first.
+    pub async fn get(&self, run: &Arc<RunEntry>, of: Of) -> Result<Arc<Analysis>, Problem> {
+        let loaded = self.worker.loaded(run).await?;
+        let cell = self.cell(&run.id, of, loaded.stamp);
+        if let Some(made) = cell.get() {
+            return Ok(Arc::clone(made));
+        }
+        let (worker, datasets) = (Arc::clone(&self.worker), Arc::clone(&self.datasets));
+        // A task of its own: it goes on when this client has lost patience, and serves the next.
+        let making =
+            tokio::spawn(
+                async move { cell.get_or_try_init(|| make(&worker, &datasets, loaded, of)).await.map(Arc::clone) },
+            );
+        match tokio::time::timeout(self.patience, making).await {
+            Ok(made) => made.map_err(|_| Problem::internal())?,
+            Err(_) => Err(Problem::late(self.patience)),
+        }
+    }
+
+    fn cell(&self, id: &str, of: Of, stamp: SystemTime) -> Cell {
         let mut made = self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         made.retain(|(other, which, when), _| other != id || *which != of || *when == stamp);
         let key = (id.to_owned(), of, stamp);
@@ -150,4 +182,18 @@ impl Analyses {
         }
         Arc::clone(made.entry(key).or_default())
     }
+}
+
+async fn make(worker: &Worker, datasets: &Datasets, loaded: Loaded, of: Of) -> Result<Arc<Analysis>, Problem> {
+    let data = datasets.of(&loaded.run).await?;
+    let (split, examples) = match of {
+        Of::HeldOut => data.split(None)?,
+        Of::Gallery => ("train", &data.splits.train),
+    };
+    let places = match of {
+        Of::HeldOut => (0..examples.len().min(MAX_EXAMPLES) as u32).collect(),
+        Of::Gallery => random_places(examples, GALLERY, loaded.run.config.training.seed),
+    };
+    let work = analyse(loaded, split, examples.clone(), places);
+    Ok(Arc::new(worker.steps(work).await?))
 }

@@ -27,11 +27,13 @@ const ASSETS: &[Asset] = assets! {
     "/ui/knobs.js" => "text/javascript; charset=utf-8", "knobs.js";
     "/ui/make.js" => "text/javascript; charset=utf-8", "make.js";
     "/ui/map.js" => "text/javascript; charset=utf-8", "map.js";
+    "/ui/needs.js" => "text/javascript; charset=utf-8", "needs.js";
     "/ui/parts.js" => "text/javascript; charset=utf-8", "parts.js";
     "/ui/runs.js" => "text/javascript; charset=utf-8", "runs.js";
     "/ui/theme.js" => "text/javascript; charset=utf-8", "theme.js";
     "/ui/training.js" => "text/javascript; charset=utf-8", "training.js";
     "/ui/try.js" => "text/javascript; charset=utf-8", "try.js";
+    "/ui/views.js" => "text/javascript; charset=utf-8", "views.js";
     "/ui/vendor/preact-htm.js" => "text/javascript; charset=utf-8", "vendor/preact-htm.js";
     "/ui/vendor/uplot.js" => "text/javascript; charset=utf-8", "vendor/uplot.js";
     "/ui/vendor/uplot.css" => "text/css; charset=utf-8", "vendor/uplot.css";

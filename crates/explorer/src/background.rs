@@ -6,9 +6,39 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::problem::Problem;
+
+/// The turn to compute beside the worker, held by one at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Alone(Arc<Semaphore>);
+
+impl Default for Alone {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Alone {
+    /// Computes on a thread of its own, when nothing else does.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> elbo::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.0).acquire_owned().await.map_err(|_| Problem::closing())?;
+        let computing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            elbo::Error::catch(work)
+        });
+        Ok(computing.await.map_err(|_| Problem::internal())??)
+    }
+
+    /// Refuses whatever has not begun.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
 
 /// What there is of a computation.
 #[derive(Debug)]

@@ -27,11 +27,11 @@ struct Found {
 
 /// When what a summary is made of was written; while a run says that it is running, nothing is taken from the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp([Option<SystemTime>; 4]);
+struct Stamp([Option<SystemTime>; 5]);
 
 impl Stamp {
     fn of(path: &Path) -> Self {
-        let names = ["run.json", "config.toml", "metrics.jsonl", "checkpoints/last/manifest.json"];
+        let names = ["run.json", "config.toml", "metrics.jsonl", "checkpoints/last/manifest.json", "priors"];
         Self(names.map(|name| path.join(name).metadata().ok()?.modified().ok()))
     }
 }
@@ -90,6 +90,13 @@ impl Catalog {
     pub fn get(&self, id: &str) -> Option<Listed> {
         let found = self.found.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         found.runs.get(id).map(|(_, listed)| listed.clone())
+    }
+
+    /// Lists a run until the next look, whatever there is at its place.
+    #[cfg(test)]
+    pub fn insert(&self, run: Listed) {
+        let mut found = self.found.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        found.runs.insert(run.id().to_owned(), (Stamp([None; 5]), run));
     }
 
     /// The id of a place, and what is known of it.

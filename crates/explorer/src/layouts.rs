@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use elbo::projection::{TsneOptions, tsne};
 
-use crate::analysis::{Analysis, Of};
-use crate::background::{Background, State};
+use crate::analysis::{Analyses, Analysis, Of};
+use crate::background::{Alone, Background, State};
 use crate::problem::Problem;
 use crate::run_entry::RunEntry;
-use crate::service::Service;
+use crate::worker::Worker;
 
 /// Examples that are laid out: some ten seconds of one core.
 const MOST: usize = 5_000;
@@ -28,26 +28,29 @@ pub(crate) struct Layout {
 
 /// Of each run as of one checkpoint.
 #[derive(Debug)]
-pub(crate) struct Layouts(Background<(String, SystemTime), Layout>);
-
-impl Default for Layouts {
-    fn default() -> Self {
-        Self(Background::new(KEPT))
-    }
+pub(crate) struct Layouts {
+    worker: Arc<Worker>,
+    analyses: Arc<Analyses>,
+    alone: Alone,
+    made: Background<(String, SystemTime), Layout>,
 }
 
 impl Layouts {
-    /// A run's layout, or since when it is being made.
-    pub async fn get(&self, service: &Arc<Service>, run: &Arc<RunEntry>) -> Result<State<Layout>, Problem> {
-        let key = (run.id.clone(), service.loaded(run).await?.stamp);
-        let (service, run) = (Arc::clone(service), Arc::clone(run));
-        self.0.get(key, PATIENCE, || make(service, run)).await
+    pub fn new(worker: &Arc<Worker>, analyses: &Arc<Analyses>, alone: &Alone) -> Self {
+        let made = Background::new(KEPT);
+        Self { worker: Arc::clone(worker), analyses: Arc::clone(analyses), alone: alone.clone(), made }
     }
-}
 
-async fn make(service: Arc<Service>, run: Arc<RunEntry>) -> Result<Layout, Problem> {
-    let analysis = service.analysis(&run, Of::HeldOut).await?;
-    service.alone(move || lay_out(analysis)).await
+    /// A run's layout, or since when it is being made.
+    pub async fn get(&self, run: &Arc<RunEntry>) -> Result<State<Layout>, Problem> {
+        let key = (run.id.clone(), self.worker.loaded(run).await?.stamp);
+        let (analyses, alone, run) = (Arc::clone(&self.analyses), self.alone.clone(), Arc::clone(run));
+        let make = || async move {
+            let analysis = analyses.get(&run, Of::HeldOut).await?;
+            alone.compute(move || lay_out(analysis)).await
+        };
+        self.made.get(key, PATIENCE, make).await
+    }
 }
 
 fn lay_out(analysis: Arc<Analysis>) -> elbo::Result<Layout> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use elbo::models::LikelihoodName;
+use elbo::models::{Capability, Family, LikelihoodName, ModelConfig, Report, Visit};
+use elbo::priors::SamplerKind;
 use elbo::recipe::{Layers, RunConfig};
 use elbo::run::directory::{RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, Means};
@@ -104,7 +105,18 @@ pub(crate) struct Summary {
     pub about: String,
     /// One line about the network.
     pub model: String,
+    /// Its family, by the name in `model.kind`.
     pub kind: &'static str,
+    /// What the model can do.
+    pub can: &'static [Capability],
+    /// Whether the model is told the class of what it encodes and decodes.
+    pub conditional: bool,
+    /// Names of the classes of its data, where there are any.
+    pub classes: Vec<String>,
+    /// Samplers fitted to its codes, in its folder.
+    pub priors: Vec<SamplerKind>,
+    /// What its epochs report, in the order of their columns.
+    pub terms: Vec<Term>,
     /// Dimensions of the code.
     pub latent: usize,
     /// Channels, height, width.
@@ -135,6 +147,47 @@ pub(crate) struct Summary {
     pub device: String,
     pub threads: usize,
     pub elbo_version: String,
+}
+
+/// A number that each epoch reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Term {
+    /// Its name in records.
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// What it is, as a formula or a phrase.
+    pub definition: &'static str,
+}
+
+/// What the family of a run's model reports, the loss last.
+fn terms(model: &ModelConfig, unit: &'static str) -> Vec<Term> {
+    struct Reports;
+    impl Visit for Reports {
+        type Output = &'static [Report];
+        fn visit<F: Family>(self, _: &F) -> Self::Output {
+            F::REPORTS
+        }
+    }
+    let term = |report: Report| Term {
+        name: report.name,
+        // A reconstruction error, and so the loss, is in the unit of its likelihood.
+        unit: match [Report::RECON, Report::LOSS].contains(&report) {
+            true => unit,
+            false => report.unit.trim_end_matches(" per example"),
+        },
+        definition: report.definition,
+    };
+    model.with(Reports).iter().chain([&Report::LOSS]).map(|report| term(*report)).collect()
+}
+
+/// The samplers in the folder of a run, whether they fit its newest weights or not.
+fn priors(dir: &RunDir) -> Vec<SamplerKind> {
+    let folder = dir.join("priors");
+    let is_there = |kind: &SamplerKind| {
+        let file = |end: &str| folder.join(format!("{kind}{end}"));
+        file(".json").is_file() || file(".safetensors").is_file() || file("/config.toml").is_file()
+    };
+    SamplerKind::ALL.into_iter().filter(is_there).collect()
 }
 
 /// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.
@@ -190,6 +243,26 @@ impl RunEntry {
         Ok(Self { id: id.to_owned(), path: path.to_owned(), summary: summary(id, &dir, info, &config, live) })
     }
 
+    /// Refuses what the run's model cannot do, before anything is loaded. What is encoded and decoded here is one
+    /// vector.
+    ///
+    /// # Errors
+    /// [`elbo::Error::Unsupported`] as a conflict.
+    pub fn require(&self, wanted_by: &str, wanted: &[Capability]) -> Result<(), Problem> {
+        let Summary { can, latent, name, model, .. } = &self.summary;
+        let is_missing = |capability: &&Capability| !can.contains(capability);
+        let is_of_codes = |capability: &Capability| matches!(capability, Capability::Encode | Capability::Decode);
+        let wanted = match wanted.iter().find(is_missing) {
+            Some(capability) => capability.verb().to_owned(),
+            None if *latent == 0 && wanted.iter().any(is_of_codes) => {
+                "has one vector of real numbers for a code".into()
+            }
+            None => return Ok(()),
+        };
+        let (found, help) = (format!("{name}, {model}"), "choose another run".to_owned());
+        Err(elbo::Error::Unsupported { wanted_by: wanted_by.into(), wanted, found, help }.into())
+    }
+
     /// All epochs there are.
     pub fn history(&self) -> Vec<EpochRecord> {
         history(&self.path)
@@ -213,6 +286,7 @@ impl RunEntry {
 
 fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool) -> Summary {
     let (last, keys) = (history(dir.path()).pop(), config.model.likelihood_keys());
+    let unit = keys.as_ref().map_or("nats", |keys| unit(keys.likelihood));
     Summary {
         id: id.to_owned(),
         name: name(id, dir.path()),
@@ -221,6 +295,11 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         about: config.about.clone(),
         model: config.describe(info.data.shape),
         kind: config.model.kind(),
+        can: config.model.can(),
+        conditional: config.model.needs().class,
+        classes: info.data.classes.clone(),
+        priors: priors(dir),
+        terms: terms(&config.model, unit),
         latent: keys.as_ref().map_or(0, |keys| keys.latent),
         shape: info.data.shape,
         domain: info.data.domain,
@@ -231,7 +310,7 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         epochs_planned: config.training.epochs,
         seconds: info.seconds,
         images_per_s: info.images_per_s,
-        unit: keys.as_ref().map_or("nats", |keys| unit(keys.likelihood)),
+        unit,
         test: info.test.map(Terms::from),
         pictures: drawn(dir.path(), Drawn::Samples, last.as_ref()),
         reconstructions: drawn(dir.path(), Drawn::Reconstructions, last.as_ref()),

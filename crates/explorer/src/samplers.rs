@@ -4,18 +4,18 @@
 //! fitted to the codes of the gallery, a bounded number, and kept in memory: a run directory is only read.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use elbo::evaluation::Codes;
 use elbo::priors::{CodesKind, Sampler, SamplerKind, sampler_codes};
 use elbo::tasks::Run;
 
-use crate::analysis::{Analysis, Of};
-use crate::background::{Background, State};
+use crate::analysis::{Analyses, Analysis, Of};
+use crate::background::{Alone, Background, State};
 use crate::models::Loaded;
 use crate::problem::Problem;
 use crate::run_entry::RunEntry;
-use crate::service::Service;
+use crate::worker::Worker;
 
 /// Samplers kept.
 const KEPT: usize = 12;
@@ -32,38 +32,45 @@ pub(crate) struct Fitted {
 
 /// Of each run as of one checkpoint.
 #[derive(Debug)]
-pub(crate) struct Samplers(Background<(String, SamplerKind, SystemTime), Fitted>);
+pub(crate) struct Samplers {
+    makers: Makers,
+    /// How long a request waits for one.
+    patience: Duration,
+    fitted: Background<(String, SamplerKind, SystemTime), Fitted>,
+}
 
-impl Default for Samplers {
-    fn default() -> Self {
-        Self(Background::new(KEPT))
-    }
+/// What a sampler is made with.
+#[derive(Debug, Clone)]
+struct Makers {
+    worker: Arc<Worker>,
+    analyses: Arc<Analyses>,
+    alone: Alone,
 }
 
 impl Samplers {
+    pub fn new(worker: &Arc<Worker>, analyses: &Arc<Analyses>, alone: &Alone, patience: Duration) -> Self {
+        let makers = Makers { worker: Arc::clone(worker), analyses: Arc::clone(analyses), alone: alone.clone() };
+        Self { makers, patience, fitted: Background::new(KEPT) }
+    }
+
     /// A run's sampler, or how far it is.
-    pub async fn get(
-        &self,
-        service: &Arc<Service>,
-        run: &Arc<RunEntry>,
-        kind: SamplerKind,
-    ) -> Result<State<Fitted>, Problem> {
-        let loaded = service.loaded(run).await?;
-        let (service, run) = (Arc::clone(service), Arc::clone(run));
-        let patience = service.limits.deadline;
+    pub async fn get(&self, run: &Arc<RunEntry>, kind: SamplerKind) -> Result<State<Fitted>, Problem> {
+        let loaded = self.makers.worker.loaded(run).await?;
         let key = (run.id.clone(), kind.clone(), loaded.stamp);
-        self.0.get(key, patience, || make(service, run, loaded, kind)).await
+        let (makers, run) = (self.makers.clone(), Arc::clone(run));
+        self.fitted.get(key, self.patience, || makers.make(run, loaded, kind)).await
     }
 }
 
-async fn make(service: Arc<Service>, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
-    let stored = Arc::clone(&loaded.run);
-    let wanted = kind.clone();
-    if let Some(stored) = service.worker.call(move |_| Ok(stored.stored_sampler(&wanted)?)).await? {
-        return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
+impl Makers {
+    async fn make(self, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
+        let (stored, wanted) = (Arc::clone(&loaded.run), kind.clone());
+        if let Some(stored) = self.worker.call(move |_| Ok(stored.stored_sampler(&wanted)?)).await? {
+            return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
+        }
+        let gallery = self.analyses.get(&run, Of::Gallery).await?;
+        self.alone.compute(move || fit(&loaded.run, &gallery, &kind)).await
     }
-    let gallery = service.analysis(&run, Of::Gallery).await?;
-    service.alone(move || fit(&loaded.run, &gallery, &kind)).await
 }
 
 fn fit(run: &Run, gallery: &Analysis, kind: &SamplerKind) -> elbo::Result<Fitted> {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use burn::tensor::Device;
-use elbo::generation::random_places;
-use tokio::sync::{Semaphore, broadcast, watch};
+use elbo::models::Capability;
+use tokio::sync::{broadcast, watch};
 
-use crate::analysis::{Analyses, Analysis, Of, analyse};
+use crate::analysis::Analyses;
+use crate::background::Alone;
 use crate::catalog::Catalog;
 use crate::datasets::{Dataset, Datasets};
 use crate::guard::Guard;
 use crate::layouts::Layouts;
-use crate::limits::{GALLERY, Limits, MAX_EXAMPLES};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
@@ -26,13 +27,12 @@ const CHANGES: usize = 256;
 /// The service without its socket.
 pub(crate) struct Service {
     pub catalog: Catalog,
-    pub worker: Worker,
-    pub datasets: Datasets,
-    analyses: Analyses,
+    pub worker: Arc<Worker>,
+    pub datasets: Arc<Datasets>,
+    pub analyses: Arc<Analyses>,
     pub samplers: Samplers,
     pub layouts: Layouts,
-    /// Held by the one long computation that runs beside the worker.
-    alone: Arc<Semaphore>,
+    alone: Alone,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub device: Device,
@@ -50,14 +50,16 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let models = Models::new(device.clone(), limits.models);
         let worker = Worker::start(models, limits.queue, limits.batch, limits.deadline, Arc::clone(&metrics));
+        let (worker, datasets, alone) = (Arc::new(worker), Arc::new(Datasets::default()), Alone::default());
+        let analyses = Arc::new(Analyses::new(&worker, &datasets, limits.deadline * 4));
         Arc::new(Self {
             catalog,
+            samplers: Samplers::new(&worker, &analyses, &alone, limits.deadline),
+            layouts: Layouts::new(&worker, &analyses, &alone),
             worker,
-            datasets: Datasets::default(),
-            analyses: Analyses::default(),
-            samplers: Samplers::default(),
-            layouts: Layouts::default(),
-            alone: Arc::new(Semaphore::new(1)),
+            datasets,
+            analyses,
+            alone,
             metrics,
             limits,
             device,
@@ -79,8 +81,7 @@ impl Service {
 
     /// Its model, loaded if it was not.
     pub async fn loaded(&self, run: &Arc<RunEntry>) -> Result<Loaded, Problem> {
-        let run = Arc::clone(run);
-        self.worker.call(move |models| models.get(&run)).await
+        self.worker.loaded(run).await
     }
 
     /// Its data.
@@ -88,68 +89,32 @@ impl Service {
         self.datasets.of(&self.loaded(run).await?.run).await
     }
 
-    /// Codes and loss terms of its held-out split or of its gallery; made in the background when asked first.
-    pub async fn analysis(self: &Arc<Self>, run: &Arc<RunEntry>, of: Of) -> Result<Arc<Analysis>, Problem> {
-        let loaded = self.loaded(run).await?;
-        let cell = self.analyses.cell(&run.id, of, loaded.stamp);
-        if let Some(made) = cell.get() {
-            return Ok(Arc::clone(made));
-        }
-        let service = Arc::clone(self);
-        // A task of its own: it goes on when this client has lost patience, and serves the next.
-        let making = tokio::spawn(async move {
-            let make = || async {
-                let data = service.datasets.of(&loaded.run).await?;
-                let (split, examples) = match of {
-                    Of::HeldOut => data.split(None)?,
-                    Of::Gallery => ("train", &data.splits.train),
-                };
-                let places = match of {
-                    Of::HeldOut => (0..examples.len().min(MAX_EXAMPLES) as u32).collect(),
-                    Of::Gallery => random_places(examples, GALLERY, loaded.run.config.training.seed),
-                };
-                let work = analyse(loaded, split, examples.clone(), places);
-                Ok::<_, Problem>(Arc::new(service.worker.steps(work).await?))
-            };
-            cell.get_or_try_init(make).await.map(Arc::clone)
-        });
-        let patience = self.limits.deadline * 4;
-        match tokio::time::timeout(patience, making).await {
-            Ok(made) => made.map_err(|_| Problem::internal())?,
-            Err(_) => Err(Problem::late(patience)),
-        }
-    }
-
-    /// Computes on a thread of its own, when nothing else does.
-    pub async fn alone<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> elbo::Result<T> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let turn = Arc::clone(&self.alone).acquire_owned().await.map_err(|_| Problem::closing())?;
-        let computing = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            elbo::Error::catch(work)
-        });
-        Ok(computing.await.map_err(|_| Problem::internal())??)
-    }
-
     /// Whether requests will be answered as they should be.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Relaxed) && self.worker.is_sound() && !*self.closing.borrow()
     }
 
-    /// Decodes once with the first model there is. Without any model there is nothing to wait for.
+    /// Has the first model that can be loaded answer once. Without any model there is nothing to wait for.
     pub async fn warm_up(&self) {
         let runs = self.catalog.runs();
         let mut tried = false;
         for run in runs.iter().filter(|run| run.summary.weights) {
             tried = true;
-            if self.worker.decode(run, vec![0.0; run.summary.latent]).await.is_ok() {
+            if self.first_answer(run).await.is_ok() {
                 self.ready.store(true, Relaxed);
                 return;
             }
         }
         self.ready.store(!tried, Relaxed);
+    }
+
+    /// Decodes once, where the run decodes; else its model is loaded.
+    async fn first_answer(&self, run: &Arc<RunEntry>) -> Result<(), Problem> {
+        if run.require("decode", &[Capability::Decode]).is_err() {
+            return self.loaded(run).await.map(drop);
+        }
+        let classes = if run.summary.conditional { vec![0] } else { Vec::new() };
+        self.worker.decode(run, vec![0.0; run.summary.latent], classes).await.map(drop)
     }
 
     /// Looks for new and changed runs from time to time, and tells those who listen.

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use elbo::generation::{self, Pictures};
+use elbo::generation::{self, Pictures, ShowAs};
 use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
-use crate::models::Models;
+use crate::models::{Loaded, Models};
 use crate::problem::Problem;
 use crate::run_entry::RunEntry;
 
@@ -65,8 +65,16 @@ struct Job {
 }
 
 enum Work {
-    Decode { run: Arc<RunEntry>, codes: Vec<f32>, reply: Reply<Pictures> },
+    Decode { run: Arc<RunEntry>, codes: Codes, reply: Reply<Pictures> },
     Call(Box<dyn Call>),
+}
+
+/// Codes on their way to a decoder.
+struct Codes {
+    /// `[n, latent]`, row after row.
+    z: Vec<f32>,
+    /// What a conditional model is told of each; empty for another.
+    classes: Vec<u32>,
 }
 
 /// Work with its reply, whatever its type.
@@ -169,10 +177,18 @@ impl Worker {
         self.shared.panics.in_a_row.load(Relaxed) < MAX_PANICS
     }
 
-    /// Decodes codes to E[x|z], together with what else waits for the same run.
-    pub async fn decode(&self, run: &Arc<RunEntry>, codes: Vec<f32>) -> Result<Pictures, Problem> {
+    /// Decodes codes `z` to E[x|z], together with what else waits for the same run. `classes` holds one for each code
+    /// if the run is told classes.
+    pub async fn decode(&self, run: &Arc<RunEntry>, z: Vec<f32>, classes: Vec<u32>) -> Result<Pictures, Problem> {
         let (reply, answer) = oneshot::channel();
+        let codes = Codes { z, classes };
         self.submit(Work::Decode { run: Arc::clone(run), codes, reply }, answer).await
+    }
+
+    /// A run's model, loaded if it was not.
+    pub async fn loaded(&self, run: &Arc<RunEntry>) -> Result<Loaded, Problem> {
+        let run = Arc::clone(run);
+        self.call(move |models| models.get(&run)).await
     }
 
     /// Does a piece of work on the worker's thread.
@@ -309,8 +325,8 @@ impl Shared {
     }
 
     /// One forward pass for this request and those that wait for the same run.
-    fn decode(&self, models: &mut Models, run: &Arc<RunEntry>, codes: Vec<f32>, reply: Reply<Pictures>) {
-        let mut waiting = vec![(codes.len(), reply)];
+    fn decode(&self, models: &mut Models, run: &Arc<RunEntry>, codes: Codes, reply: Reply<Pictures>) {
+        let mut waiting = vec![(codes.z.len(), reply)];
         let mut together = codes;
         let outcome = self.panics.guard(|| {
             let loaded = models.get(run)?;
@@ -318,8 +334,9 @@ impl Shared {
             let latent = decoder.latent();
             self.join(run, self.batch * latent, &mut together, &mut waiting);
             self.metrics.batches.fetch_add(1, Relaxed);
-            self.metrics.decoded.fetch_add(together.len() / latent, Relaxed);
-            Ok((generation::decode(&decoder, &together), latent))
+            self.metrics.decoded.fetch_add(together.z.len() / latent, Relaxed);
+            let pictures = generation::show_of_classes(&decoder, &together.z, &together.classes, ShowAs::Mean)?;
+            Ok((pictures, latent))
         });
         match outcome {
             Ok((pictures, latent)) => share(pictures, latent, waiting),
@@ -332,7 +349,7 @@ impl Shared {
         &self,
         run: &Arc<RunEntry>,
         most: usize,
-        together: &mut Vec<f32>,
+        together: &mut Codes,
         waiting: &mut Vec<(usize, Reply<Pictures>)>,
     ) {
         let mut queue = self.lock();
@@ -340,11 +357,12 @@ impl Shared {
         for job in queue.urgent.drain(..) {
             match job {
                 Job { work: Work::Decode { run: other, codes, reply }, deadline }
-                    if other.id == run.id && deadline > now && together.len() + codes.len() <= most =>
+                    if other.id == run.id && deadline > now && together.z.len() + codes.z.len() <= most =>
                 {
                     if !reply.is_closed() {
-                        together.extend_from_slice(&codes);
-                        waiting.push((codes.len(), reply));
+                        together.z.extend_from_slice(&codes.z);
+                        together.classes.extend_from_slice(&codes.classes);
+                        waiting.push((codes.z.len(), reply));
                     }
                 }
                 job => left.push_back(job),

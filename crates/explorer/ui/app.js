@@ -1,7 +1,9 @@
 // The shell: which runs there are, which one and which view is looked at.
 import { html, render, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
 import { json } from "/ui/api.js";
+import { Lacking, lacks, reason } from "/ui/needs.js";
 import { Trouble, Waiting } from "/ui/parts.js";
+import { VIEWS } from "/ui/views.js";
 import { Runs } from "/ui/runs.js";
 import { Training } from "/ui/training.js";
 import { LatentMap } from "/ui/map.js";
@@ -10,15 +12,7 @@ import { Make } from "/ui/make.js";
 import { Try } from "/ui/try.js";
 import { Compare } from "/ui/compare.js";
 
-const VIEWS = [
-  ["runs", "Runs", Runs],
-  ["training", "Training", Training],
-  ["map", "Latent map", LatentMap],
-  ["knobs", "Knobs", Knobs],
-  ["make", "Make", Make],
-  ["try", "Try", Try],
-  ["compare", "Compare", Compare],
-];
+const PAGES = { runs: Runs, training: Training, map: LatentMap, knobs: Knobs, make: Make, try: Try, compare: Compare };
 const ALL_RUNS = new Set(["runs", "training", "compare"]);
 
 /** All runs by id, kept up to date by the service's events. */
@@ -100,14 +94,16 @@ function App() {
     const link = strip?.querySelector("[aria-current]");
     if (link) strip.scrollLeft = link.offsetLeft - strip.offsetLeft - (strip.clientWidth - link.offsetWidth) / 2;
   }, [address.view]);
-  const [, title, View] = VIEWS.find(([key]) => key === address.view);
+  const [, title, needs] = VIEWS.find(([key]) => key === address.view);
+  const lack = run ? lacks(run, needs) : null;
+  const View = lack ? Lacking : PAGES[address.view];
   useEffect(() => { document.title = run && !ALL_RUNS.has(address.view) ? `${title} · ${run.name} · elbo` : `${title} · elbo`; }, [title, run?.name]);
   return html`
     <a class="skip" href="#content">Skip to the content</a>
     <header class="top">
       <a class="brand" href="#/runs" aria-label="elbo: all runs"><img src="/ui/icon.svg" alt="" width="26" height="26" />elbo</a>
       <nav aria-label="Views">
-        ${VIEWS.map(([key, text]) => html`<a href=${run ? `#/${key}/${encodeURIComponent(run.id)}` : `#/${key}`} aria-current=${key === address.view ? "page" : undefined}>${text}</a>`)}
+        ${VIEWS.map(([key, text, needs]) => html`<${ViewLink} view=${key} title=${text} lack=${run ? lacks(run, needs) : null} run=${run} current=${key === address.view} />`)}
       </nav>
       <div class="tools">
         ${runs?.length > 0 && html`<label class="picker"><span class="hidden">Run</span>
@@ -121,8 +117,15 @@ function App() {
       ${!connected && html`<p class="trouble" role="alert">The service does not answer. It may have been stopped; this page tries again by itself.</p>`}
       <${Trouble} error=${runs ? null : error} />
       ${!runs && !error && html`<${Waiting}>Looking for runs<//>`}
-      ${runs && (all.length === 0 ? html`<${Empty} />` : !run ? html`<${Runs} runs=${runs} unreadable=${unreadable} go=${go} />` : html`<${View} key=${ALL_RUNS.has(address.view) ? address.view : `${address.view}/${run.id}`} run=${run} runs=${runs} unreadable=${unreadable} go=${go} theme=${theme} />`)}
+      ${runs && (all.length === 0 ? html`<${Empty} />` : !run ? html`<${Runs} runs=${runs} unreadable=${unreadable} go=${go} />` : html`<${View} key=${ALL_RUNS.has(address.view) ? address.view : `${address.view}/${run.id}`} run=${run} runs=${runs} unreadable=${unreadable} go=${go} theme=${theme} title=${title} lack=${lack} />`)}
     </main>`;
+}
+
+/** A view in the bar at the top. One that the run cannot fill is grey and says why; it can still be opened, and says it there. */
+function ViewLink({ view, title, run, lack, current }) {
+  const href = run ? `#/${view}/${encodeURIComponent(run.id)}` : `#/${view}`;
+  const why = lack ? reason(run, title, lack) : undefined;
+  return html`<a href=${href} class=${lack ? "off" : undefined} aria-disabled=${lack ? "true" : undefined} title=${why} aria-description=${why} aria-current=${current ? "page" : undefined}>${title}</a>`;
 }
 
 const Empty = () => html`<section class="card empty">

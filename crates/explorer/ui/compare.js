@@ -1,7 +1,8 @@
 // Several runs side by side: the same inputs, the same codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, newest, of, pictures } from "/ui/api.js";
-import { Badge, Picture, Trouble, Waiting, duration, number, useLoaded } from "/ui/parts.js";
+import { ClassChoice, IN_TURN, lacks, toldClass } from "/ui/needs.js";
+import { Badge, Picture, Trouble, Waiting, duration, judged, number, termNames, useLoaded } from "/ui/parts.js";
 
 const SHOWN = 10;
 
@@ -10,7 +11,9 @@ export function Compare({ run, runs }) {
   const [chosen, setChosen] = useState(() => [run, ...able.filter((one) => one.id !== run.id && one.data === run.data)].slice(0, 3).map((one) => one.id));
   const toggle = (id) => setChosen((old) => (old.includes(id) ? old.filter((other) => other !== id) : [...old, id]));
   const columns = able.filter((one) => chosen.includes(one.id));
+  const terms = termNames(columns.map((one) => one.last));
   const data = [...new Set(columns.map((one) => one.data))];
+  const decoding = columns.filter((one) => !lacks(one, ["decode"]));
   const [page, setPage] = useState(0);
   return html`
     <div class="title"><h1>Compare</h1><p class="quiet">the same examples and the same seeds through several models</p></div>
@@ -18,19 +21,19 @@ export function Compare({ run, runs }) {
     ${columns.length < 2 && html`<p class="card quiet">Choose two runs or more.</p>`}
     ${columns.length > 0 && html`
       <section class="card scroll" aria-label="Numbers"><table>
-        <thead><tr><th scope="col">run</th><th scope="col" class="words">model</th><th scope="col">loss</th><th scope="col">recon</th><th scope="col">kl</th><th scope="col">epochs</th><th scope="col">time</th></tr></thead>
+        <thead><tr><th scope="col">run</th><th scope="col" class="words">model</th>${terms.map((name) => html`<th scope="col">${name}</th>`)}<th scope="col">epochs</th><th scope="col">time</th></tr></thead>
         <tbody>${columns.map((one) => {
-          const terms = one.test ?? one.last?.validation ?? one.last?.train;
+          const [found] = judged(one);
           const best = one.test && columns.every((other) => other.unit === one.unit && (other.id === one.id || !other.test || other.test.loss > one.test.loss));
-          return html`<tr><th scope="row">${one.name} ${one.live && html`<${Badge} run=${one} />`}</th><td class="words">${one.model}</td><td>${best ? html`<b>${number(terms.loss)}</b>` : number(terms?.loss)}</td><td>${number(terms?.recon)}</td><td>${number(terms?.kl)}</td><td>${one.epochs}</td><td>${duration(one.seconds)}</td></tr>`;
+          return html`<tr><th scope="row">${one.name} ${one.live && html`<${Badge} run=${one} />`}</th><td class="words">${one.model}</td>${terms.map((name) => html`<td>${best && name === "loss" ? html`<b>${number(found.loss)}</b>` : number(found?.[name])}</td>`)}<td>${one.epochs}</td><td>${duration(one.seconds)}</td></tr>`;
         })}</tbody></table>
         <p class="hint">${columns.every((one) => one.unit === columns[0].unit) ? `in ${columns[0].unit}, over the test split where the run has ended` : "in different units: these losses do not compare with each other"}</p>
       </section>
       ${data.length === 1
-        ? html`<section class="card" aria-label="Reconstructions"><div class="row spread"><h2>The same examples</h2><button type="button" onClick=${() => setPage(page + 1)}>Others</button></div><${Reconstructions} runs=${columns} page=${page} /></section>`
+        ? html`<section class="card" aria-label="Reconstructions"><div class="row spread"><h2>The same examples</h2><button type="button" onClick=${() => setPage(page + 1)}>Others</button></div><${Reconstructions} runs=${columns.filter((one) => !lacks(one, ["encode", "decode"]))} page=${page} /></section>`
         : html`<p class="card quiet">These runs were trained on different data, so no example is shown to all of them.</p>`}
-      <${SameCode} runs=${columns} />
-      <section class="card" aria-label="Samples"><h2>The same seed</h2><div class="columns">${columns.map((one) => html`<${Samples} key=${one.id} run=${one} seed=${page} />`)}</div></section>`}`;
+      <${SameCode} runs=${decoding} />
+      <section class="card" aria-label="Samples"><h2>The same seed</h2><div class="columns">${decoding.map((one) => html`<${Samples} key=${one.id} run=${one} seed=${page} />`)}</div></section>`}`;
 }
 
 function Reconstructions({ runs, page }) {
@@ -48,7 +51,7 @@ function Reconstructions({ runs, page }) {
 }
 
 function Samples({ run, seed }) {
-  const loaded = useLoaded(() => pictures(`${of(run)}/sample`, { n: 25, seed, sampler: "normal", temperature: 1 }), [run.id, seed, run.live ? run.epochs : 0]);
+  const loaded = useLoaded(() => pictures(`${of(run)}/sample`, { n: 25, seed, sampler: "normal", temperature: 1, class: toldClass(run, IN_TURN) }), [run.id, seed, run.live ? run.epochs : 0]);
   return html`<figure><figcaption>${run.name}</figcaption><${Trouble} error=${loaded.error} /><div class="sheet five">${loaded.value && each(loaded.value).map((picture, i) => html`<${Picture} key=${i} picture=${picture} label="A sample" />`)}</div></figure>`;
 }
 
@@ -67,6 +70,8 @@ function SameCode({ runs }) {
   const able = runs.filter((run) => run.latent === latent);
   const [dims, setDims] = useState([0, 1]);
   const [at, setAt] = useState([0, 0]);
+  const [told, setTold] = useState(0);
+  const conditional = able.find((run) => run.conditional);
   const [across, up] = dims.map((dim) => Math.min(dim, latent - 1));
   const code = Array.from({ length: latent }, (_, dim) => (dim === across ? at[0] : dim === up ? at[1] : 0));
   const text = (value) => number(value).replace("-", "−");
@@ -76,20 +81,21 @@ function SameCode({ runs }) {
     <div class="row spread"><h2>The same code</h2><div class="row wrap">
       ${sizes.length > 1 && html`<label class="field">codes of <select value=${latent} onChange=${(event) => setSize(Number(event.target.value))}>${sizes.map((size) => html`<option value=${size} selected=${size === latent}>${size} dimensions</option>`)}</select></label>`}
       ${latent > 2 && [0, 1].map(choose)}
+      ${conditional && html`<${ClassChoice} run=${conditional} value=${told} onChange=${setTold} />`}
     </div></div>
     <div class="shared">
       <figure><${Pad} at=${at} onMove=${setAt} names=${[`z${across}`, `z${up}`]} /><figcaption class="quiet numbers">z${across} = ${text(at[0])}, z${up} = ${text(at[1])}${latent > 2 && ", all others 0"}</figcaption></figure>
-      ${able.map((run) => html`<${AtCode} key=${run.id} run=${run} code=${code} />`)}
+      ${able.map((run) => html`<${AtCode} key=${run.id} run=${run} code=${code} told=${run.conditional && run.classes[told] !== undefined ? told : undefined} />`)}
     </div>
     ${able.length < runs.length && html`<p class="hint">${runs.filter((run) => run.latent !== latent).map((run) => run.name).join(", ")}: codes of another length.</p>`}
   </section>`;
 }
 
 /** What a run draws for a code. */
-function AtCode({ run, code }) {
+function AtCode({ run, code, told }) {
   const [picture, setPicture] = useState(null);
-  const decode = useMemo(() => newest(async (z) => setPicture(await pictures(`${of(run)}/decode`, { z: [z] }))), [run.id]);
-  useEffect(() => { decode(code); }, [decode, code.join(), run.live ? run.epochs : 0]);
+  const decode = useMemo(() => newest(async (z, told) => setPicture(await pictures(`${of(run)}/decode`, { z: [z], class: told }))), [run.id]);
+  useEffect(() => { decode(code, told); }, [decode, code.join(), told, run.live ? run.epochs : 0]);
   return html`<figure><${Picture} picture=${picture} label=${`What ${run.name} draws for this code`} /><figcaption>${run.name}</figcaption></figure>`;
 }
 

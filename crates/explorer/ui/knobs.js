@@ -1,17 +1,21 @@
 // One slider for each dimension of the code, the ones that matter first.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, json, newest, of, pictures } from "/ui/api.js";
-import { Picture, Trouble, Waiting, isVariational, number, useLoaded } from "/ui/parts.js";
+import { ClassChoice, has } from "/ui/needs.js";
+import { Picture, Trouble, Waiting, number, useLoaded } from "/ui/parts.js";
 
 const STEPS = 9;
+/** Classes that a code is shown as. */
+const MOST_CLASSES = 24;
 const shown = (value) => value.toFixed(1).replace("-", "−");
 
 /** A draw from N(0, 1). */
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 
 export function Knobs({ run }) {
-  const loaded = useLoaded(() => json(`${of(run)}/dimensions`), [run.id, run.live ? run.epochs : 0]);
-  if (run.columns) return html`<p class="card">Knobs draw pictures; ${run.name} was trained on a table.</p>`;
+  // Without an encoder nothing tells the dimensions apart.
+  const alike = () => Promise.resolve({ dimensions: Array.from({ length: run.latent }, () => ({ kl: null, mean: 0, std: 1, active: true })) });
+  const loaded = useLoaded(() => (has(run, "encode") ? json(`${of(run)}/dimensions`) : alike()), [run.id, run.live ? run.epochs : 0]);
   return html`
     <div class="title"><h1>Knobs</h1><p class="quiet">${run.name}: one slider for each dimension of the code, those that carry most first</p></div>
     <${Trouble} error=${loaded.error} />
@@ -19,9 +23,10 @@ export function Knobs({ run }) {
 }
 
 function Panel({ run, found }) {
-  const variational = isVariational(run);
-  const knobs = useMemo(() => found.dimensions.map((dimension, dim) => ({ ...dimension, dim, weight: dimension.kl ?? dimension.std ** 2, low: variational ? -3 : dimension.mean - 3 * dimension.std, high: variational ? 3 : dimension.mean + 3 * dimension.std, rest: variational ? 0 : dimension.mean })).sort((a, b) => b.weight - a.weight), [found]);
-  const rest = useMemo(() => found.dimensions.map((dimension) => (variational ? 0 : dimension.mean)), [found]);
+  // Codes that have a prior lie around 0 with deviation 1, others where they like.
+  const prior = has(run, "prior");
+  const knobs = useMemo(() => found.dimensions.map((dimension, dim) => ({ ...dimension, dim, weight: dimension.kl ?? dimension.std ** 2, low: prior ? -3 : dimension.mean - 3 * dimension.std, high: prior ? 3 : dimension.mean + 3 * dimension.std, rest: prior ? 0 : dimension.mean })).sort((a, b) => b.weight - a.weight), [found]);
+  const rest = useMemo(() => found.dimensions.map((dimension) => (prior ? 0 : dimension.mean)), [found]);
   const [code, setCode] = useState(rest);
   const [locked, setLocked] = useState(new Set());
   const [hand, setHand] = useState(knobs[0].dim);
@@ -30,27 +35,35 @@ function Panel({ run, found }) {
   const [problem, setProblem] = useState(null);
   const [copied, setCopied] = useState(false);
   const latest = useRef({});
-  const decode = useMemo(() => newest(async (z) => setPicture(await pictures(`${of(run)}/decode`, { z: [z] }))), [run.id]);
-  const walk = useMemo(() => newest(async (z, dim, values) => {
+  const [told, setTold] = useState(run.conditional ? 0 : undefined);
+  const [classes, setClasses] = useState([]);
+  const decode = useMemo(() => newest(async (z, told) => setPicture(await pictures(`${of(run)}/decode`, { z: [z], class: told }))), [run.id]);
+  const walk = useMemo(() => newest(async (z, dim, values, told) => {
     const codes = values.map((value) => z.map((old, i) => (i === dim ? value : old)));
-    setStrip(each(await pictures(`${of(run)}/decode`, { z: codes })));
+    setStrip(each(await pictures(`${of(run)}/decode`, { z: codes, class: told })));
+  }), [run.id]);
+  const asEach = useMemo(() => newest(async (z) => {
+    const shown = run.classes.slice(0, MOST_CLASSES);
+    setClasses(each(await pictures(`${of(run)}/decode`, { z: shown.map(() => z), class: shown.map((_, place) => place) })));
   }), [run.id]);
   const knob = knobs.find((one) => one.dim === hand);
   const values = Array.from({ length: STEPS }, (_, step) => knob.low + ((knob.high - knob.low) * step) / (STEPS - 1));
-  useEffect(() => { decode(code); }, [code, found]);
+  useEffect(() => { decode(code, told); }, [code, told, found]);
+  useEffect(() => { if (run.conditional) asEach(code); }, [code, found]);
   // The strip depends on all knobs but the one it walks along.
-  useEffect(() => { walk(code, hand, values); }, [code.map((value, dim) => (dim === hand ? "" : value)).join(), hand, found]);
+  useEffect(() => { walk(code, hand, values, told); }, [code.map((value, dim) => (dim === hand ? "" : value)).join(), hand, told, found]);
   latest.current = { code, locked };
 
   const set = (dim, value) => setCode((old) => old.map((before, i) => (i === dim ? value : before)));
   const free = (draw) => setCode((old) => old.map((before, dim) => (locked.has(dim) ? before : draw(dim))));
   const lock = (dim) => setLocked((old) => { const next = new Set(old); if (!next.delete(dim)) next.add(dim); return next; });
-  const randomise = () => free((dim) => (variational ? normal() : found.dimensions[dim].mean + found.dimensions[dim].std * normal()));
+  const randomise = () => free((dim) => (prior ? normal() : found.dimensions[dim].mean + found.dimensions[dim].std * normal()));
   const fromExample = async () => {
     try {
       setProblem(null);
-      const { mean } = await json(`${of(run)}/encode`, { indices: [Math.floor(Math.random() * found.n)] });
+      const { mean, class: classes } = await json(`${of(run)}/encode`, { indices: [Math.floor(Math.random() * found.n)] });
       free((dim) => mean[0][dim]);
+      if (classes) setTold(classes[0]);
     } catch (error) { setProblem(error); }
   };
   const copy = async () => {
@@ -58,17 +71,19 @@ function Panel({ run, found }) {
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   };
+  const measured = knobs.some((one) => one.kl !== null);
   const active = knobs.filter((one) => one.active);
   const idle = knobs.filter((one) => !one.active);
   const most = Math.max(...knobs.map((one) => one.weight), 1e-9);
-  const row = (one) => html`<${Knob} key=${one.dim} knob=${one} value=${code[one.dim]} share=${one.weight / most} locked=${locked.has(one.dim)} held=${one.dim === hand} variational=${variational} onInput=${set} onHold=${setHand} onLock=${lock} />`;
+  const row = (one) => html`<${Knob} key=${one.dim} knob=${one} value=${code[one.dim]} share=${one.weight / most} locked=${locked.has(one.dim)} held=${one.dim === hand} measured=${measured} onInput=${set} onHold=${setHand} onLock=${lock} />`;
   return html`<div class="knobs">
     <aside class="side sticky">
       <section class="card"><${Picture} picture=${picture} label="What the decoder draws" className="big" />
         <div class="row wrap buttons">
+          <${ClassChoice} run=${run} value=${told} onChange=${setTold} label="as class" />
           <button type="button" onClick=${randomise}>Randomise</button>
           <button type="button" onClick=${() => free((dim) => rest[dim])}>Reset</button>
-          <button type="button" onClick=${fromExample}>From an example</button>
+          ${has(run, "encode") && html`<button type="button" onClick=${fromExample}>From an example</button>`}
           <button type="button" onClick=${copy}>${copied ? "Copied" : "Copy code"}</button>
         </div>
         <${Trouble} error=${problem} />
@@ -79,7 +94,12 @@ function Panel({ run, found }) {
         <h2>Along z${hand}</h2>
         <div class="frames row">${strip.map((frame, step) => html`<button type="button" class="frame" onClick=${() => set(hand, values[step])} aria-label=${`${shown(values[step])}: set z${hand}`}><${Picture} picture=${frame} label="" /><span class="quiet">${shown(values[step])}</span></button>`)}</div>
       </section>
-      <section class="card" aria-label="Active dimensions"><div class="row spread"><h2>${active.length} of ${knobs.length} active</h2><p class="quiet">${variational ? "bars: KL in nats" : "bars: variance"}</p></div>
+      ${run.conditional && html`<section class="card strip classes" aria-label="As each class">
+        <h2>The same code as each class</h2>
+        <div class="frames row">${classes.map((frame, place) => html`<button type="button" class="frame" aria-pressed=${place === told} onClick=${() => setTold(place)} aria-label=${`As class ${run.classes[place]}`}><${Picture} picture=${frame} label="" /><span class="quiet">${run.classes[place]}</span></button>`)}</div>
+        ${run.classes.length > MOST_CLASSES && html`<p class="hint">The first ${MOST_CLASSES} of ${run.classes.length} classes.</p>`}
+      </section>`}
+      <section class="card" aria-label="Active dimensions"><div class="row spread"><h2>${active.length} of ${knobs.length} active</h2><p class="quiet">${measured ? "bars: KL in nats" : "bars: variance"}</p></div>
         <div class="sliders">${active.map(row)}</div>
         ${active.length === 0 && html`<p class="quiet">No dimension moves with the data: the posterior has collapsed onto the prior.</p>`}
         ${idle.length > 0 && html`<details><summary>${idle.length} that carry nothing</summary><div class="sliders">${idle.map(row)}</div></details>`}
@@ -88,12 +108,12 @@ function Panel({ run, found }) {
   </div>`;
 }
 
-function Knob({ knob, value, share, locked, held, variational, onInput, onHold, onLock }) {
+function Knob({ knob, value, share, locked, held, measured, onInput, onHold, onLock }) {
   const { dim, low, high } = knob;
   const hold = () => onHold(dim);
   return html`<div class=${`knob ${held ? "held" : ""}`} onPointerEnter=${hold}>
     <label for=${`z${dim}`}>z${dim}</label>
-    <span class="weight" title=${variational ? `KL ${number(knob.kl, 3)} nats` : `variance ${number(knob.weight, 3)}`}><i style=${{ width: `${100 * share}%` }}></i></span>
+    <span class="weight" title=${measured ? `KL ${number(knob.kl, 3)} nats` : `variance ${number(knob.weight, 3)}`}><i style=${{ width: `${100 * share}%` }}></i></span>
     <input id=${`z${dim}`} type="range" min=${low} max=${high} step="0.01" value=${value} disabled=${locked} onInput=${(event) => onInput(dim, Number(event.target.value))} onFocus=${hold} />
     <output>${number(value).replace("-", "−")}</output>
     <button type="button" class="icon small" aria-pressed=${locked} aria-label=${`Lock z${dim}`} title=${locked ? "Locked" : "Lock"} onClick=${() => onLock(dim)}>${locked ? "●" : "○"}</button>

@@ -1,7 +1,8 @@
 // New pictures: samples, walks between two of them, and arithmetic with codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, finished, json, newest, of, pictures } from "/ui/api.js";
-import { Choice, Computing, Picture, Trouble, isVariational, paint, save } from "/ui/parts.js";
+import { ClassChoice, IN_TURN, has, toldClass } from "/ui/needs.js";
+import { Choice, Computing, Picture, Trouble, paint, save } from "/ui/parts.js";
 
 const SAMPLES = 48;
 const WALK = 32;
@@ -16,36 +17,39 @@ export function Make({ run }) {
   const [seed, setSeed] = useState(0);
   const [temperature, setTemperature] = useState(1);
   const [source, setSource] = useState("samples");
-  const [sampler, setSampler] = useState(isVariational(run) ? "normal" : "mixture");
+  const [sampler, setSampler] = useState(has(run, "prior") ? "normal" : "mixture");
+  const [told, setTold] = useState(IN_TURN);
   const [truncation, setTruncation] = useState("");
   const [computing, setComputing] = useState(null);
   const [items, setItems] = useState([]);
   const [problem, setProblem] = useState(null);
   const [picked, setPicked] = useState([]);
-  const load = useMemo(() => newest(async (source, seed, temperature, sampler, truncation, superseded) => {
+  const load = useMemo(() => newest(async (source, seed, temperature, sampler, truncation, told, superseded) => {
     try {
-      const asked = { n: SAMPLES, seed, sampler, temperature, truncation: truncation ? Number(truncation) : null };
+      const asked = { n: SAMPLES, seed, sampler, temperature, truncation: truncation ? Number(truncation) : null, class: toldClass(run, told) };
       // A sampler that nobody has asked for before is fitted first.
       const late = setTimeout(() => source === "samples" && sampler !== "normal" && setComputing({ sampler }), 400);
-      const told = (found) => { setComputing({ sampler, ...found }); return !superseded(); };
-      const found = await (source === "samples" ? finished(`${of(run)}/sample`, asked, told) : examples(run, seed)).finally(() => { clearTimeout(late); setComputing(null); });
+      const heard = (found) => { setComputing({ sampler, ...found }); return !superseded(); };
+      const found = await (source === "samples" ? finished(`${of(run)}/sample`, asked, heard) : examples(run, seed)).finally(() => { clearTimeout(late); setComputing(null); });
       if (!found) return;
       const codes = found.z ?? found.mean;
       const shown = found.originals ?? found.images;
-      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${sampler}-${truncation}-${index}`, z, picture: picture(shown[index], found.shape) })));
+      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${sampler}-${truncation}-${told}-${index}`, z, class: found.class?.[index], picture: picture(shown[index], found.shape) })));
       setProblem(null);
     } catch (error) { setProblem(error); }
   }), [run.id]);
-  useEffect(() => { if (!run.columns) load(source, seed, temperature, sampler, truncation); }, [source, seed, temperature, sampler, truncation, run.live && sampler === "normal" ? run.epochs : 0]);
-  if (run.columns) return html`<p class="card">${run.name} was trained on a table: <code>elbo sample ${run.name} --out rows.csv</code> writes rows.</p>`;
+  useEffect(() => { load(source, seed, temperature, sampler, truncation, told); }, [source, seed, temperature, sampler, truncation, told, run.live && sampler === "normal" ? run.epochs : 0]);
+  const sources = [["samples", "Samples"], ...(has(run, "encode") ? [["examples", "Examples"]] : [])];
+  // What is fitted to codes needs an encoder; what the run has fitted already is taken from there.
+  const samplers = SAMPLERS.filter(([key]) => key === "normal" || has(run, "encode")).map(([key, text]) => [key, run.priors.includes(key) ? `${text}, the run's own` : text]);
   const choose = (item) => setPicked((old) => (old.some((one) => one.key === item.key) ? old.filter((one) => one.key !== item.key) : old.length < 3 ? [...old, item] : [old[0], old[1], item]));
   return html`
     <div class="title"><h1>Make</h1><p class="quiet">${run.name}: choose pictures as A, B and C, walk between them, add and subtract what they mean</p></div>
     <div class="make">
       <section class="card grow" aria-label="Pictures">
         <div class="toolbar">
-          <${Choice} label="Pictures" value=${source} options=${[["samples", "Samples"], ["examples", "Examples"]]} onChange=${setSource} />
-          ${source === "samples" && html`<label class="field">from <select value=${sampler} onChange=${(event) => setSampler(event.target.value)}>${SAMPLERS.map(([key, text]) => html`<option value=${key} selected=${key === sampler}>${text}</option>`)}</select></label>
+          <${Choice} label="Pictures" value=${source} options=${sources} onChange=${setSource} />
+          ${source === "samples" && html`<${ClassChoice} run=${run} value=${told} onChange=${setTold} inTurn="each in turn" /><label class="field">from <select value=${sampler} onChange=${(event) => setSampler(event.target.value)}>${samplers.map(([key, text]) => html`<option value=${key} selected=${key === sampler}>${text}</option>`)}</select></label>
           <label class="field">truncated at <select value=${truncation} onChange=${(event) => setTruncation(event.target.value)}>${TRUNCATIONS.map(([key, text]) => html`<option value=${key} selected=${key === truncation}>${text}</option>`)}</select></label>
           <label class="field">temperature <input type="range" min="0" max="2" step="0.05" value=${temperature} onInput=${(event) => setTemperature(Number(event.target.value))} /><output>${temperature.toFixed(2)}</output></label>`}
           <label class="field">seed <input type="number" min="0" max="4294967295" value=${seed} onChange=${(event) => setSeed(Math.max(0, Math.floor(Number(event.target.value) || 0)))} /></label>
@@ -61,7 +65,7 @@ export function Make({ run }) {
       </section>
       <aside class="side">
         <section class="card" aria-label="Chosen"><div class="row spread"><h2>Chosen</h2>${picked.length > 0 && html`<button type="button" class="link" onClick=${() => setPicked([])}>Clear</button>`}</div>
-          <div class="triple">${NAMES.map((name, place) => html`<figure>${picked[place] ? html`<${Picture} picture=${picked[place].picture} label=${`Picture ${name}`} />` : html`<span class="blank"></span>`}<figcaption>${name}</figcaption></figure>`)}</div>
+          <div class="triple">${NAMES.map((name, place) => html`<figure>${picked[place] ? html`<${Picture} picture=${picked[place].picture} label=${`Picture ${name}`} />` : html`<span class="blank"></span>`}<figcaption>${name}${picked[place]?.class !== undefined && html` <span class="quiet">class ${run.classes[picked[place].class]}</span>`}</figcaption></figure>`)}</div>
           ${picked.length < 2 && html`<p class="quiet">Choose two pictures to walk between, a third for A − B + C.</p>`}
         </section>
         ${picked.length >= 2 && html`<${Walk} run=${run} a=${picked[0]} b=${picked[1]} />`}
@@ -69,6 +73,9 @@ export function Make({ run }) {
       </aside>
     </div>`;
 }
+
+/** What is decoded is told the class of its first picture. */
+const asClass = (run, item) => item.class !== undefined && html`<span class="quiet">, as class ${run.classes[item.class]}</span>`;
 
 /** Random examples of the held-out split, with their codes. */
 async function examples(run, seed) {
@@ -84,8 +91,8 @@ function Walk({ run, a, b }) {
   const [frames, setFrames] = useState([]);
   const [at, setAt] = useState(0.5);
   const [playing, setPlaying] = useState(false);
-  const load = useMemo(() => newest(async (a, b, path) => setFrames(each(await pictures(`${of(run)}/interpolate`, { a, b, steps: WALK, path })))), [run.id]);
-  useEffect(() => { load(a.z, b.z, path); }, [a.key, b.key, path]);
+  const load = useMemo(() => newest(async (a, b, path, told) => setFrames(each(await pictures(`${of(run)}/interpolate`, { a, b, steps: WALK, path, class: told })))), [run.id]);
+  useEffect(() => { load(a.z, b.z, path, a.class); }, [a.key, b.key, path]);
   const direction = useRef(1);
   useEffect(() => {
     if (!playing) return undefined;
@@ -98,10 +105,10 @@ function Walk({ run, a, b }) {
   }, [playing]);
   const frame = frames[Math.round(at * (frames.length - 1))];
   const gif = async () => {
-    const response = await fetch(`${of(run)}/interpolate`, { method: "POST", headers: { Accept: "image/gif", "Content-Type": "application/json" }, body: JSON.stringify({ a: a.z, b: b.z, steps: WALK, path }) });
+    const response = await fetch(`${of(run)}/interpolate`, { method: "POST", headers: { Accept: "image/gif", "Content-Type": "application/json" }, body: JSON.stringify({ a: a.z, b: b.z, steps: WALK, path, class: a.class }) });
     if (response.ok) save(await response.blob(), `${run.name}-walk.gif`);
   };
-  return html`<section class="card" aria-label="From A to B"><h2>From A to B</h2>
+  return html`<section class="card" aria-label="From A to B"><h2>From A to B${asClass(run, a)}</h2>
     <${Picture} picture=${frame} label="On the way from A to B" className="big" />
     <div class="row"><button type="button" class="icon" onClick=${() => setPlaying(!playing)} aria-label=${playing ? "Pause" : "Play"}>${playing ? "❚❚" : "►"}</button>
       <input type="range" min="0" max="1" step="0.005" value=${at} class="grow" aria-label="Place between A and B" onInput=${(event) => { setPlaying(false); setAt(Number(event.target.value)); }} /></div>
@@ -112,9 +119,9 @@ function Walk({ run, a, b }) {
 function Sum({ run, items }) {
   const [result, setResult] = useState(null);
   const [a, b, c] = items.map((item) => item.z);
-  const decode = useMemo(() => newest(async (z) => setResult(await pictures(`${of(run)}/decode`, { z: [z] }))), [run.id]);
-  useEffect(() => { decode(a.map((value, i) => value - b[i] + c[i])); }, [items.map((item) => item.key).join()]);
-  return html`<section class="card" aria-label="A minus B plus C"><h2>A − B + C</h2><${Picture} picture=${result} label="The decoded sum" className="big" /></section>`;
+  const decode = useMemo(() => newest(async (z, told) => setResult(await pictures(`${of(run)}/decode`, { z: [z], class: told }))), [run.id]);
+  useEffect(() => { decode(a.map((value, i) => value - b[i] + c[i]), items[0].class); }, [items.map((item) => item.key).join()]);
+  return html`<section class="card" aria-label="A minus B plus C"><h2>A − B + C${asClass(run, items[0])}</h2><${Picture} picture=${result} label="The decoded sum" className="big" /></section>`;
 }
 
 /** All pictures on one canvas, saved as PNG. */

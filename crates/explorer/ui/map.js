@@ -1,7 +1,8 @@
 // The latent map: codes of held-out examples as points, the manifold behind them, and a cursor that decodes where it is.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { finished, json, newest, of, pick, pictures } from "/ui/api.js";
-import { Choice, Computing, Picture, Trouble, classColour, isVariational, number, paint, token, useLoaded } from "/ui/parts.js";
+import { ClassChoice, has } from "/ui/needs.js";
+import { Choice, Computing, Picture, Trouble, classColour, number, paint, token, useLoaded } from "/ui/parts.js";
 
 /** Pixels between two tiles of the manifold, at least. */
 const TILE = 44;
@@ -29,11 +30,12 @@ export function LatentMap({ run, theme }) {
   const [tiles, setTiles] = useState(true);
   const [prior, setPrior] = useState(true);
   const [mixed, setMixed] = useState(false);
+  const [told, setTold] = useState(run.conditional ? 0 : undefined);
   const mixture = useLoaded((wanted) => (mixed && flat ? finished(`${of(run)}/mixture`, asked, wanted) : Promise.resolve(null)), [run.id, mixed, method, dims.join()]);
-  if (run.columns) return html`<p class="card">The map draws pictures; ${run.name} was trained on a table.</p>`;
   const methods = METHODS.filter(([key]) => run.latent > 2 || key !== "pca");
   const box = (checked, set, text) => html`<label class="check"><input type="checkbox" checked=${checked} onChange=${() => set(!checked)} />${text}</label>`;
   const { plane } = loaded.value ?? {};
+  const colours = [["label", "By class"], ...(plane && !plane.score ? [] : [["score", "By score"]])];
   return html`
     <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane?.points.length.toLocaleString("en") ?? ""} ${plane?.split ?? ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
     <div class="toolbar">
@@ -42,12 +44,12 @@ export function LatentMap({ run, theme }) {
         <select value=${dims[axis]} onChange=${(event) => setDims(dims.map((dim, i) => (i === axis ? Number(event.target.value) : dim)))}>
           ${Array.from({ length: run.latent }, (_, dim) => html`<option value=${dim} selected=${dim === dims[axis]}>z${dim}</option>`)}
         </select></label>`)}
-      <${Choice} label="Colour" value=${colour} options=${[["label", "By class"], ["score", "By score"]]} onChange=${setColour} />
-      ${flat && html`<span class="row wrap">${box(tiles, setTiles, "Manifold")}${isVariational(run) && box(prior, setPrior, "Prior")}${box(mixed, setMixed, "Mixture")}</span>`}
+      <${Choice} label="Colour" value=${colour} options=${colours} onChange=${setColour} />
+      ${flat && html`<span class="row wrap">${box(tiles, setTiles, "Manifold")}<${ClassChoice} run=${run} value=${told} onChange=${setTold} label="of class" />${has(run, "prior") && box(prior, setPrior, "Prior")}${box(mixed, setMixed, "Mixture")}</span>`}
     </div>
     <${Trouble} error=${loaded.error ?? mixture.error} />
     ${mixed && flat && mixture.busy && !mixture.value && html`<${Computing}>Fitting a mixture to the codes of the training data<//>`}
-    ${plane && flat === Boolean(plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && isVariational(run)} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
+    ${plane && flat === Boolean(plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && has(run, "prior")} told=${told} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
 }
 
 /** The smallest 1, 2 or 5 times a power of ten that is not below `least`. */
@@ -107,7 +109,7 @@ const heat = (share, theme) => `hsl(${215 - 195 * share} ${45 + 40 * share}% ${t
 /** What the tiles are drawn on first. */
 const sheet = document.createElement("canvas");
 
-function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
+function Plane({ run, plane, names, theme, colour, tiles, prior, mixture, told }) {
   const canvas = useRef();
   const back = useRef();
   const view = useRef(null);
@@ -121,13 +123,14 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
   const [latency, setLatency] = useState(null);
   const index = useMemo(() => buckets(plane.points), [plane]);
   const ranks = useMemo(() => {
+    if (!plane.score) return null;
     const order = plane.score.map((_, i) => i).sort((a, b) => plane.score[a] - plane.score[b]);
     const ranks = new Float32Array(order.length);
     order.forEach((point, place) => { ranks[point] = place / Math.max(1, order.length - 1); });
     return ranks;
   }, [plane]);
   const state = useRef({});
-  state.current = { theme, colour, tiles, prior, mixture, hidden, cursor, hovered };
+  state.current = { theme, colour, tiles, prior, mixture, hidden, cursor, hovered, told };
 
   const leadsBack = Boolean(plane.x);
   const code = (x, y) => plane.origin.map((origin, dim) => origin + x * plane.x[dim] + y * plane.y[dim]);
@@ -135,17 +138,22 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
     const began = performance.now();
     // Nothing leads back from a map of neighbours: there the nearest example's code is decoded.
     const example = leadsBack ? null : nearest(index, x, y, Infinity);
-    const picture = await (leadsBack ? pictures(`${of(run)}/decode`, { z: [code(x, y)] }) : pictures(`${of(run)}/reconstruct`, { indices: [plane.indices[example]], split: plane.split }));
+    const picture = await (leadsBack ? pictures(`${of(run)}/decode`, { z: [code(x, y)], class: told }) : pictures(`${of(run)}/reconstruct`, { indices: [plane.indices[example]], split: plane.split }));
     setLatency(performance.now() - began);
     setDecoded(picture);
-  }), [run.id, plane]);
+  }), [run.id, plane, told]);
   const look = useMemo(() => newest(async (example) => {
     const place = plane.indices[example];
     const [original, reconstruction] = await Promise.all([pictures(`${of(run)}/examples/${plane.split}/${place}`), pictures(`${of(run)}/reconstruct`, { indices: [place], split: plane.split })]);
     setPair({ example, original, reconstruction });
   }), [run.id, plane]);
 
-  useEffect(() => { cache.current.clear(); pending.current.clear(); }, [run.id, plane]);
+  useEffect(() => {
+    // What was asked for before comes too late to be of this class.
+    cache.current = new Map();
+    pending.current = new Set();
+    request();
+  }, [run.id, plane, told]);
   useEffect(() => { decode(...cursor); }, [cursor.join(), decode]);
   useEffect(() => { if (hovered !== null) look(hovered); }, [hovered, look]);
 
@@ -214,22 +222,23 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
 
   const fetchTiles = async (missing) => {
     const wanted = missing.slice(0, BATCH);
-    wanted.forEach(([key]) => pending.current.add(key));
+    const [tiles, asked] = [cache.current, pending.current];
+    wanted.forEach(([key]) => asked.add(key));
     try {
-      const found = await pictures(`${of(run)}/decode`, { z: wanted.map(([, z]) => z) });
-      if (cache.current.size > MOST_TILES) cache.current.clear();
+      const found = await pictures(`${of(run)}/decode`, { z: wanted.map(([, z]) => z), class: state.current.told });
+      if (tiles.size > MOST_TILES) tiles.clear();
       wanted.forEach(([key], place) => {
         const tile = document.createElement("canvas");
         tile.width = found.width;
         tile.height = found.height;
         tile.getContext("2d").putImageData(paint(pick(found, place)), 0, 0);
-        cache.current.set(key, tile);
+        tiles.set(key, tile);
       });
     } catch (error) {
       console.warn(error.message);
       await new Promise((resolve) => setTimeout(resolve, 1000));
     } finally {
-      wanted.forEach(([key]) => pending.current.delete(key));
+      wanted.forEach(([key]) => asked.delete(key));
     }
     request();
   };
@@ -314,7 +323,7 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
       const left = width / 2 + (plane.points[i][0] - x) * scale;
       const top = height / 2 - (plane.points[i][1] - y) * scale;
       if (left < -5 || top < -5 || left > width + 5 || top > height + 5) continue;
-      const key = now.colour === "score" ? Math.round(ranks[i] * 20) : label;
+      const key = now.colour === "score" && ranks ? Math.round(ranks[i] * 20) : label;
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(left, top);
     }
@@ -454,7 +463,7 @@ function Plane({ run, plane, names, theme, colour, tiles, prior, mixture }) {
         <h2>${shown ? html`Example ${plane.indices[shown.example]}` : "Under the mouse"}</h2>
         ${shown
           ? html`<div class="pair"><figure><${Picture} picture=${shown.original} label="The example" /><figcaption class="quiet">example</figcaption></figure><figure><${Picture} picture=${shown.reconstruction} label="Its reconstruction" /><figcaption class="quiet">reconstruction</figcaption></figure></div>
-            <p class="quiet numbers">${plane.labels ? html`class <b>${names[plane.labels[shown.example]] ?? plane.labels[shown.example]}</b> · ` : ""}score ${number(plane.score[shown.example], 1)} ${run.unit}</p>`
+            <p class="quiet numbers">${plane.labels ? html`class <b>${names[plane.labels[shown.example]] ?? plane.labels[shown.example]}</b> · ` : ""}${plane.score && `score ${number(plane.score[shown.example], 1)} ${run.unit}`}</p>`
           : html`<p class="quiet">Point at a dot to see the example and what the model makes of it. Drag anywhere to decode; scroll or pinch to zoom, Shift and drag to move.</p>`}
       </section>
       ${mixture && html`<section class="card mixture" aria-label="Mixture"><h2>Mixture of ${mixture.components.length} Gaussians</h2><p class="quiet">${mixture.stored ? "the run's own" : "fitted here"}, to ${mixture.n.toLocaleString("en")} codes of training data. Ellipses at 1σ and 2σ of each component as this plane sees it; weights ${[...mixture.components].map((component) => component.weight).sort((a, b) => b - a).map((weight) => number(weight)).join(", ")}.</p></section>`}

@@ -1,5 +1,6 @@
 // Small parts that all views share.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "/ui/vendor/preact-htm.js";
+import { has } from "/ui/needs.js";
 
 /** Writes a picture of grey or RGB bytes, channel first, into image data. */
 export function paint(picture, target = new ImageData(picture.width, picture.height)) {
@@ -64,8 +65,28 @@ export const Trouble = ({ error }) => error && html`<p class="trouble" role="ale
 
 export const Waiting = ({ children = "Asking the model" }) => html`<p class="waiting" role="status"><span class="spinner" aria-hidden="true"></span>${children}</p>`;
 
-/** Whether its codes are distributions, with a KL divergence from a prior. */
-export const isVariational = (run) => run.kind !== "ae";
+/** What a run is judged by now: its test numbers, else those of its last epoch; and the split they are over. */
+export function judged(run) {
+  if (run.test) return [run.test, "test"];
+  return run.last?.validation ? [run.last.validation, "validation"] : [run.last?.train, "train"];
+}
+
+/** The names of a run's terms as its records have them, the loss first, without those that are always 0: the KL that an autoencoder lacks. */
+export function termNames(records) {
+  const splits = records.flatMap((record) => [record?.train, record?.validation]).filter(Boolean);
+  const names = [...new Set(splits.flatMap(Object.keys))].filter((name) => splits.some((terms) => terms[name] !== 0));
+  return [...names.filter((name) => name === "loss"), ...names.filter((name) => name !== "loss")];
+}
+
+/** The terms that the loss is made of, where there are several: their names and their numbers, as in `recon + kl`. */
+export function Parts({ run, bold }) {
+  const [terms] = judged(run);
+  const names = termNames([run.last]).slice(1);
+  const shown = (name) => (bold ? html`<b>${number(terms?.[name], 1)}</b>` : number(terms?.[name], 1));
+  // Only of a bound is it said that it is their sum.
+  const between = has(run, "bound") ? " + " : " · ";
+  return names.length > 1 && html`<div class=${bold ? "tile" : undefined}><dt>${names.join(between)}</dt><dd>${names.map((name, place) => html`${place > 0 && between}${shown(name)}`)}</dd></div>`;
+}
 
 /** Something that takes its time, and since when it does. */
 export const Computing = ({ found, children }) => html`<${Waiting}>${children}${found?.seconds >= 1 ? html` <span class="numbers">· ${Math.round(found.seconds)} s</span>` : ""}<//>`;

@@ -1,7 +1,9 @@
 // All runs: what each is, how it does, and what it draws.
 import { html } from "/ui/vendor/preact-htm.js";
 import { of } from "/ui/api.js";
-import { Badge, count, duration, isVariational, number } from "/ui/parts.js";
+import { lacks } from "/ui/needs.js";
+import { OF_A_MODEL } from "/ui/views.js";
+import { Badge, Parts, count, duration, judged, number } from "/ui/parts.js";
 
 export function Runs({ runs, unreadable, go }) {
   const live = runs.filter((run) => run.live).length;
@@ -18,8 +20,7 @@ const HurtCard = ({ run }) => html`<article class="card run hurt">
 </article>`;
 
 function RunCard({ run, go }) {
-  const terms = run.test ?? run.last?.validation ?? run.last?.train;
-  const split = run.test ? "test" : run.last?.validation ? "validation" : "train";
+  const [terms, split] = judged(run);
   const done = run.epochs_planned ? run.epochs / run.epochs_planned : 0;
   const left = run.live && run.epochs > 0 ? (run.seconds / run.epochs) * (run.epochs_planned - run.epochs) : null;
   return html`<article class="card run">
@@ -31,14 +32,14 @@ function RunCard({ run, go }) {
       <p class="quiet">${run.model}</p>
       <dl class="facts">
         <div><dt>${split} loss</dt><dd>${number(terms?.loss)}</dd></div>
-        ${isVariational(run) && html`<div><dt>recon + kl</dt><dd>${number(terms?.recon, 1)} + ${number(terms?.kl, 1)}</dd></div>`}
+        <${Parts} run=${run} />
         <div><dt>data</dt><dd>${run.data}</dd></div>
         <div><dt>speed</dt><dd>${run.images_per_s ? `${count(run.images_per_s)}/s` : "–"}</dd></div>
       </dl>
       <div class="bar" role="progressbar" aria-label=${`epochs of ${run.name}`} aria-valuemin="0" aria-valuemax=${run.epochs_planned} aria-valuenow=${run.epochs}><i style=${{ width: `${100 * done}%` }}></i></div>
       <p class="foot quiet">epoch ${run.epochs} of ${run.epochs_planned} · ${duration(run.seconds)}${left !== null && ` · ${duration(left)} left`}</p>
       <p class="links">
-        ${run.weights && !run.columns && html`<button type="button" class="link" onClick=${() => go("map", run.id)}>Map</button><button type="button" class="link" onClick=${() => go("knobs", run.id)}>Knobs</button><button type="button" class="link" onClick=${() => go("make", run.id)}>Make</button><button type="button" class="link" onClick=${() => go("try", run.id)}>Try</button>`}
+        ${run.weights && OF_A_MODEL.filter(([, , needs]) => !lacks(run, needs)).map(([view, title]) => html`<button type="button" class="link" onClick=${() => go(view, run.id)}>${title}</button>`)}
       </p>
     </div>
   </article>`;

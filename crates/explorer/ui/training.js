@@ -1,14 +1,19 @@
 // Curves of one or several runs, and the film of what they drew.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { json, of } from "/ui/api.js";
-import { Badge, Choice, Trouble, count, duration, isVariational, number, series, token } from "/ui/parts.js";
+import { has } from "/ui/needs.js";
+import { Badge, Choice, Parts, Trouble, count, duration, judged, number, series, termNames, token } from "/ui/parts.js";
 
-/** Curves shown, by key: what of a record, and how it is called. */
-const CHARTS = [
-  ["loss", "Loss", (terms) => terms?.loss],
-  ["recon", "Reconstruction", (terms) => terms?.recon],
-  ["kl", "KL divergence", (terms) => terms?.kl],
-];
+/** How terms are called in full; others by the names of their columns. */
+const TITLES = { loss: "Loss", recon: "Reconstruction", kl: "KL divergence" };
+
+/** What is charted: every term that one of the runs reports, with what it says of it. */
+function chartsOf(runs, histories) {
+  const names = [...new Set(runs.flatMap((run) => termNames(histories.get(run.id) ?? [run.last])))];
+  const told = (name) => runs.flatMap((run) => run.terms).find((term) => term.name === name);
+  return names.map((name) => ({ name, title: TITLES[name] ?? name, unit: told(name)?.unit, about: told(name)?.definition }));
+}
+
 const MOST_COMPARED = 8;
 
 /** Histories by id, asked for again when a run has a new epoch. */
@@ -32,8 +37,7 @@ export function Training({ run, runs, theme }) {
   const [range, setRange] = useState(null);
   const toggle = (id) => setOthers((old) => (old.includes(id) ? old.filter((other) => other !== id) : [...old, id].slice(-MOST_COMPARED + 1)));
   const last = Math.max(0, ...chosen.map((one) => one.epochs));
-  const variational = chosen.some(isVariational);
-  const charts = CHARTS.filter(([key]) => variational || key !== "kl");
+  const charts = useMemo(() => chartsOf(chosen, histories), [histories, chosen.map((one) => one.id).join()]);
   return html`
     <div class="title"><h1>${run.name} <${Badge} run=${run} /></h1><p class="quiet">${run.model}, on ${run.data}</p></div>
     <${State} run=${run} />
@@ -52,8 +56,9 @@ export function Training({ run, runs, theme }) {
           return html`<button type="button" class="chip" aria-pressed=${place > 0} onClick=${() => toggle(one.id)}>${place > 0 && html`<i class="dot" style=${{ background: series(place, theme) }}></i>`}${one.name}</button>`;
         })}
       </div>`}
+      ${charts.length === 0 && html`<p class="quiet">The first epoch is under way.</p>`}
       ${shape === "table" ? html`<${Table} charts=${charts} runs=${chosen} histories=${histories} range=${range} />` : html`<div class="charts">
-        ${charts.map(([key, title, take]) => html`<${Chart} key=${key} title=${title} unit=${run.unit} take=${take} runs=${chosen} histories=${histories} theme=${theme} scale=${scale} range=${range} onRange=${setRange} />`)}
+        ${charts.map((chart) => html`<${Chart} key=${chart.name} ...${chart} runs=${chosen} histories=${histories} theme=${theme} scale=${scale} range=${range} onRange=${setRange} />`)}
       </div>`}
       <${Range} last=${last} range=${range} onRange=${setRange} />
       ${shape === "curves" && html`<p class="hint">Solid: validation. Dashed: train, taken while the weights moved. Drag across a chart to zoom, double-click to see all again.</p>`}
@@ -70,12 +75,11 @@ function State({ run }) {
     setStopping(true);
     json(`${of(run)}/stop`, {}).catch((error) => { setProblem(error); setStopping(false); });
   };
-  const terms = run.test ?? run.last?.validation ?? run.last?.train;
-  const where = run.test ? "test" : run.last?.validation ? "validation" : "train";
+  const [terms, where] = judged(run);
   const left = run.epochs > 0 ? (run.seconds / run.epochs) * (run.epochs_planned - run.epochs) : NaN;
   return html`<section class="state" aria-label="State"><dl class="tiles">
     <div class="tile"><dt>${where} loss</dt><dd><b>${number(terms?.loss)}</b> ${run.unit}</dd></div>
-    ${isVariational(run) && html`<div class="tile"><dt>recon + kl</dt><dd><b>${number(terms?.recon, 1)}</b> + <b>${number(terms?.kl, 1)}</b></dd></div>`}
+    <${Parts} run=${run} bold />
     <div class="tile"><dt>epoch</dt><dd><b>${run.epochs}</b> of ${run.epochs_planned}</dd></div>
     <div class="tile"><dt>${run.live ? "left" : "took"}</dt><dd><b>${duration(run.live ? left : run.seconds)}</b></dd></div>
     <div class="tile"><dt>speed</dt><dd><b>${run.images_per_s ? count(run.images_per_s) : "–"}</b> images/s</dd></div>
@@ -101,18 +105,18 @@ function Range({ last, range, onRange }) {
 /** The numbers behind the curves. */
 function Table({ charts, runs, histories, range }) {
   const [from, to] = range ?? [0, Infinity];
-  const columns = runs.flatMap((run) => ["validation", "train"].flatMap((part) => charts.map(([key, title, take]) => ({ run, part, key, title, take }))));
-  const filled = columns.filter(({ run, part, take }) => (histories.get(run.id) ?? []).some((record) => take(record[part]) !== undefined));
+  const columns = runs.flatMap((run) => ["validation", "train"].flatMap((part) => charts.map(({ name }) => ({ run, part, name }))));
+  const filled = columns.filter(({ run, part, name }) => (histories.get(run.id) ?? []).some((record) => record[part]?.[name] !== undefined));
   const epochs = [...new Set(runs.flatMap((run) => (histories.get(run.id) ?? []).map((record) => record.epoch)))].filter((epoch) => epoch >= from && epoch <= to).sort((a, b) => a - b);
   const records = new Map(runs.map((run) => [run.id, new Map((histories.get(run.id) ?? []).map((record) => [record.epoch, record]))]));
   return html`<div class="scroll values" tabindex="0" role="region" aria-label="Values by epoch"><table>
-    <thead><tr><th scope="col">epoch</th>${filled.map(({ run, part, key }) => html`<th scope="col">${runs.length > 1 && html`<span class="quiet">${run.name}</span><br />`}${key}, ${part}</th>`)}</tr></thead>
-    <tbody>${epochs.map((epoch) => html`<tr key=${epoch}><th scope="row">${epoch}</th>${filled.map(({ run, part, take }) => html`<td>${number(take(records.get(run.id).get(epoch)?.[part]))}</td>`)}</tr>`)}</tbody>
+    <thead><tr><th scope="col">epoch</th>${filled.map(({ run, part, name }) => html`<th scope="col">${runs.length > 1 && html`<span class="quiet">${run.name}</span><br />`}${name}, ${part}</th>`)}</tr></thead>
+    <tbody>${epochs.map((epoch) => html`<tr key=${epoch}><th scope="row">${epoch}</th>${filled.map(({ run, part, name }) => html`<td>${number(records.get(run.id).get(epoch)?.[part]?.[name])}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }
 
 /** One chart with all chosen runs. */
-function Chart({ title, unit, take, runs, histories, theme, scale, range, onRange }) {
+function Chart({ name, title, unit, about, runs, histories, theme, scale, range, onRange }) {
   const place = useRef();
   const plot = useRef();
   const wanted = useRef();
@@ -124,7 +128,7 @@ function Chart({ title, unit, take, runs, histories, theme, scale, range, onRang
     runs.forEach((run, index) => {
       const records = new Map((histories.get(run.id) ?? []).map((record) => [record.epoch, record]));
       for (const part of ["validation", "train"]) {
-        const values = epochs.map((epoch) => take(records.get(epoch)?.[part]) ?? null);
+        const values = epochs.map((epoch) => records.get(epoch)?.[part]?.[name] ?? null);
         if (values.every((value) => value === null)) continue;
         columns.push(values);
         lines.push({ label: runs.length > 1 ? `${run.name}, ${part}` : part, colour: series(index, theme), dashed: part === "train" });
@@ -170,18 +174,18 @@ function Chart({ title, unit, take, runs, histories, theme, scale, range, onRang
   const all = () => onRange(null);
 
   const last = runs.map((run) => histories.get(run.id)?.at(-1)).find(Boolean);
-  const value = take(last?.validation) ?? take(last?.train);
+  const value = last?.validation?.[name] ?? last?.train?.[name];
   return html`<figure class="chart">
-    <figcaption><b>${title}</b> <span class="quiet">${unit}${title === "KL divergence" && unit !== "nats" ? " (nats)" : ""}</span> <span class="value">${number(value)}</span></figcaption>
+    <figcaption title=${about}><b>${title}</b> <span class="quiet">${unit}</span> <span class="value">${number(value)}</span></figcaption>
     <div ref=${place} onDblClick=${all} role="img" aria-label=${`${title} by epoch; the last is ${number(value)}`}></div>
   </figure>`;
 }
 
 /** What training draws after each epoch: a name, what it is, and for a run where its pictures are and how many. */
 const FILMS = [
-  ["samples", "Samples", "samples, always from the same codes", (run) => ["pictures", isVariational(run) ? run.pictures : 0]],
-  // An autoencoder has no codes to draw: its only pictures are examples gone through it.
-  ["reconstructions", "Reconstructions", "held-out examples and what became of them", (run) => (isVariational(run) ? ["reconstructions", run.reconstructions] : ["pictures", run.pictures])],
+  ["samples", "Samples", "samples, always from the same codes", (run) => ["pictures", has(run, "prior") ? run.pictures : 0]],
+  // Without a prior there is nothing to sample: the only pictures are examples gone through the model.
+  ["reconstructions", "Reconstructions", "held-out examples and what became of them", (run) => (has(run, "prior") ? ["reconstructions", run.reconstructions] : ["pictures", run.pictures])],
 ];
 
 /** What the runs drew after each epoch, as a film. */

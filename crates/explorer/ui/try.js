@@ -1,6 +1,7 @@
 // Something of one's own: drawn or dropped, as the model sees it, and what it thinks of it.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { json, newest, of, pictures } from "/ui/api.js";
+import { ClassChoice } from "/ui/needs.js";
 import { Picture, Trouble, Waiting, difference, number, useLoaded } from "/ui/parts.js";
 
 const SIDE = 280;
@@ -8,11 +9,13 @@ const SIDE = 280;
 export function Try({ run, theme }) {
   const [result, setResult] = useState(null);
   const [problem, setProblem] = useState(null);
-  const reference = useLoaded(() => (run.columns ? Promise.resolve(null) : json(`${of(run)}/reference`)), [run.id]);
-  const judge = useMemo(() => newest(async (blob) => {
+  const reference = useLoaded(() => json(`${of(run)}/reference`), [run.id]);
+  const [told, setTold] = useState(run.conditional ? 0 : undefined);
+  const [drawn, setDrawn] = useState(null);
+  const judge = useMemo(() => newest(async (blob, told) => {
     try {
-      const encoded = await base64(blob);
-      const [again, score] = await Promise.all([json(`${of(run)}/reconstruct`, { images: [encoded] }), json(`${of(run)}/score`, { images: [encoded], neighbours: 8 })]);
+      const sent = { images: [await base64(blob)], class: told };
+      const [again, score] = await Promise.all([json(`${of(run)}/reconstruct`, sent), json(`${of(run)}/score`, { ...sent, neighbours: 8 })]);
       const [, channels, height, width] = again.shape;
       const bytes = (values) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
       setResult({ seen: bytes(again.originals[0]), again: bytes(again.images[0]), score: score.score[0], recon: score.recon[0], kl: score.kl[0], share: score.share_above[0], neighbours: score.neighbours[0] });
@@ -20,11 +23,13 @@ export function Try({ run, theme }) {
     } catch (error) { setProblem(error); }
   }), [run.id]);
   const change = useMemo(() => result && difference(result.seen, result.again), [result, theme]);
-  if (run.columns) return html`<p class="card">Drawing needs pictures; ${run.name} was trained on a table.</p>`;
+  useEffect(() => { if (drawn) judge(drawn, told); }, [drawn, told]);
   return html`
     <div class="title"><h1>Try</h1><p class="quiet">${run.name}: draw something or drop a picture. It goes through the same steps as the training data did.</p></div>
     <div class="try">
-      <${Board} run=${run} onPicture=${judge} onProblem=${setProblem} />
+      <${Board} run=${run} onPicture=${setDrawn} onProblem=${setProblem}>
+        <${ClassChoice} run=${run} value=${told} onChange=${setTold} label="told that it is of class" />
+      <//>
       <section class="card grow" aria-label="What the model makes of it">
         <${Trouble} error=${problem} />
         ${result ? html`
@@ -55,7 +60,7 @@ const base64 = (blob) => new Promise((resolve, reject) => {
 });
 
 /** Where one draws. White on black, as handwritten digits come. */
-function Board({ run, onPicture, onProblem }) {
+function Board({ run, onPicture, onProblem, children }) {
   const canvas = useRef();
   const [centred, setCentred] = useState(true);
   const [over, setOver] = useState(false);
@@ -124,6 +129,7 @@ function Board({ run, onPicture, onProblem }) {
       onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}></canvas>
     <div class="row wrap buttons"><button type="button" onClick=${() => { clear(); send(); }}>Clear</button>
       <label class="button">Open a picture<input type="file" accept="image/png,image/jpeg,image/webp,image/gif,image/bmp" class="hidden" onChange=${(event) => take(event.target.files[0])} /></label></div>
+    ${children}
     <label class="field">brush <input type="range" min="8" max="48" value=${brush} onInput=${(event) => setBrush(Number(event.target.value))} /></label>
     ${digitLike && html`<label class="check"><input type="checkbox" checked=${centred} onChange=${() => setCentred(!centred)} />Centre and scale as MNIST does</label>`}
     <p class="hint">Drop or paste a picture too.</p>

@@ -3,7 +3,9 @@
 #[cfg(feature = "tensors")]
 use burn::tensor::{Tensor, activation};
 
+use crate::curve::{self, with_curve};
 use crate::simd;
+use crate::staged::Stages;
 
 /// The nonlinearity applied to a layer's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,78 +58,47 @@ impl Activation {
 }
 
 simd::multiversion! {
-    /// `row = activation(row + bias)`, one output row of a layer.
-    pub(crate) fn add_bias_activate(row: &mut [f32], bias: &[f32], activation: Activation) {
-        // One loop per activation: a match inside the loop would keep it from vectorising.
-        match activation {
-            Activation::None => apply(row, bias, |x| x),
-            // A comparison instead of `max`, which would turn NaN into 0 and hide a divergence.
-            Activation::Relu => apply(row, bias, |x| if x < 0.0 { 0.0 } else { x }),
-            Activation::Tanh => apply(row, bias, simd::tanh),
-            Activation::Gelu => apply(row, bias, |x| gated(x, simd::normal_cdf(x))),
-            Activation::Silu => apply(row, bias, |x| gated(x, simd::sigmoid(x))),
-            Activation::LeakyRelu => apply(row, bias, |x| if x < 0.0 { LEAKY_SLOPE * x } else { x }),
-        }
+    /// `rows = activation(rows + bias)`, whole output rows of a layer; the last may be short.
+    pub(crate) fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
+        with_curve!(activation, C => {
+            let mut stages = Stages::new();
+            for row in rows.chunks_mut(bias.len().max(1)) {
+                curve::add_bias::<C>(&mut stages, row, &bias[..row.len()]);
+            }
+        })
     }
 }
 
-/// Where the tails of GELU and SiLU have long been below float32's rounding. Held at it, `x` times a tail of 1e-38 (which
-/// [`simd::exp`] gives instead of 0) stays nothing for any `x`, infinities included.
-const FLAT: f32 = 100.0;
-
-/// `x * gate`, for a gate that vanishes far below zero.
-#[inline(always)]
-fn gated(x: f32, gate: f32) -> f32 {
-    x.clamp(-FLAT, f32::INFINITY) * gate
-}
-
-#[inline(always)]
-fn apply(row: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32) {
-    for (y, b) in row.iter_mut().zip(bias) {
-        *y = f(*y + *b);
+simd::multiversion! {
+    /// `rows = rows + bias` and `out = activation(rows)` in one pass; the last row may be short.
+    pub(crate) fn add_bias_and_activate(rows: &mut [f32], bias: &[f32], out: &mut [f32], activation: Activation) {
+        with_curve!(activation, C => {
+            let mut stages = Stages::new();
+            for (row, out) in rows.chunks_mut(bias.len().max(1)).zip(out.chunks_mut(bias.len().max(1))) {
+                row.iter_mut().zip(bias).for_each(|(row, bias)| *row += *bias);
+                curve::values::<C>(&mut stages, row, out);
+            }
+        })
     }
 }
 
 simd::multiversion! {
     /// `y = activation(x)` from one slice into another.
     pub(crate) fn activate(x: &[f32], y: &mut [f32], activation: Activation) {
-        y.copy_from_slice(x);
-        match activation {
-            Activation::None => {}
-            Activation::Relu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-            Activation::Tanh => y.iter_mut().for_each(|v| *v = simd::tanh(*v)),
-            Activation::Gelu => y.iter_mut().for_each(|v| *v = gated(*v, simd::normal_cdf(*v))),
-            Activation::Silu => y.iter_mut().for_each(|v| *v = gated(*v, simd::sigmoid(*v))),
-            Activation::LeakyRelu => y.iter_mut().for_each(|v| *v = if *v < 0.0 { LEAKY_SLOPE * *v } else { *v }),
-        }
+        with_curve!(activation, C => curve::values::<C>(&mut Stages::new(), x, y))
     }
 }
 
 simd::multiversion! {
-    /// `dx = dy * activation'`, where `saved` is the output `y` or, for GELU and SiLU, the input `x`; adds `dx` to `sum`.
+    /// `dx = dy * activation'`, where `saved` is the output `y` or, for GELU and SiLU, the input `x`; adds the rows of
+    /// `dx`, of which the last may be short, to `sum`.
     pub(crate) fn activation_gradient(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], activation: Activation) {
-        match activation {
-            Activation::None => chain(dy, saved, dx, sum, |_| 1.0),
-            // NaN in `y` has no sign: let it through, as the reference does for NaN gradients.
-            Activation::Relu => chain(dy, saved, dx, sum, |y| if y <= 0.0 { 0.0 } else { 1.0 }),
-            Activation::Tanh => chain(dy, saved, dx, sum, |y| 1.0 - y * y),
-            Activation::Gelu => chain(dy, saved, dx, sum, |x| simd::normal_cdf(x) + x.clamp(-FLAT, FLAT) * simd::normal_pdf(x)),
-            Activation::Silu => chain(dy, saved, dx, sum, |x| {
-                let s = simd::sigmoid(x);
-                s * (1.0 + x.clamp(-FLAT, FLAT) * (1.0 - s))
-            }),
-            // At 0 the slope is that of the negative side, as in PyTorch.
-            Activation::LeakyRelu => chain(dy, saved, dx, sum, |y| if y > 0.0 { 1.0 } else { LEAKY_SLOPE }),
-        }
-    }
-}
-
-#[inline(always)]
-fn chain(dy: &[f32], saved: &[f32], dx: &mut [f32], sum: &mut [f32], derivative: impl Fn(f32) -> f32) {
-    for (((dy, saved), dx), sum) in dy.iter().zip(saved).zip(dx).zip(sum) {
-        let d = dy * derivative(*saved);
-        *dx = d;
-        *sum += d;
+        with_curve!(activation, C => {
+            let (mut stages, width) = (Stages::new(), sum.len().max(1));
+            for ((dy, saved), dx) in dy.chunks(width).zip(saved.chunks(width)).zip(dx.chunks_mut(width)) {
+                curve::gradient::<C>(&mut stages, dy, saved, dx, &mut sum[..dy.len()]);
+            }
+        })
     }
 }
 

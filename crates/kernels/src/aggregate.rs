@@ -21,16 +21,16 @@ const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 /// A mixture of diagonal Gaussians of equal weight.
 ///
 /// ```
-/// use elbo_kernels::GaussianMixture;
+/// use elbo_kernels::DiagonalPosteriors;
 ///
 /// // N(-1, 1) and N(1, 1), half each.
-/// let mixture = GaussianMixture::new(&[-1.0, 1.0], &[0.0, 0.0], 1);
+/// let mixture = DiagonalPosteriors::new(&[-1.0, 1.0], &[0.0, 0.0], 1);
 /// let density = &mixture.log_densities(&[0.0])[0];
 /// let expected = -0.5 - 0.5 * std::f64::consts::TAU.ln();
 /// assert!((density.joint - expected).abs() < 1e-6 && (density.marginals[0] - expected).abs() < 1e-6);
 /// ```
 #[derive(Debug, Clone)]
-pub struct GaussianMixture {
+pub struct DiagonalPosteriors {
     dims: usize,
     count: usize,
     /// `[dims, count]`, as are the next two.
@@ -52,7 +52,7 @@ pub struct LogDensity {
     pub marginals: Vec<f64>,
 }
 
-impl GaussianMixture {
+impl DiagonalPosteriors {
     /// Components `N(mean, diag(e^log_var))`, both `[components, dims]`.
     ///
     /// # Panics
@@ -231,7 +231,7 @@ mod tests {
         for (points, components, dims) in [(1, 1, 1), (9, 300, 3), (17, 257, 5), (3, 512, 2)] {
             let (mean, log_var, z) =
                 (noise(components * dims, 1), noise(components * dims, 2), noise(points * dims, 3));
-            let found = GaussianMixture::new(&mean, &log_var, dims).log_densities(&z);
+            let found = DiagonalPosteriors::new(&mean, &log_var, dims).log_densities(&z);
             assert_eq!(found.len(), points);
             for (found, z) in found.iter().zip(z.chunks_exact(dims)) {
                 let expected = expected(z, &mean, &log_var);
@@ -248,7 +248,7 @@ mod tests {
         // The first is a needle far from the second, whose density at 0 is e^-92 of the needle's height.
         let (mean, log_var) = ([40.0f32, 0.0], [-180.0f32, 4.0]);
         for z in [0.0f32, 3.0, -200.0] {
-            let found = &GaussianMixture::new(&mean, &log_var, 1).log_densities(&[z])[0];
+            let found = &DiagonalPosteriors::new(&mean, &log_var, 1).log_densities(&[z])[0];
             let expected = expected(&[z], &mean, &log_var);
             assert!((found.joint - expected.joint).abs() < 1e-5 * (1.0 + expected.joint.abs()), "{z}: {found:?}");
             let (found, expected) = (found.marginals[0], expected.marginals[0]);

@@ -1,11 +1,13 @@
-//! The nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937, eq. 1).
+//! The nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937, eq. 1), and what belongs to each entry.
 
 #[cfg(feature = "tensors")]
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 #[cfg(feature = "tensors")]
-use crate::extension::{flex_slice, into_flex, is_fused};
-use crate::linear::{Matrix, multiply};
+use crate::by_entry::{self, indices_of};
+#[cfg(feature = "tensors")]
+use crate::extension::{flex_slice, from_flex, from_values, into_flex, is_fused};
+use crate::matrix::{Matrix, multiply};
 use crate::pool::{self, SharedMut};
 
 /// Vectors scored together: their scores against 1,024 entries fit a core's second-level cache.
@@ -25,19 +27,19 @@ const TILE: usize = 64;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use elbo_kernels::nearest_codes;
+/// use elbo_kernels::nearest_entries;
 ///
 /// let device = Device::default();
 /// let z = Tensor::<2>::from_data([[0.9, 0.1], [-2.0, 0.0]], &device);
 /// let codebook = Tensor::<2>::from_data([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], &device);
-/// assert_eq!(nearest_codes(z, codebook).into_data_as::<i32>().to_vec::<i32>().unwrap(), [1, 2]);
+/// assert_eq!(nearest_entries(z, codebook).into_data_as::<i32>().to_vec::<i32>().unwrap(), [1, 2]);
 /// ```
 #[cfg(feature = "tensors")]
-pub fn nearest_codes(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
+pub fn nearest_entries(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
     let ([_, dims], [entries, width]) = (z.dims(), codebook.dims());
     assert!(dims == width && entries > 0, "vectors of {dims} values against {entries} entries of {width}");
     if !is_fused(&z) {
-        return nearest_codes_reference(z, codebook);
+        return nearest_entries_reference(z, codebook);
     }
     let device = z.device().without_autodiff();
     let (z, codebook) = (into_flex(z.without_autodiff()), into_flex(codebook.without_autodiff()));
@@ -46,11 +48,58 @@ pub fn nearest_codes(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(nearest, [count]), &device)
 }
 
-/// Plain Burn twin of [`nearest_codes`].
+/// Plain Burn twin of [`nearest_entries`].
 #[cfg(feature = "tensors")]
-pub fn nearest_codes_reference(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
+pub fn nearest_entries_reference(z: Tensor<2>, codebook: Tensor<2>) -> Tensor<1, Int> {
     let squares = codebook.clone().square().sum_dim(1).transpose();
     (squares - z.matmul(codebook.transpose()) * 2.0).argmin(1).squeeze_dim(1)
+}
+
+/// The number of rows that belong to each entry, and their sum: what a codebook's moving averages are fed with
+/// (van den Oord et al. 2017, arXiv:1711.00937, eq. 6 and 7). The sums are the same bits on any number of threads.
+///
+/// # Shapes
+/// - `rows`: `[n, width]`; `nearest`: `[n]`; no gradient flows into either
+/// - returns: counts `[entries]`, sums `[entries, width]`; 0 for an entry without rows
+///
+/// # Panics
+/// If the lengths differ, or an index is negative or not below `entries`.
+///
+/// ```
+/// use burn::tensor::{Device, Int, Tensor};
+/// use elbo_kernels::code_statistics;
+///
+/// let device = Device::default();
+/// let rows = Tensor::<2>::from_data([[1.0, 2.0], [5.0, 5.0], [3.0, 4.0]], &device);
+/// let nearest = Tensor::<1, Int>::from_data([2, 0, 2], &device);
+/// let (counts, sums) = code_statistics(rows, nearest, 3);
+/// assert_eq!(counts.into_data().to_vec::<f32>().unwrap(), [1.0, 0.0, 2.0]);
+/// assert_eq!(sums.into_data().to_vec::<f32>().unwrap(), [5.0, 5.0, 0.0, 0.0, 4.0, 6.0]);
+/// ```
+#[cfg(feature = "tensors")]
+pub fn code_statistics(rows: Tensor<2>, nearest: Tensor<1, Int>, entries: usize) -> (Tensor<1>, Tensor<2>) {
+    let [count, width] = rows.dims();
+    assert_eq!(nearest.dims(), [count], "one entry for each of {count} rows");
+    let numbers = indices_of(nearest.clone(), entries);
+    if !is_fused(&rows) {
+        return code_statistics_reference(rows, nearest, entries);
+    }
+    let rows = into_flex(rows.without_autodiff());
+    let (sums, counts) = by_entry::sums(flex_slice(&rows), width, &numbers, entries);
+    (from_flex(from_values(counts, &[entries])), from_flex(from_values(sums, &[entries, width])))
+}
+
+/// Plain Burn twin of [`code_statistics`].
+#[cfg(feature = "tensors")]
+pub fn code_statistics_reference(rows: Tensor<2>, nearest: Tensor<1, Int>, entries: usize) -> (Tensor<1>, Tensor<2>) {
+    let rows = rows.without_autodiff();
+    let ([count, width], device) = (rows.dims(), rows.device());
+    let ones = Tensor::<1>::ones([count], &device);
+    let nearest = nearest.to_device(&device);
+    let counts = Tensor::<1>::zeros([entries], &device);
+    let counts = counts.select_assign(0, nearest.clone(), ones, IndexingUpdateOp::Add);
+    let sums = Tensor::<2>::zeros([entries, width], &device);
+    (counts, sums.select_assign(0, nearest, rows, IndexingUpdateOp::Add))
 }
 
 fn nearest(z: &[f32], codebook: &[f32], dims: usize) -> Vec<i32> {
@@ -130,8 +179,8 @@ mod tests {
                 |v: &Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v.clone(), [n, dims]), &device);
             let (z, codes) = (tensor(&z, count), tensor(&codes, entries));
             let indices = |t: Tensor<1, Int>| t.into_data_as::<i32>().try_into_vec::<i32>().unwrap();
-            assert_eq!(indices(nearest_codes(z.clone(), codes.clone())), brute, "{count} {entries} {dims}");
-            assert_eq!(indices(nearest_codes_reference(z, codes)), brute);
+            assert_eq!(indices(nearest_entries(z.clone(), codes.clone())), brute, "{count} {entries} {dims}");
+            assert_eq!(indices(nearest_entries_reference(z, codes)), brute);
         }
     }
 

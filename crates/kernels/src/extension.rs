@@ -4,6 +4,8 @@
 //! plain backend it calls the forward kernel, on `Autodiff` it also registers the backward kernel. Only Flex implements
 //! them; the public functions in [`crate::ops`] ask [`is_fused`] first and run the plain twin anywhere else.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -14,6 +16,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::activation::Activation;
+use crate::fresh::{self, Incoming};
 use crate::likelihood::Reconstruction;
 use crate::linear::{self, LinearShape};
 use crate::{latent, likelihood, pool};
@@ -61,9 +64,41 @@ pub(crate) fn zeros(shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(pool::zeros(shape.iter().product()), shape.to_vec()))
 }
 
+/// The values as a tensor, without a copy.
+pub(crate) fn from_values(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
+}
+
 /// A tensor of zeros in the shape of another.
 pub(crate) fn zeros_like(tensor: &FlexTensor) -> FlexTensor {
     zeros(&tensor.layout().shape()[..])
+}
+
+/// A tensor in the shape of another that `write` fills.
+///
+/// # Safety
+/// `write` writes all of it.
+pub(crate) unsafe fn written_like(tensor: &FlexTensor, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
+    let shape = tensor.layout().shape().to_vec();
+    // SAFETY: the caller's promise.
+    let values = unsafe { fresh::written(shape.iter().product(), write) };
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// The gradient that `work` makes of `dy`, in its memory where nobody else holds that, and what `work` returns.
+///
+/// # Safety
+/// `work` takes every value of what it gets.
+pub(crate) unsafe fn replaced<R>(dy: FlexTensor, work: impl FnOnce(Incoming<'_>) -> R) -> (FlexTensor, R) {
+    let mut dy = contiguous(dy);
+    if dy.is_unique() {
+        let result = work(Incoming::in_place(flex_mut(&mut dy)));
+        return (dy, result);
+    }
+    let mut result = None;
+    // SAFETY: the caller's promise.
+    let dx = unsafe { written_like(&dy, |place| result = Some(work(Incoming::apart(flex_slice(&dy), place)))) };
+    (dx, result.expect("`written_like` called it"))
 }
 
 /// Adds the gradients that were computed to those of the parents that want them.
@@ -85,12 +120,13 @@ pub(crate) fn dims2(tensor: &FlexTensor) -> [usize; 2] {
 
 /// The raw operations on one backend's plain tensors.
 pub trait Kernels: Backend {
-    /// Returns `y` and what the backward pass wants saved (`y` itself, or the value before the activation).
+    /// Returns `y` and what the backward pass wants saved: `y` itself or, if `keep`, the value before the activation.
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        keep: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Returns `dx` (when asked), `dweight`, `dbias`.
@@ -145,12 +181,13 @@ impl Kernels for Flex {
         weight: FlexTensor,
         bias: FlexTensor,
         activation: Activation,
+        keep: bool,
     ) -> (FlexTensor, FlexTensor) {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let ([batch, inputs], [outputs, _]) = (dims2(&x), dims2(&weight));
         let shape = LinearShape { batch, inputs, outputs };
         let mut y = zeros(&[batch, outputs]);
-        let mut pre = activation.derivative_needs_input().then(|| zeros(&[batch, outputs]));
+        let mut pre = (keep && activation.derivative_needs_input()).then(|| zeros(&[batch, outputs]));
         linear::forward(
             shape,
             flex_slice(&x),
@@ -282,7 +319,7 @@ pub trait FusedOps: Backend {
 
 impl FusedOps for Flex {
     fn elbo_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation) -> FlexTensor {
-        Self::linear_forward(x, weight, bias, activation).0
+        Self::linear_forward(x, weight, bias, activation, false).0
     }
 
     fn elbo_likelihood(parameters: FlexTensor, x: FlexTensor, term: Reconstruction) -> FlexTensor {
@@ -375,7 +412,7 @@ impl<B: FusedOps + Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
         match node {
             OpsKind::Tracked(prep) => {
-                let (y, saved) = B::linear_forward(x.clone(), weight.clone(), bias, activation);
+                let (y, saved) = B::linear_forward(x.clone(), weight.clone(), bias, activation, true);
                 prep.finish((x, weight, saved, activation), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::elbo_linear(x, weight, bias, activation)),

@@ -25,20 +25,26 @@
 mod activation;
 mod adam;
 mod aggregate;
+mod attention;
 mod batch_norm;
 mod bf16;
 mod binarize;
+mod by_entry;
 mod codebook;
 mod conv;
+mod curve;
+#[cfg(feature = "tensors")]
+mod embedding;
 #[cfg(feature = "tensors")]
 mod extension;
+mod fresh;
 mod gather;
-#[cfg(feature = "tensors")]
 mod group_norm;
-mod kept;
 mod latent;
+mod layer_norm;
 mod likelihood;
 mod linear;
+mod matrix;
 #[cfg(feature = "tensors")]
 mod ops;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -46,27 +52,38 @@ mod packed;
 mod pool;
 #[cfg(feature = "tensors")]
 pub mod reference;
+mod resample;
+mod scratch;
 pub mod simd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod skipping;
+mod staged;
+#[cfg(feature = "tensors")]
+mod upstream;
 
 pub use activation::{Activation, LEAKY_SLOPE};
 pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
-pub use aggregate::{GaussianMixture, LogDensity};
+pub use aggregate::{DiagonalPosteriors, LogDensity};
+#[cfg(feature = "tensors")]
+pub use attention::attention;
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};
 pub use binarize::{BinaryDraw, binarize_bytes, gather_bytes_binarized, gather_bytes_binarized_reference};
 #[cfg(feature = "tensors")]
-pub use codebook::{nearest_codes, nearest_codes_reference};
-pub use conv::{ConvGeometry, ConvTransposeGeometry};
+pub use codebook::{code_statistics, nearest_entries, nearest_entries_reference};
+pub use conv::{Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride};
 #[cfg(feature = "tensors")]
-pub use conv::{conv_transpose2d, conv2d};
+pub use conv::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+#[cfg(feature = "tensors")]
+pub use embedding::embedding;
 pub use gather::{gather_bytes, unit_from_bytes};
 #[cfg(feature = "tensors")]
 pub use group_norm::group_norm;
+#[cfg(feature = "tensors")]
+pub use layer_norm::{layer_norm, rms_norm};
 pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
 pub use linear::peak_gflops;
 #[cfg(feature = "tensors")]
@@ -74,3 +91,7 @@ pub use ops::{
     bernoulli_nll, gaussian_kl, linear, linear_reconstruction, reconstruction, reparameterize, squared_error,
 };
 pub use pool::{run as parallel, set_threads, threads};
+#[cfg(feature = "tensors")]
+pub use resample::{average_pool, upsample_nearest};
+#[cfg(feature = "tensors")]
+pub use upstream::backward_from;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::bf16;
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::SharedMut;
 use crate::skipping::{DENSEST, Skipping};
 

@@ -294,6 +294,38 @@ pub(crate) fn zeros(count: usize) -> Vec<f32> {
     values
 }
 
+/// Room for floats that the parts of a region write: what is written anyway need not be set to 0 before.
+pub(crate) struct Room(Vec<f32>);
+
+impl Room {
+    /// For `count` floats.
+    pub(crate) fn new(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
+    /// The whole room, for the parts to share. It has exactly `count` places.
+    pub(crate) fn target(&mut self, count: usize) -> SharedMut<MaybeUninit<f32>> {
+        SharedMut::new(&mut self.0.spare_capacity_mut()[..count])
+    }
+
+    /// The floats.
+    ///
+    /// # Safety
+    /// The first `count` places were written.
+    pub(crate) unsafe fn written(mut self, count: usize) -> Vec<f32> {
+        // SAFETY: initialised by the caller's promise, and within the capacity or `target` had panicked.
+        unsafe { self.0.set_len(count) };
+        self.0
+    }
+}
+
+/// The places as floats, set to 0 first: cheap for a few rows, which stay in the cache until they are overwritten.
+pub(crate) fn zeroed(places: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    places.fill(MaybeUninit::new(0.0));
+    // SAFETY: each was just written.
+    unsafe { places.assume_init_mut() }
+}
+
 /// A pointer that parts of one region may share to write disjoint ranges of one buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<T>(*mut T, usize);

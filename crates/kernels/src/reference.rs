@@ -13,10 +13,15 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::activation::Activation;
+pub use crate::attention::reference::attention;
 pub use crate::batch_norm::reference::{batch_norm, batch_norm_inference};
-pub use crate::conv::reference::{conv_transpose2d, conv2d};
+pub use crate::codebook::code_statistics_reference as code_statistics;
+pub use crate::conv::reference::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+pub use crate::embedding::reference::embedding;
 pub use crate::group_norm::reference::group_norm;
+pub use crate::layer_norm::reference::{layer_norm, rms_norm};
 pub use crate::likelihood::reference::reconstruction;
+pub use crate::resample::reference::{average_pool, upsample_nearest};
 
 /// Twin of [`crate::linear`](crate::linear()).
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<2> {

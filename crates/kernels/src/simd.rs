@@ -117,6 +117,31 @@ fn detect() -> Level {
     Level::Baseline
 }
 
+/// The sum of the lanes, in halves.
+///
+/// Never inlined: where the compiler sees the last two halves, it keeps the whole loop before them in vectors of two.
+#[inline(never)]
+pub(crate) fn sum_of_lanes<const LANES: usize>(lanes: &[f32; LANES]) -> f32 {
+    halves(*lanes, |a, b| a + b)
+}
+
+/// The largest of the lanes; NaN loses against anything. Never inlined, as [`sum_of_lanes`].
+#[inline(never)]
+pub(crate) fn most_of_lanes<const LANES: usize>(lanes: &[f32; LANES]) -> f32 {
+    halves(*lanes, f32::max)
+}
+
+fn halves<const LANES: usize>(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = f(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 /// Largest relative error of [`exp`] on [-87, 88].
 pub const EXP_MAX_RELATIVE_ERROR: f32 = 3e-7;
 

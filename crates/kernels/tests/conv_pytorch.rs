@@ -13,8 +13,8 @@ use std::process::Command;
 use burn::tensor::Tensor;
 use elbo_kernels::simd::{self, Level};
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
-    group_norm,
+    Activation, Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, average_pool, batch_norm,
+    batch_norm_inference, conv_transpose1d, conv_transpose2d, conv1d, conv2d, group_norm, upsample_nearest,
 };
 use serde_json::Value;
 use support::activations::ACTIVATIONS;
@@ -23,6 +23,7 @@ use support::fixture::{count, list, number, numbers, read, text};
 use support::images::{Array, ConvLayer, Results, gradient, values};
 
 const NUMBERS: &str = "kernels/conv.json";
+const STRIDES: &str = "kernels/strides.json";
 
 fn activation(case: &Value) -> Activation {
     let name = text(&case["activation"]);
@@ -35,8 +36,11 @@ fn array<const D: usize>(value: &Value) -> Array<D> {
     Array { dims: dims.try_into().unwrap_or_else(|dims| panic!("{D} dimensions, not {dims:?}")), values }
 }
 
-fn check_layers(name: &str, run: impl Fn(&Value, &ConvLayer) -> Results) {
-    let fixture = read(NUMBERS);
+fn check_layers<const D: usize>(
+    (file, name, least): (&str, &str, usize),
+    run: impl Fn(&Value, &ConvLayer<D>) -> Results,
+) {
+    let fixture = read(file);
     let mut table = Table::new(1e-5);
     for (index, case) in list(&fixture[name]).iter().enumerate() {
         let layer = ConvLayer { x: array(&case["x"]), weight: array(&case["w"]), bias: array(&case["b"]) };
@@ -44,12 +48,12 @@ fn check_layers(name: &str, run: impl Fn(&Value, &ConvLayer) -> Results) {
             table.tensor(format_args!("{name} {index} {what}"), &values, &numbers(&case[what]));
         }
     }
-    table.assert_all(4 * 9);
+    table.assert_all(4 * least);
 }
 
 #[test]
 fn convolutions() {
-    check_layers("conv2d", |case, layer| {
+    check_layers((NUMBERS, "conv2d", 9), |case, layer| {
         let geometry = ConvGeometry { stride: count(&case["stride"]), padding: [count(&case["padding"]); 2] };
         layer.run(|x, w, b| conv2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
     });
@@ -57,7 +61,7 @@ fn convolutions() {
 
 #[test]
 fn transposed_convolutions() {
-    check_layers("conv_transpose2d", |case, layer| {
+    check_layers((NUMBERS, "conv_transpose2d", 9), |case, layer| {
         let geometry = ConvTransposeGeometry {
             stride: count(&case["stride"]),
             padding: [count(&case["padding"]); 2],
@@ -65,6 +69,61 @@ fn transposed_convolutions() {
         };
         layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
     });
+}
+
+fn two(value: &Value) -> [usize; 2] {
+    let [rows, cols] = list(value) else { panic!("two numbers, not {value}") };
+    [count(rows), count(cols)]
+}
+
+#[test]
+fn strides_that_differ_between_rows_and_columns() {
+    check_layers((STRIDES, "conv2d", 3), |case, layer| {
+        let geometry = ConvGeometry { stride: two(&case["stride"]), padding: two(&case["padding"]) };
+        layer.run(|x, w, b| conv2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+    check_layers((STRIDES, "conv_transpose2d", 3), |case, layer| {
+        let geometry = ConvTransposeGeometry {
+            stride: two(&case["stride"]),
+            padding: two(&case["padding"]),
+            output_padding: two(&case["output_padding"]),
+        };
+        layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+}
+
+#[test]
+fn convolutions_of_sequences() {
+    check_layers((STRIDES, "conv1d", 5), |case, layer| {
+        let geometry = Conv1dGeometry { stride: count(&case["stride"]), padding: count(&case["padding"]) };
+        layer.run(|x, w, b| conv1d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+    check_layers((STRIDES, "conv_transpose1d", 5), |case, layer| {
+        let geometry = ConvTranspose1dGeometry {
+            stride: count(&case["stride"]),
+            padding: count(&case["padding"]),
+            output_padding: count(&case["output_padding"]),
+        };
+        layer.run(|x, w, b| conv_transpose1d(x, w, b, geometry, activation(case)), |_| array(&case["dy"]))
+    });
+}
+
+#[test]
+fn changes_of_resolution() {
+    let fixture = read("kernels/resample.json");
+    let mut table = Table::new(1e-6);
+    let ops: [(&str, fn(Tensor<4>, [usize; 2]) -> Tensor<4>); 2] =
+        [("upsample_nearest", upsample_nearest), ("average_pool", average_pool)];
+    for (name, op) in ops {
+        for (index, case) in list(&fixture[name]).iter().enumerate() {
+            let x = array::<4>(&case["x"]).tensor().require_grad();
+            let y = op(x.clone(), two(&case["factor"]));
+            let gradients = (y.clone() * array::<4>(&case["dy"]).tensor()).sum().backward();
+            table.tensor(format_args!("{name} {index} y"), &values(y), &numbers(&case["y"]));
+            table.tensor(format_args!("{name} {index} dx"), &gradient(&x, &gradients), &numbers(&case["dx"]));
+        }
+    }
+    table.assert_all(2 * 4 * 2);
 }
 
 fn check_batch_norm<const D: usize>(table: &mut Table, index: usize, case: &Value) {
@@ -143,7 +202,7 @@ fn group_normalisation() {
             table.tensor(format_args!("group_norm {index} {what}"), &values, &numbers(&case[what]));
         }
     }
-    table.assert_all(6 * 4);
+    table.assert_all(8 * 4);
 }
 
 #[test]

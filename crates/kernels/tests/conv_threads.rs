@@ -7,8 +7,8 @@ mod support {
 }
 
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, Precision, batch_norm, conv_transpose2d, conv2d, group_norm,
-    set_threads, with_precision,
+    Activation, Conv1dGeometry, ConvGeometry, ConvTransposeGeometry, Precision, average_pool, batch_norm,
+    conv_transpose2d, conv1d, conv2d, group_norm, set_threads, upsample_nearest, with_precision,
 };
 use support::grids::slopes;
 use support::images::{Array, ConvLayer, Results, gradient, values};
@@ -49,6 +49,24 @@ fn everything() -> Vec<Results> {
         layer([61, 16, 16, 32], [32, 1, 4, 4], 1)
             .run(|x, w, b| conv_transpose2d(x, w, b, up, Activation::Silu), slopes),
     ];
+    let flat = ConvGeometry { stride: [1, 2], padding: [1; 2] };
+    all.push(
+        layer([17, 16, 16, 32], [48, 32, 3, 4], 48).run(|x, w, b| conv2d(x, w, b, flat, Activation::Silu), slopes),
+    );
+    let ConvLayer { x, weight, bias } = ConvLayer::grid([3, 2000, 24], [40, 24, 5], 40);
+    let sequence = ConvLayer { x: rough(x), weight: rough(weight), bias };
+    let geometry = Conv1dGeometry { stride: 2, padding: 2 };
+    all.push(sequence.run(|x, w, b| conv1d(x, w, b, geometry, Activation::Gelu), slopes));
+    let image = rough(Array::grid(5, [9, 32, 33, 17])).tensor().require_grad();
+    let (up, pooled) = (upsample_nearest(image.clone(), [2, 3]), average_pool(image.clone(), [3, 2]));
+    let both = (up.clone() * rough(slopes(up.dims())).tensor()).sum();
+    let gradients = (both + (pooled.clone() * rough(slopes(pooled.dims())).tensor()).sum()).backward();
+    all.push([
+        ("upsampled", values(up)),
+        ("pooled", values(pooled)),
+        ("resampled dx", gradient(&image, &gradients)),
+        ("image", values(image)),
+    ]);
     let x = rough(Array::grid(5, [61, 16, 16, 33])).tensor().require_grad();
     let gamma = rough(Array::grid(6, [33])).tensor().require_grad();
     let (y, mean, _) = batch_norm(x.clone(), gamma.clone(), gamma.clone(), 1e-5, Activation::Relu);

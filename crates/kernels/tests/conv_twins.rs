@@ -9,8 +9,9 @@ mod support {
 
 use burn::tensor::Tensor;
 use elbo_kernels::{
-    Activation, ConvGeometry, ConvTransposeGeometry, batch_norm, batch_norm_inference, conv_transpose2d, conv2d,
-    group_norm, reference,
+    Activation, Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride, average_pool,
+    batch_norm, batch_norm_inference, conv_transpose1d, conv_transpose2d, conv1d, conv2d, group_norm, reference,
+    upsample_nearest,
 };
 use support::activations::ACTIVATIONS;
 use support::comparison::Table;
@@ -24,14 +25,18 @@ fn compare(table: &mut Table, place: &str, fused: &[(&str, Vec<f32>)], plain: &[
     }
 }
 
-fn plain_pair(layer: &ConvLayer, geometry: ConvGeometry, activation: Activation) -> [Results; 2] {
+fn plain_pair(layer: &ConvLayer, geometry: ConvGeometry<impl Stride>, activation: Activation) -> [Results; 2] {
     [
         layer.run(|x, w, b| conv2d(x, w, b, geometry, activation), slopes),
         layer.run(|x, w, b| reference::conv2d(x, w, b, geometry, activation), slopes),
     ]
 }
 
-fn transposed_pair(layer: &ConvLayer, geometry: ConvTransposeGeometry, activation: Activation) -> [Results; 2] {
+fn transposed_pair(
+    layer: &ConvLayer,
+    geometry: ConvTransposeGeometry<impl Stride>,
+    activation: Activation,
+) -> [Results; 2] {
     [
         layer.run(|x, w, b| conv_transpose2d(x, w, b, geometry, activation), slopes),
         layer.run(|x, w, b| reference::conv_transpose2d(x, w, b, geometry, activation), slopes),
@@ -107,6 +112,74 @@ fn windows_and_images_that_are_not_square() {
         }
     }
     table.assert_all(2 * 4 * 15);
+}
+
+#[test]
+fn strides_that_differ_between_rows_and_columns() {
+    let mut table = Table::new(1e-5);
+    for (stride, kernel) in [([1, 2], [3, 4]), ([2, 1], [4, 1]), ([3, 2], [3, 3]), ([1, 4], [1, 5]), ([5, 1], [2, 2])] {
+        for (inputs, outputs) in [(3, 20), (20, 10), (16, 1), (2, 33)] {
+            let padding = [kernel[0] / 2, kernel[1] / 2];
+            let layer = ConvLayer::grid([2, 9, 11, inputs], [outputs, inputs, kernel[0], kernel[1]], outputs);
+            let [fused, plain] = plain_pair(&layer, ConvGeometry { stride, padding }, Activation::Silu);
+            compare(&mut table, &format!("{kernel:?}/{stride:?} {inputs}->{outputs}"), &fused, &plain);
+            let layer = ConvLayer::grid([2, 4, 5, inputs], [inputs, outputs, kernel[0], kernel[1]], outputs);
+            let output_padding = [stride[0] - 1, stride[1] / 2];
+            let geometry = ConvTransposeGeometry { stride, padding, output_padding };
+            let [fused, plain] = transposed_pair(&layer, geometry, Activation::Gelu);
+            compare(&mut table, &format!("transposed {kernel:?}/{stride:?} {inputs}->{outputs}"), &fused, &plain);
+        }
+    }
+    table.assert_all(5 * 4 * 2 * 4);
+}
+
+#[test]
+fn convolutions_of_sequences() {
+    let mut table = Table::new(1e-5);
+    for (kernel, stride, padding) in windows() {
+        for ([batch, steps], [inputs, outputs]) in
+            [([1, 7], [1, 5]), ([3, 10], [3, 33]), ([2, 5], [33, 3]), ([1, 300], [16, 20])]
+        {
+            let place = format!("{kernel}/{stride}+{padding} {batch}x{steps} {inputs}->{outputs}");
+            let geometry = Conv1dGeometry { stride, padding };
+            if geometry.output_size(steps, kernel).is_some() {
+                let layer = ConvLayer::grid([batch, steps, inputs], [outputs, inputs, kernel], outputs);
+                let fused = layer.run(|x, w, b| conv1d(x, w, b, geometry, Activation::Silu), slopes);
+                let plain = layer.run(|x, w, b| reference::conv1d(x, w, b, geometry, Activation::Silu), slopes);
+                compare(&mut table, &place, &fused, &plain);
+            }
+            let geometry = ConvTranspose1dGeometry { stride, padding, output_padding: stride - 1 };
+            if geometry.output_size(steps, kernel).is_some() {
+                let layer = ConvLayer::grid([batch, steps, inputs], [inputs, outputs, kernel], outputs);
+                let op = |x, w, b| conv_transpose1d(x, w, b, geometry, Activation::Gelu);
+                let twin = |x, w, b| reference::conv_transpose1d(x, w, b, geometry, Activation::Gelu);
+                compare(&mut table, &format!("transposed {place}"), &layer.run(op, slopes), &layer.run(twin, slopes));
+            }
+        }
+    }
+    table.assert_all(4 * 250);
+}
+
+#[test]
+fn changes_of_resolution() {
+    let mut table = Table::new(1e-6);
+    for dims in [[2, 4, 6, 5], [3, 5, 7, 3], [1, 7, 3, 1], [2, 3, 9, 33], [40, 8, 9, 64]] {
+        for factor in [[1, 1], [2, 2], [1, 3], [3, 1], [2, 3]] {
+            for (name, ops) in [
+                ("upsample", [upsample_nearest, reference::upsample_nearest]),
+                ("pool", [average_pool, reference::average_pool]),
+            ] {
+                let [fused, plain] = ops.map(|op: fn(Tensor<4>, [usize; 2]) -> Tensor<4>| {
+                    let x = Array::grid(5, dims).tensor().require_grad();
+                    let y = op(x.clone(), factor);
+                    let gradients = (y.clone() * slopes(y.dims()).tensor()).sum().backward();
+                    [("y", values(y)), ("dx", gradient(&x, &gradients))]
+                });
+                compare(&mut table, &format!("{name} {dims:?} by {factor:?}"), &fused, &plain);
+            }
+        }
+    }
+    table.assert_all(5 * 5 * 2 * 2);
 }
 
 #[test]
@@ -222,6 +295,25 @@ fn group_normalisation() {
         }
     }
     table.assert_all(7 * 6 * 6);
+}
+
+/// The gradient of a sum is one tensor that both of its terms get: neither may write over it.
+#[test]
+fn layers_that_share_a_gradient_leave_it_alone() {
+    let (x, other) = (Array::grid(5, [3, 5, 6, 8]), Array::grid(6, [3, 5, 6, 8]));
+    let vector = |seed| Array::grid(seed, [8]).map(|v| 1.0 + 0.5 * v).tensor();
+    let run = |plain: bool| {
+        let (x, other) = (x.tensor().require_grad(), other.tensor().require_grad());
+        let group = if plain { reference::group_norm } else { group_norm };
+        let batch = if plain { reference::batch_norm } else { batch_norm };
+        let first = group(x.clone(), 4, vector(1), vector(2), 1e-5, Activation::Silu);
+        let second = batch(other.clone(), vector(3), vector(4), 1e-5, Activation::Gelu).0;
+        let gradients = ((first + second) * slopes([3, 5, 6, 8]).tensor()).sum().backward();
+        [("first", gradient(&x, &gradients)), ("second", gradient(&other, &gradients))]
+    };
+    let mut table = Table::new(2e-5);
+    compare(&mut table, "shared", &run(false), &run(true));
+    table.assert_all(2);
 }
 
 #[test]

@@ -163,10 +163,10 @@ fn newer_formats_are_refused_by_number() {
     folder.run("sample run --out x.png").refused(4, &["run.json", "version 8"]);
     edit(&facts, "\"format\": 8, \"new\": 1", "\"format\": 1");
 
-    edit(&last.join("state.json"), "\"format\": 1", "\"format\": 7, \"new\": 1");
+    edit(&last.join("state.json"), "\"format\": 2", "\"format\": 7, \"new\": 1");
     reseal(&last);
     folder.run("resume run --epochs 2").refused(4, &["state.json", "7", "newer"]);
-    edit(&last.join("state.json"), "\"format\": 7, \"new\": 1", "\"format\": 1");
+    edit(&last.join("state.json"), "\"format\": 7, \"new\": 1", "\"format\": 2");
     reseal(&last);
 
     let manifest = fs::read_to_string(last.join("manifest.json")).unwrap();

@@ -142,12 +142,12 @@ impl<'a> Sampler<'a> {
             return Err(Error::config("k", "at least 1 sample", "0", "papers take 5000; 100 is a quick estimate"));
         }
         let (encoder, decoder) = (model.encode_vectors_or_refuse()?, model.observe_or_refuse()?);
-        model.prior_or_refuse()?;
         let likelihood = decoder.likelihood();
         if !likelihood.is_distribution() {
             let help = "choose a likelihood such as `bernoulli` or `gaussian-shared`, or ask for other metrics";
             return Err(Error::config("nll_iw", "a likelihood", likelihood.describe(), help));
         }
+        model.prior_or_refuse()?;
         let [channels, height, width] = split.source().shape().dims();
         let outputs = likelihood.output_channels(channels) * height * width;
         let rows = (VALUES / outputs).clamp(1, decoder.codes_at_once());

@@ -48,7 +48,7 @@ pub fn information(codes: &Codes, seed: u64) -> Result<Information> {
         (0..n as u64).flat_map(|i| Draws::new(seed, Purpose::AggregateNoise, 0, i).normals(latent)).collect();
     let draw = |((mean, log_var), noise): ((&f32, &f32), &f32)| mean + (0.5 * log_var).exp() * noise;
     let z: Vec<f32> = codes.mean.iter().zip(log_var).zip(&noise).map(draw).collect();
-    let densities = elbo_kernels::GaussianMixture::new(&codes.mean, log_var, latent).log_densities(&z);
+    let densities = elbo_kernels::DiagonalPosteriors::new(&codes.mean, log_var, latent).log_densities(&z);
 
     let [mut kl, mut mutual_information, mut total_correlation, mut dimension_wise_kl] =
         [(); 4].map(|()| Vec::with_capacity(n));

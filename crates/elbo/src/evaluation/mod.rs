@@ -9,14 +9,13 @@
 //! # let device = elbo::device::choose("cpu")?;
 //! # let network = NetworkConfig::mlp(&[32]);
 //! use elbo::evaluation;
-//! use elbo::models::ObjectiveConfig;
 //!
 //! let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
-//! let evaluation = evaluation::evaluate(&vae, &data.test, ObjectiveConfig::default().target(), 0, &device);
+//! let evaluation = evaluation::evaluate(&vae, &data.test, 0, &device)?;
 //! for (name, metric) in evaluation.metrics() {
 //!     println!("{name:<13} {:.2} +- {:.2} {}", metric.value, metric.stderr.unwrap_or(0.0), metric.unit);
 //! }
-//! let codes = evaluation::encode(&vae, &data.test, &device);
+//! let codes = evaluation::encode(&vae, &data.test, &device)?;
 //! assert_eq!((evaluation.n(), codes.n()), (33, 33));
 //! # Ok::<(), elbo::Error>(())
 //! ```

@@ -11,7 +11,7 @@
 //! Departure: the prior is N(0, I) for every class, p(z|y) = p(z), as in the paper's experiments without a prior network.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::keys::{MAX_SAMPLES, check_samples, likelihood_keys};
 use super::vector_code::{Bodies, Facts};
@@ -127,7 +127,7 @@ impl Cvae {
         let class = given.class.clone().expect("a batch with the classes that the model needs");
         match &self.class_embedding {
             Some(embedding) => embedding.weight.val().select(0, class),
-            None => class.one_hot::<2>(self.classes).float(),
+            None => one_hot(class, self.classes),
         }
     }
 
@@ -146,6 +146,13 @@ impl Cvae {
     fn beside_codes(&self, z: Tensor<2>, given: &Given) -> Tensor<2> {
         Tensor::cat(vec![z, self.condition(given)], 1)
     }
+}
+
+/// 1 at the class of each row, 0 elsewhere; Burn's own asks for two classes at least. `[n, classes]`.
+fn one_hot(class: Tensor<1, Int>, classes: usize) -> Tensor<2> {
+    let all = Tensor::<1, Int>::arange(0..classes as i64, &class.device()).unsqueeze_dim::<2>(0);
+    let n = class.dims()[0];
+    class.unsqueeze_dim::<2>(1).repeat_dim(1, classes).equal(all.repeat_dim(0, n)).float()
 }
 
 /// Whether the networks are of maps, which get an embedding instead of one-hot values.

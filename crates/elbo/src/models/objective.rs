@@ -147,7 +147,8 @@ impl Objective {
     /// Weights the terms of a batch and averages over its examples: reports `recon` and `kl`. A bound of the model's own is taken as it is.
     ///
     /// ```
-    ///     /// use elbo::models::{ObjectiveConfig, Terms};
+    /// use burn::tensor::Tensor;
+    /// use elbo::models::{ObjectiveConfig, Terms};
     ///
     /// let device = elbo::device::choose("cpu")?;
     /// let terms = Terms { recon: Tensor::ones([4], &device) * 80.0, kl: Tensor::ones([4, 2], &device), bound: None };

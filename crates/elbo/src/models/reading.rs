@@ -77,11 +77,24 @@ impl<'de> Visitor<'de> for ModelTable<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModelConfig, A::Error> {
-        let known = KINDS.iter().any(|kind| kind.name == self.kind);
-        // Of an unknown kind, reading any family comes across the bad name at its place.
-        let kind = if known { self.kind } else { ModelConfig::default().kind() };
-        ModelConfig::read(kind, MapAccessDeserializer::new(WithoutKind(map)))
+        if KINDS.iter().any(|kind| kind.name == self.kind) {
+            return ModelConfig::read(self.kind, MapAccessDeserializer::new(WithoutKind(map)));
+        }
+        refuse_kind(map)?;
+        Err(unknown_kind(self.kind))
     }
+}
+
+/// Comes across the name of an unknown kind at its place, whichever keys stand before it.
+fn refuse_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while let Some(key) = map.next_key::<String>()? {
+        if key == KIND {
+            map.next_value::<KnownKind>()?;
+        } else {
+            map.next_value::<IgnoredAny>()?;
+        }
+    }
+    Ok(())
 }
 
 /// A table without its key `kind`, whose value is checked on the way.
@@ -91,18 +104,35 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutKind<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        while let Some(key) = self.0.next_key::<String>()? {
-            if key != KIND {
-                let key: StringDeserializer<A::Error> = key.into_deserializer();
-                return seed.deserialize(key).map(Some);
+        let mut seed = seed;
+        loop {
+            match self.0.next_key_seed(NotKind(seed))? {
+                None => return Ok(None),
+                Some(Ok(key)) => return Ok(Some(key)),
+                Some(Err(back)) => seed = back,
             }
             self.0.next_value::<KnownKind>()?;
         }
-        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.0.next_value_seed(seed)
+    }
+}
+
+/// A key, or the seed given back where the key is `kind`. An error keeps the place of the key, since it arises while that is read.
+struct NotKind<K>(K);
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for NotKind<K> {
+    type Value = Result<K::Value, K>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == KIND {
+            return Ok(Err(self.0));
+        }
+        let name: StringDeserializer<D::Error> = name.into_deserializer();
+        self.0.deserialize(name).map(Ok)
     }
 }
 

@@ -1,4 +1,6 @@
-//! The recipes that come with the program: the files of `recipes/`, compiled in.
+//! The recipes that come with the program: the files of `crates/elbo/recipes/`, compiled in.
+//!
+//! They lie inside the crate: a package holds nothing else, so it would not build with files from outside.
 
 use crate::error::{Error, Result};
 use crate::suggest::did_you_mean;
@@ -14,7 +16,7 @@ pub struct Recipe {
 
 macro_rules! recipes {
     ($($name:literal),* $(,)?) => {
-        &[$(Recipe { name: $name, text: include_str!(concat!("../../../../recipes/", $name, ".toml")) }),*]
+        &[$(Recipe { name: $name, text: include_str!(concat!("../../recipes/", $name, ".toml")) }),*]
     };
 }
 

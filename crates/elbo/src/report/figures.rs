@@ -180,6 +180,7 @@ pub(super) fn shortened(name: &str) -> String {
 mod tests {
     use super::super::style::Theme;
     use super::*;
+    use crate::run::history::Means;
 
     fn record(epoch: usize, recon: f64, kl: f64) -> EpochRecord {
         let train = Means::of([("recon", recon), ("kl", kl), ("loss", recon + kl)]);

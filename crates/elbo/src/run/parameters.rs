@@ -4,12 +4,13 @@
 //! the same fields: `encoder.layers.0.weight`. Enum variants do not appear in names.
 //!
 //! ```
-//! use elbo::models::{ModelConfig, ModelKind};
+//! use elbo::distributions::Likelihood;
+//! use elbo::models::{Architecture, Vae};
 //! use elbo::networks::NetworkConfig;
 //! use elbo::run::parameters;
 //!
-//! let config = ModelConfig { kind: ModelKind::Vae, latent: 2, ..Default::default() };
-//! let model = config.init(&NetworkConfig::default(), [1, 28, 28], 0, &elbo::device::choose("cpu")?)?;
+//! let (network, device) = (NetworkConfig::default(), elbo::device::choose("cpu")?);
+//! let model = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
 //! let names: Vec<String> = parameters::shapes(&model).into_iter().map(|(name, _)| name).collect();
 //! assert_eq!(names[2..4], ["mean.weight", "mean.bias"]);
 //! # Ok::<(), elbo::Error>(())

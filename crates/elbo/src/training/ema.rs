@@ -101,7 +101,10 @@ mod tests {
         struct Double;
         impl ModuleMapper for Double {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                param.map(|value| (value.detach() * 2.0).require_grad())
+                param.map(|value| {
+                    let is_weight = value.is_require_grad();
+                    Tensor::from_inner(value.without_autodiff() * 2.0).set_require_grad(is_weight)
+                })
             }
         }
         let doubled = both.map(&mut Double);

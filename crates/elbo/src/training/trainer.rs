@@ -318,7 +318,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     /// The numbers read so far by the names of the model's reports, the loss last.
     fn named(&self, numbers: &Numbers) -> Means {
         let names = self.model().reports().iter().map(|report| report.name);
-        Means::of(names.zip(numbers.reports.iter().copied()).chain([(LOSS, numbers.loss)]))
+        Means::of(names.zip(numbers.reports.iter().copied()).chain([(LOSS, numbers.loss.unwrap_or(f64::NAN))]))
     }
 
     fn training_batch(&self, train: &Subset, chosen: &[u32], epoch: u64, step: u64) -> Rows {
@@ -489,8 +489,8 @@ impl Clock {
 #[derive(Debug, Default)]
 struct Numbers {
     reports: Vec<f64>,
-    /// The first update's loss.
-    loss: f64,
+    /// The first update's loss; none before it.
+    loss: Option<f64>,
 }
 
 impl Numbers {
@@ -499,9 +499,7 @@ impl Numbers {
         let all = loss.reports.iter().chain([&loss.total]).map(|tensor| tensor.clone().detach()).collect();
         let mut values: Vec<f64> = values_of(Tensor::cat(all, 0)).into_iter().map(f64::from).collect();
         let total = values.pop().expect("a loss");
-        if self.reports.is_empty() {
-            self.loss = total;
-        }
+        self.loss.get_or_insert(total);
         self.reports.append(&mut values);
     }
 }

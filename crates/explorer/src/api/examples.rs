@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use elbo::generation;
+use elbo::models::Capability;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ pub async fn example(asked: RunRequest) -> Result<Response, Problem> {
     }
     let (examples, device) = (examples.select(&[index]), asked.app.device.clone());
     let pixels = asked.app.worker.call(move |_| Ok(generation::originals(&examples, &[0], &device))).await?;
-    let mut response = asked.shown(format, pixels, Tables::new()).await?;
+    let mut response = asked.shown(format, pixels, Tables::default()).await?;
     let keep = HeaderValue::from_static("private, max-age=600");
     response.headers_mut().insert(header::CACHE_CONTROL, keep);
     Ok(response)
@@ -40,6 +41,7 @@ pub async fn example(asked: RunRequest) -> Result<Response, Problem> {
 /// `POST /api/runs/{id}/score`: how badly the model explains examples, beside what it is used to.
 pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
+    asked.require("score", &[Capability::Encode, Capability::Observe])?;
     let (input, wanted) = asked.examples().await?;
     let neighbours = wanted.neighbours.unwrap_or(0);
     if neighbours > MAX_NEIGHBOURS {
@@ -70,7 +72,7 @@ pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
         neighbours: None,
     };
     if neighbours > 0 {
-        let gallery = asked.app.analysis(&asked.run, Of::Gallery).await?;
+        let gallery = asked.app.analyses.get(&asked.run, Of::Gallery).await?;
         answer.share_above = Some(answer.score.iter().map(|score| share_above(&gallery, *score)).collect());
         answer.neighbours = Some(answer.mean.iter().map(|code| nearest(&gallery, code, neighbours)).collect());
     }
@@ -101,7 +103,7 @@ struct Neighbour {
 
 /// The share of training examples that are at least as strange.
 fn share_above(gallery: &Analysis, score: f32) -> f64 {
-    let above = (0..gallery.len()).filter(|&example| gallery.score(example) >= score).count();
+    let above = gallery.scores.iter().filter(|&&other| other >= score).count();
     above as f64 / gallery.len().max(1) as f64
 }
 
@@ -127,8 +129,9 @@ fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Neighbour> {
 
 /// `GET /api/runs/{id}/reference`: the distribution of scores over training examples.
 pub async fn reference(asked: RunRequest) -> Result<Json<Value>, Problem> {
-    let gallery = asked.app.analysis(&asked.run, Of::Gallery).await?;
-    let mut scores: Vec<f32> = (0..gallery.len()).map(|example| gallery.score(example)).collect();
+    asked.require("reference", &[Capability::Encode, Capability::Observe])?;
+    let gallery = asked.app.analyses.get(&asked.run, Of::Gallery).await?;
+    let mut scores = gallery.scores.clone();
     scores.sort_by(f32::total_cmp);
     let at = |share: f64| scores[((scores.len() - 1) as f64 * share) as usize];
     let (low, high) = (at(0.0), at(0.995).max(at(0.0) + f32::EPSILON));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use elbo::evaluation::ACTIVE_THRESHOLD;
+use elbo::models::Capability;
 use elbo::priors::{Sampler, SamplerKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,7 +20,8 @@ use crate::problem::Problem;
 
 /// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.
 pub async fn dimensions(asked: RunRequest) -> Result<Json<Value>, Problem> {
-    let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
+    asked.require("dimensions", &[Capability::Encode])?;
+    let analysis = asked.app.analyses.get(&asked.run, Of::HeldOut).await?;
     let (centre, spread) = (analysis.codes.centre(), analysis.codes.spread());
     let dimensions: Vec<Value> = (0..asked.run.summary.latent)
         .map(|dim| {
@@ -46,7 +48,8 @@ struct Split<'a> {
     split: &'static str,
     indices: &'a [u32],
     labels: Option<&'a [u32]>,
-    score: Vec<f32>,
+    /// None of a model without a likelihood.
+    score: Option<&'a [f32]>,
 }
 
 impl<'a> Split<'a> {
@@ -56,7 +59,7 @@ impl<'a> Split<'a> {
             split: analysis.split,
             indices: &analysis.places[..n],
             labels: analysis.codes.labels.as_ref().map(|labels| &labels[..n]),
-            score: (0..n).map(|example| analysis.score(example)).collect(),
+            score: analysis.scores.get(..n),
         }
     }
 }
@@ -81,6 +84,7 @@ impl Default for Project {
 /// examples as points of a map of neighbours, from which nothing leads back, and 202 while it is being laid out.
 pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
+    asked.require("project", &[Capability::Encode])?;
     let Project { method, dims, z } = asked.json()?;
     if method == "tsne" {
         return match z {
@@ -90,7 +94,7 @@ pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     }
     let method = Method::checked(&method, dims, asked.run.summary.latent)?;
     let given = z.as_ref().map(|z| asked.codes("z", z)).transpose()?;
-    let analysis = asked.app.analysis(&asked.run, Of::HeldOut).await?;
+    let analysis = asked.app.analyses.get(&asked.run, Of::HeldOut).await?;
     let plane = plane(&analysis, method).await?;
     let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
     if format == Format::Raw {
@@ -101,7 +105,7 @@ pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
 }
 
 async fn neighbours(asked: &RunRequest, format: Format) -> Result<Response, Problem> {
-    let layout = match asked.app.layouts.get(&asked.app, &asked.run).await? {
+    let layout = match asked.app.layouts.get(&asked.run).await? {
         State::Computing(since) => return Ok(response::computing("laying out neighbours", since)),
         State::Ready(layout) => layout,
     };
@@ -148,16 +152,17 @@ struct Seen {
 /// `POST /api/runs/{id}/mixture`: the components of the mixture fitted to the training codes, projected to a plane; 202 while it is being fitted.
 pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
+    asked.require("mixture", &[Capability::Encode])?;
     let Mixture { sampler: name, method, dims } = asked.json()?;
     let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);
     if !matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture) {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));
     }
-    let fitted = match asked.app.samplers.get(&asked.app, &asked.run, kind.clone()).await? {
+    let fitted = match asked.app.samplers.get(&asked.run, kind.clone()).await? {
         State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
         State::Ready(fitted) => fitted,
     };
-    let plane = plane(&asked.app.analysis(&asked.run, Of::HeldOut).await?, method).await?;
+    let plane = plane(&asked.app.analyses.get(&asked.run, Of::HeldOut).await?, method).await?;
     let components = match &fitted.sampler {
         Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => plane.spots(mixture),
         _ => return Err(Problem::internal()),

@@ -1,5 +1,6 @@
 //! The routes, and what happens to every request before its handler sees it.
 
+mod class;
 mod events;
 mod examples;
 mod json;

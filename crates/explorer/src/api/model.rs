@@ -1,17 +1,18 @@
 //! What models are asked: codes of examples, and examples of codes.
 
 use axum::response::{IntoResponse, Response};
-use elbo::generation;
-use elbo::models::Posterior;
+use elbo::generation::{self, ShowAs};
+use elbo::models::{Capability, Posterior};
 use elbo::priors::{Draw, SamplerKind};
 use elbo::tasks::Run;
 use elbo::tensors::values_of;
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::json::Json;
 use super::parse::{self, Input};
 use super::request::RunRequest;
-use super::response::{self, Format, Tables, rows};
+use super::response::{self, Format, Tables, rows, told};
 use crate::background::State;
 use crate::models::Models;
 use crate::problem::Problem;
@@ -29,15 +30,19 @@ const LEAST_TRUNCATION: f64 = 0.01;
 #[serde(deny_unknown_fields)]
 struct Decode {
     z: Vec<Vec<f32>>,
+    #[serde(default)]
+    class: Option<Class>,
 }
 
 /// `POST /api/runs/{id}/decode`: E[x|z] of codes.
 pub async fn decode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
-    let Decode { z } = asked.json()?;
+    asked.require("decode", &[Capability::Decode])?;
+    let Decode { z, class } = asked.json()?;
     let codes = asked.codes("z", &z)?;
-    let pictures = asked.app.worker.decode(&asked.run, codes).await?;
-    asked.shown(format, pictures, Tables::new()).await
+    let classes = Class::of_each(class.as_ref(), &asked.run, z.len())?;
+    let pictures = asked.app.worker.decode(&asked.run, codes, classes).await?;
+    asked.shown(format, pictures, Tables::default()).await
 }
 
 /// Posterior means and log variances, row after row.
@@ -67,12 +72,17 @@ pub(super) fn encoded(run: &Run, input: &Input, n: usize, wanted_by: &str) -> Re
 struct Codes<'a> {
     mean: Vec<&'a [f32]>,
     log_var: Option<Vec<&'a [f32]>>,
+    /// What a conditional run was told of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a [u32]>,
 }
 
 /// `POST /api/runs/{id}/encode`: q(z|x) of examples.
 pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
+    asked.require("encode", &[Capability::Encode])?;
     let (input, _) = asked.examples().await?;
+    let classes = input.classes().to_vec();
     let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| encoded(&models.get(&entry)?.run, &input, n, "encode");
     let codes = asked.app.worker.call(work).await?;
@@ -80,7 +90,7 @@ pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     Ok(match format {
         Format::Json => {
             let log_var = codes.log_var.as_ref().map(|values| rows(values, latent));
-            Json(Codes { mean: rows(&codes.mean, latent), log_var }).into_response()
+            Json(Codes { mean: rows(&codes.mean, latent), log_var, class: told(&classes) }).into_response()
         }
         _ => response::floats(&codes.mean, &[n, latent]),
     })
@@ -89,7 +99,9 @@ pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
 /// `POST /api/runs/{id}/reconstruct`: examples, encoded and decoded again.
 pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
+    asked.require("reconstruct", &[Capability::Encode, Capability::Decode])?;
     let (input, _) = asked.examples().await?;
+    let classes = input.classes().to_vec();
     let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
@@ -99,12 +111,14 @@ pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
             let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
             originals.extend(values_of(batch.x.real()));
         }
-        let pictures = generation::decode(&run.decoder("reconstruct")?, &code.mean);
+        let pictures =
+            generation::show_of_classes(&run.decoder("reconstruct")?, &code.mean, input.classes(), ShowAs::Mean)?;
         Ok::<_, Problem>((pictures, originals, code.mean))
     };
     let (pictures, originals, mean) = asked.app.worker.call(work).await?;
     let size = pictures.shape.numel();
-    let tables = Tables::from([("originals", rows(&originals, size)), ("mean", rows(&mean, asked.run.summary.latent))]);
+    let tables = [("originals", rows(&originals, size)), ("mean", rows(&mean, asked.run.summary.latent))];
+    let tables = Tables::of(tables, &classes);
     asked.shown(format, pictures, tables).await
 }
 
@@ -117,11 +131,19 @@ struct Sample {
     temperature: f64,
     /// Draws beyond so many deviations are drawn again.
     truncation: Option<f64>,
+    class: Option<Class>,
 }
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { n: 64, seed: 0, sampler: SamplerKind::Normal.to_string(), temperature: 1.0, truncation: None }
+        Self {
+            n: 64,
+            seed: 0,
+            sampler: SamplerKind::Normal.to_string(),
+            temperature: 1.0,
+            truncation: None,
+            class: None,
+        }
     }
 }
 
@@ -134,21 +156,27 @@ pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
 /// `POST /api/runs/{id}/sample`: pictures of new codes, equal for equal seeds; 202 while the sampler they come from is still being fitted.
 pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
-    let Sample { n, seed, sampler: name, temperature, truncation } = asked.json()?;
+    asked.require("sample", &[Capability::Decode])?;
+    let Sample { n, seed, sampler: name, temperature, truncation, class } = asked.json()?;
     asked.images("n", n)?;
     parse::number("temperature", temperature, 0.0, 100.0)?;
     truncation.map_or(Ok(0.0), |bound| parse::number("truncation", bound, LEAST_TRUNCATION, 100.0))?;
     let (kind, latent) = (sampler(&name)?, asked.run.summary.latent);
+    if kind != SamplerKind::Normal {
+        // Whatever else draws codes was fitted to those of examples.
+        asked.require("sample", &[Capability::Encode])?;
+    }
+    let classes = Class::of_each(class.as_ref(), &asked.run, n)?;
     let draw = Draw { count: n, temperature, truncation, seed };
     let codes = match kind {
         SamplerKind::Normal => elbo::priors::Sampler::Normal(latent).sample(&draw),
-        kind => match asked.app.samplers.get(&asked.app, &asked.run, kind).await? {
+        kind => match asked.app.samplers.get(&asked.run, kind).await? {
             State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
             State::Ready(fitted) => asked.app.worker.call(move |_| Ok(fitted.sampler.sample(&draw))).await?,
         },
     };
-    let pictures = asked.app.worker.decode(&asked.run, codes.clone()).await?;
-    asked.shown(format, pictures, Tables::from([("z", rows(&codes, latent))])).await
+    let pictures = asked.app.worker.decode(&asked.run, codes.clone(), classes.clone()).await?;
+    asked.shown(format, pictures, Tables::of([("z", rows(&codes, latent))], &classes)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,6 +190,8 @@ struct Interpolate {
     steps: usize,
     #[serde(default = "linear")]
     path: String,
+    #[serde(default)]
+    class: Option<Class>,
 }
 
 fn twelve() -> usize {
@@ -175,7 +205,8 @@ fn linear() -> String {
 /// `POST /api/runs/{id}/interpolate`: pictures on the way from one code to another.
 pub async fn interpolate(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
-    let Interpolate { a, b, steps, path } = asked.json()?;
+    asked.require("interpolate", &[Capability::Decode])?;
+    let Interpolate { a, b, steps, path, class } = asked.json()?;
     asked.images("steps", steps)?;
     let (a, b) = (asked.codes("a", &[a])?, asked.codes("b", &[b])?);
     let path = match path.as_str() {
@@ -184,6 +215,8 @@ pub async fn interpolate(asked: RunRequest) -> Result<Response, Problem> {
         _ => return Err(Problem::field("path", "linear or spherical", path)),
     };
     let codes = generation::interpolation_codes(&a, &b, steps, path);
-    let pictures = asked.app.worker.decode(&asked.run, codes.clone()).await?;
-    asked.shown(format, pictures, Tables::from([("z", rows(&codes, asked.run.summary.latent))])).await
+    let classes = Class::of_each(class.as_ref(), &asked.run, steps)?;
+    let pictures = asked.app.worker.decode(&asked.run, codes.clone(), classes.clone()).await?;
+    let tables = Tables::of([("z", rows(&codes, asked.run.summary.latent))], &classes);
+    asked.shown(format, pictures, tables).await
 }

@@ -14,6 +14,7 @@ use elbo::tasks::Run;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::class::Class;
 use crate::App;
 use crate::limits::MAX_CODE;
 use crate::problem::{Problem, shortened};
@@ -92,6 +93,8 @@ pub struct Examples {
     indices: Option<Vec<u32>>,
     /// Which; the held-out one if none is named.
     split: Option<String>,
+    /// What a conditional run is told of them; of examples of its data their own classes if nothing is said.
+    class: Option<Class>,
     /// How many of the nearest training examples `score` is to name.
     pub neighbours: Option<usize>,
 }
@@ -125,6 +128,11 @@ impl Input {
         self.examples.len(run.summary.shape.iter().product())
     }
 
+    /// The class of each, for a run that is told; else nothing.
+    pub fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
     /// Some of them as a model takes them, `[places.len(), input]`, with what it is told of each.
     pub fn batch(&self, places: Range<usize>, input: usize, device: &Device) -> Batch {
         let x = match &self.examples {
@@ -150,6 +158,7 @@ pub async fn examples(
     app: &App,
     run: &Arc<RunEntry>,
     headers: &HeaderMap,
+    query: Option<&str>,
     body: &[u8],
 ) -> Result<(Input, Examples), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -161,7 +170,19 @@ pub async fn examples(
         let asked: Examples = json(body)?;
         (sent(app, run, &asked).await?, asked)
     };
-    Ok((Input { examples: sent, classes: Vec::new() }, asked))
+    let named = asked.class.clone().or_else(|| Class::of_query(query));
+    let known = match &sent {
+        Sent::Of(examples) if run.summary.conditional && named.is_none() => classes_of(examples),
+        _ => None,
+    };
+    let n = sent.len(run.summary.shape.iter().product());
+    let classes = known.map_or_else(|| Class::of_each(named.as_ref(), run, n), Ok)?;
+    Ok((Input { examples: sent, classes }, asked))
+}
+
+/// The class of each example, where all have one.
+fn classes_of(examples: &Subset) -> Option<Vec<u32>> {
+    (0..examples.len()).map(|place| examples.label(place)).collect()
 }
 
 /// The examples of a JSON body.

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use elbo::generation::Pictures;
+use elbo::models::Capability;
 use serde::de::DeserializeOwned;
 
 use super::Content;
@@ -24,6 +25,8 @@ pub struct RunRequest {
     body: Content,
     /// What stands in the address, by the names of the route.
     params: Vec<(String, String)>,
+    /// What stands in it behind `?`.
+    query: Option<String>,
 }
 
 impl FromRequest<App> for RunRequest {
@@ -35,11 +38,11 @@ impl FromRequest<App> for RunRequest {
         // What is no UTF-8 names nothing.
         let params = params.map_err(|_| Problem::not_found("address"))?;
         let params: Vec<(String, String)> = params.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let headers = std::mem::take(&mut parts.headers);
+        let (headers, query) = (std::mem::take(&mut parts.headers), parts.uri.query().map(str::to_owned));
         let body = Content::from_request(Request::from_parts(parts, body), app).await;
         let body = body.map_err(|_| Problem::malformed("the body ends too early"))?;
         let run = app.run(param(&params, "id"))?;
-        Ok(Self { app: Arc::clone(app), run, headers, body, params })
+        Ok(Self { app: Arc::clone(app), run, headers, body, params, query })
     }
 }
 
@@ -48,6 +51,11 @@ fn param<'a>(params: &'a [(String, String)], name: &str) -> &'a str {
 }
 
 impl RunRequest {
+    /// Refuses the request if the run's model cannot do what is asked of it.
+    pub fn require(&self, wanted_by: &str, wanted: &[Capability]) -> Result<(), Problem> {
+        self.run.require(wanted_by, wanted)
+    }
+
     /// A part of the address.
     pub fn param(&self, name: &str) -> &str {
         param(&self.params, name)
@@ -71,7 +79,7 @@ impl RunRequest {
 
     /// The body as examples, and whatever else it says.
     pub async fn examples(&self) -> Result<(parse::Input, parse::Examples), Problem> {
-        parse::examples(&self.app, &self.run, &self.headers, &self.body).await
+        parse::examples(&self.app, &self.run, &self.headers, self.query.as_deref(), &self.body).await
     }
 
     /// Checked codes, row after row.

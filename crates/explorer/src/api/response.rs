@@ -63,8 +63,28 @@ impl Format {
     }
 }
 
-/// Tables of numbers beside pictures, by name.
-pub type Tables<'a> = BTreeMap<&'static str, Vec<&'a [f32]>>;
+/// What stands beside pictures in JSON.
+#[derive(Debug, Default, Serialize)]
+pub struct Tables<'a> {
+    /// Tables of numbers, by name.
+    #[serde(flatten)]
+    numbers: BTreeMap<&'static str, Vec<&'a [f32]>>,
+    /// The class of each picture, of a conditional run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a [u32]>,
+}
+
+impl<'a> Tables<'a> {
+    /// These tables, and the class of each picture where there is one.
+    pub fn of<const N: usize>(numbers: [(&'static str, Vec<&'a [f32]>); N], classes: &'a [u32]) -> Self {
+        Self { numbers: BTreeMap::from(numbers), class: told(classes) }
+    }
+}
+
+/// The classes that a run was told, if it was told any.
+pub fn told(classes: &[u32]) -> Option<&[u32]> {
+    (!classes.is_empty()).then_some(classes)
+}
 
 /// Pictures as JSON. Numbers are written as the float32 they are, in as few digits as tell them.
 #[derive(Serialize)]

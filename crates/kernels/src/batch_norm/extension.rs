@@ -10,7 +10,8 @@ use burn_flex::FlexTensor;
 use super::statistics::Statistics;
 use super::transform::Transform;
 use crate::activation::Activation;
-use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros_like};
+use crate::extension::{contiguous, flex_mut, flex_slice, register, replaced, written_like, zeros_like};
+use crate::fresh::Incoming;
 
 /// The operation and its gradients on one backend's plain tensors.
 pub trait BatchNormKernels: Backend {
@@ -48,22 +49,22 @@ impl BatchNormKernels for Flex {
     ) -> (Option<FlexTensor>, FlexTensor, FlexTensor) {
         let [x, gamma, beta, mean, variance] =
             [saved.x, saved.gamma, saved.beta, saved.mean, saved.variance].map(contiguous);
-        let mut dy = contiguous(dy);
         let statistics = Statistics { mean: doubles(&mean), variance: doubles(&variance) };
         let transform = Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), saved.eps, saved.activation);
-        let sums = transform.sums(flex_slice(&x), flex_slice(&dy));
+        let (x, channels) = (flex_slice(&x), flex_slice(&gamma).len());
+        let run = |dy: Incoming<'_>| {
+            let sums = transform.sums(x, &dy);
+            if need_dx {
+                // SAFETY: `sums` took all of it.
+                unsafe { transform.back(x, &dy, saved.own_statistics.then_some(&sums), channels) };
+            }
+            sums
+        };
+        // SAFETY: `sums` takes all of it.
+        let (dx, sums) = unsafe { replaced(dy, run) };
         let (mut dgamma, mut dbeta) = (zeros_like(&gamma), zeros_like(&beta));
         sums.store(flex_mut(&mut dgamma), flex_mut(&mut dbeta));
-        let dx = need_dx.then(|| {
-            transform.back(
-                flex_slice(&x),
-                flex_mut(&mut dy),
-                saved.own_statistics.then_some(&sums),
-                flex_slice(&gamma).len(),
-            );
-            dy
-        });
-        (dx, dgamma, dbeta)
+        (need_dx.then_some(dx), dgamma, dbeta)
     }
 }
 
@@ -122,9 +123,8 @@ impl BatchNormOps for Flex {
         let [x, gamma, beta, mean, variance] = [x, gamma, beta, mean, variance].map(contiguous);
         let statistics = Statistics { mean: doubles(&mean), variance: doubles(&variance) };
         let transform = Transform::new(&statistics, flex_slice(&gamma), flex_slice(&beta), eps, activation);
-        let mut y = zeros_like(&x);
-        transform.apply(flex_slice(&x), flex_mut(&mut y));
-        y
+        // SAFETY: `apply` writes all of `y`.
+        unsafe { written_like(&x, |y| transform.apply(flex_slice(&x), y)) }
     }
 }
 

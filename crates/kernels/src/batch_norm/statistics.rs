@@ -31,20 +31,33 @@ impl Statistics {
         Self { mean, variance: variance.collect() }
     }
 
-    /// Mean and variance of all values of each group of neighbouring channels, given to each channel of it.
-    pub(crate) fn over_groups(&self, groups: usize) -> Self {
-        let mean = group_means(&self.mean, groups);
-        let spread = self.mean.iter().zip(&mean).zip(&self.variance).map(|((own, mean), v)| v + (own - mean).powi(2));
-        let variance = group_means(&spread.collect::<Vec<_>>(), groups);
+    /// Mean and variance of all values of each of `groups` groups of neighbouring channels.
+    pub(crate) fn of_groups(&self, groups: usize) -> Self {
+        let size = self.mean.len() / groups;
+        let mean = means(&self.mean, size);
+        let own = self.mean.iter().zip(&self.variance).enumerate();
+        let spread = own.map(|(channel, (own, variance))| variance + (own - mean[channel / size]).powi(2));
+        let variance = means(&spread.collect::<Vec<_>>(), size);
         Self { mean, variance }
     }
+
+    /// The statistics of groups given to each of `channels` channels.
+    pub(crate) fn to_channels(&self, channels: usize) -> Self {
+        let size = channels / self.mean.len();
+        let spread = |values: &[f64]| values.iter().flat_map(|value| std::iter::repeat_n(*value, size)).collect();
+        Self { mean: spread(&self.mean), variance: spread(&self.variance) }
+    }
+}
+
+/// The mean of each `size` values.
+fn means(values: &[f64], size: usize) -> Vec<f64> {
+    values.chunks_exact(size).map(|group| group.iter().sum::<f64>() / size as f64).collect()
 }
 
 /// Each channel's value replaced by the mean of its group's.
 pub(crate) fn group_means(values: &[f64], groups: usize) -> Vec<f64> {
     let size = values.len() / groups;
-    let means = values.chunks_exact(size).map(|group| group.iter().sum::<f64>() / size as f64);
-    means.flat_map(|mean| std::iter::repeat_n(mean, size)).collect()
+    means(values, size).into_iter().flat_map(|mean| std::iter::repeat_n(mean, size)).collect()
 }
 
 /// Rounding may leave a variance of 0 slightly below; NaN stays NaN.
@@ -59,9 +72,16 @@ fn sample_mean(x: &[f32], channels: usize) -> Vec<f32> {
     let mut mean = vec![0f32; channels];
     for sample in 0..samples {
         let start = pixels * sample / samples * channels;
-        mean.iter_mut().zip(&x[start..start + channels]).for_each(|(mean, value)| *mean += value / samples as f32);
+        add_sample(&x[start..start + channels], samples as f32, &mut mean);
     }
     mean
+}
+
+simd::multiversion! {
+    /// Adds `x / samples`.
+    fn add_sample(x: &[f32], samples: f32, mean: &mut [f32]) {
+        mean.iter_mut().zip(x).for_each(|(mean, value)| *mean += value / samples);
+    }
 }
 
 simd::multiversion! {

@@ -1,10 +1,15 @@
 //! `y = activation(scale x + shift)` channel by channel, and the way back.
 
+use std::mem::MaybeUninit;
+
 use super::statistics::{Statistics, group_means};
-use crate::activation::{self, Activation};
+use crate::activation::Activation;
 use crate::conv::channels::{channel_sums, for_parts, lanes, repeat};
+use crate::curve::{self, with_curve};
+use crate::fresh::Incoming;
 use crate::pool::SharedMut;
 use crate::simd;
+use crate::staged::Stages;
 
 /// The numbers of each channel, repeated over a row (see [`crate::conv::channels`]).
 pub(crate) struct Transform {
@@ -39,61 +44,43 @@ impl Transform {
     }
 
     /// `y` from `x`.
-    pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
+    pub(crate) fn apply(&self, x: &[f32], y: &mut [MaybeUninit<f32>]) {
         let width = self.scale.len();
         let target = SharedMut::new(y);
         for_parts(x.len(), width, |range| {
             // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
             let y = unsafe { target.slice(range.clone()) };
-            for (x, y) in x[range].chunks(width).zip(y.chunks_mut(width)) {
-                scaled(x, &self.scale, y);
-                activation::add_bias_activate(y, &self.shift[..x.len()], self.activation);
-            }
+            apply_rows(&x[range], &self.scale, &self.shift, y, self.activation);
         });
     }
 
-    /// `dgamma = sum g (x - mean) / deviation` and `dbeta = sum g`, where `g = dy activation'`.
-    pub(crate) fn sums(&self, x: &[f32], dy: &[f32]) -> Sums {
-        let width = self.scale.len();
+    /// Takes all of `dy`, turns it into `g = dy activation'` and sums `dgamma = sum g (x - mean) / deviation` and
+    /// `dbeta = sum g`.
+    pub(crate) fn sums(&self, x: &[f32], dy: &Incoming<'_>) -> Sums {
         let [beta, products] = channel_sums(x.len(), self.channels, |range, [sums, products]| {
-            let (mut before, mut slopes) = (vec![0f32; width], vec![0f32; width]);
-            for (x, dy) in x[range.clone()].chunks(width).zip(dy[range].chunks(width)) {
-                let slopes = &mut slopes[..x.len()];
-                self.slopes(x, dy, &mut before[..x.len()], slopes, sums);
-                add_products(slopes, x, &self.mean, products);
-            }
+            // SAFETY: ranges do not overlap, and the buffer outlives the region.
+            let slopes = unsafe { dy.take(range.clone()) };
+            slope_rows(&x[range], slopes, &self.scale, &self.shift, &self.mean, sums, products, self.activation);
         });
         let gamma = products.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum * inverse).collect();
         Sums { gamma, beta }
     }
 
-    /// `g` of one row, added to `sums`; `before` is room for the activation's input.
-    fn slopes(&self, x: &[f32], dy: &[f32], before: &mut [f32], slopes: &mut [f32], sums: &mut [f32]) {
-        scaled(x, &self.scale, before);
-        // The derivative of tanh is told by its value; for the others the input serves as well as the output.
-        let seen = if self.activation == Activation::Tanh { Activation::Tanh } else { Activation::None };
-        activation::add_bias_activate(before, &self.shift[..x.len()], seen);
-        activation::activation_gradient(dy, before, slopes, sums, self.activation);
-    }
-
-    /// Turns `dy` into `dx` in place. `through` tells whether mean and variance were those of `x` itself, so that `x` acts on them; `groups` of
-    /// neighbouring channels share theirs, each channel having its own in batch normalisation.
+    /// Turns the `g` of [`Self::sums`], which must have run, into `dx`. `through` tells whether mean and variance were those of `x`
+    /// itself, so that `x` acts on them; `groups` of neighbouring channels share theirs, each channel having its own
+    /// in batch normalisation.
     ///
     /// `dx = scale (g - dbeta / n - (x - mean) / deviation^2 * sum g (x - mean) / n)`
     /// (Ioffe & Szegedy 2015, arXiv:1502.03167, section 3), the last two terms averaged over a group; without them if not `through`.
-    pub(crate) fn back(&self, x: &[f32], dy: &mut [f32], through: Option<&Sums>, groups: usize) {
-        let width = lanes(self.channels);
-        let (slope, constant) = self.corrections(x.len() / self.channels.max(1), through, groups);
-        let target = SharedMut::new(dy);
-        for_parts(x.len(), width, |range| {
-            // SAFETY: parts own disjoint ranges, and the buffer outlives the region.
-            let dy = unsafe { target.slice(range.clone()) };
-            let (mut before, mut slopes, mut unused) = (vec![0f32; width], vec![0f32; width], vec![0f32; width]);
-            for (x, dy) in x[range].chunks(width).zip(dy.chunks_mut(width)) {
-                let slopes = &mut slopes[..x.len()];
-                self.slopes(x, dy, &mut before[..x.len()], slopes, &mut unused);
-                combine(slopes, x, &self.scale, &self.mean, &slope, &constant, dy);
-            }
+    ///
+    /// # Safety
+    /// [`Self::sums`] took all of `dy`.
+    pub(crate) unsafe fn back(&self, x: &[f32], dy: &Incoming<'_>, through: Option<&Sums>, groups: usize) {
+        let (factor, constant) = self.corrections(x.len() / self.channels.max(1), through, groups);
+        for_parts(x.len(), lanes(self.channels), |range| {
+            // SAFETY: parts own disjoint ranges, and the buffer outlives the region; taken by the caller's promise.
+            let slopes = unsafe { dy.taken(range.clone()) };
+            combine_rows(&x[range], slopes, &self.scale, &self.mean, &factor, &constant);
         });
     }
 
@@ -123,28 +110,59 @@ fn repeat_rounded(per_channel: impl Iterator<Item = f64>) -> Vec<f32> {
 }
 
 simd::multiversion! {
-    fn scaled(x: &[f32], scale: &[f32], out: &mut [f32]) {
-        for ((x, scale), out) in x.iter().zip(scale).zip(out) {
-            *out = *x * *scale;
-        }
+    /// `y = activation(scale x + shift)`; the last row may be short.
+    fn apply_rows(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [MaybeUninit<f32>], activation: Activation) {
+        let mut stages = Stages::new();
+        with_curve!(activation, C => {
+            for (x, y) in x.chunks(scale.len()).zip(y.chunks_mut(scale.len())) {
+                curve::affine::<C>(&mut stages, x, &scale[..x.len()], &shift[..x.len()], y);
+            }
+        })
     }
 }
 
 simd::multiversion! {
-    fn add_products(slopes: &[f32], x: &[f32], mean: &[f32], sums: &mut [f32]) {
-        for (((slope, x), mean), sum) in slopes.iter().zip(x).zip(mean).zip(sums) {
-            *sum += *slope * (*x - *mean);
-        }
+    /// Turns `dy` into `g` and adds it to `sums` and `g (x - mean)` to `products`; the last row may be short.
+    fn slope_rows(
+        x: &[f32],
+        dy: &mut [f32],
+        scale: &[f32],
+        shift: &[f32],
+        mean: &[f32],
+        sums: &mut [f32],
+        products: &mut [f32],
+        activation: Activation,
+    ) {
+        let mut stages = Stages::new();
+        with_curve!(activation, C => {
+            for (x, dy) in x.chunks(scale.len()).zip(dy.chunks_mut(scale.len())) {
+                curve::affine_gradient::<C>(&mut stages, x, &scale[..x.len()], &shift[..x.len()], dy);
+                add_row(x, dy, mean, sums, products);
+            }
+        })
+    }
+}
+
+/// Adds `g` of one row to `sums` and `g (x - mean)` to `products`.
+#[inline(always)]
+fn add_row(x: &[f32], slopes: &[f32], mean: &[f32], sums: &mut [f32], products: &mut [f32]) {
+    let row = x.iter().zip(slopes).zip(mean).zip(sums).zip(products);
+    for ((((x, slope), mean), sum), product) in row {
+        *sum += *slope;
+        *product += *slope * (*x - *mean);
     }
 }
 
 simd::multiversion! {
-    fn combine(slopes: &[f32], x: &[f32], scale: &[f32], mean: &[f32], factor: &[f32], constant: &[f32], dx: &mut [f32]) {
-        let n = dx.len();
-        let (slopes, x, scale, mean) = (&slopes[..n], &x[..n], &scale[..n], &mean[..n]);
-        let (factor, constant) = (&factor[..n], &constant[..n]);
-        for i in 0..n {
-            dx[i] = slopes[i] * scale[i] + (x[i] - mean[i]) * factor[i] + constant[i];
+    /// `dx = g scale + (x - mean) factor + constant`; the last row may be short.
+    fn combine_rows(x: &[f32], slopes: &mut [f32], scale: &[f32], mean: &[f32], factor: &[f32], constant: &[f32]) {
+        for (x, slopes) in x.chunks(scale.len()).zip(slopes.chunks_mut(scale.len())) {
+            let n = x.len().min(slopes.len());
+            let (x, slopes) = (&x[..n], &mut slopes[..n]);
+            let (scale, mean, factor, constant) = (&scale[..n], &mean[..n], &factor[..n], &constant[..n]);
+            for i in 0..n {
+                slopes[i] = slopes[i] * scale[i] + (x[i] - mean[i]) * factor[i] + constant[i];
+            }
         }
     }
 }
@@ -179,10 +197,14 @@ mod tests {
             let dy = dx.clone();
             let (gamma, beta): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| (1.0 + 0.1 * c as f32, 0.2)).unzip();
             let transform = Transform::new(&Statistics::of(&x, channels), &gamma, &beta, 1e-5, Activation::Relu);
-            let mut y = vec![f32::NAN; x.len()];
-            transform.apply(&x, &mut y);
-            let sums = transform.sums(&x, &dy);
-            transform.back(&x, &mut dx, Some(&sums), channels);
+            let mut y = Vec::with_capacity(x.len());
+            transform.apply(&x, &mut y.spare_capacity_mut()[..x.len()]);
+            // SAFETY: `apply` wrote them all.
+            unsafe { y.set_len(x.len()) };
+            let incoming = Incoming::in_place(&mut dx);
+            let sums = transform.sums(&x, &incoming);
+            // SAFETY: `sums` took them.
+            unsafe { transform.back(&x, &incoming, Some(&sums), channels) };
             for channel in 0..channels {
                 let of = |values: &[f32]| -> Vec<f64> {
                     values.iter().skip(channel).step_by(channels).map(|v| f64::from(*v)).collect()

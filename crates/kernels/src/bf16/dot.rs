@@ -2,13 +2,13 @@
 
 use std::arch::x86_64::*;
 
+use super::block::Block;
 use super::pack::{TILE, WORDS};
-use super::product::Block;
 
 /// Rows whose sums stay in registers beside two vectors of columns.
 const ROWS: usize = 8;
 
-/// See [`super::product::Block`].
+/// See [`super::block::Block`].
 ///
 /// # Safety
 /// The processor has the features; the block's pointers are valid as it says.

@@ -4,8 +4,8 @@ use super::engine::Engine;
 use super::pack::{self, STEP, TILE, WORDS};
 use super::product::{BLOCK, Packed, copy_columns, multiply, pack_right, steps, words_of, words_of_stripe};
 use crate::conv::Gather;
-use crate::kept::{Kept, halves, halves_mut, words, words_mut};
-use crate::linear::Matrix;
+use crate::matrix::Matrix;
+use crate::scratch::{Kept, halves, halves_mut, words, words_mut};
 
 /// Words of gathered rows at a time: 256 KiB, which the L2 cache holds beside panels.
 const GROUP_WORDS: usize = 64 * 1024;

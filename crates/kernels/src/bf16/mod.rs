@@ -13,6 +13,8 @@
 //! product in float32. The instructions take numbers below 1.2e-38 as 0.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
+mod block;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod dot;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod engine;

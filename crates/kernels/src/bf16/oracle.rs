@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::gathered::Gathered;
 use super::product::{Product, pack_right, words_of};
 use crate::conv::Gather;
-use crate::linear::{self, Matrix, Sizes};
+use crate::matrix::{self, Matrix, Sizes};
 use crate::pool::{self, SharedMut};
 
 /// To nearest, ties to even: written down once more.
@@ -99,7 +99,7 @@ fn pieces_are_as_exact_as_float32() {
         let product = Product::new(Engine::Pieces, a, b, sizes).expect("finite operands");
         let [mut pieces, mut plain] = [(); 2].map(|()| vec![f32::NAN; rows * columns]);
         product.write_rows(0..rows, &mut pieces);
-        linear::multiply(&SharedMut::new(&mut plain), columns, a, b, terms, 0..rows, 0..columns);
+        matrix::multiply(&SharedMut::new(&mut plain), columns, a, b, terms, 0..rows, 0..columns);
         let [pieces, plain] = [pieces, plain].map(|found| error_of(&found, sizes, &left, &right));
         assert!(pieces < 1.5 * plain && plain < 1e-6, "{pieces:e} beside {plain:e} of gemm, {sizes:?}");
     }

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::block::Block;
 use super::engine::Engine;
 use super::pack::{self, Lines, STEP, TILE, WORDS};
 use super::{dot, tiles};
-use crate::kept::{Kept, words, words_mut};
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::{self, SharedMut};
+use crate::scratch::{Kept, words, words_mut};
 
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 32;
@@ -20,15 +21,6 @@ const LEAST_WORK: usize = 1_000_000;
 const PART_WORK: usize = 2_000_000;
 /// Words that justify one more part of packing.
 const PART_WORDS: usize = 16_384;
-
-/// What an engine multiplies at once: two stripes of the left operand by two of the right one, where an edge takes one of them twice. Each is `steps` times the
-/// tiles of its pieces. The engine writes all of the block's sums.
-#[derive(Clone, Copy)]
-pub(super) struct Block {
-    pub left: [*const u32; 2],
-    pub right: [*const u32; 2],
-    pub steps: usize,
-}
 
 /// Packed operands: stripes of 16 rows and of 16 columns, see [`pack`].
 #[derive(Clone, Copy)]

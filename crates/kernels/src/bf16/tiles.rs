@@ -5,7 +5,7 @@
 
 use std::arch::asm;
 
-use super::product::Block;
+use super::block::Block;
 
 /// The shape of the registers: palette 1, all of 16 rows of 64 bytes.
 #[repr(C, align(64))]
@@ -79,7 +79,7 @@ macro_rules! sums_of_block {
     };
 }
 
-/// See [`super::product::Block`]; operands of one piece.
+/// See [`super::block::Block`]; operands of one piece.
 ///
 /// # Safety
 /// Inside [`configured`]; the block's pointers are valid as it says.

@@ -2,16 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::product::Engine;
+use super::engine::Engine;
 use super::register_block::register_block;
 
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 8;
-
-/// Columns of a full panel for a right-hand side of `columns`. 256 terms of 16 columns fill 16 of the 32 KiB of L1.
-pub(super) fn panel_width(columns: usize) -> usize {
-    if columns <= LANES { LANES } else { 2 * LANES }
-}
+const _: () = assert!(LANES == Engine::Avx2.lanes());
 
 register_block!(Engine::Avx2, features: "avx2,fma", rows: { 2 => 6, 1 => 8 });
 

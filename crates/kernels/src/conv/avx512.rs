@@ -2,20 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::product::Engine;
+use super::engine::Engine;
 use super::register_block::register_block;
 
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
-
-/// Columns of a full panel for a right-hand side of `columns`. 256 terms of 32 columns fill 32 of the 48 KiB of L1.
-pub(super) fn panel_width(columns: usize) -> usize {
-    match columns {
-        0..=LANES => LANES,
-        _ if columns.is_multiple_of(4 * LANES) => 4 * LANES,
-        _ => 2 * LANES,
-    }
-}
+const _: () = assert!(LANES == Engine::Avx512.lanes());
 
 register_block!(Engine::Avx512, features: "avx512f", rows: { 4 => 6, 2 => 8, 1 => 8 });
 

@@ -7,8 +7,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn_flex::FlexTensor;
 
-use super::finish::{self, Finish};
-use super::product::Engine;
+use super::engine::Engine;
+use super::epilogue::{self, Epilogue};
 use super::shape::{ConvGeometry, ConvShape, ConvTransposeGeometry, Extent};
 use super::to_image::to_image;
 use super::to_map::to_map;
@@ -20,20 +20,22 @@ use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// [`crate::conv2d`].
-    Plain(ConvGeometry),
+    Plain(ConvGeometry<[usize; 2]>),
     /// [`crate::conv_transpose2d`].
-    Transposed(ConvTransposeGeometry),
+    Transposed(ConvTransposeGeometry<[usize; 2]>),
 }
 
 /// The layer and its gradients on one backend's plain tensors.
 pub trait ConvKernels: Backend {
-    /// Returns `y` and what the backward pass wants saved beside `x` and `weight`: nothing without activation, else `y` or the value before it.
+    /// Returns `y` and, if `keep`, what the backward pass wants saved beside `x` and `weight`: nothing without activation,
+    /// else `y` or the value before it.
     fn conv_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         direction: Direction,
         activation: Activation,
+        keep: bool,
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Returns `dx` and `dweight` (when asked) and `dbias`.
@@ -100,24 +102,25 @@ impl ConvKernels for Flex {
         bias: FlexTensor,
         direction: Direction,
         activation: Activation,
+        keep: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
         let shape = direction.shape(dims4(&x), dims4(&weight));
         let out = if direction.is_plain() { shape.map } else { shape.image };
         let dims = [shape.batch, out.height, out.width, out.channels];
         let mut y = zeros(&dims);
-        let mut pre = activation.derivative_needs_input().then(|| zeros(&dims));
+        let mut pre = (keep && activation.derivative_needs_input()).then(|| zeros(&dims));
         let run = if direction.is_plain() { to_map } else { to_image };
         run(
             Engine::wanted(),
             &shape,
             flex_slice(&x),
             flex_slice(&weight),
-            &Finish::new(flex_slice(&bias), activation),
+            &Epilogue::new(flex_slice(&bias), activation),
             flex_mut(&mut y),
             pre.as_mut().map(flex_mut),
         );
-        let saved = pre.or_else(|| (activation != Activation::None).then(|| y.clone()));
+        let saved = pre.or_else(|| (keep && activation != Activation::None).then(|| y.clone()));
         (y, saved)
     }
 
@@ -138,7 +141,7 @@ impl ConvKernels for Flex {
         let dx = needed.x.then(|| {
             let mut dx = zeros(&x_dims);
             let run = if direction.is_plain() { to_image } else { to_map };
-            run(Engine::wanted(), &shape, slopes, weight, &Finish::none(), flex_mut(&mut dx), None);
+            run(Engine::wanted(), &shape, slopes, weight, &Epilogue::none(), flex_mut(&mut dx), None);
             dx
         });
         ConvGradients { x: dx, weight: dweight, bias }
@@ -150,12 +153,12 @@ fn before_activation(dy: FlexTensor, output: Option<FlexTensor>, activation: Act
     let dims = dims4(&dy);
     let mut dbias = zeros(&dims[3..]);
     let Some(output) = output else {
-        finish::bias_gradient(flex_slice(&dy), flex_mut(&mut dbias));
+        epilogue::bias_gradient(flex_slice(&dy), flex_mut(&mut dbias));
         return (dy, dbias);
     };
     let (output, mut dpre) = (contiguous(output), zeros(&dims));
     let (dy, output) = (flex_slice(&dy), flex_slice(&output));
-    finish::through_activation(dy, output, activation, flex_mut(&mut dpre), flex_mut(&mut dbias));
+    epilogue::through_activation(dy, output, activation, flex_mut(&mut dpre), flex_mut(&mut dbias));
     (dpre, dbias)
 }
 
@@ -167,7 +170,7 @@ pub trait ConvOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self>;
 
@@ -176,7 +179,7 @@ pub trait ConvOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self>;
 }
@@ -186,20 +189,20 @@ impl ConvOps for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FlexTensor {
-        Self::conv_forward(x, weight, bias, Direction::Plain(geometry), activation).0
+        Self::conv_forward(x, weight, bias, Direction::Plain(geometry), activation, false).0
     }
 
     fn elbo_conv_transpose2d(
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FlexTensor {
-        Self::conv_forward(x, weight, bias, Direction::Transposed(geometry), activation).0
+        Self::conv_forward(x, weight, bias, Direction::Transposed(geometry), activation, false).0
     }
 }
 
@@ -231,10 +234,10 @@ fn tracked<B: ConvKernels, C: CheckpointStrategy>(
     let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
     match node {
         OpsKind::Tracked(prep) => {
-            let (y, output) = B::conv_forward(x.clone(), weight.clone(), bias, direction, activation);
+            let (y, output) = B::conv_forward(x.clone(), weight.clone(), bias, direction, activation, true);
             prep.finish(Saved { x, weight, output, direction, activation }, y)
         }
-        OpsKind::UnTracked(prep) => prep.finish(B::conv_forward(x, weight, bias, direction, activation).0),
+        OpsKind::UnTracked(prep) => prep.finish(B::conv_forward(x, weight, bias, direction, activation, false).0),
     }
 }
 
@@ -243,7 +246,7 @@ impl<B: ConvOps + ConvKernels, C: CheckpointStrategy> ConvOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvGeometry,
+        geometry: ConvGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self> {
         tracked::<B, C>(x, weight, bias, Direction::Plain(geometry), activation)
@@ -253,7 +256,7 @@ impl<B: ConvOps + ConvKernels, C: CheckpointStrategy> ConvOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: ConvTransposeGeometry,
+        geometry: ConvTransposeGeometry<[usize; 2]>,
         activation: Activation,
     ) -> FloatTensor<Self> {
         tracked::<B, C>(x, weight, bias, Direction::Transposed(geometry), activation)

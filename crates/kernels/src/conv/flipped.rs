@@ -1,7 +1,7 @@
 //! Convolutions of stride 1 to a map of few channels, such as a last layer that mixes features into colours.
 //!
 //! Few map channels would leave most lanes of a vector empty. But a convolution of stride 1 is also the transposed convolution of the flipped
-//! window, with map and image exchanged: what has few channels becomes the image, which [`super::thin`] and [`super::weight_gradient`] handle well.
+//! window, with map and image exchanged: what has few channels becomes the image, which [`super::few_channels`] and [`super::weight_gradient`] handle well.
 
 use super::shape::ConvShape;
 
@@ -13,14 +13,7 @@ pub(super) fn exchanged(shape: &ConvShape) -> Option<ConvShape> {
     let ConvShape { batch, image, map, kernel, stride, padding } = *shape;
     let thin = map.channels <= MOST_CHANNELS && map.channels < image.channels;
     let padding = [(kernel[0] - 1).checked_sub(padding[0])?, (kernel[1] - 1).checked_sub(padding[1])?];
-    (thin && stride == 1 && kernel[0] == kernel[1]).then_some(ConvShape {
-        batch,
-        image: map,
-        map: image,
-        kernel,
-        stride,
-        padding,
-    })
+    (thin && stride == [1, 1]).then_some(ConvShape { batch, image: map, map: image, kernel, stride, padding })
 }
 
 /// The weight or its gradient for the other shape: `[columns, channels, taps]` becomes `[channels, columns, taps reversed]`.
@@ -50,12 +43,12 @@ mod tests {
     #[test]
     fn sizes_of_the_exchanged_shape_fit_each_other() {
         for (kernel, padding, size) in
-            [(3, [1, 1], 7), (3, [0, 2], 5), (5, [2, 1], 9), (1, [0, 0], 4), (4, [1, 3], 6), (3, [2, 1], 2)]
+            [([3, 3], [1, 1], 7), ([3, 3], [0, 2], 5), ([5, 1], [2, 0], 9), ([1, 1], [0, 0], 4), ([4, 2], [1, 1], 6)]
         {
-            let (geometry, kernel) = (ConvGeometry { stride: 1, padding }, [kernel; 2]);
+            let geometry = ConvGeometry { stride: 1, padding };
             let extent = |[height, width]: [usize; 2], channels| Extent { height, width, channels };
             let (image, map) = (extent([size; 2], 20), extent(geometry.output_size([size; 2], kernel).unwrap(), 3));
-            let shape = ConvShape { batch: 1, image, map, kernel, stride: 1, padding };
+            let shape = ConvShape { batch: 1, image, map, kernel, stride: [1; 2], padding };
             let other = exchanged(&shape).unwrap();
             let geometry = ConvGeometry { stride: 1, padding: other.padding };
             let sides = [other.image.height, other.image.width];

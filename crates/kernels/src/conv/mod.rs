@@ -5,7 +5,7 @@
 //! weights, so files need no change; each call packs them anew, a few percent of its time.
 //!
 //! Channels last is a decision: a pixel's channels are one vector, a row of a window is one run of memory, and bias, activation and batch
-//! statistics pass over memory in order. Strides are square; paddings may differ between the axes, as odd sizes need. No dilation and no groups: no model here has
+//! statistics pass over memory in order. Strides and paddings may differ between the axes. No dilation and no groups: no model here has
 //! them.
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -13,10 +13,13 @@ pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) mod avx512;
 pub(crate) mod channels;
+mod engine;
+mod epilogue;
 #[cfg(feature = "tensors")]
 mod extension;
-mod finish;
+mod few_channels;
 mod flipped;
+mod one_dimension;
 #[cfg(feature = "tensors")]
 mod ops;
 #[cfg(test)]
@@ -30,14 +33,14 @@ pub(crate) mod reference;
 mod register_block;
 pub(crate) mod scratch;
 mod shape;
-mod thin;
 mod tiling;
 mod to_image;
 mod to_map;
 mod weight_gradient;
 
-#[cfg(feature = "tensors")]
-pub use ops::{conv_transpose2d, conv2d};
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) use product::Gather;
-pub use shape::{ConvGeometry, ConvTransposeGeometry};
+pub(crate) use engine::Gather;
+pub use one_dimension::{Conv1dGeometry, ConvTranspose1dGeometry};
+#[cfg(feature = "tensors")]
+pub use ops::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+pub use shape::{ConvGeometry, ConvTransposeGeometry, Stride};

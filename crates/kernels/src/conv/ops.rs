@@ -3,23 +3,24 @@
 use burn::tensor::Tensor;
 
 use super::extension::ConvOps;
+use super::one_dimension::{Conv1dGeometry, ConvTranspose1dGeometry};
 use super::reference;
-use super::shape::{ConvGeometry, ConvTransposeGeometry};
+use super::shape::{ConvGeometry, ConvTransposeGeometry, Stride};
 use crate::activation::Activation;
 use crate::extension::{Router, is_fused};
 
 /// A two-dimensional convolution with its activation: `y = activation(x * weight + bias)`.
 ///
-/// `y[n, i, j, o] = activation(bias[o] + sum_{u, v, c} x[n, i stride + u - padding[0], j stride + v - padding[1], c] weight[o, c, u, v])`, where `x` is 0 outside
+/// `y[n, i, j, o] = activation(bias[o] + sum_{u, v, c} x[n, i stride[0] + u - padding[0], j stride[1] + v - padding[1], c] weight[o, c, u, v])`, where `x` is 0 outside
 /// the image: PyTorch's `Conv2d` for images with the channels last.
 ///
 /// # Shapes
 /// - `x`: `[batch, height, width, in]`, `weight`: `[out, in, kernel_height, kernel_width]` (PyTorch's orientation), `bias`: `[out]`
-/// - returns: `[batch, out_height, out_width, out]` with `out_height = floor((height + 2 padding[0] - kernel_height) / stride) + 1`, likewise
+/// - returns: `[batch, out_height, out_width, out]` with `out_height = floor((height + 2 padding[0] - kernel_height) / stride[0]) + 1`, likewise
 ///   the width
 ///
 /// # Panics
-/// If the shapes do not fit, the weight is empty, the window is larger than the padded image, or the stride is 0.
+/// If the shapes do not fit, the weight is empty, the window is larger than the padded image, or a stride is 0.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -37,7 +38,7 @@ pub fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
-    geometry: ConvGeometry,
+    geometry: ConvGeometry<impl Stride>,
     activation: Activation,
 ) -> Tensor<4> {
     let ([_, height, width, inputs], [outputs, channels, rows, cols]) = (x.dims(), weight.dims());
@@ -57,7 +58,7 @@ pub fn conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-        geometry,
+        geometry.by_axis(),
         activation,
     ))
 }
@@ -65,13 +66,13 @@ pub fn conv2d(
 /// A transposed two-dimensional convolution with its activation, from small images to large ones.
 ///
 /// `y = activation(bias + z)`, where each input pixel adds its window to the output:
-/// `z[n, i stride + u - padding[0], j stride + v - padding[1], o] += sum_c x[n, i, j, c] weight[c, o, u, v]`; what falls outside is dropped.
+/// `z[n, i stride[0] + u - padding[0], j stride[1] + v - padding[1], o] += sum_c x[n, i, j, c] weight[c, o, u, v]`; what falls outside is dropped.
 /// PyTorch's `ConvTranspose2d` for images with the channels last.
 ///
 /// # Shapes
 /// - `x`: `[batch, height, width, in]`, `weight`: `[in, out, kernel_height, kernel_width]` (PyTorch's orientation), `bias`: `[out]`
 /// - returns: `[batch, out_height, out_width, out]` with
-///   `out_height = (height - 1) stride - 2 padding[0] + kernel_height + output_padding[0]`, likewise the width
+///   `out_height = (height - 1) stride[0] - 2 padding[0] + kernel_height + output_padding[0]`, likewise the width
 ///
 /// # Panics
 /// If the shapes do not fit, the weight is empty, nothing is left of the output, or the output padding is not smaller than the stride.
@@ -92,7 +93,7 @@ pub fn conv_transpose2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
-    geometry: ConvTransposeGeometry,
+    geometry: ConvTransposeGeometry<impl Stride>,
     activation: Activation,
 ) -> Tensor<4> {
     let ([_, height, width, inputs], [channels, outputs, rows, cols]) = (x.dims(), weight.dims());
@@ -112,7 +113,80 @@ pub fn conv_transpose2d(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-        geometry,
+        geometry.by_axis(),
         activation,
     ))
+}
+
+/// A one-dimensional convolution with its activation: `y = activation(x * weight + bias)`.
+///
+/// `y[n, i, o] = activation(bias[o] + sum_{u, c} x[n, i stride + u - padding, c] weight[o, c, u])`, where `x` is 0 before the
+/// first step and after the last. PyTorch's `Conv1d` for sequences with the channels last.
+///
+/// # Shapes
+/// - `x`: `[batch, steps, in]`, `weight`: `[out, in, kernel]` (PyTorch's orientation), `bias`: `[out]`
+/// - returns: `[batch, out_steps, out]` with `out_steps = floor((steps + 2 padding - kernel) / stride) + 1`
+///
+/// # Panics
+/// If the shapes do not fit, the weight is empty, the window is longer than the padded sequence, or the stride is 0.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{Activation, Conv1dGeometry, conv1d};
+///
+/// let device = Device::default();
+/// let x = Tensor::<3>::from_data([[[1.0], [2.0], [3.0]]], &device);
+/// let (weight, bias) = (Tensor::<3>::from_data([[[1.0, 10.0]]], &device), Tensor::<1>::zeros([1], &device));
+/// let y = conv1d(x, weight, bias, Conv1dGeometry { stride: 1, padding: 1 }, Activation::None);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [10.0, 21.0, 32.0, 3.0]);
+/// ```
+pub fn conv1d(
+    x: Tensor<3>,
+    weight: Tensor<3>,
+    bias: Tensor<1>,
+    geometry: Conv1dGeometry,
+    activation: Activation,
+) -> Tensor<3> {
+    if !is_fused(&x) {
+        return reference::conv1d(x, weight, bias, geometry, activation);
+    }
+    conv2d(x.unsqueeze_dim(2), weight.unsqueeze_dim(3), bias, geometry.of_image(), activation).squeeze_dim(2)
+}
+
+/// A transposed one-dimensional convolution with its activation, from short sequences to long ones.
+///
+/// `y = activation(bias + z)`, where each step of the input adds its window to the output:
+/// `z[n, i stride + u - padding, o] += sum_c x[n, i, c] weight[c, o, u]`; what falls outside is dropped. PyTorch's
+/// `ConvTranspose1d` for sequences with the channels last.
+///
+/// # Shapes
+/// - `x`: `[batch, steps, in]`, `weight`: `[in, out, kernel]` (PyTorch's orientation), `bias`: `[out]`
+/// - returns: `[batch, out_steps, out]` with `out_steps = (steps - 1) stride - 2 padding + kernel + output_padding`
+///
+/// # Panics
+/// If the shapes do not fit, the weight is empty, nothing is left of the output, or the output padding is not smaller than the
+/// stride.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::{Activation, ConvTranspose1dGeometry, conv_transpose1d};
+///
+/// let device = Device::default();
+/// let x = Tensor::<3>::from_data([[[1.0], [2.0]]], &device);
+/// let (weight, bias) = (Tensor::<3>::from_data([[[1.0, 10.0]]], &device), Tensor::<1>::zeros([1], &device));
+/// let geometry = ConvTranspose1dGeometry { stride: 2, padding: 0, output_padding: 0 };
+/// let y = conv_transpose1d(x, weight, bias, geometry, Activation::None);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.0, 10.0, 2.0, 20.0]);
+/// ```
+pub fn conv_transpose1d(
+    x: Tensor<3>,
+    weight: Tensor<3>,
+    bias: Tensor<1>,
+    geometry: ConvTranspose1dGeometry,
+    activation: Activation,
+) -> Tensor<3> {
+    if !is_fused(&x) {
+        return reference::conv_transpose1d(x, weight, bias, geometry, activation);
+    }
+    conv_transpose2d(x.unsqueeze_dim(2), weight.unsqueeze_dim(3), bias, geometry.of_image(), activation).squeeze_dim(2)
 }

@@ -1,8 +1,8 @@
 //! The three passes against loops that follow the definition, in float64, on both engines.
 
-use super::finish::Finish;
-use super::product::Engine;
-use super::shape::{ConvGeometry, ConvShape, Extent};
+use super::engine::Engine;
+use super::epilogue::Epilogue;
+use super::shape::{ConvGeometry, ConvShape, Extent, Stride};
 use super::{to_image::to_image, to_map::to_map, weight_gradient::weight_gradient};
 use crate::activation::Activation;
 
@@ -30,7 +30,7 @@ impl Numbers {
 fn visit(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
     let (image, map, [rows, cols]) = (shape.image, shape.map, shape.kernel);
     let inside = |axis: usize, at: usize, tap: usize, size: usize| {
-        (at * shape.stride + tap).checked_sub(shape.padding[axis]).filter(|place| *place < size)
+        (at * shape.stride[axis] + tap).checked_sub(shape.padding[axis]).filter(|place| *place < size)
     };
     for n in 0..shape.batch {
         for (y, x) in (0..map.height).flat_map(|y| (0..map.width).map(move |x| (y, x))) {
@@ -72,9 +72,9 @@ fn errors(engine: Engine, shape: &ConvShape, numbers: &mut Numbers) -> [f64; 3] 
     });
     // NaN everywhere: whatever is not written shows.
     let mut found = [vec![f32::NAN; map.len()], vec![f32::NAN; image.len()], vec![f32::NAN; weight.len()]];
-    let finish = |bias: &[f32]| Finish::new(bias, Activation::None);
-    to_map(engine, shape, &image, &weight, &finish(&map_bias), &mut found[0], None);
-    to_image(engine, shape, &map, &weight, &finish(&image_bias), &mut found[1], None);
+    let with = |bias: &[f32]| Epilogue::new(bias, Activation::None);
+    to_map(engine, shape, &image, &weight, &with(&map_bias), &mut found[0], None);
+    to_image(engine, shape, &map, &weight, &with(&image_bias), &mut found[1], None);
     weight_gradient(engine, shape, &image, &map, &mut found[2]);
     std::array::from_fn(|i| error(&found[i], &expected[i]))
 }
@@ -88,9 +88,10 @@ fn shape(
     [height, width]: [usize; 2],
     [inputs, outputs]: [usize; 2],
     kernel: [usize; 2],
-    stride: usize,
+    stride: impl Stride,
     padding: [usize; 2],
 ) -> Option<ConvShape> {
+    let stride = stride.by_axis();
     let geometry = ConvGeometry { stride, padding };
     let image = Extent { height, width, channels: inputs };
     let [height, width] = geometry.output_size([height, width], kernel)?;
@@ -132,7 +133,8 @@ fn random_small_shapes() {
         let channels = [pick(&[1, 2, 3, 5, 8, 9, 16, 17, 32]), pick(&[1, 2, 3, 4, 15, 16, 31, 48, 65])];
         let kernel = [pick(&[1, 2, 3, 4, 5, 7]), pick(&[1, 2, 3, 4, 6])];
         let padding = [pick(&[0, 1, 2, 3, 6]), pick(&[0, 1, 2, 3, 6])];
-        if let Some(shape) = shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, pick(&[1, 1, 2, 2, 3, 4]), padding) {
+        let stride = [pick(&[1, 1, 2, 2, 3, 4]), pick(&[1, 1, 2, 2, 3, 5])];
+        if let Some(shape) = shape(pick(&[1, 1, 3, 4]), sizes, channels, kernel, stride, padding) {
             assert_small(&shape, &mut numbers);
             count += 1;
         }
@@ -145,6 +147,9 @@ fn images_too_large_for_a_tile_and_batches_of_many() {
     let mut numbers = Numbers(3);
     let cases = [
         shape(1, [131, 67], [17, 9], [3, 3], 1, [1; 2]),
+        shape(2, [71, 64], [17, 24], [3, 4], [1, 2], [1; 2]),
+        shape(1, [4000, 1], [32, 20], [5, 1], [2, 1], [2, 0]),
+        shape(1, [3000, 1], [32, 3], [7, 1], [1, 1], [3, 0]),
         shape(1, [130, 66], [32, 16], [4, 4], 2, [1; 2]),
         shape(2, [65, 90], [24, 20], [5, 3], 3, [2; 2]),
         shape(2, [71, 34], [20, 33], [4, 4], 2, [2, 1]),
@@ -167,7 +172,7 @@ fn an_empty_batch_has_no_gradient() {
         let mut dweight = vec![f32::NAN; shape.weights()];
         weight_gradient(engine, &shape, &[], &[], &mut dweight);
         assert!(dweight.iter().all(|d| *d == 0.0));
-        to_map(engine, &shape, &[], &vec![1.0; shape.weights()], &Finish::none(), &mut [], None);
-        to_image(engine, &shape, &[], &vec![1.0; shape.weights()], &Finish::none(), &mut [], None);
+        to_map(engine, &shape, &[], &vec![1.0; shape.weights()], &Epilogue::none(), &mut [], None);
+        to_image(engine, &shape, &[], &vec![1.0; shape.weights()], &Epilogue::none(), &mut [], None);
     }
 }

@@ -3,15 +3,15 @@
 //! A panel of 32 or 64 columns and 256 terms stays in the L1 cache while the kernel passes over all pixels. The portable product takes one
 //! panel with all columns, which is a plain matrix.
 
-use super::product::Engine;
+use super::engine::Engine;
 use super::scratch::Buffer;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::bf16;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use crate::kept::words_mut;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
 use crate::linear::Matrix;
 use crate::pool::{self, SharedMut};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::scratch::words_mut;
 
 /// Columns that are packed together, one vector of AVX-512.
 const LANES: usize = 16;
@@ -43,21 +43,11 @@ pub(super) struct Panel {
 
 impl Layout {
     pub(super) fn new(engine: Engine, terms: usize, columns: usize) -> Self {
-        let (width, lanes) = match engine {
-            Engine::Portable => (columns, 1),
-            // What is packed is a plain matrix first.
-            #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Engine::Bf16(_) => (columns, 1),
-            #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Engine::Avx2 => (super::avx2::panel_width(columns), super::avx2::LANES),
-            #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Engine::Avx512 => (super::avx512::panel_width(columns), super::avx512::LANES),
-        };
         Self {
             terms,
             columns,
-            width,
-            lanes,
+            width: engine.panel_width(columns),
+            lanes: engine.lanes(),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             bf16: if let Engine::Bf16(engine) = engine { Some(engine) } else { None },
         }

@@ -1,7 +1,7 @@
 //! The portable engine: rows gathered a cache-sized group at a time, multiplied by the `gemm` crate.
 
+use super::engine::Gather;
 use super::panels::Layout;
-use super::product::Gather;
 use super::scratch::Spare;
 
 /// Gathered floats at a time, 1 MiB: fewer leave `gemm` packing its right-hand side for few rows (half the speed at a quarter of this), more do not help.

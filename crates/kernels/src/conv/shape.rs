@@ -4,21 +4,58 @@
 //! also what the data gradient of a convolution does. Both share one weight tensor `[map channels, image channels, height, width]`, so three
 //! kernels (image to map, map to image, weight gradient) serve both layers forwards and backwards.
 
-/// Stride and zero padding of [`conv2d`](crate::conv2d), the same in both directions.
+/// A stride: one number for rows and columns, or `[rows, columns]`. As PyTorch's "int or tuple".
+pub trait Stride: sealed::Sealed + Copy + std::fmt::Debug {
+    /// Rows and columns between neighbouring windows.
+    fn by_axis(self) -> [usize; 2];
+}
+
+impl Stride for usize {
+    fn by_axis(self) -> [usize; 2] {
+        [self; 2]
+    }
+}
+
+impl Stride for [usize; 2] {
+    fn by_axis(self) -> [usize; 2] {
+        self
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for usize {}
+    impl Sealed for [usize; 2] {}
+}
+
+/// Stride and zero padding of [`conv2d`](crate::conv2d).
+///
+/// ```
+/// use elbo_kernels::ConvGeometry;
+///
+/// let (square, flat) = (ConvGeometry { stride: 2, padding: [1; 2] }, ConvGeometry { stride: [1, 2], padding: [1; 2] });
+/// assert_eq!(square.output_size([8, 8], [4; 2]), Some([4, 4]));
+/// assert_eq!(flat.output_size([8, 8], [3, 4]), Some([8, 4]));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvGeometry {
-    /// Pixels between neighbouring windows; at least 1.
-    pub stride: usize,
+pub struct ConvGeometry<S = usize> {
+    /// Pixels between neighbouring windows, at least 1: one number, or one for rows and one for columns.
+    pub stride: S,
     /// Zeros above and below the image, and left and right of it.
     pub padding: [usize; 2],
 }
 
-impl ConvGeometry {
-    /// How many windows of `kernel` rows and columns fit `size` rows and columns; `None` if not one does or the stride is 0.
+impl<S: Stride> ConvGeometry<S> {
+    /// The same with a stride for each axis.
+    pub(crate) fn by_axis(self) -> ConvGeometry<[usize; 2]> {
+        ConvGeometry { stride: self.stride.by_axis(), padding: self.padding }
+    }
+
+    /// How many windows of `kernel` rows and columns fit `size` rows and columns; `None` if not one does or a stride is 0.
     pub fn output_size(self, size: [usize; 2], kernel: [usize; 2]) -> Option<[usize; 2]> {
         let along = |axis: usize| {
             let room = (size[axis] + 2 * self.padding[axis]).checked_sub(kernel[axis])?;
-            Some(room.checked_div(self.stride)? + 1)
+            Some(room.checked_div(self.stride.by_axis()[axis])? + 1)
         };
         Some([along(0)?, along(1)?])
     }
@@ -26,29 +63,36 @@ impl ConvGeometry {
 
 /// Stride, padding and output padding of [`conv_transpose2d`](crate::conv_transpose2d), as PyTorch defines them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvTransposeGeometry {
-    /// Pixels between neighbouring windows of the output; at least 1.
-    pub stride: usize,
+pub struct ConvTransposeGeometry<S = usize> {
+    /// Pixels between neighbouring windows of the output, at least 1: one number, or one for rows and one for columns.
+    pub stride: S,
     /// Rows cut off the output at top and bottom, and columns at left and right.
     pub padding: [usize; 2],
     /// Rows added below and columns to the right, fewer than the stride: several sizes lead to one map, this chooses among them.
     pub output_padding: [usize; 2],
 }
 
-impl ConvTransposeGeometry {
+impl<S: Stride> ConvTransposeGeometry<S> {
+    /// The same with a stride for each axis.
+    pub(crate) fn by_axis(self) -> ConvTransposeGeometry<[usize; 2]> {
+        let Self { stride, padding, output_padding } = self;
+        ConvTransposeGeometry { stride: stride.by_axis(), padding, output_padding }
+    }
+
     /// The output's rows and columns for an input of `size`: `(size - 1) stride - 2 padding + kernel + output_padding`; `None` if that is not
     /// positive or the output padding is not smaller than the stride.
     pub fn output_size(self, size: [usize; 2], kernel: [usize; 2]) -> Option<[usize; 2]> {
         let along = |axis: usize| {
-            let whole = size[axis].checked_sub(1)? * self.stride + kernel[axis] + self.output_padding[axis];
+            let stride = self.stride.by_axis()[axis];
+            let whole = size[axis].checked_sub(1)? * stride + kernel[axis] + self.output_padding[axis];
             let cut = whole.checked_sub(2 * self.padding[axis])?;
-            (cut > 0 && self.output_padding[axis] < self.stride).then_some(cut)
+            (cut > 0 && self.output_padding[axis] < stride).then_some(cut)
         };
         Some([along(0)?, along(1)?])
     }
 
     /// The convolution that this one transposes.
-    pub(crate) fn forward(self) -> ConvGeometry {
+    pub(crate) fn forward(self) -> ConvGeometry<S> {
         ConvGeometry { stride: self.stride, padding: self.padding }
     }
 }
@@ -81,7 +125,8 @@ pub(crate) struct ConvShape {
     pub map: Extent,
     /// Height and width of the window.
     pub kernel: [usize; 2],
-    pub stride: usize,
+    /// Rows and columns between neighbouring windows.
+    pub stride: [usize; 2],
     pub padding: [usize; 2],
 }
 
@@ -136,12 +181,14 @@ mod tests {
     #[test]
     fn a_transposed_convolution_leads_back() {
         for (map, kernel, stride, padding) in [
-            ([7, 5], [3; 2], 2, [1, 2]),
-            ([4, 9], [5; 2], 3, [2, 0]),
-            ([6, 6], [1, 3], 2, [0, 1]),
-            ([5, 4], [4; 2], 1, [1; 2]),
+            ([7, 5], [3; 2], [2, 2], [1, 2]),
+            ([4, 9], [5; 2], [3, 3], [2, 0]),
+            ([6, 6], [1, 3], [2, 2], [0, 1]),
+            ([5, 4], [4; 2], [1, 1], [1; 2]),
+            ([5, 4], [4, 3], [1, 3], [1; 2]),
+            ([9, 1], [5, 1], [4, 1], [2, 0]),
         ] {
-            for output_padding in (0..stride).flat_map(|rows| (0..stride).map(move |cols| [rows, cols])) {
+            for output_padding in (0..stride[0]).flat_map(|rows| (0..stride[1]).map(move |cols| [rows, cols])) {
                 let geometry = ConvTransposeGeometry { stride, padding, output_padding };
                 let image = geometry.output_size(map, kernel).unwrap();
                 assert_eq!(geometry.forward().output_size(image, kernel), Some(map));

@@ -68,6 +68,11 @@ impl Tiling {
     }
 }
 
+/// A place as it is stored in tables.
+pub(super) fn index(place: usize) -> u32 {
+    u32::try_from(place).expect("a tile is smaller than 16 GiB")
+}
+
 /// A rectangle of pixels of an image that zeros surround on all sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {

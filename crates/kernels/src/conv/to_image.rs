@@ -1,18 +1,18 @@
 //! From map to image: the transposed convolution, and the data gradient of the plain one.
 //!
-//! With stride `s` an image pixel meets only every `s`-th place of the window, which one depends on its row and column modulo `s`. So the
-//! pixels fall into `s x s` classes, each a plain convolution of the map with a part of the window: every pixel is written once, nothing is
+//! With strides `s` and `t` an image pixel meets only every `s`-th row and `t`-th column of the window; which ones depends on its row modulo
+//! `s` and its column modulo `t`. So the pixels fall into `s x t` classes, each a plain convolution of the map with a part of the window: every pixel is written once, nothing is
 //! scattered or added up in memory, and bias and activation follow while the tile is in the cache. An image of few channels would leave most
-//! lanes of a vector empty and takes the way of [`super::thin`].
+//! lanes of a vector empty and takes the way of [`super::few_channels`].
 
-use super::finish::{Finish, Target};
+use super::engine::{Engine, Gather};
+use super::epilogue::{Epilogue, Target};
+use super::few_channels;
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::{Buffer, Scratch, with_scratch};
 use super::shape::ConvShape;
-use super::thin;
-use super::tiling::{Tile, Tiling, Window};
-use super::to_map::index;
+use super::tiling::{Tile, Tiling, Window, index};
 use crate::pool;
 
 /// One direction (rows or columns) of the way back.
@@ -88,10 +88,10 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(engine: Engine, shape: &'a ConvShape) -> Self {
-        let axis = |i: usize| Axis { kernel: shape.kernel[i], stride: shape.stride, padding: shape.padding[i] };
+        let axis = |i: usize| Axis { kernel: shape.kernel[i], stride: shape.stride[i], padding: shape.padding[i] };
         let (y, x) = (axis(0), axis(1));
         let cols = x.span(0, shape.image.width);
-        let tiling = Tiling::new(shape.batch, shape.image.height, shape.stride, shape.work(), |rows| {
+        let tiling = Tiling::new(shape.batch, shape.image.height, shape.stride[0], shape.work(), |rows| {
             y.span(0, rows) * cols * shape.map.channels + rows * shape.image.row() / 2
         });
         let band_rows = tiling.band_rows.min(shape.image.height);
@@ -100,12 +100,8 @@ impl<'a> Plan<'a> {
     }
 
     fn classes(&self, weight: &[f32]) -> Vec<Class> {
-        let phases = 0..self.shape.stride;
-        phases
-            .clone()
-            .flat_map(|y| phases.clone().map(move |x| (y, x)))
-            .map(|(y, x)| self.class(y, x, weight))
-            .collect()
+        let [rows, cols] = self.shape.stride;
+        (0..rows).flat_map(|y| (0..cols).map(move |x| (y, x))).map(|(y, x)| self.class(y, x, weight)).collect()
     }
 
     fn class(&self, phase_y: usize, phase_x: usize, weight: &[f32]) -> Class {
@@ -159,7 +155,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// `image = finish(transposed convolution of map)`. With `pre`, the value before the activation goes there.
+/// `image = epilogue(transposed convolution of map)`. With `pre`, the value before the activation goes there.
 ///
 /// Lengths are those of `shape`; `weight` is `[map channels, image channels, kernel height, kernel width]`.
 pub(crate) fn to_image(
@@ -167,16 +163,16 @@ pub(crate) fn to_image(
     shape: &ConvShape,
     map: &[f32],
     weight: &[f32],
-    finish: &Finish,
+    epilogue: &Epilogue,
     image: &mut [f32],
     pre: Option<&mut [f32]>,
 ) {
-    if thin::fits(shape) {
-        return thin::to_image(engine, shape, map, weight, finish, image, pre);
+    if few_channels::fits(shape) {
+        return few_channels::to_image(engine, shape, map, weight, epilogue, image, pre);
     }
     let plan = Plan::new(engine, shape);
     let classes = plan.classes(weight);
-    let target = Target::new(finish, image, pre);
+    let target = Target::new(epilogue, image, pre);
     pool::run(plan.tiling.parts, |part| {
         with_scratch(|scratch| {
             for tile in plan.tiling.tiles(part) {

@@ -3,13 +3,14 @@
 //! In `[height, width, channels]` order the window's row of `kernel width x channels` values is consecutive in a zero-padded copy of the
 //! image, so the product reads it in place: no matrix of windows (im2col) is ever written. The copy is made tile by tile and stays in the L2 cache.
 
-use super::finish::{Finish, Target};
+use super::engine::{Engine, Gather};
+use super::epilogue::{Epilogue, Target};
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
-use super::tiling::{Tile, Tiling, Window};
-use super::{flipped, thin};
+use super::tiling::{Tile, Tiling, Window, index};
+use super::{few_channels, flipped};
 use crate::pool;
 
 /// Where to find, in padded copies of images, the windows of a tile's pixels and the terms of a window.
@@ -24,12 +25,12 @@ pub(super) struct Tables {
 impl Tables {
     /// For `images` times `map_rows` rows of the map.
     pub(super) fn new(shape: &ConvShape, images: usize, map_rows: usize) -> Self {
-        let (rows, cols) =
-            (padded(map_rows, shape.kernel[0], shape.stride), padded(shape.map.width, shape.kernel[1], shape.stride));
+        let (rows, cols) = (padded(shape, map_rows, 0), padded(shape, shape.map.width, 1));
+        let [down, right] = shape.stride;
         let channels = shape.image.channels;
         let pixels = (0..images).flat_map(|image| {
-            let tops = (0..map_rows).map(move |y| image * rows + y * shape.stride);
-            tops.flat_map(move |top| (0..shape.map.width).map(move |x| (top * cols + x * shape.stride) * channels))
+            let tops = (0..map_rows).map(move |y| image * rows + y * down);
+            tops.flat_map(move |top| (0..shape.map.width).map(move |x| (top * cols + x * right) * channels))
         });
         let run = shape.kernel[1] * channels;
         let terms = (0..shape.kernel[0]).flat_map(|y| (0..run).map(move |i| y * cols * channels + i));
@@ -44,27 +45,21 @@ impl Tables {
     }
 }
 
-/// A place as it is stored in tables.
-pub(super) fn index(place: usize) -> u32 {
-    u32::try_from(place).expect("a tile is smaller than 16 GiB")
-}
-
-/// Pixels of the image, padding included, that `count` windows cover.
-fn padded(count: usize, kernel: usize, stride: usize) -> usize {
-    (count.max(1) - 1) * stride + kernel
+/// Pixels of the image, padding included, that `count` windows cover along an axis.
+fn padded(shape: &ConvShape, count: usize, axis: usize) -> usize {
+    (count.max(1) - 1) * shape.stride[axis] + shape.kernel[axis]
 }
 
 /// Floats of the padded copy that `map_rows` rows of one example need.
 pub(super) fn padded_floats(shape: &ConvShape, map_rows: usize) -> usize {
-    let cols = padded(shape.map.width, shape.kernel[1], shape.stride);
-    padded(map_rows, shape.kernel[0], shape.stride) * cols * shape.image.channels
+    padded(shape, map_rows, 0) * padded(shape, shape.map.width, 1) * shape.image.channels
 }
 
 /// Copies what a tile of the map reads into `window`, zero-padded, image after image.
 pub(super) fn copy_padded(shape: &ConvShape, tile: &Tile, tables: &Tables, image: &[f32], window: &mut [f32]) {
     let [above, left] = shape.padding.map(|padding| padding as isize);
-    let top = (tile.rows.start * shape.stride) as isize - above;
-    let rows = padded(tile.rows.len(), shape.kernel[0], shape.stride);
+    let top = (tile.rows.start * shape.stride[0]) as isize - above;
+    let rows = padded(shape, tile.rows.len(), 0);
     let rectangle = Window { top, left: -left, rows, cols: tables.cols };
     let floats = tables.rows * tables.cols * shape.image.channels;
     let size = shape.image.values();
@@ -73,7 +68,7 @@ pub(super) fn copy_padded(shape: &ConvShape, tile: &Tile, tables: &Tables, image
     }
 }
 
-/// `map = finish(convolution of image)`. With `pre`, the value before the activation goes there.
+/// `map = epilogue(convolution of image)`. With `pre`, the value before the activation goes there.
 ///
 /// Lengths are those of `shape`; `weight` is `[map channels, image channels, kernel height, kernel width]`.
 pub(crate) fn to_map(
@@ -81,14 +76,14 @@ pub(crate) fn to_map(
     shape: &ConvShape,
     image: &[f32],
     weight: &[f32],
-    finish: &Finish,
+    epilogue: &Epilogue,
     map: &mut [f32],
     pre: Option<&mut [f32]>,
 ) {
     if let Some(other) = flipped::exchanged(shape) {
         let mut exchanged = vec![0f32; weight.len()];
         flipped::exchange(weight, [shape.map.channels, shape.image.channels, shape.taps()], &mut exchanged);
-        return thin::to_image(engine, &other, image, &exchanged, finish, map, pre);
+        return few_channels::to_image(engine, &other, image, &exchanged, epilogue, map, pre);
     }
     let channels = shape.image.channels;
     let taps: Vec<usize> = (0..shape.taps()).collect();
@@ -101,7 +96,7 @@ pub(crate) fn to_map(
     });
     let tables = Tables::new(shape, tiling.tile_images, tiling.band_rows);
     let places: Vec<u32> = (0..tables.pixels.len()).map(|pixel| index(pixel * shape.map.channels)).collect();
-    let target = Target::new(finish, map, pre);
+    let target = Target::new(epilogue, map, pre);
     pool::run(tiling.parts, |part| {
         with_scratch(|scratch| {
             for tile in tiling.tiles(part) {

@@ -4,9 +4,10 @@
 //! is small. Sums over groups of the batch are added in order, and the number of groups depends on the shape alone: the result has the same bits on any number
 //! of threads.
 
+use super::engine::{Engine, Gather};
 use super::flipped;
 use super::panels;
-use super::product::{Engine, Gather, multiply_transposed};
+use super::product::multiply_transposed;
 use super::scratch::with_scratch;
 use super::shape::ConvShape;
 use super::tiling::Tile;
@@ -115,7 +116,8 @@ mod tests {
             [(1, 1, 1, 1), (128, 8, 8, 256), (7, 3, 5, 64), (2, 40, 100, 8), (1, 300, 7, 512), (0, 4, 4, 4)]
         {
             let extent = Extent { height, width, channels };
-            let shape = ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: 1, padding: [1; 2] };
+            let shape =
+                ConvShape { batch, image: extent, map: extent, kernel: [3, 3], stride: [1; 2], padding: [1; 2] };
             let cut = Cut::of(&shape);
             let mut seen = vec![0; batch * height];
             for tile in (0..cut.groups).flat_map(|group| cut.tiles(&shape, group)) {

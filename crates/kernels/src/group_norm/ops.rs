@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::extension::GroupNormOps;
+use super::extension::{GroupNormOps, Settings};
 use super::reference;
 use crate::activation::Activation;
 use crate::extension::{Router, is_fused};
@@ -47,10 +47,8 @@ pub fn group_norm(
     }
     Tensor::from_dispatch(Router::elbo_group_norm(
         x.into_dispatch(),
-        groups,
         gamma.into_dispatch(),
         beta.into_dispatch(),
-        eps,
-        activation,
+        Settings { groups, eps, activation },
     ))
 }

@@ -2,8 +2,8 @@
 //!
 //! | file | terms |
 //! |---|---|
-//! | `single` | one parameter for each value: Bernoulli, continuous Bernoulli, squared and absolute errors |
-//! | `pair` | two: the Gaussian with mean and log variance, the discretised logistic |
+//! | `one_parameter` | one parameter for each value: Bernoulli, continuous Bernoulli, squared and absolute errors |
+//! | `two_parameters` | two: the Gaussian with mean and log variance, the discretised logistic |
 //! | `logistic` | one level's probability, and the mixture |
 //! | `categorical` | 256 logits for each value |
 //! | `of_linear` | any of them, from the layer that makes the parameters |
@@ -11,10 +11,10 @@
 mod categorical;
 mod logistic;
 mod of_linear;
-mod pair;
+mod one_parameter;
 #[cfg(feature = "tensors")]
 pub(crate) mod reference;
-mod single;
+mod two_parameters;
 
 use crate::pool::{self, SharedMut};
 use crate::simd;
@@ -22,7 +22,7 @@ use crate::simd;
 pub use logistic::MIN_LOG_SCALE;
 #[cfg(feature = "tensors")]
 pub(crate) use of_linear::rows_of_linear;
-pub use pair::MIN_LOG_VAR;
+pub use two_parameters::MIN_LOG_VAR;
 
 /// Elements that justify one more part.
 const PART_ELEMENTS: usize = 16_384;
@@ -125,15 +125,15 @@ impl Reconstruction {
     /// The sum over one example.
     fn row(self, parameters: &[f32], x: &[f32]) -> f32 {
         match self {
-            Self::Bernoulli => single::bernoulli(parameters, x),
-            Self::ContinuousBernoulli => single::continuous_bernoulli(parameters, x),
-            Self::SquaredError(Link::Sigmoid) => single::squared_error(parameters, x),
-            Self::SquaredError(Link::Identity) => single::squared_distance(parameters, x),
-            Self::AbsoluteError(Link::Sigmoid) => single::absolute_error(parameters, x),
-            Self::AbsoluteError(Link::Identity) => single::absolute_distance(parameters, x),
-            Self::Gaussian(Link::Sigmoid) => pair::unit_gaussian(parameters, x),
-            Self::Gaussian(Link::Identity) => pair::gaussian(parameters, x),
-            Self::DiscretisedLogistic => pair::logistic(parameters, x),
+            Self::Bernoulli => one_parameter::bernoulli(parameters, x),
+            Self::ContinuousBernoulli => one_parameter::continuous_bernoulli(parameters, x),
+            Self::SquaredError(Link::Sigmoid) => one_parameter::squared_error(parameters, x),
+            Self::SquaredError(Link::Identity) => one_parameter::squared_distance(parameters, x),
+            Self::AbsoluteError(Link::Sigmoid) => one_parameter::absolute_error(parameters, x),
+            Self::AbsoluteError(Link::Identity) => one_parameter::absolute_distance(parameters, x),
+            Self::Gaussian(Link::Sigmoid) => two_parameters::unit_gaussian(parameters, x),
+            Self::Gaussian(Link::Identity) => two_parameters::gaussian(parameters, x),
+            Self::DiscretisedLogistic => two_parameters::logistic(parameters, x),
             Self::LogisticMixture { components, channels } => {
                 let mut unused = vec![0f32; parameters.len()];
                 logistic::mixture(components, channels, parameters, x, &mut unused)
@@ -145,15 +145,19 @@ impl Reconstruction {
     /// The same with the gradient by the parameters.
     fn row_with_gradient(self, parameters: &[f32], x: &[f32], gradient: &mut [f32]) -> f32 {
         match self {
-            Self::Bernoulli => single::bernoulli_with_gradient(parameters, x, gradient),
-            Self::ContinuousBernoulli => single::continuous_bernoulli_with_gradient(parameters, x, gradient),
-            Self::SquaredError(Link::Sigmoid) => single::squared_error_with_gradient(parameters, x, gradient),
-            Self::SquaredError(Link::Identity) => single::squared_distance_with_gradient(parameters, x, gradient),
-            Self::AbsoluteError(Link::Sigmoid) => single::absolute_error_with_gradient(parameters, x, gradient),
-            Self::AbsoluteError(Link::Identity) => single::absolute_distance_with_gradient(parameters, x, gradient),
-            Self::Gaussian(Link::Sigmoid) => pair::unit_gaussian_with_gradient(parameters, x, gradient),
-            Self::Gaussian(Link::Identity) => pair::gaussian_with_gradient(parameters, x, gradient),
-            Self::DiscretisedLogistic => pair::logistic_with_gradient(parameters, x, gradient),
+            Self::Bernoulli => one_parameter::bernoulli_with_gradient(parameters, x, gradient),
+            Self::ContinuousBernoulli => one_parameter::continuous_bernoulli_with_gradient(parameters, x, gradient),
+            Self::SquaredError(Link::Sigmoid) => one_parameter::squared_error_with_gradient(parameters, x, gradient),
+            Self::SquaredError(Link::Identity) => {
+                one_parameter::squared_distance_with_gradient(parameters, x, gradient)
+            }
+            Self::AbsoluteError(Link::Sigmoid) => one_parameter::absolute_error_with_gradient(parameters, x, gradient),
+            Self::AbsoluteError(Link::Identity) => {
+                one_parameter::absolute_distance_with_gradient(parameters, x, gradient)
+            }
+            Self::Gaussian(Link::Sigmoid) => two_parameters::unit_gaussian_with_gradient(parameters, x, gradient),
+            Self::Gaussian(Link::Identity) => two_parameters::gaussian_with_gradient(parameters, x, gradient),
+            Self::DiscretisedLogistic => two_parameters::logistic_with_gradient(parameters, x, gradient),
             Self::LogisticMixture { components, channels } => {
                 logistic::mixture(components, channels, parameters, x, gradient)
             }

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::Reconstruction;
 use crate::activation::{Activation, add_bias_activate};
-use crate::kept::Kept;
 use crate::linear::{LinearShape, Outputs};
 use crate::pool::{self, SharedMut};
+use crate::scratch::Kept;
 
 /// Outputs at a time: 800 KiB, which stay in the L2 cache or fall into the next; fewer rows read the weights more often, which costs more.
 const TILE_FLOATS: usize = 200 * 1024;

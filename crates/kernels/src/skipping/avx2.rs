@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::engine::sums_over_lists;
+use super::register_loop::sums_over_lists;
 pub(super) use crate::conv::avx2::LANES;
 use crate::conv::avx2::{Mask, load, load_masked, multiply_add, splat, store_masked, zero};
 

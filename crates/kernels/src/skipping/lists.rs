@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::engine::Engine;
-use crate::kept::{Kept, words, words_mut};
-use crate::linear::{Matrix, Sizes};
+use super::work::Block;
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::SharedMut;
+use crate::scratch::{Kept, words, words_mut};
 
 /// What vector stores may write beyond the last entry.
 const SLACK: usize = 16;
@@ -25,27 +26,6 @@ pub(super) struct Lists {
     places: Kept,
     /// For each row and block where its entries end; bits of integers.
     ends: Kept,
-}
-
-/// The lists as the engines read them, for one block.
-#[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
-    pub values: &'a [f32],
-    pub places: &'a [u32],
-    ends: &'a [u32],
-    index: usize,
-    blocks: usize,
-    pitch: usize,
-}
-
-impl Block<'_> {
-    /// Where the entries of `row` lie in `values` and `places`.
-    #[inline(always)]
-    pub(super) fn entries(&self, row: usize) -> Range<usize> {
-        let at = row * self.blocks + self.index;
-        let start = if self.index == 0 { 0 } else { self.ends[at - 1] };
-        row * self.pitch + start as usize..row * self.pitch + self.ends[at] as usize
-    }
 }
 
 impl Lists {

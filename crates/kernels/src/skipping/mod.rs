@@ -13,6 +13,8 @@ pub(crate) mod avx512;
 mod engine;
 mod lists;
 mod panels;
+mod register_loop;
+mod work;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,10 +22,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use engine::Engine;
 use lists::Lists;
 use panels::Panels;
+use work::Work;
 
-use crate::kept::Kept;
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool::{self, SharedMut};
+use crate::scratch::Kept;
 
 /// The largest share of entries other than 0 for which this is the faster product, measured on layers of 784 by 400.
 pub(crate) const DENSEST: f32 = 0.6;
@@ -152,14 +155,8 @@ impl Skipping {
         let (packed, width) = (&self.packed[self.panels.place(panel)], self.panels.width(panel));
         let columns = self.panels.columns(panel).len();
         for (block, terms) in packed.chunks(self.panels.block * width).enumerate() {
-            let work = engine::Work {
-                lists: self.lists.of(block),
-                rows: rows.clone(),
-                add: block > 0,
-                panel: terms,
-                width,
-                columns,
-            };
+            let work =
+                Work { lists: self.lists.of(block), rows: rows.clone(), add: block > 0, panel: terms, width, columns };
             // SAFETY: the caller's promise; the lists' places are rows of the block.
             unsafe { self.engine.multiply(&work, out, pitch) };
         }

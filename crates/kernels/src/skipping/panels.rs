@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::engine::Engine;
-use crate::linear::{Matrix, Sizes};
+use crate::matrix::{Matrix, Sizes};
 use crate::pool;
 use crate::simd;
 

@@ -22,9 +22,9 @@ impl<const D: usize> Array<D> {
     }
 }
 
-impl ConvLayer {
+impl<const D: usize> ConvLayer<D> {
     /// A layer of grid values; `outputs` is the length of the bias.
-    pub fn grid(x: [usize; 4], weight: [usize; 4], outputs: usize) -> Self {
+    pub fn grid(x: [usize; D], weight: [usize; D], outputs: usize) -> Self {
         // A power of two keeps sums exact and out of the flat parts of activations.
         let terms = weight.iter().product::<usize>() / outputs;
         let scale = 0.5f32.powi(terms.max(1).ilog2().div_ceil(2) as i32);
@@ -38,6 +38,6 @@ impl ConvLayer {
 }
 
 /// A gradient from above without large cancellations.
-pub fn slopes(dims: [usize; 4]) -> Array<4> {
+pub fn slopes<const D: usize>(dims: [usize; D]) -> Array<D> {
     Array::grid(4, dims).map(|d| 1.0 + 0.5 * d)
 }

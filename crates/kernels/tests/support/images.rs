@@ -17,21 +17,21 @@ impl<const D: usize> Array<D> {
 }
 
 /// A convolution's arguments and, in `dy`, what comes back from above (made of a seed, for its shape follows from the layer).
-pub struct ConvLayer {
-    pub x: Array<4>,
-    pub weight: Array<4>,
+pub struct ConvLayer<const D: usize = 4> {
+    pub x: Array<D>,
+    pub weight: Array<D>,
     pub bias: Array<1>,
 }
 
 /// A layer's output and gradients, by name.
 pub type Results = [(&'static str, Vec<f32>); 4];
 
-impl ConvLayer {
+impl<const D: usize> ConvLayer<D> {
     /// `y`, `dx`, `dw` and `db` when `op` computes the layer and `dy` gives the gradient that comes back for a shape.
     pub fn run(
         &self,
-        op: impl FnOnce(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
-        dy: impl FnOnce([usize; 4]) -> Array<4>,
+        op: impl FnOnce(Tensor<D>, Tensor<D>, Tensor<1>) -> Tensor<D>,
+        dy: impl FnOnce([usize; D]) -> Array<D>,
     ) -> Results {
         let x = self.x.tensor().require_grad();
         let weight = self.weight.tensor().require_grad();

@@ -1,5 +1,8 @@
+use sha2::{Digest, Sha256};
+
 use super::*;
 use crate::data::download::loopback;
+use crate::data::idx::hex;
 use crate::data::source::Source;
 use flate2::{Compression, write::GzEncoder};
 use std::fs;

@@ -75,7 +75,7 @@ fn samples_are_those_of_the_command() {
 fn fitted_samplers_draw_what_the_library_draws() {
     with_service(|router, app| async move {
         let run = loaded();
-        let gallery = app.analysis(&app.run("small-001").unwrap(), Of::Gallery).await.unwrap();
+        let gallery = app.analyses.get(&app.run("small-001").unwrap(), Of::Gallery).await.unwrap();
         let seed = run.config.training.seed;
         let codes = sampler_codes(gallery.codes.clone(), CodesKind::Sample, seed).unwrap();
         for kind in [SamplerKind::Gaussian, SamplerKind::Mixture, SamplerKind::prior("maf")] {
@@ -160,7 +160,7 @@ async fn until_ready(router: &Router, path: &str, body: &Value) -> Answer {
     }
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));

@@ -1,6 +1,7 @@
 //! The handlers, without a socket.
 
 mod answers;
+mod families;
 mod refusals;
 mod service;
 
@@ -34,16 +35,19 @@ use crate::service::Service;
 /// A folder with one run of three latent dimensions, trained once for all tests.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let mut layers = Layers::from_recipe("digits").unwrap();
-    for setting in ["data.count=300", "training.epochs=2", "network.hidden=[24]", "model.latent=3"] {
-        layers.set(setting).unwrap();
-    }
-    let device = elbo::device::choose("cpu").unwrap();
-    let path = folder.path().join("small-001");
-    let training = TrainingRun::create(layers.build().unwrap(), path, &device, "cpu", &mut |_| {}).unwrap();
-    training.train(&mut Quiet, &Stop::new()).unwrap();
+    let settings = ["data.count=300", "training.epochs=2", "network.hidden=[24]", "model.latent=3"];
+    train(&folder.path().join("small-001"), &settings);
     folder
 });
+
+/// Trains the recipe `digits` with these settings.
+fn train(path: &std::path::Path, settings: &[&str]) {
+    let mut layers = Layers::from_recipe("digits").unwrap();
+    settings.iter().for_each(|setting| layers.set(setting).unwrap());
+    let device = elbo::device::choose("cpu").unwrap();
+    let training = TrainingRun::create(layers.build().unwrap(), path, &device, "cpu", &mut |_| {}).unwrap();
+    training.train(&mut Quiet, &Stop::new()).unwrap();
+}
 
 fn path() -> PathBuf {
     RUNS.path().join("small-001")

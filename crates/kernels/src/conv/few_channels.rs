@@ -4,13 +4,13 @@
 //! vectors are full. Each map pixel's row of results is then added to its window of the image. Neighbouring windows overlap; pixels are taken a
 //! window apart, so that an addition does not wait for the store before it.
 
-use super::finish::{Finish, Target};
+use super::engine::{Engine, Gather};
+use super::epilogue::{Epilogue, Target};
 use super::panels::{self, Layout, View};
-use super::product::{Engine, Gather, multiply};
+use super::product::multiply;
 use super::scratch::{Scratch, with_scratch};
 use super::shape::{ConvShape, Extent};
-use super::tiling::Window;
-use super::to_map::index;
+use super::tiling::{Window, index};
 use crate::pool;
 
 /// Images with more channels fill vectors well enough without this.
@@ -42,10 +42,10 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(engine: Engine, shape: &'a ConvShape) -> Self {
         let columns = shape.taps() * shape.image.channels;
-        let reach = |count: usize, kernel: usize| (count - 1) * shape.stride + kernel;
+        let reach = |count: usize, axis: usize| (count - 1) * shape.stride[axis] + shape.kernel[axis];
         let whole = Extent {
-            height: reach(shape.map.height, shape.kernel[0]),
-            width: reach(shape.map.width, shape.kernel[1]),
+            height: reach(shape.map.height, 0),
+            width: reach(shape.map.width, 1),
             channels: shape.image.channels,
         };
         let rows = (GROUP_FLOATS / (columns * shape.map.width)).clamp(1, shape.map.height);
@@ -80,7 +80,7 @@ impl<'a> Plan<'a> {
             let results = product.floats(count * columns);
             multiply(self.engine, a, self.layout, packed, results, &self.places[..count], spare);
             for (y, results) in (first..end).zip(results.chunks_exact(columns * self.shape.map.width)) {
-                self.add_row(results, &mut sums[y * self.shape.stride * self.whole.row()..]);
+                self.add_row(results, &mut sums[y * self.shape.stride[0] * self.whole.row()..]);
             }
         }
         let [top, left] = self.shape.padding.map(|padding| padding as isize);
@@ -93,8 +93,8 @@ impl<'a> Plan<'a> {
         let run = self.shape.kernel[1] * self.shape.image.channels;
         let sizes = Sizes {
             columns: self.layout.columns,
-            step: self.shape.stride * self.shape.image.channels,
-            apart: self.shape.kernel[1].div_ceil(self.shape.stride),
+            step: self.shape.stride[1] * self.shape.image.channels,
+            apart: self.shape.kernel[1].div_ceil(self.shape.stride[1]),
         };
         for y in 0..self.shape.kernel[0] {
             let (results, sums) = (&results[y * run..], &mut sums[y * self.whole.row()..(y + 1) * self.whole.row()]);
@@ -151,7 +151,7 @@ pub(super) fn to_image(
     shape: &ConvShape,
     map: &[f32],
     weight: &[f32],
-    finish: &Finish,
+    epilogue: &Epilogue,
     image: &mut [f32],
     pre: Option<&mut [f32]>,
 ) {
@@ -168,7 +168,7 @@ pub(super) fn to_image(
     let packed = packed.as_floats(plan.layout.floats());
 
     let parts = pool::parts_for(shape.batch, shape.work() / shape.batch.max(1), PART_WORK, 1);
-    let target = Target::new(finish, image, pre);
+    let target = Target::new(epilogue, image, pre);
     pool::run(parts, |part| {
         with_scratch(|scratch| {
             for example in pool::part_range(shape.batch, parts, part, 1) {

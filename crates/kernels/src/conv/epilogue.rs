@@ -1,4 +1,4 @@
-//! What follows a convolution's sums, bias and activation, and their gradients.
+//! The epilogue of a convolution, bias and activation, and its gradients.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use crate::activation::{self, Activation};
 use crate::pool::SharedMut;
 
 /// Bias and activation of one layer.
-pub(crate) struct Finish {
+pub(crate) struct Epilogue {
     bias: Vec<f32>,
     activation: Activation,
     nothing: bool,
 }
 
-impl Finish {
+impl Epilogue {
     /// `activation(x + bias)`.
     pub(crate) fn new(bias: &[f32], activation: Activation) -> Self {
         Self { bias: channels::repeat(bias), activation, nothing: false }
@@ -29,30 +29,25 @@ impl Finish {
         if self.nothing {
             return;
         }
-        for row in sums.chunks_mut(self.bias.len()) {
-            activation::add_bias_activate(row, &self.bias[..row.len()], self.activation);
-        }
+        activation::add_bias_activate(sums, &self.bias, self.activation);
     }
 
     /// Adds the bias in place and writes the activation's value to `out`.
     fn apply_apart(&self, sums: &mut [f32], out: &mut [f32]) {
-        for (sums, out) in sums.chunks_mut(self.bias.len()).zip(out.chunks_mut(self.bias.len())) {
-            activation::add_bias_activate(sums, &self.bias[..sums.len()], Activation::None);
-            activation::activate(sums, out, self.activation);
-        }
+        activation::add_bias_and_activate(sums, &self.bias, out, self.activation);
     }
 }
 
 /// Where the parts of a pass write: a layer's output and, with `pre`, the value before its activation.
 pub(super) struct Target<'a> {
-    finish: &'a Finish,
+    epilogue: &'a Epilogue,
     out: SharedMut<f32>,
     pre: Option<SharedMut<f32>>,
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(finish: &'a Finish, out: &mut [f32], pre: Option<&mut [f32]>) -> Self {
-        Self { finish, out: SharedMut::new(out), pre: pre.map(SharedMut::new) }
+    pub(super) fn new(epilogue: &'a Epilogue, out: &mut [f32], pre: Option<&mut [f32]>) -> Self {
+        Self { epilogue, out: SharedMut::new(out), pre: pre.map(SharedMut::new) }
     }
 
     /// Has `write` write the sums of `span` and finishes them while they are in the cache.
@@ -65,11 +60,11 @@ impl<'a> Target<'a> {
         match pre {
             None => {
                 write(out);
-                self.finish.apply(out);
+                self.epilogue.apply(out);
             }
             Some(pre) => {
                 write(pre);
-                self.finish.apply_apart(pre, out);
+                self.epilogue.apply_apart(pre, out);
             }
         }
     }
@@ -87,10 +82,7 @@ pub(crate) fn through_activation(
     let [sums] = channels::channel_sums(dy.len(), dbias.len(), |range, [sums]| {
         // SAFETY: ranges do not overlap, and the buffer outlives the region.
         let dpre = unsafe { target.slice(range.clone()) };
-        let rows = dy[range.clone()].chunks(sums.len()).zip(saved[range].chunks(sums.len()));
-        for ((dy, saved), dpre) in rows.zip(dpre.chunks_mut(sums.len())) {
-            activation::activation_gradient(dy, saved, dpre, sums, activation);
-        }
+        activation::activation_gradient(&dy[range.clone()], &saved[range], dpre, sums, activation);
     });
     store(&sums, dbias);
 }
