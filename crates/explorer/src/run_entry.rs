@@ -187,7 +187,7 @@ fn priors(dir: &RunDir) -> Vec<SamplerKind> {
         let file = |end: &str| folder.join(format!("{kind}{end}"));
         file(".json").is_file() || file(".safetensors").is_file() || file("/config.toml").is_file()
     };
-    SamplerKind::ALL.into_iter().filter(is_there).collect()
+    SamplerKind::builtin().into_iter().filter(is_there).collect()
 }
 
 /// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.

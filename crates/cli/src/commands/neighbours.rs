@@ -11,7 +11,8 @@ use elbo::run::atomic;
 use elbo::tasks::{FitSettings, Run, held_out};
 use serde_json::{Value, json};
 
-use super::pictures::{check_count, scale, tell_fit};
+use super::fitting::tell_fit;
+use super::pictures::{check_count, scale};
 use super::source;
 use crate::args::Neighbours;
 use crate::output::Context;
