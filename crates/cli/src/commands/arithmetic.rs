@@ -17,7 +17,7 @@ pub fn arithmetic(args: &Arithmetic, device: &str, context: Context) -> anyhow::
         check_number("--scale", *scale, -MAX_REACH..=MAX_REACH, "1 adds the vector once")?;
     }
     check_count("--n", args.n.saturating_mul(2 + args.scale.len()))?;
-    let opened = source::open(&args.source, device)?;
+    let opened = source::open(&args.source, device, "arithmetic")?;
     let run = &opened.run;
     check_kind(run, &args.target)?;
     let add = args.add.as_deref().map(|set| Set::open(run, set, "--add")).transpose()?;

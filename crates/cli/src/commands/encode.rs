@@ -23,7 +23,7 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
         return Err(elbo::Error::config("--out", "a name that ends in .npy or .csv or .parquet", found, help).into());
     }
     check(args)?;
-    let opened = source::open(&args.source, device)?;
+    let opened = source::open(&args.source, device, "encode")?;
     let run = &opened.run;
     let encoded = |part| run.explained("encode", evaluation::encode(run.model.as_ref(), part, &run.device));
     let mut codes = encoded(&opened.parts[0])?;

@@ -73,7 +73,7 @@ pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::R
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
     check_count("--n", args.n)?;
     check_format(&args.target)?;
-    let opened = source::open(&args.source, device)?;
+    let opened = source::open(&args.source, device, "reconstruct")?;
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);

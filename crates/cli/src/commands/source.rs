@@ -32,14 +32,19 @@ pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result
     Ok(run)
 }
 
-/// Loads the run and opens the images.
-pub fn open(source: &Source, device: &str) -> anyhow::Result<Opened> {
-    Ok(open_with_splits(source, device)?.0)
+/// Loads a run that encodes to vectors, which is asked before its images are looked for, and opens the images.
+pub fn open(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Opened> {
+    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    run.encoder(wanted_by)?;
+    Ok(opened(run, source)?.0)
 }
 
 /// The same, with all that there is of the data.
 pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
-    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    opened(load(&source.run, source.checkpoint.as_deref(), device)?, source)
+}
+
+fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
     let (splits, complete, default) = match &source.data {
         Some(data) => {
             let splits = run.open_data(Some(data))?;

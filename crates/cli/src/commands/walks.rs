@@ -29,7 +29,7 @@ pub fn traverse(args: &Traverse, device: &str, context: Context) -> anyhow::Resu
     // The data are opened only where they are asked about.
     let opened = match (args.image, order) {
         (None, OrderName::Index) => None,
-        _ => Some(source::open(&args.source, device)?),
+        _ => Some(source::open(&args.source, device, "traverse")?),
     };
     let loaded;
     let run = match &opened {
@@ -108,7 +108,7 @@ pub fn interpolate(args: &Interpolate, device: &str, context: Context) -> anyhow
         let help = "each leg of the path has two ends";
         return Err(elbo::Error::config("--steps", "at least 2", steps.to_string(), help).into());
     }
-    let opened = source::open(&args.source, device)?;
+    let opened = source::open(&args.source, device, "interpolate")?;
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let path = match args.path {

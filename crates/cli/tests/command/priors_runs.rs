@@ -137,7 +137,7 @@ fn asking_for_samples_trains_and_goes_on_after_a_signal() {
     folder.run("resume run --epochs 3").done();
     assert!(folder.run("sample run --sampler maf -n 4 --out a.npy").done().stderr.contains("other weights"));
     assert_ne!(info(&folder.path("run/priors/maf"))["origin"]["weights_sha256"], before["weights_sha256"]);
-    folder.run("priors run --set prior.hiden=[8]").refused(2, &["hiden", "model.hidden"]);
+    folder.run("priors run --set prior.hiden=[8]").refused(2, &["`prior.hiden`", "network.hidden"]);
 }
 
 /// Flags of `elbo train` as `--set` alone.

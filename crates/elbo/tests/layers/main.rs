@@ -76,6 +76,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tensors",
             "error",
             "random",
+            // Links of likelihoods.
+            "kernels",
         ],
     ),
     ("recipe", &["data", "models", "networks", "training", "suggest", "space", "error"]),

@@ -1,15 +1,20 @@
 //! Every family of models at every address, and what only a conditional one is told.
 
 use elbo::evaluation;
-use elbo::models::KINDS;
+use elbo::models::{Capability, KINDS, Kind};
 
 use super::*;
 use crate::run_entry::{Listed, RunEntry};
 
+/// Families of models of what one sees; those of codes alone, the priors, are asked through the run whose codes they model.
+fn families() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(|kind| kind.can.contains(&Capability::Observe))
+}
+
 /// A folder with a tiny run of each family, named after it.
 static FAMILIES: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    for kind in KINDS {
+    for kind in families() {
         let own = format!("model.kind={}", kind.name);
         let settings = ["data.count=200", "training.epochs=1", "network.hidden=[16]", "model.latent=2", &own];
         train(&folder.path().join(kind.name), &settings);
@@ -66,7 +71,7 @@ async fn ask(router: &Router, path: &str, body: &Option<Value>) -> Answer {
 fn every_family_answers_every_address_or_says_what_it_cannot_do() {
     with_families(|router, _| async move {
         let mut wrong = Vec::new();
-        for kind in KINDS {
+        for kind in families() {
             for (address, body) in requests(2) {
                 let answer = ask(&router, &format!("/api/runs/{}{address}", kind.name), &body).await;
                 let refused = answer.status == StatusCode::CONFLICT && answer.json()["type"] == json!("capability");
@@ -106,7 +111,7 @@ fn what_a_run_cannot_do_is_a_conflict_that_names_it() {
 #[test]
 fn a_run_says_what_it_can_do_and_what_it_reports() {
     with_families(|router, _| async move {
-        for kind in KINDS {
+        for kind in families() {
             let run = get(&router, &format!("/api/runs/{}", kind.name)).await.json();
             assert_eq!((&run["can"], &run["kind"]), (&json!(kind.can), &json!(kind.name)));
             let history = get(&router, &format!("/api/runs/{}/metrics", kind.name)).await.json();
@@ -139,7 +144,7 @@ fn neither_page_nor_service_knows_a_family_by_name() {
     ["src", "ui"].iter().for_each(|folder| texts(&home.join(folder), &mut found));
     assert!(found.len() > 30, "{} files", found.len());
     for (path, text) in found {
-        for kind in KINDS {
+        for kind in families() {
             let quoted = ["\"", "'", "`"].map(|quote| format!("{quote}{}{quote}", kind.name));
             let named = quoted.iter().find(|name| text.contains(name.as_str()));
             assert_eq!(named, None, "{}", path.display());
