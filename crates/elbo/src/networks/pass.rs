@@ -50,6 +50,7 @@ type Seen = HashMap<ParamId, Tensor<1>>;
 
 /// Where draws come from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one value for each step")]
 enum Noise {
     Drawn(Draws),
     /// Given one after another, for comparisons with other implementations.
