@@ -25,7 +25,9 @@ pub enum When {
     Judging,
 }
 
-/// One pass; see the [module](self).
+/// One pass through a network: whether it trains or judges, its random draws, and what it saw on the way.
+///
+/// A forward pass changes no module. What batches move is staged here and put in place by [`Pass::absorbed`], once for each optimiser step.
 ///
 /// ```
 /// use elbo::networks::{Pass, When};
