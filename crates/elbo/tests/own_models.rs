@@ -28,7 +28,7 @@ const PIXELS: usize = 784;
 fn data(train: u32, validation: u32) -> Splits {
     let source = Arc::new(digits::generate(5, (train + validation) as usize));
     let part = |range: std::ops::Range<u32>| Subset::new(source.clone(), range.collect::<Vec<_>>());
-    let validation = Some(part(train..train + validation)).filter(|split| split.len() > 0);
+    let validation = Some(part(train..train + validation)).filter(|split| !split.is_empty());
     Splits { train: part(0..train), validation, test: part(0..0), validation_is_test: false }
 }
 

@@ -50,7 +50,7 @@ pub struct DataConfig {
     pub cache: bool,
     /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones. See [`Binarize`].
     pub binarize: Binarize,
-    /// Which array of a `.npz` file; see [`table`].
+    /// Which array of a `.npz` file; see [`super::table`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
     /// What the numbers of an array mean.

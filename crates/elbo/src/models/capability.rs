@@ -93,6 +93,7 @@ impl fmt::Display for Capability {
 /// What an encoder says about a batch.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "one value for each batch")]
 pub enum Posterior {
     /// A code without uncertainty, as an autoencoder's. `[batch, latent]`.
     Point(Tensor<2>),

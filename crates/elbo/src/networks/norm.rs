@@ -33,6 +33,7 @@ impl Normalization {
 
 /// Batch or group normalisation.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one value for each layer; Burn's derive takes no boxes")]
 pub enum Norm {
     /// By the statistics of the batch.
     Batch(BatchNorm),

@@ -25,7 +25,9 @@ pub enum When {
     Judging,
 }
 
-/// One pass; see the [module](self).
+/// One pass through a network: whether it trains or judges, its random draws, and what it saw on the way.
+///
+/// A forward pass changes no module. What batches move is staged here and put in place by [`Pass::absorbed`], once for each optimiser step.
 ///
 /// ```
 /// use elbo::networks::{Pass, When};
@@ -50,6 +52,7 @@ type Seen = HashMap<ParamId, Tensor<1>>;
 
 /// Where draws come from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one value for each step")]
 enum Noise {
     Drawn(Draws),
     /// Given one after another, for comparisons with other implementations.

@@ -58,8 +58,8 @@ fn samples_of_a_second_stage_have_the_moments_of_the_codes() {
     let draws = &mut Draws::new(0, Purpose::Choice, 0, 0);
     // Two groups, far from 0 and of different spread.
     let noise = draws.normals(8000);
-    let group = |i: usize| if i % 4 == 0 { 1.0 } else { -1.0 };
-    let code = |i: usize| if i % 2 == 0 { 40.0 + 3.0 * group(i) + noise[i] } else { 0.1 * noise[i] };
+    let group = |i: usize| if i.is_multiple_of(4) { 1.0 } else { -1.0 };
+    let code = |i: usize| if i.is_multiple_of(2) { 40.0 + 3.0 * group(i) + noise[i] } else { 0.1 * noise[i] };
     let codes: Vec<f32> = (0..8000).map(code).collect();
     let settings = ["prior.hidden=[64, 64]", "prior.epochs=30", "prior.steps=1000", "prior.batch_size=128"];
     let model = fitted("two-stage", &settings, &codes, 2, 0);
