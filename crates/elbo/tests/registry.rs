@@ -4,7 +4,8 @@
 mod families;
 
 use elbo::models::{
-    Capability, Family, KINDS, Kind, Learner, LikelihoodName, ModelConfig, ObjectiveConfig, Report, Setting, Update, Visit,
+    Capability, Family, KINDS, Kind, Learner, LikelihoodName, ModelConfig, ObjectiveConfig, Report, Setting, Update,
+    Visit,
 };
 use elbo::networks::NetworkConfig;
 use elbo::recipe::{self, Layers, RunConfig};
@@ -85,7 +86,13 @@ fn a_model_is_what_its_family_declares() {
 fn families_can_what_they_could() {
     use Capability::{Bound, Decode, Encode, Observe, Prior};
     let vae: &[Capability] = &[Encode, Decode, Prior, Observe, Bound];
-    let expected = [("ae", &[Encode, Decode, Observe][..]), ("vae", vae), ("iwae", vae), ("cvae", vae), ("maf", &[Capability::Density, Capability::Generate])];
+    let expected = [
+        ("ae", &[Encode, Decode, Observe][..]),
+        ("vae", vae),
+        ("iwae", vae),
+        ("cvae", vae),
+        ("maf", &[Capability::Density, Capability::Generate]),
+    ];
     for (name, can) in expected {
         assert_eq!(table(name, "").can(), can, "{name}");
     }
