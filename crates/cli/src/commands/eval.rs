@@ -22,8 +22,9 @@ pub(super) fn request(args: &Judging) -> elbo::Result<MetricsRequest> {
     if args.limit == Some(0) {
         return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all"));
     }
-    let (metrics, sampler, features) = (args.metrics.clone(), args.sampler.parse()?, args.features.parse()?);
-    let request = MetricsRequest { metrics, k: args.k, samples: args.samples, sampler, features, seed: 0 };
+    let (metrics, features) = (args.metrics.clone(), args.features.parse()?);
+    // The sampler is one that a run has, and so looked for in each.
+    let request = MetricsRequest { metrics, k: args.k, samples: args.samples, features, ..Default::default() };
     request.check()?;
     Ok(request)
 }
@@ -38,7 +39,7 @@ pub(super) fn judge(
     context: Context,
 ) -> elbo::Result<MetricsReport> {
     let seed = args.seed.unwrap_or(run.config.training.seed);
-    let request = MetricsRequest { seed, ..request.clone() };
+    let request = MetricsRequest { seed, sampler: run.sampler_kind(&args.sampler)?, ..request.clone() };
     let parts = match args.limit {
         Some(limit) => tasks::limited(parts, limit, seed),
         None => parts.to_vec(),

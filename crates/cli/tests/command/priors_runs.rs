@@ -52,7 +52,7 @@ fn a_prior_is_a_complete_run_over_the_codes() {
     folder.run("sample run/priors/maf -n 4 --out codes.csv").done();
     let codes = fs::read_to_string(folder.path("codes.csv")).unwrap();
     assert!(codes.starts_with("z0,z1,z2\n") && codes.lines().count() == 5, "{codes}");
-    folder.run("encode run/priors/maf --out x.npy").refused(2, &["expected a run that encodes", "maf"]);
+    folder.run("encode run/priors/maf --split train --out x.npy").refused(2, &["expected a run that encodes", "maf"]);
     folder.run("report run/priors/maf").done();
     // A second of the same weights needs a name of its own.
     folder.run("train maf --codes-of run").refused(2, &["name", "`maf`", "elbo resume"]);
@@ -137,7 +137,7 @@ fn asking_for_samples_trains_and_goes_on_after_a_signal() {
     folder.run("resume run --epochs 3").done();
     assert!(folder.run("sample run --sampler maf -n 4 --out a.npy").done().stderr.contains("other weights"));
     assert_ne!(info(&folder.path("run/priors/maf"))["origin"]["weights_sha256"], before["weights_sha256"]);
-    folder.run("priors run --set prior.hiden=[8]").refused(2, &["hiden", "model.hidden"]);
+    folder.run("priors run --set prior.hiden=[8]").refused(2, &["prior.hiden", "hidden"]);
 }
 
 /// Flags of `elbo train` as `--set` alone.

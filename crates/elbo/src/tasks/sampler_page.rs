@@ -108,6 +108,9 @@ pub fn compare_samplers(
         shown.push(picture(run, &real, &first(&pictures, SHOWN), name)?);
     }
     for kind in &wanted.kinds {
+        if stop.requested() {
+            return Ok(None);
+        }
         let began = Instant::now();
         let request = FitRequest { kind, settings: wanted.fit, set: if is_trained(kind) { &wanted.set } else { &[] } };
         let Some((stored, note)) = run.fit_sampler(request, observer, stop)? else { return Ok(None) };

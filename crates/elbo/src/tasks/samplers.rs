@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::priors::store::{self, Record, Stored};
 use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
-use crate::recipe::{Layers, RunConfig};
+use crate::recipe::{self, Layers, RunConfig};
 use crate::run::directory::{Origin, RunDir, RunInfo};
 use crate::training::{Ending, Observer, Quiet, Stop};
 
@@ -172,7 +172,8 @@ impl Run {
             None => {
                 let config = set.map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
                 self.encoder("priors")?;
-                RunDir::clear(&self.dir.prior(name))?;
+                // Whatever else lies there is somebody's own, and refused.
+                found.as_ref().map_or(Ok(()), |prior| RunDir::clear(prior.dir.path()))?;
                 TrainingRun::create_prior(self, RunConfig { name: name.into(), ..config }, settings, &self.info.device)?
             }
         };
@@ -219,10 +220,12 @@ fn missing(dir: &RunDir, name: &str) -> Error {
 /// What a prior is trained by: its own last configuration, or where settings are to come on top, or there is none, the recipe of its name.
 fn recipe_of(name: &str, found: Option<&PriorRun>, fresh: bool) -> Result<Layers> {
     let own = |prior: &PriorRun| Layers::from_text("config.toml", &prior.config.to_toml());
-    match (Layers::from_recipe(name), found) {
-        (Ok(recipe), _) if fresh => Ok(recipe),
+    match (recipe::find(name), found) {
+        (Ok(recipe), _) if fresh => Layers::from_text(recipe.name, recipe.text),
         (_, Some(prior)) => own(prior),
-        (recipe, None) => recipe,
+        (Ok(recipe), None) => Layers::from_text(recipe.name, recipe.text),
+        // A name is no path to a recipe: it becomes a folder of the run.
+        (Err(error), None) => Err(name.parse::<SamplerKind>().err().unwrap_or(error)),
     }
 }
 

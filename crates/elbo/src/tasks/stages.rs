@@ -54,13 +54,13 @@ pub fn next_stage(
         let path = parent.dir.prior(&stage.name);
         let settings = FitSettings { codes: stage.codes, seed: parent.config.training.seed };
         let found = PriorRun::find(&parent, &stage.name)?;
-        match found.filter(|prior| prior.serves(&parent.origin(settings), stage.codes)) {
+        match found.as_ref().filter(|prior| prior.serves(&parent.origin(settings), stage.codes)) {
             Some(prior) if prior.is_complete() => {}
             Some(_) => return TrainingRun::resume(path, None, device, device_name, progress).map(Some),
             None => {
                 let config = prior_config(stage.layers()?, parent.latent(), settings.seed, &[])?;
                 parent.encoder("train")?;
-                RunDir::clear(&path)?;
+                found.as_ref().map_or(Ok(()), |prior| RunDir::clear(prior.dir.path()))?;
                 return TrainingRun::create_prior(&parent, config, settings, device_name).map(Some);
             }
         }
