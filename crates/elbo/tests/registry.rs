@@ -70,7 +70,7 @@ fn a_model_is_what_its_family_declares() {
             if of_codes { (Space::vector(6), "hidden = [4]") } else { (Space::from(SPACE), "latent = 2") };
         for network in networks() {
             let config = table(kind.name, lines);
-            let setting = Setting { space: space.clone(), ..setting(&network) };
+            let setting = Setting { space, ..setting(&network) };
             let said = with_model(&config, &setting, 0, Ask);
             let (can, reports, updates) = config.with(Declared);
             assert_eq!((said.can.as_slice(), kind.can, config.can()), (can, can, can), "{}", kind.name);

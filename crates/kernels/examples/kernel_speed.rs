@@ -27,8 +27,11 @@ fn keep_freed_memory() {
 /// One pass.
 type Pass = Box<dyn Fn()>;
 
+/// Prepares the passes of one operation on a device.
+type Prepare = fn(&Device) -> Pass;
+
 /// Every operation by its name in the benchmark.
-const OPERATIONS: &[(&str, fn(&Device) -> Pass)] = &[
+const OPERATIONS: &[(&str, Prepare)] = &[
     ("layer_norm", layer_norm_pass),
     ("rms_norm", rms_norm_pass),
     ("attention", |device| attention_pass(device, false)),

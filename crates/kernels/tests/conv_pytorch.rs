@@ -108,12 +108,14 @@ fn convolutions_of_sequences() {
     });
 }
 
+/// A change of resolution by a factor in height and width.
+type Resample = fn(Tensor<4>, [usize; 2]) -> Tensor<4>;
+
 #[test]
 fn changes_of_resolution() {
     let fixture = read("kernels/resample.json");
     let mut table = Table::new(1e-6);
-    let ops: [(&str, fn(Tensor<4>, [usize; 2]) -> Tensor<4>); 2] =
-        [("upsample_nearest", upsample_nearest), ("average_pool", average_pool)];
+    let ops: [(&str, Resample); 2] = [("upsample_nearest", upsample_nearest), ("average_pool", average_pool)];
     for (name, op) in ops {
         for (index, case) in list(&fixture[name]).iter().enumerate() {
             let x = array::<4>(&case["x"]).tensor().require_grad();

@@ -18,6 +18,9 @@ fn floats(value: &Value) -> Vec<f32> {
     numbers(value).into_iter().map(|v| v as f32).collect()
 }
 
+/// An operation and its gradients on the arguments of a case.
+type Run = fn(&Value) -> Results;
+
 fn normed(case: &Value) -> Results {
     let [x, weight, dy] = ["x", "weight", "dy"].map(|key| floats(&case[key]));
     let bias = case.get("bias").map(floats);
@@ -43,8 +46,7 @@ fn rows_of(case: &Value) -> Results {
 #[test]
 fn operations_and_their_gradients() {
     let fixture = read("kernels/sequence.json");
-    let kinds: [(&str, fn(&Value) -> Results); 3] =
-        [("row_norm", normed), ("attention", attention_of), ("embedding", rows_of)];
+    let kinds: [(&str, Run); 3] = [("row_norm", normed), ("attention", attention_of), ("embedding", rows_of)];
     let mut table = Table::new(1e-5);
     for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
         let used = set_level(level);

@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::signals::Interruption;
 
 /// What came of making a sampler.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and moved once")]
 pub enum Fitted {
     Done(Stored),
     /// Stopped by a signal, with the command's exit code.
