@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Chance, Folder, Running, edit, info, training};
+use crate::support::{Chance, Folder, Kills, edit, go_on, info, training};
 
 /// Six epochs of ten steps, with a checkpoint after almost every one of them.
 const KILLED: &str = "--set data.count=300 --set network.hidden=[16] --set model.latent=3 --epochs 6 --batch-size 28 \
@@ -11,13 +11,6 @@ const KILLED: &str = "--set data.count=300 --set network.hidden=[16] --set model
 
 /// Enough epochs for a signal to meet it at work.
 const LONG: &str = "--set data.count=1500 --set network.hidden=[16] --set model.latent=3 --epochs 30 --batch-size 32";
-
-/// Begins a run or, where one has begun, takes it up again.
-fn go_on(folder: &Folder, run: &str, settings: &str) -> Running {
-    let begun = folder.path(run).join("run.json").exists();
-    let line = if begun { format!("resume {run}") } else { format!("train {settings} --out {run}") };
-    folder.start(&mut folder.command(&line))
-}
 
 #[test]
 fn fifty_kills_and_some_interruptions_at_random_times_change_nothing() {
@@ -30,21 +23,8 @@ fn fifty_kills_and_some_interruptions_at_random_times_change_nothing() {
         let run = format!("run-{runs}");
         runs += 1;
         // Some runs are killed once, others again and again.
-        let mut left = 1 + chance.below(8);
-        loop {
-            let mut running = go_on(&folder, &run, KILLED);
-            if left > 0 {
-                std::thread::sleep(Duration::from_millis(5 + chance.below(250) as u64));
-                running.signal(["KILL", "KILL", "KILL", "INT"][chance.below(4)]);
-                left -= 1;
-            }
-            match running.finish().code {
-                None => kills += 1,
-                Some(130) => {}
-                Some(0) => break,
-                code => panic!("{run} ended with {code:?}"),
-            }
-        }
+        let how = Kills { most: 8, within_ms: 250, signals: &["KILL", "KILL", "KILL", "INT"] };
+        kills += chance.kill_until_done(&how, || go_on(&folder, &run, &format!("train {KILLED} --out {run}")));
         assert_eq!(training(&folder.path(&run)), whole, "{run}, after {kills} kills in all");
         assert!(leftovers(&folder.path(&run)).is_empty(), "{:?}", leftovers(&folder.path(&run)));
     }
@@ -141,7 +121,7 @@ fn a_signal_before_the_first_step_or_in_the_last_save_is_survived() {
         let outcome = running.finish();
         // Once the last step is done there is nothing to interrupt.
         assert!([Some(0), Some(130)].contains(&outcome.code), "{name}: {outcome:?}");
-        go_on(&folder, name, settings).finish().done();
+        go_on(&folder, name, &format!("train {settings} --out {name}")).finish().done();
         assert_eq!(training(&run), training(&folder.path("whole")), "{name}");
     }
 }

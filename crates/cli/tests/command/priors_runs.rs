@@ -1,10 +1,8 @@
 //! Priors as runs over the codes of a run, and recipes of several stages: what is killed ends with the same bytes as what is not.
 
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
 
-use crate::support::{Chance, Folder, edit, info, training};
+use crate::support::{Chance, Folder, Kills, edit, go_on, info, training};
 
 /// Six epochs of nine steps over the codes of 300 digits, with a checkpoint after almost every step.
 const SMALL_MAF: &str = "--set prior.hidden=[16] --set prior.blocks=2 --epochs 6 --batch-size 32 \
@@ -74,36 +72,16 @@ fn kills_at_random_times_change_nothing() {
         let begin = format!("train {recipe} --codes-of run {settings}");
         let prior = format!("run/priors/{recipe}");
         folder.run(&begin).done();
-        let whole = training_of(&folder.path(&prior));
+        let whole = training(&folder.path(&prior));
         let mut chance = Chance(7);
         let mut kills = 0;
         while kills < 12 {
             fs::remove_dir_all(folder.path(&prior)).unwrap();
-            let mut left = 1 + chance.below(6);
-            loop {
-                let begun = folder.path(&prior).join("run.json").exists();
-                let line = if begun { format!("resume {prior}") } else { begin.clone() };
-                let mut running = folder.start(&mut folder.command(&line));
-                if left > 0 {
-                    std::thread::sleep(Duration::from_millis(5 + chance.below(150) as u64));
-                    running.signal(["KILL", "KILL", "INT"][chance.below(3)]);
-                    left -= 1;
-                }
-                match running.finish().code {
-                    None => kills += 1,
-                    Some(130) => {}
-                    Some(0) => break,
-                    code => panic!("{recipe} ended with {code:?}"),
-                }
-            }
-            assert_eq!(training_of(&folder.path(&prior)), whole, "{recipe}, after {kills} kills");
+            let how = Kills { most: 6, within_ms: 150, signals: &["KILL", "KILL", "INT"] };
+            kills += chance.kill_until_done(&how, || go_on(&folder, &prior, &begin));
+            assert_eq!(training(&folder.path(&prior)), whole, "{recipe}, after {kills} kills");
         }
     }
-}
-
-/// What two trainings must share; the second stage of a VAE has no `best` that is used, but writes one.
-fn training_of(run: &Path) -> Vec<(&'static str, String)> {
-    training(run)
 }
 
 #[test]
@@ -146,6 +124,20 @@ fn set_only(flags: &str) -> String {
 }
 
 #[test]
+fn a_prior_stays_where_another_cannot_be_trained() {
+    let folder = Folder::new();
+    let rows: String = (0..40).map(|i| format!("{},{}\n", i % 7, (i * i) % 11)).collect();
+    folder.write("rows.csv", format!("a,b\n{rows}"));
+    folder.run("train --data rows.csv --out run --epochs 1 --set network.hidden=[8] --set model.latent=2").done();
+    folder.run(&format!("train maf --codes-of run {SMALL_MAF}")).done();
+    let prior = training(&folder.path("run/priors/maf"));
+    fs::remove_file(folder.path("rows.csv")).unwrap();
+    let answer = folder.run("sample run --sampler maf --codes mean -n 4 --out new.csv");
+    assert_ne!(answer.code, Some(0), "{answer:?}");
+    assert_eq!(training(&folder.path("run/priors/maf")), prior);
+}
+
+#[test]
 fn damaged_codes_and_origins_are_told() {
     let folder = Folder::new();
     folder.train("run", "").done();
@@ -185,23 +177,8 @@ fn stages_run_in_order_and_kills_anywhere_change_nothing() {
     while kills < 20 {
         let run = format!("run-{runs}");
         runs += 1;
-        let mut left = 1 + chance.below(8);
-        loop {
-            let begun = folder.path(&run).join("run.json").exists();
-            let line = if begun { format!("resume {run}") } else { format!("{STAGES} --out {run}") };
-            let mut running = folder.start(&mut folder.command(&line));
-            if left > 0 {
-                std::thread::sleep(Duration::from_millis(5 + chance.below(300) as u64));
-                running.signal(["KILL", "KILL", "KILL", "INT"][chance.below(4)]);
-                left -= 1;
-            }
-            match running.finish().code {
-                None => kills += 1,
-                Some(130) => {}
-                Some(0) => break,
-                code => panic!("{run} ended with {code:?}"),
-            }
-        }
+        let how = Kills { most: 8, within_ms: 300, signals: &["KILL", "KILL", "KILL", "INT"] };
+        kills += chance.kill_until_done(&how, || go_on(&folder, &run, &format!("{STAGES} --out {run}")));
         assert_eq!(both(&run), whole, "{run}, after {kills} kills");
     }
     // More epochs of the first stage make other codes: the second is trained anew.

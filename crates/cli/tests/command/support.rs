@@ -286,6 +286,23 @@ pub fn reseal(checkpoint: &Path) {
 /// Numbers that look random and are the same every time (splitmix64).
 pub struct Chance(pub u64);
 
+/// Begins a run with this command or, where one has begun, takes it up again.
+pub fn go_on(folder: &Folder, run: &str, begin: &str) -> Running {
+    let begun = folder.path(run).join("run.json").exists();
+    let line = if begun { format!("resume {run}") } else { begin.to_owned() };
+    folder.start(&mut folder.command(&line))
+}
+
+/// How [`Chance::kill_until_done`] treats a training.
+pub struct Kills {
+    /// Signals at most.
+    pub most: usize,
+    /// The longest time before one, less 5 ms.
+    pub within_ms: usize,
+    /// What is sent: one of these.
+    pub signals: &'static [&'static str],
+}
+
 impl Chance {
     /// A number from 0 up to `end`, not included.
     pub fn below(&mut self, end: usize) -> usize {
@@ -294,6 +311,25 @@ impl Chance {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % end as u64) as usize
+    }
+
+    /// Sends up to `most` signals to what `begin` starts, one each time, until one is left to end well. Returns how many were killed at work.
+    pub fn kill_until_done(&mut self, kill: &Kills, mut begin: impl FnMut() -> Running) -> usize {
+        let (mut left, mut kills) = (1 + self.below(kill.most), 0);
+        loop {
+            let mut running = begin();
+            if left > 0 {
+                std::thread::sleep(Duration::from_millis(5 + self.below(kill.within_ms) as u64));
+                running.signal(kill.signals[self.below(kill.signals.len())]);
+                left -= 1;
+            }
+            match running.finish().code {
+                None => kills += 1,
+                Some(130) => {}
+                Some(0) => return kills,
+                code => panic!("ended with {code:?}"),
+            }
+        }
     }
 
     /// One of these.

@@ -13,7 +13,7 @@ use crate::data::{Columns, Source, Splits};
 use crate::error::{Error, Result};
 use crate::generation::CodeDecoder;
 use crate::models::{Capability, Family, Generate, Model, Setting, Visit};
-use crate::recipe::{self, Layers, RunConfig};
+use crate::recipe::{Layers, RunConfig};
 use crate::space::Rows;
 use crate::tensors::values_of;
 use crate::training::{Quiet, Stop, Trainer};
@@ -84,9 +84,7 @@ impl NetworkPrior {
     /// # Errors
     /// [`Error::Config`] for a name without a recipe, and as [`Trainer::run`].
     pub(super) fn fit(name: &str, codes: &[f32], latent: usize, seed: u64, device: &Device) -> Result<Self> {
-        let recipe = recipe::find(name)?;
-        let config = prior_config(Layers::from_text(recipe.name, recipe.text)?, latent, seed, &[])?;
-        Self::fit_config(&config, codes, latent, device)
+        Self::fit_config(&prior_config(Layers::from_builtin(name)?, latent, seed, &[])?, codes, latent, device)
     }
 
     /// Trains a configuration on codes, in memory: the weights that a run of it would use.

@@ -3,20 +3,17 @@
 //! A file holds the sampler and its [`Record`]: which codes, from which weights, which seed. What is read back samples the same bytes. A sampler of
 //! other weights (the run was trained on since, or another checkpoint is asked for) is not used: its record does not match.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{CodesKind, Sampler, SamplerKind, v1};
 use crate::error::{Error, Result};
 use crate::mixtures::GaussianMixture;
 use crate::run::directory::RunDir;
-use crate::run::weights::{self, NamedTensor};
 
 /// Version of the files written here; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -65,12 +62,6 @@ pub struct Stored {
 struct MixtureFile {
     record: Record,
     mixture: GaussianMixture,
-}
-
-/// sha256 of parameters: names, shapes and values.
-pub fn weights_sha256(tensors: &[NamedTensor]) -> String {
-    let digest = Sha256::digest(weights::to_bytes(tensors, &BTreeMap::new()));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a sampler's file is; none for those that have none.
@@ -203,7 +194,7 @@ mod tests {
             latent: 3,
             seed: u64::MAX,
             checkpoint: "best".into(),
-            weights_sha256: weights_sha256(&[]),
+            weights_sha256: "0123456789abcdef".repeat(4),
         }
     }
 

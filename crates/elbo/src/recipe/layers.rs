@@ -43,6 +43,15 @@ impl Layers {
         Self::from_text(&origin, &text)
     }
 
+    /// Starts from a built-in recipe and nothing else: the name is no path.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names there are.
+    pub fn from_builtin(name: &str) -> Result<Self> {
+        let recipe = builtin::find(name)?;
+        Self::from_text(recipe.name, recipe.text)
+    }
+
     /// Starts from tables that are known to be TOML.
     ///
     /// # Errors

@@ -79,6 +79,14 @@ pub struct Origin {
     pub seed: u64,
 }
 
+impl Origin {
+    /// Whether what was made of these weights and codes serves: the weights must be the same, and the codes those asked for, if any are. Another
+    /// seed does not make it worse.
+    pub(crate) fn is_met(&self, weights_sha256: &str, codes: CodesKind, asked: Option<CodesKind>) -> bool {
+        weights_sha256 == self.weights_sha256 && asked.is_none_or(|asked| asked == codes)
+    }
+}
+
 /// The data of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataInfo {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::priors::store::{self, Record, Stored};
 use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
-use crate::recipe::{self, Layers, RunConfig};
+use crate::recipe::{Layers, RunConfig};
 use crate::run::directory::{Origin, RunDir, RunInfo};
 use crate::training::{Ending, Observer, Quiet, Stop};
 
@@ -74,11 +74,9 @@ impl Run {
     /// A sampler's file, where it is of these weights and codes.
     fn stored_file(&self, kind: &SamplerKind, wanted: &Origin, settings: FitSettings) -> Result<Option<Stored>> {
         let found = store::load(&self.dir, kind, self.latent(), &self.device)?;
-        let same = |record: &Record| {
-            record.weights_sha256 == wanted.weights_sha256 && settings.codes.is_none_or(|codes| codes == record.codes)
-        };
-        // Another seed does not make it a worse one.
-        Ok(found.filter(|stored| same(&stored.record)))
+        let serves =
+            |Record { weights_sha256, codes, .. }: &Record| wanted.is_met(weights_sha256, *codes, settings.codes);
+        Ok(found.filter(|stored| serves(&stored.record)))
     }
 
     /// The sampler from the run's folder, or one fitted to the codes of the training split and kept there. Equal runs and settings give equal samplers.
@@ -171,10 +169,8 @@ impl Run {
             Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {})?,
             None => {
                 let config = set.map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
-                self.encoder("priors")?;
-                // Whatever else lies there is somebody's own, and refused.
-                found.as_ref().map_or(Ok(()), |prior| RunDir::clear(prior.dir.path()))?;
-                TrainingRun::create_prior(self, RunConfig { name: name.into(), ..config }, settings, &self.info.device)?
+                let config = RunConfig { name: name.into(), ..config };
+                TrainingRun::replace_prior(self, config, settings, &self.info.device)?
             }
         };
         let note = if again && serving.is_none() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
@@ -220,11 +216,11 @@ fn missing(dir: &RunDir, name: &str) -> Error {
 /// What a prior is trained by: its own last configuration, or where settings are to come on top, or there is none, the recipe of its name.
 fn recipe_of(name: &str, found: Option<&PriorRun>, fresh: bool) -> Result<Layers> {
     let own = |prior: &PriorRun| Layers::from_text("config.toml", &prior.config.to_toml());
-    match (recipe::find(name), found) {
-        (Ok(recipe), _) if fresh => Layers::from_text(recipe.name, recipe.text),
+    // A name is no path to a recipe: it becomes a folder of the run.
+    match (Layers::from_builtin(name), found) {
+        (Ok(recipe), _) if fresh => Ok(recipe),
         (_, Some(prior)) => own(prior),
-        (Ok(recipe), None) => Layers::from_text(recipe.name, recipe.text),
-        // A name is no path to a recipe: it becomes a folder of the run.
+        (Ok(recipe), None) => Ok(recipe),
         (Err(error), None) => Err(name.parse::<SamplerKind>().err().unwrap_or(error)),
     }
 }
@@ -249,10 +245,8 @@ impl PriorRun {
 
     /// Whether it is of these weights, and of these codes if any are asked for.
     pub fn serves(&self, wanted: &Origin, codes: Option<CodesKind>) -> bool {
-        let same = |origin: &Origin| {
-            origin.weights_sha256 == wanted.weights_sha256 && codes.is_none_or(|codes| codes == origin.codes)
-        };
-        self.info.origin.as_ref().is_some_and(same)
+        let serves = |origin: &Origin| wanted.is_met(&origin.weights_sha256, origin.codes, codes);
+        self.info.origin.as_ref().is_some_and(serves)
     }
 
     /// Whether it is, or will be, what this configuration trains.

@@ -13,7 +13,7 @@ use crate::data::Progress;
 use crate::error::{Error, Result};
 use crate::priors::prior_config;
 use crate::recipe::{LaterStage, Stages};
-use crate::run::directory::{RunDir, STAGES_FILE};
+use crate::run::directory::STAGES_FILE;
 
 /// The next stage that is open in a run whose recipe has several: begun, or taken up where it was cut short. None once all are done, and for a run
 /// of one stage. A stage whose codes are of other weights than its run now has is trained anew.
@@ -53,15 +53,14 @@ pub fn next_stage(
         let parent = Run::open(parent, None, device)?;
         let path = parent.dir.prior(&stage.name);
         let settings = FitSettings { codes: stage.codes, seed: parent.config.training.seed };
-        let found = PriorRun::find(&parent, &stage.name)?;
-        match found.as_ref().filter(|prior| prior.serves(&parent.origin(settings), stage.codes)) {
+        match PriorRun::find(&parent, &stage.name)?.filter(|prior| prior.serves(&parent.origin(settings), stage.codes))
+        {
             Some(prior) if prior.is_complete() => {}
             Some(_) => return TrainingRun::resume(path, None, device, device_name, progress).map(Some),
             None => {
                 let config = prior_config(stage.layers()?, parent.latent(), settings.seed, &[])?;
                 parent.encoder("train")?;
-                found.as_ref().map_or(Ok(()), |prior| RunDir::clear(prior.dir.path()))?;
-                return TrainingRun::create_prior(&parent, config, settings, device_name).map(Some);
+                return TrainingRun::replace_prior(&parent, config, settings, device_name).map(Some);
             }
         }
         folders.insert(stage.name, path);

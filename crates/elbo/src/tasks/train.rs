@@ -66,6 +66,8 @@ struct Beside {
     origin: Option<Origin>,
     /// Before `run.json` makes it a run.
     files: Vec<(&'static str, Vec<u8>)>,
+    /// Whether the run that is there makes room.
+    replaces: bool,
 }
 
 /// A run that has ended.
@@ -112,7 +114,7 @@ impl TrainingRun {
         config.training.precision.check(device)?;
         let splits = data::open(&config.data, config.training.seed, progress)?;
         let files = later.into_iter().map(|text| (STAGES_FILE, text.into_bytes())).collect();
-        Self::begin(config, splits, Beside { origin: None, files }, out.into(), device, device_name)
+        Self::begin(config, splits, Beside { origin: None, files, replaces: false }, out.into(), device, device_name)
     }
 
     /// Encodes the training split of a run and creates the run of a prior over these codes, `RUN/priors/NAME` with the configuration's name.
@@ -144,14 +146,27 @@ impl TrainingRun {
     /// # Ok::<(), elbo::Error>(())
     /// ```
     pub fn create_prior(parent: &Run, config: RunConfig, settings: FitSettings, device_name: &str) -> Result<Self> {
+        refuse_where_one_serves(parent, &config.name, settings)?;
+        Self::replace_prior(parent, config, settings, device_name)
+    }
+
+    /// The same in place of the prior of this name that the run has, if any. That one is removed last, once nothing more can be refused; whatever
+    /// else lies there is somebody's own and stays.
+    pub(super) fn replace_prior(
+        parent: &Run,
+        config: RunConfig,
+        settings: FitSettings,
+        device_name: &str,
+    ) -> Result<Self> {
         config.check()?;
         config.training.precision.check(&parent.device)?;
-        make_room(parent, &config.name, settings)?;
         let RunCodes { source, origin } = parent.codes(settings)?;
         let files = vec![(CODES_FILE, source.to_npy())];
         let splits = source.split(&config.data, config.training.seed)?;
         let out = parent.dir.prior(&config.name);
-        Self::begin(config, splits, Beside { origin: Some(origin), files }, out, &parent.device, device_name)
+        let replaces = PriorRun::find(parent, &config.name)?.is_some();
+        let beside = Beside { origin: Some(origin), files, replaces };
+        Self::begin(config, splits, beside, out, &parent.device, device_name)
     }
 
     /// Creates the run directory once the data are open.
@@ -172,6 +187,9 @@ impl TrainingRun {
         config.model.with(CheckReports(&config))?;
         config.augment.check_shape(shape, source.domain() == Domain::Real)?;
         config.network = config.network.resolved(shape.dims());
+        if beside.replaces {
+            RunDir::clear(&out)?;
+        }
         let dir = RunDir::create(out)?;
         let lock = RunLock::acquire(dir.path())?;
         // Another process may have begun and ended a run here since the folder was found empty.
@@ -435,10 +453,10 @@ const FINISHED: &str = "finished";
 const STOPPED_EARLY: &str = "stopped early";
 
 /// Refuses a name that a prior of the same weights has; one of other weights is of no use and goes.
-fn make_room(parent: &Run, name: &str, settings: FitSettings) -> Result<()> {
+fn refuse_where_one_serves(parent: &Run, name: &str, settings: FitSettings) -> Result<()> {
     let Some(prior) = PriorRun::find(parent, name)? else { return Ok(()) };
     if !prior.serves(&parent.origin(settings), None) {
-        return RunDir::clear(prior.dir.path());
+        return Ok(());
     }
     let (run, path) = (parent.dir.path().display(), prior.dir.path().display());
     let help = format!(
