@@ -151,6 +151,13 @@ pub const EXP_MAX_RELATIVE_ERROR: f32 = 3e-7;
 /// Rounding to `n` adds 1.5 * 2^23, whose mantissa then holds `n`: no float-to-integer cast, which would not vectorise.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    let (r, power) = exp_parts(x);
+    exp_polynomial(r) * power
+}
+
+/// `r` and `2^n` of [`exp`].
+#[inline(always)]
+pub(crate) fn exp_parts(x: f32) -> (f32, f32) {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
     const LN_2_HIGH: f32 = 0.693_359_4; // the first 12 bits of ln 2, so that n * LN_2_HIGH is exact
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -159,15 +166,19 @@ pub fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    (r, f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits())))
+}
+
+/// `e^r` of [`exp`].
+#[inline(always)]
+pub(crate) fn exp_polynomial(r: f32) -> f32 {
     let poly = 1.0 / 720.0;
     let poly = poly * r + 1.0 / 120.0;
     let poly = poly * r + 1.0 / 24.0;
     let poly = poly * r + 1.0 / 6.0;
     let poly = poly * r + 0.5;
     let poly = poly * r + 1.0;
-    let poly = poly * r + 1.0;
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
-    poly * power
+    poly * r + 1.0
 }
 
 /// [`exp`] that overflows to infinity as `f32::exp` does, for terms whose explosion must be seen.

@@ -5,6 +5,8 @@
 //! stages instead, all its vectors through one before the next begins, and what passes between stages stays in the L1 cache.
 //! Measured on a Zen 3 with AVX2 (2026-11-30): SiLU of 8 numbers takes 4.9 ns instead of 7.4.
 
+use crate::simd::{exp_parts, exp_polynomial};
+
 /// Numbers of a block. Shorter loops the compiler unrolls and merges into chains again.
 pub(crate) const BLOCK: usize = 128;
 
@@ -23,27 +25,12 @@ impl Stages {
     /// Takes `x(0)`, `x(1)`, ... in and leaves `exp(argument(x))` in `power`; see [`crate::simd::exp`].
     #[inline(always)]
     fn exp(&mut self, x: impl Fn(usize) -> f32, argument: impl Fn(f32) -> f32) {
-        const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-        const LN_2_HIGH: f32 = 0.693_359_4;
-        const LN_2_LOW: f32 = -2.121_944_4e-4;
         for i in 0..BLOCK {
             self.x[i] = x(i);
-            let x = argument(self.x[i]).clamp(-87.3, 88.3);
-            let shifted = x * std::f32::consts::LOG2_E + ROUND;
-            let n = shifted - ROUND;
-            self.rest[i] = (x - n * LN_2_HIGH) - n * LN_2_LOW;
-            self.power[i] = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+            (self.rest[i], self.power[i]) = exp_parts(argument(self.x[i]));
         }
         for i in 0..BLOCK {
-            let r = self.rest[i];
-            let poly = 1.0 / 720.0;
-            let poly = poly * r + 1.0 / 120.0;
-            let poly = poly * r + 1.0 / 24.0;
-            let poly = poly * r + 1.0 / 6.0;
-            let poly = poly * r + 0.5;
-            let poly = poly * r + 1.0;
-            let poly = poly * r + 1.0;
-            self.power[i] *= poly;
+            self.power[i] *= exp_polynomial(self.rest[i]);
         }
     }
 

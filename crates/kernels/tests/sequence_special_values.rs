@@ -1,13 +1,15 @@
 //! What the operations on sequences make of NaN, infinities and extreme numbers, and what they refuse.
 
 mod support {
+    pub mod noise;
     pub mod sequences;
 }
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use elbo_kernels::{attention, code_statistics, embedding, layer_norm, rms_norm};
-use support::sequences::{attended, embedded, indices, noise, row_norm, tensor, values};
+use support::noise::noise;
+use support::sequences::{attended, embedded, indices, row_norm, tensor, values};
 
 const WILD: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 

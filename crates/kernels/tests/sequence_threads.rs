@@ -1,11 +1,13 @@
 //! The operations on sequences give the same bits on any number of threads. A program of its own: the count is global.
 
 mod support {
+    pub mod noise;
     pub mod sequences;
 }
 
 use elbo_kernels::{attention, code_statistics, embedding, layer_norm, rms_norm, set_threads};
-use support::sequences::{attended, embedded, indices, noise, row_norm, tensor, values};
+use support::noise::noise;
+use support::sequences::{attended, embedded, indices, row_norm, tensor, values};
 
 /// Everything that is cut into parts, at sizes where it is.
 fn everything() -> Vec<(String, Vec<f32>)> {

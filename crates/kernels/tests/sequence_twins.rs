@@ -2,12 +2,14 @@
 
 mod support {
     pub mod comparison;
+    pub mod noise;
     pub mod sequences;
 }
 
 use elbo_kernels::{attention, code_statistics, embedding, layer_norm, reference, rms_norm};
 use support::comparison::Table;
-use support::sequences::{Results, attended, embedded, indices, noise, row_norm, tensor, values};
+use support::noise::noise;
+use support::sequences::{Results, attended, embedded, indices, row_norm, tensor, values};
 
 fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()

@@ -6,19 +6,6 @@ use elbo_kernels::backward_from;
 /// Results by name.
 pub type Results = Vec<(&'static str, Vec<f32>)>;
 
-/// Numbers in (-1, 1) without a pattern, others for each seed.
-#[allow(dead_code, reason = "the fixtures bring their own numbers")]
-pub fn noise(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 /// A tensor that a gradient can reach.
 pub fn tensor<const D: usize>(values: &[f32], dims: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), dims), &Device::flex().autodiff())
