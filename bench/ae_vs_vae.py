@@ -7,7 +7,9 @@ FOLDER holds mnist/. Trains `mnist-ae-20` and `mnist-bce` (784-400-20 both, Bern
 bench/results/ae_vs_vae.json with the trends of `elbo compare --by data.limit`, once with codes from N(0, I) and once from a Gaussian fitted to the training codes.
 Runs that are finished are kept, so an interrupted measurement goes on. Only the standard library.
 """
-import argparse, json, math, os, platform, subprocess, time
+import argparse, json, math, os, subprocess, time
+
+from machine import processor
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BINARY = os.environ.get("ELBO", os.path.join(ROOT, "target", "release", "elbo"))
@@ -31,14 +33,6 @@ def train(kind, size, seed, steps, folder):
     settings = [f"data.limit={size}", "data.validation=0", f"training.epochs={epochs}"]
     elbo("train", RECIPES[kind], "--seed", str(seed), "--out", run, *[part for setting in settings for part in ("--set", setting)])
     return run
-
-
-def processor():
-    try:
-        lines = open("/proc/cpuinfo").read().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main():

@@ -8,7 +8,7 @@ FOLDER holds mnist/ and, for the second part, faces/orl/. PYTHON has numpy, Pill
 is read from what elbo writes, so that all methods see the same ones: its training images, thresholds from its validation images, and
 the whole test set. Every area that elbo prints is computed again by scikit-learn from the scores it wrote.
 """
-import argparse, csv, gzip, json, os, platform, subprocess, sys, tarfile, tempfile, time
+import argparse, csv, gzip, json, os, subprocess, sys, tarfile, tempfile, time
 
 import numpy as np
 import sklearn
@@ -16,6 +16,8 @@ from PIL import Image
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
+
+from machine import processor
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 RATE = 0.05
@@ -143,14 +145,6 @@ def rows_of_split(binary, folder, path, split):
     out = os.path.join(folder, f"{split}.csv")
     run(binary, "score", path, "--split", split, "--by", "recon", "--out", out)
     return rows(out)
-
-
-def processor():
-    try:
-        lines = open("/proc/cpuinfo").read().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main():

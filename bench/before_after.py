@@ -10,7 +10,9 @@ median of all repetitions and their ratios, new over old: above 1 is faster. End
 
 Run it on an idle machine. Only the standard library.
 """
-import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, statistics, subprocess, sys, tempfile, time
+
+from machine import processor
 
 WORKLOADS = ["mlp", "mlp512", "conv-s", "conv-m", "encode", "decode", "nll_iw"]
 IMAGES, DRAWS = 200, 2000  # of nll_iw
@@ -52,14 +54,6 @@ def compare(workload, arguments):
     median = {side: statistics.median(values) for side, values in reps.items()}
     ratios = {name: round(of["new"] / of["old"], 4) for name, of in (("best", best), ("median", median))}
     return {"workload": workload, "ratio": ratios, "best": best, "median": median, "reps": reps}
-
-
-def processor():
-    try:
-        lines = open("/proc/cpuinfo").read().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def trained(arguments, folder):

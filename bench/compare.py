@@ -9,7 +9,9 @@ compile and bf16 autocast, for the mlp workloads also JAX and stock Burn (`cargo
 bests: elbo in float32 over PyTorch of any mode, over PyTorch in float32, and bf16 over bf16. All repetitions are written to FILE
 (default bench/results/compare.json) with machine and date, after each workload. Only the standard library.
 """
-import argparse, json, os, platform, statistics, subprocess, sys, time
+import argparse, json, os, statistics, subprocess, sys, time
+
+from machine import processor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BINARY = os.path.join(HERE, "..", "target", "release", "elbo")
@@ -56,14 +58,6 @@ def compare(workload, arguments):
         "ratio_bf16": ratio("elbo-bf16", MODES[2:]),
     }
     return {"workload": workload, **ratios, "summary": summary, "runs": runs}
-
-
-def processor():
-    try:
-        lines = open("/proc/cpuinfo").read().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main():

@@ -8,6 +8,8 @@ machine to OUT (default bench/results/recipes.json) and exits with 1 if a bound 
 """
 import json, os, platform, subprocess, sys, tempfile, time
 
+from machine import processor
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BINARY = os.path.join(ROOT, "target", "release", "elbo")
 # Test losses after 10 epochs, PyTorch 2.15: mean over `seeds` seeds (nats or squared error per image), and the largest accepted
@@ -49,14 +51,6 @@ def within(reference, mean):
     if "sum" in reference:
         return abs(mean["recon"] + mean["kl"] - reference["recon"] - reference["kl"]) <= reference["sum"]
     return all(abs(mean[term] / reference[term] - 1) <= reference["each"] for term in ("recon", "kl"))
-
-
-def processor():
-    try:
-        lines = open("/proc/cpuinfo").read().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def main():

@@ -5,6 +5,8 @@
 mod comparison;
 #[path = "../../kernels/tests/support/fixture.rs"]
 mod fixture;
+#[path = "support/network_table.rs"]
+mod network_table;
 #[path = "support/pytorch.rs"]
 mod pytorch;
 
@@ -19,6 +21,7 @@ use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::run::parameters;
 use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
+use network_table::network;
 use pytorch::{gradients_of, matrix, shape_of, with_weights};
 use serde_json::Value;
 
@@ -26,17 +29,6 @@ const CASES: &str = "cvae/cases.json";
 
 /// The largest relative error allowed.
 const TOLERANCE: f64 = 1e-5;
-
-/// The `[network]` table of a case, less the keys that belong to other kinds.
-fn network(case: &Value) -> NetworkConfig {
-    let mut table = case["network"].as_object().expect("a table").clone();
-    match text(&case["network"]["kind"]) {
-        "conv" => table.remove("blocks"),
-        "resnet" => table.remove("kernel"),
-        _ => None,
-    };
-    serde_json::from_value(table.into()).expect("a valid network")
-}
 
 fn config(case: &Value) -> CvaeConfig {
     let likelihood: LikelihoodName =
@@ -46,16 +38,8 @@ fn config(case: &Value) -> CvaeConfig {
 }
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
-    const PLAIN: &ObjectiveConfig = &ObjectiveConfig {
-        beta: 1.0,
-        warmup_epochs: 0.0,
-        cycle_epochs: 0.0,
-        free_bits: 0.0,
-        capacity: None,
-        warmup_share: 0.0,
-    };
     let shape: [usize; 3] = shape(case).try_into().expect("channels, height and width");
-    Setting { space: shape.into(), classes: count(&case["classes"]), network, loss: PLAIN }
+    Setting { space: shape.into(), classes: count(&case["classes"]), network, loss: &ObjectiveConfig::PLAIN }
 }
 
 fn shape(case: &Value) -> Vec<usize> {

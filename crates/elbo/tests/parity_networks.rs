@@ -5,6 +5,8 @@
 mod comparison;
 #[path = "../../kernels/tests/support/fixture.rs"]
 mod fixture;
+#[path = "support/network_table.rs"]
+mod network_table;
 #[path = "support/pytorch.rs"]
 mod pytorch;
 
@@ -19,6 +21,7 @@ use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::run::parameters;
 use elbo::tensors::values_of;
 use fixture::{count, list, number, numbers, read, text};
+use network_table::network;
 use pytorch::{gradients_of, matrix, with_weights};
 use serde_json::Value;
 
@@ -29,13 +32,6 @@ const TOLERANCE: f64 = 2e-5;
 
 fn sizes(array: &Value) -> Vec<usize> {
     list(array).iter().map(count).collect()
-}
-
-/// The `[network]` table of a case, less the key that belongs to the other kind.
-fn network(case: &Value) -> NetworkConfig {
-    let mut table = case["network"].as_object().expect("a table").clone();
-    table.remove(if case["network"]["kind"] == "conv" { "blocks" } else { "kernel" });
-    serde_json::from_value(table.into()).expect("a valid network")
 }
 
 fn image(case: &Value) -> [usize; 3] {
@@ -50,15 +46,7 @@ fn config(case: &Value) -> VaeConfig {
 }
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
-    const PLAIN: &ObjectiveConfig = &ObjectiveConfig {
-        beta: 1.0,
-        warmup_epochs: 0.0,
-        cycle_epochs: 0.0,
-        free_bits: 0.0,
-        capacity: None,
-        warmup_share: 0.0,
-    };
-    Setting { space: image(case).into(), classes: 0, network, loss: PLAIN }
+    Setting { space: image(case).into(), classes: 0, network, loss: &ObjectiveConfig::PLAIN }
 }
 
 /// The model of a case with its weights, taken in the way weight files are: checked by name and shape.

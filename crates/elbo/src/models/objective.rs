@@ -62,11 +62,15 @@ pub struct Capacity {
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self { beta: 1.0, warmup_epochs: 0.0, warmup_share: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None }
+        Self::PLAIN
     }
 }
 
 impl ObjectiveConfig {
+    /// `recon + kl`, from the first step on.
+    pub const PLAIN: Self =
+        Self { beta: 1.0, warmup_epochs: 0.0, warmup_share: 0.0, cycle_epochs: 0.0, free_bits: 0.0, capacity: None };
+
     /// Checks the numbers.
     ///
     /// # Errors

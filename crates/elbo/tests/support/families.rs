@@ -21,15 +21,7 @@ pub fn table(kind: &str, lines: &str) -> ModelConfig {
 
 /// Examples of a space without classes, under the plain loss.
 pub fn setting<'a>(space: impl Into<Space>, network: &'a NetworkConfig) -> Setting<'a> {
-    const PLAIN: &ObjectiveConfig = &ObjectiveConfig {
-        beta: 1.0,
-        warmup_epochs: 0.0,
-        cycle_epochs: 0.0,
-        free_bits: 0.0,
-        capacity: None,
-        warmup_share: 0.0,
-    };
-    Setting { space: space.into(), classes: 0, network, loss: PLAIN }
+    Setting { space: space.into(), classes: 0, network, loss: &ObjectiveConfig::PLAIN }
 }
 
 /// Builds the model that a table chooses and hands it to the task.
