@@ -249,6 +249,11 @@ pub trait Source: Send + Sync {
         &[]
     }
 
+    /// What was noticed when the set was opened and is likely to spoil the result, in one sentence each: told before anything is trained.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// sha256 of the content in hexadecimal: of the uncompressed files for sets read from disk, of the generator's name, version and
     /// parameters for generated sets. It is written into every run, so that a resumed run can tell another data set.
     fn fingerprint(&self) -> &str;

@@ -13,4 +13,15 @@ pub(super) struct Summary {
     pub label_names: Vec<String>,
     pub fingerprint: String,
     pub notes: Vec<String>,
+    /// Likely to spoil the result.
+    pub warnings: Vec<String>,
+    /// 16 bits a value, little-endian, instead of 8.
+    pub deep: bool,
+}
+
+impl Summary {
+    /// Bytes of one picture.
+    pub fn picture_bytes(&self) -> usize {
+        self.shape.numel() << usize::from(self.deep)
+    }
 }

@@ -59,8 +59,14 @@ fn open_collection(
     Pictures::open(&collection.listing().origin, &mut || Ok(Arc::clone(&collection)), &settings, cache, progress)
 }
 
-const SKIP: Settings =
-    Settings { size: None, fit: Fit::Crop, channels: None, on_bad_image: OnBadImage::Skip, fresh: false };
+const SKIP: Settings = Settings {
+    size: None,
+    fit: Fit::Crop,
+    channels: None,
+    depth: None,
+    on_bad_image: OnBadImage::Skip,
+    fresh: false,
+};
 const FAIL: Settings = Settings { on_bad_image: OnBadImage::Fail, ..SKIP };
 
 fn sized(height: u32, width: u32) -> Settings {
@@ -330,9 +336,9 @@ fn d9_nothing_to_train_on_is_said_and_one_picture_is_enough() {
     let found = |place: &Place| refusal(place.open(SKIP)).to_string();
     assert!(found(&place).contains("found nothing in it") && found(&place).contains(".png, .jpg"), "{}", found(&place));
     place.put("a.txt", b"x");
-    assert!(found(&place).contains("only 1 other file"));
+    assert!(found(&place).contains("only 1 other file (1 .txt)"));
     place.put(".b.png", b"x");
-    assert!(found(&place).contains("1 other file and 1 hidden name"));
+    assert!(found(&place).contains("1 other file (1 .txt) and 1 hidden name"));
     let empty = place.put("empty.png", b"");
     let error = refusal(place.open(FAIL));
     assert!(error.to_string().contains("empty.png") && error.to_string().contains("an empty file"), "{error}");
