@@ -148,6 +148,7 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
     let mut findings: Vec<DataFinding> = [
+        source.warnings().iter().map(|warning| DataFinding::warning(warning, "")).collect(),
         source.notes().iter().map(|note| DataFinding::note(note, "")).collect(),
         size_findings(splits, train.len()),
         facts.findings,
@@ -360,7 +361,7 @@ fn range_finding([lowest, highest]: [u8; 2]) -> Option<DataFinding> {
             format!(
                 "the largest byte is {highest}: the values seem to be scaled to 0..1 already, then stored as bytes"
             ),
-            "store the images with bytes 0..255 (multiply by 255 before converting): the model divides them by 255",
+            "of an array, `--set data.range=unit` takes them as they are; pictures need bytes 0..255 (multiply by 255): the model divides by 255",
         )),
         (56.., _) | (_, ..200) => Some(DataFinding::note(
             format!("bytes reach from {lowest} to {highest} of 0..255"),

@@ -33,6 +33,7 @@ pub mod source;
 pub mod split;
 pub mod sprites;
 pub mod table;
+mod unknown;
 mod unpack;
 mod zip_directory;
 

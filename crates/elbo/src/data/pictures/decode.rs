@@ -22,6 +22,7 @@ use fast_image_resize::pixels::{U8, U8x3, U16, U16x3};
 use fast_image_resize::{PixelTrait, ResizeOptions, Resizer};
 
 use self::formats::Opened;
+pub(super) use self::formats::named;
 pub(super) use self::raster::Levels;
 use self::raster::{Buffer, Raster};
 use super::{Fit, Size};

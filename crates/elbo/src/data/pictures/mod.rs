@@ -176,6 +176,11 @@ pub fn decode_one(bytes: &[u8], shape: ImageShape, fit: Fit) -> Result<Vec<u8>> 
     Ok(pixels)
 }
 
+/// The kind of a picture, film or drawing that is known but not read, by its first bytes.
+pub(super) fn picture_kind(start: &[u8]) -> Option<&'static str> {
+    decode::named(start)
+}
+
 /// Where decoded pictures are kept, if they are.
 fn cache_folder(settings: &Settings) -> Option<PathBuf> {
     if settings.fresh { None } else { home().map(|home| home.join("pictures")) }

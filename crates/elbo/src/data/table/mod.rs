@@ -397,6 +397,7 @@ fn check_table_keys(request: &Request<'_>) -> Result<()> {
         Err(Error::config(key, "nothing: the data is a table", found, "remove the key: it belongs to arrays"))
     };
     match (request.array, request.range) {
+        _ if request.strict && request.deep => refuse("data.depth", "16".into()),
         (Some(name), _) if request.strict => refuse("data.array", format!("`{name}`")),
         (_, Some(range)) if request.strict && range != Range::Real => refuse("data.range", range.word().into()),
         _ => Ok(()),

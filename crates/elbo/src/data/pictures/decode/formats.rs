@@ -168,7 +168,7 @@ fn is_tga(name: &str) -> bool {
 }
 
 /// Formats of pictures that are known but not read.
-pub(super) fn named(bytes: &[u8]) -> Option<&'static str> {
+pub(in crate::data::pictures) fn named(bytes: &[u8]) -> Option<&'static str> {
     let brand = bytes.get(4..12).filter(|start| start.starts_with(b"ftyp")).map(|start| &start[4..]);
     if let Some(brand) = brand {
         return Some(match brand {
@@ -179,7 +179,7 @@ pub(super) fn named(bytes: &[u8]) -> Option<&'static str> {
             _ => "a film (MP4 or QuickTime)",
         });
     }
-    const MARKS: [(&[u8], &str); 15] = [
+    const MARKS: [(&[u8], &str); 16] = [
         (b"\xff\x0a", "a JPEG XL picture"),
         (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
         (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
@@ -194,7 +194,8 @@ pub(super) fn named(bytes: &[u8]) -> Option<&'static str> {
         (b"%PDF", "a PDF document"),
         (b"<svg", "an SVG drawing"),
         (b"<?xml", "an XML document, such as an SVG drawing"),
-        (b"<", "an HTML or XML page, perhaps an error of a download"),
+        (b"<!DOCTYPE", "an HTML page, perhaps an error of a download"),
+        (b"<html", "an HTML page, perhaps an error of a download"),
     ];
     MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, name)| *name)
 }
