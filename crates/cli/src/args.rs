@@ -148,7 +148,10 @@ pub struct Table {
     /// The column of classes (of .npz: the array).
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
-    /// The columns to use, comma-separated [default: all but the label].
+    /// The column that tells rows apart (of .npz: the array): no value of a row, but carried through every output.
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// The columns to use, comma-separated [default: all but the label and the identifier].
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     pub columns: Vec<String>,
     /// What to do about rows with a missing value [default: fail].

@@ -79,7 +79,7 @@ pub fn put_pictures(layers: &mut Layers, pictures: &Pictures) -> elbo::Result<()
 
 /// The flags about tables, as settings.
 pub fn put_table(layers: &mut Layers, table: &Table) -> elbo::Result<()> {
-    for (key, text) in [("data.label", &table.label), ("data.missing", &table.missing)] {
+    for (key, text) in [("data.label", &table.label), ("data.id", &table.id), ("data.missing", &table.missing)] {
         if let Some(text) = text {
             layers.put(key, text.clone().into())?;
         }

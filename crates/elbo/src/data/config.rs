@@ -59,7 +59,10 @@ pub struct DataConfig {
     /// The column, or array, of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The columns of a table to use; empty for all but the label.
+    /// The column, or array, that tells examples apart: no value of a row, but carried through every output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The columns of a table to use; empty for all but the label and the identifier.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// What happens to rows of a table with a missing value.
@@ -84,6 +87,7 @@ impl Default for DataConfig {
             array: None,
             range: None,
             label: None,
+            id: None,
             columns: Vec::new(),
             missing: Missing::Fail,
         }

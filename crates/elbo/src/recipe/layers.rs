@@ -318,6 +318,7 @@ fn all_keys() -> Vec<String> {
         "data.array",
         "data.range",
         "data.label",
+        "data.id",
         "data.columns",
         "data.labels",
         "loss.capacity",

@@ -140,7 +140,8 @@ struct Pass<'a> {
     tables: Tables,
     content: Sha256,
     bad: Vec<String>,
-    bad_count: usize,
+    /// Places of the bad ones.
+    left_out: Vec<u32>,
     resized: usize,
     coloured: usize,
     smallest: Size,
@@ -160,7 +161,7 @@ impl<'a> Pass<'a> {
             tables: Tables::default(),
             content: Sha256::new(),
             bad: Vec::new(),
-            bad_count: 0,
+            left_out: Vec::new(),
             resized: 0,
             coloured: 0,
             smallest: Size { height: u32::MAX, width: u32::MAX },
@@ -234,7 +235,7 @@ impl<'a> Pass<'a> {
         if self.settings.on_bad_image == OnBadImage::Fail {
             return Err(error);
         }
-        self.bad_count += 1;
+        self.left_out.push(index as u32);
         if self.bad.len() < NAMED {
             self.bad.push(self.collection.entries()[index].name.clone());
         }
@@ -261,6 +262,7 @@ impl<'a> Pass<'a> {
             label_names: self.label_names,
             fingerprint: hex(&content.finalize()),
             notes,
+            left_out: self.left_out,
         };
         Ok((self.tables, summary))
     }
@@ -285,12 +287,12 @@ impl<'a> Pass<'a> {
             (Some(1), _, coloured @ 1..) => notes.push(format!("{coloured} of {count} pictures lose their colour")),
             _ => {}
         }
-        if self.bad_count > 0 {
+        let bad_count = self.left_out.len();
+        if bad_count > 0 {
             notes.push(format!(
-                "{} of {} files are bad and left out: {}",
-                self.bad_count,
-                self.bad_count + count,
-                listed(&self.bad, self.bad_count)
+                "{bad_count} of {} files are bad and left out: {}",
+                bad_count + count,
+                listed(&self.bad, bad_count)
             ));
         }
         notes

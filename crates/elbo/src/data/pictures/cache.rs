@@ -28,7 +28,7 @@ use crate::data::progress::Progress;
 use crate::error::{Error, Result};
 
 /// Version of the layout and of everything that decides what pixels a picture becomes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"elbo-px\x01";
 const START: u64 = 4096;
 const TRAILER: u64 = 48;

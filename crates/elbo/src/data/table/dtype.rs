@@ -59,6 +59,23 @@ impl Dtype {
         }
     }
 
+    /// One number as text, whole numbers with all their digits.
+    pub fn text(self, bytes: &[u8]) -> String {
+        let mut word = [0u8; 8];
+        let place = &mut word[..self.size];
+        place.copy_from_slice(bytes);
+        if self.big_endian {
+            place.reverse();
+        }
+        let bits = u64::from_le_bytes(word);
+        let unused = 64 - 8 * self.size as u32;
+        match self.kind {
+            Kind::Unsigned => bits.to_string(),
+            Kind::Signed => ((bits << unused) as i64 >> unused).to_string(),
+            Kind::Bool | Kind::Float => self.decode(bytes).to_string(),
+        }
+    }
+
     /// One number from its `size` bytes. Integers beyond 2^53 are rounded to the nearest float64.
     pub fn decode(self, bytes: &[u8]) -> f64 {
         let mut word = [0u8; 8];

@@ -21,6 +21,7 @@ mod cells;
 mod csv;
 mod dtype;
 mod header;
+mod identity;
 mod images;
 mod labels;
 mod layout;
@@ -48,6 +49,7 @@ use super::progress::Progress;
 use super::source::{Columns, ImageShape, Source};
 use super::split::{self, Splits};
 use crate::error::{Error, Result};
+use identity::Identity;
 use images::ArrayImages;
 use labels::Labels;
 use parquet::Opened;
@@ -104,6 +106,7 @@ pub(super) struct Request<'a> {
     path: &'a Path,
     array: Option<&'a str>,
     label: Option<&'a str>,
+    id: Option<&'a str>,
     columns: &'a [String],
     range: Option<Range>,
     missing: Missing,
@@ -118,6 +121,7 @@ impl<'a> Request<'a> {
             path,
             array: config.array.as_deref(),
             label: config.label.as_deref(),
+            id: config.id.as_deref(),
             columns: trained.map_or(&config.columns, |columns| &columns.names),
             range: config.range,
             missing: config.missing,
@@ -146,6 +150,7 @@ impl<'a> Request<'a> {
 struct Part {
     content: Content,
     labels: Option<Labels>,
+    identity: Identity,
     /// What was decided on the way, in words.
     notes: Vec<String>,
 }
@@ -253,8 +258,8 @@ fn split_up(
     let Loaded { train, test, parts, label_names, sha256 } = loaded;
     let known = Known { name: request.name(), label_names, sha256 };
     match (train, test) {
-        (Part { content: Content::Rows { names, shape, cells }, labels, notes }, test) => {
-            let train = Arc::new(Table::new(&known, names, shape, cells, labels, notes));
+        (Part { content: Content::Rows { names, shape, cells }, labels, identity, notes }, test) => {
+            let train = Arc::new(Table::new(&known, names, shape, cells, (labels, identity), notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
             let mut splits = divided(train.clone(), test.clone(), parts, config, seed)?;
             if config.limit > 0 {
@@ -304,7 +309,7 @@ impl Part {
     fn into_table(self, request: &Request<'_>, known: &Known) -> Result<Table> {
         match self.content {
             Content::Rows { names, shape, cells } => {
-                Ok(Table::new(known, names, shape, cells, self.labels, self.notes))
+                Ok(Table::new(known, names, shape, cells, (self.labels, self.identity), self.notes))
             }
             Content::Images { .. } => Err(mixed(request, "rows", "images")),
         }
@@ -312,7 +317,9 @@ impl Part {
 
     fn into_images(self, request: &Request<'_>, known: &Known) -> Result<ArrayImages> {
         match self.content {
-            Content::Images { shape, pixels } => Ok(ArrayImages::new(known, shape, pixels, self.labels, self.notes)),
+            Content::Images { shape, pixels } => {
+                Ok(ArrayImages::new(known, shape, pixels, (self.labels, self.identity), self.notes))
+            }
             Content::Rows { .. } => Err(mixed(request, "images", "rows")),
         }
     }

@@ -101,7 +101,8 @@ impl<'a> Archive<'a> {
             _ => {}
         }
         let is_label = |name: &String| {
-            LABELS.contains(&name.as_str()) || name == "y_test" || Some(name.as_str()) == self.request.label
+            let asked = [self.request.label, self.request.id].contains(&Some(name.as_str()));
+            LABELS.contains(&name.as_str()) || name == "y_test" || asked
         };
         let others: Vec<&String> = self.names.iter().filter(|name| !is_label(name)).collect();
         let known = EXAMPLES.iter().find(|name| self.has(name)).map(|name| name.to_string());
@@ -128,6 +129,33 @@ impl<'a> Archive<'a> {
         Ok(LABELS.iter().find(|name| fits(name)).map(|name| Wanted { name: name.to_string(), by_request: false }))
     }
 
+    /// Gives a part the identifiers that `data.id` names: an array with a number for each of the `count` examples of the file, of which `rows`
+    /// were kept.
+    fn identify(&mut self, part: &mut Part, is_test: bool, count: usize, rows: Option<&[usize]>) -> Result<()> {
+        let Some(asked) = self.request.id else { return Ok(()) };
+        // Beside `x_train` and `id_train` lie `x_test` and `id_test`.
+        let name = &if is_test { asked.replace("train", "test") } else { asked.to_owned() };
+        match self.has(name) && !(is_test && name == asked) {
+            true => {}
+            false if self.request.strict && !is_test => return Err(self.no_such_array("data.id", name)),
+            false => return Ok(()),
+        }
+        let ids = self.read(name, |array| {
+            let shape = array.header.shape.clone();
+            if shape.first() != Some(&count) || array.header.len != count {
+                let (found, help) = (format!("shape {shape:?}"), "choose another array with `data.id`, or none");
+                return Err(array.error("header", format!("{count} identifiers"), found, help));
+            }
+            let (dtype, mut ids) = (array.header.dtype, Vec::with_capacity(array.capacity()));
+            array.for_bytes(|_, bytes| ids.extend(bytes.chunks_exact(dtype.size).map(|id| dtype.text(id))))?;
+            Ok(ids)
+        })?;
+        let kept = |rows: &[usize]| rows.iter().map(|&row| ids[row].clone()).collect();
+        let kept: Vec<String> = rows.map_or_else(|| ids.clone(), kept);
+        part.identity = std::mem::take(&mut part.identity).with_ids(asked, kept);
+        Ok(())
+    }
+
     fn no_such_array(&self, key: &str, name: &str) -> Error {
         let help = match did_you_mean(name, self.names.iter().map(String::as_str)) {
             Some(close) => format!("did you mean `{close}`?"),
@@ -139,6 +167,7 @@ impl<'a> Archive<'a> {
     /// Reads examples and their labels.
     fn part(&mut self, name: &str, labels: Option<Wanted>, classes: &mut Classes) -> Result<Part> {
         let Kept { mut part, count, rows } = self.read(name, |array| meaning(array)?.read(array))?;
+        self.identify(&mut part, name == "x_test", count, rows.as_deref())?;
         let Some(Wanted { name, by_request }) = labels else { return Ok(part) };
         match self.read(&name, |array| read_labels(array, count, classes))? {
             Ok(Labels(labels)) => {
