@@ -13,7 +13,7 @@ use crate::args::{Compare, RunOnly};
 use crate::output::Context;
 
 pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<()> {
-    let run = source::load(&args.run, None, device)?;
+    let run = source::load_reading(&args.run, None, args.own.settings()?, device)?;
     let splits = run.open_data(None)?;
     let page = tasks::write_report(&run, &splits)?.display().to_string();
     context.result(json!({ "run": args.run, "report": page }), || page.clone())
@@ -24,11 +24,12 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
     if let Some(path) = &args.plot {
         plot::check(path, "plane.png")?;
     }
+    let reading = args.own.settings()?;
     let runs: Vec<(Run, Splits)> = args
         .runs
         .iter()
         .map(|path| {
-            let run = source::load(path, None, device)?;
+            let run = source::load_reading(path, None, reading.clone(), device)?;
             let splits = run.open_data(None)?;
             Ok((run, splits))
         })

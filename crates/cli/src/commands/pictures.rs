@@ -29,7 +29,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
     check_format(&args.target)?;
     check_count("--n", args.n)?;
     check_spread(args.temperature, args.truncation)?;
-    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.own.settings()?, device)?;
     check_kind(&run, &args.target)?;
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let draw = Draw { count, temperature, truncation, seed };

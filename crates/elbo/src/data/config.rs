@@ -34,7 +34,7 @@ pub struct DataConfig {
     /// Train, validate and test on these classes only; empty for all. `elbo score` tests on the others too.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "classes::names")]
     pub labels: Vec<String>,
-    /// Use only the first so many training images; 0 for all.
+    /// Use only so many training images, chosen at random by the seed, of each class its share; 0 for all.
     pub limit: usize,
     /// Height and width that pictures are brought to, `"112x92"` or `64`; unset, they must share one size.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +67,9 @@ pub struct DataConfig {
     pub columns: Vec<String>,
     /// What happens to rows of a table with a missing value.
     pub missing: Missing,
+    /// Where a known set was found before: looked at first, since content decides what it is. No setting of a recipe.
+    #[serde(skip)]
+    pub location: Option<PathBuf>,
 }
 
 impl Default for DataConfig {
@@ -90,6 +93,7 @@ impl Default for DataConfig {
             id: None,
             columns: Vec::new(),
             missing: Missing::Fail,
+            location: None,
         }
     }
 }
@@ -124,6 +128,11 @@ impl DataConfig {
         Settings { size, fit, channels, on_bad_image, fresh: !cache }
     }
 
+    /// The folder in which a known set was found before, where there still is one.
+    pub(super) fn known_folder(&self) -> Option<&Path> {
+        self.location.as_deref().filter(|folder| folder.is_dir())
+    }
+
     /// How a set without parts of its own is divided.
     pub(super) fn division(&self, seed: u64) -> Division {
         Division { test: self.test, validation: self.validation, seed }
@@ -131,7 +140,7 @@ impl DataConfig {
 }
 
 /// `path` itself where it exists, else below `$ELBO_DATA`, so that recipes name data without saying where they lie.
-pub(super) fn located(path: &Path) -> PathBuf {
+pub(crate) fn located(path: &Path) -> PathBuf {
     let elsewhere = std::env::var_os("ELBO_DATA").map(|data| Path::new(&data).join(path));
     match elsewhere {
         Some(elsewhere) if !path.exists() && path.is_relative() && elsewhere.exists() => elsewhere,

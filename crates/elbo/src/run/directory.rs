@@ -113,6 +113,12 @@ pub struct DataInfo {
     /// Names of the classes; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Where they were found, as an absolute path: one of the places where they are looked for again. None for what is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<PathBuf>,
+    /// sha256 over the indices of the training examples, four little-endian bytes each: which of the data they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_sha256: Option<String>,
 }
 
 /// A run directory that exists.

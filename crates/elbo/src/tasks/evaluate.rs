@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::feature_space::{FeatureName, classifier, feature_space};
 use super::run::{Run, held_out};
 use super::samplers::FitSettings;
-use crate::data::{Splits, Subset};
+use crate::data::{self, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
 use crate::generation::{self, Pictures};
@@ -515,7 +515,7 @@ fn drawn_classes(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
     (0..count).map(|_| split.label(draws.below(split.len() as u32) as usize).unwrap_or(0)).collect()
 }
 
-/// At most `count` examples of all parts, chosen at random from `seed`, in their order. Empty parts are left out.
+/// At most `count` examples of all parts, chosen at random from `seed`, of each class its share, in their order. Empty parts are left out.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -528,19 +528,20 @@ fn drawn_classes(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
 /// assert_eq!(limited(&[all], 100, 0)[0].len(), 30);
 /// ```
 pub fn limited(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
-    chosen(parts, count, seed, |places| places.sort_unstable())
+    let classes: Vec<Option<u32>> = parts.iter().flat_map(data::labels).collect();
+    at_places(parts, &data::stratified(&classes, count, seed))
 }
 
-/// The same in random order.
+/// At most `count` examples of all parts, chosen at random from `seed`, in random order.
 fn shuffled(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
-    chosen(parts, count, seed, |_| {})
-}
-
-fn chosen(parts: &[Subset], count: usize, seed: u64, order: impl Fn(&mut [u32])) -> Vec<Subset> {
     let total: usize = parts.iter().map(Subset::len).sum();
     let mut places = Draws::new(seed, Purpose::Choice, 6, 0).permutation(total as u32);
     places.truncate(count);
-    order(&mut places);
+    at_places(parts, &places)
+}
+
+/// The examples at places of all parts, one after another, in the order given.
+fn at_places(parts: &[Subset], places: &[u32]) -> Vec<Subset> {
     let mut begin = 0u32;
     let of_part = parts.iter().map(|part| {
         let end = begin + part.len() as u32;

@@ -31,6 +31,7 @@ mod feature_space;
 mod initial;
 mod memory;
 mod plots;
+mod reading;
 mod recorder;
 mod report;
 mod run;
@@ -50,8 +51,9 @@ pub use evaluate::{
 };
 pub use feature_space::FeatureName;
 pub use memory::peak_memory_mb;
+pub use reading::{OwnData, Reading, Shown};
 pub use report::{compare, write_report};
-pub use run::{OwnData, Run, held_out};
+pub use run::{Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
 pub use samplers::{FitRequest, FitSettings, SamplerNote};

@@ -183,7 +183,7 @@ impl<'a> Material<'a> {
             split_name,
             split,
             evaluation: run.explained("report", evaluation::evaluate(model, split, seed, &run.device))?,
-            codes: run.explained("report", evaluation::encode(model, &split.take(CODES), &run.device))?,
+            codes: run.explained("report", evaluation::encode(model, &split.sampled(CODES, seed), &run.device))?,
             variational: run.model.bound().is_some(),
             dimensions: run.shape.numel(),
             names: (example(run), if run.columns().is_some() { "columns" } else { "pixels" }),

@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
 
+use super::catalog::chosen as chosen_examples;
 use super::config::{DataConfig, located};
 use super::idx::hex;
 use super::pictures;
@@ -71,7 +72,7 @@ pub enum Range {
 }
 
 impl Range {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unit => "unit",
             Self::Byte => "byte",
@@ -261,13 +262,15 @@ fn split_up(
         (Part { content: Content::Rows { names, shape, cells }, labels, identity, notes }, test) => {
             let train = Arc::new(Table::new(&known, names, shape, cells, (labels, identity), notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
-            let mut splits = divided(train.clone(), test.clone(), parts, config, seed)?;
-            if config.limit > 0 {
-                splits.train = splits.train.take(config.limit);
-            }
+            let splits = divided(train.clone(), test.clone(), parts, config, seed)?;
+            // Only what the model sees may shape the scale.
+            let seen = match config.limit {
+                0 => splits.train.clone(),
+                _ => chosen_examples(splits.clone(), config, seed)?.train,
+            };
             let columns = match trained {
                 Some(columns) => columns.clone(),
-                None => train.fit(splits.train.indices()).map_err(|column| column.refuse(request))?,
+                None => train.fit(seen.indices()).map_err(|column| column.refuse(request))?,
             };
             let train = Arc::new(train.standardised(&columns).map_err(|column| column.refuse(request))?);
             let test = match test {
