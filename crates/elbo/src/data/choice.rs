@@ -21,7 +21,12 @@ impl Subset {
         if count >= self.len() {
             return self.clone();
         }
-        self.select(&stratified(&labels(self), count, seed))
+        self.select(&self.sampled_places(count, seed))
+    }
+
+    /// The places in this subset of what [`Subset::sampled`] chooses.
+    pub fn sampled_places(&self, count: usize, seed: u64) -> Vec<u32> {
+        stratified(&labels(self), count, seed)
     }
 }
 

@@ -162,8 +162,8 @@ impl Evaluation {
             ("kl", metric(kl_mean, Some(stderr(&self.kl)), "nats per example", kl)),
             ("loss", metric(loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
         ];
-        // What is made of a surrogate bounds nothing.
-        if !self.likelihood.is_surrogate() {
+        // What is made of a surrogate bounds nothing, and neither does an autoencoder.
+        if !self.likelihood.is_surrogate() && latent > 0 {
             let definition = format!("-(recon + kl), higher is better, {over}");
             metrics.push(("elbo", metric(elbo, Some(stderr(&sum)), unit, definition)));
         }

@@ -29,6 +29,7 @@ mod codes;
 mod evaluate;
 mod feature_space;
 mod initial;
+mod measure;
 mod memory;
 mod plots;
 mod reading;
@@ -50,6 +51,7 @@ pub use evaluate::{
     ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names,
 };
 pub use feature_space::FeatureName;
+pub use measure::{Measure, caution, comparable, has_elbo};
 pub use memory::peak_memory_mb;
 pub use reading::{OwnData, Reading, Shown};
 pub use report::{compare, write_report};

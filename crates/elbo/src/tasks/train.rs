@@ -7,6 +7,7 @@ use burn::tensor::Device;
 
 use super::codes::RunCodes;
 use super::initial;
+use super::measure;
 use super::memory::peak_memory_mb;
 use super::reading::{Reading, chosen, indices_sha256, open_own};
 use super::recorder::Recorder;
@@ -428,7 +429,9 @@ impl TrainingRun {
     fn conclude(&mut self) -> Result<()> {
         let trained = Run::open(self.dir.path(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits)?;
+        // No test numbers without test examples: what is held out then is another split.
         self.info.test = match &material {
+            _ if self.splits.test.is_empty() => None,
             Some(material) => Some(material.terms()),
             None => density_terms(&trained, &self.splits),
         };
@@ -544,6 +547,8 @@ fn describe(splits: &Splits, location: Option<PathBuf>) -> DataInfo {
         classes: source.label_names().to_vec(),
         location,
         train_sha256: Some(indices_sha256(&splits.train)),
+        test_sha256: Some(indices_sha256(&splits.test)),
+        binary: Some(measure::is_binary(&splits.train)),
     }
 }
 
