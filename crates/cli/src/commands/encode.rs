@@ -9,7 +9,7 @@ use npyz::WriterBuilder;
 use serde_json::{Value, json};
 
 use super::plot;
-use super::source::{self, Opened};
+use super::source::{self, Opened, finite};
 use crate::args::{Encode, ProjectName};
 use crate::output::Context;
 
@@ -29,6 +29,10 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
     let mut codes = encoded(&opened.parts[0])?;
     for part in &opened.parts[1..] {
         codes.append(encoded(part)?);
+    }
+    finite(run, "encode", &codes.mean)?;
+    if args.project.is_some() || args.plot.is_some() {
+        codes.check_spread(if args.project.is_some() { "--project" } else { "--plot" })?;
     }
     let plane = Plane::of(args, &codes, context)?;
     let columns = plane.as_ref().filter(|_| args.project.is_some()).map(|plane| plane.points.as_slice());

@@ -27,10 +27,16 @@ pub(super) const MAX_REACH: f64 = 1e6;
 
 pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u8> {
     check_format(&args.target)?;
-    check_count("--n", args.n)?;
+    if args.n == 0 {
+        check_count("--n", args.n)?;
+    }
     check_spread(args.temperature, args.truncation)?;
     let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.own.settings()?, device)?;
     check_kind(&run, &args.target)?;
+    match run.columns() {
+        Some(columns) => check_rows("--n", args.n, columns.names.len())?,
+        None => check_count("--n", args.n)?,
+    }
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let draw = Draw { count, temperature, truncation, seed };
     let class = source::class(&run, args.class.as_deref())?;
@@ -96,6 +102,7 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
             )?
         }
     };
+    source::finite(run, "reconstruct", &decoded.pixels)?;
     if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
         atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), &images).as_bytes())?;
         return said(run, &args.target, decoded.len(), which(&images), context);
@@ -185,6 +192,19 @@ pub(super) fn check_count(key: &str, count: usize) -> elbo::Result<()> {
     Err(elbo::Error::config(key, expected, count.to_string(), "choose another number"))
 }
 
+/// Numbers in the rows that a command makes at most.
+const MAX_VALUES: usize = 100_000_000;
+
+/// The same of rows of a table, which are small.
+fn check_rows(key: &str, count: usize, width: usize) -> elbo::Result<()> {
+    let most = (MAX_VALUES / width.max(1)).max(1);
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    let expected = format!("1 to {most} rows of {width} columns");
+    Err(elbo::Error::config(key, expected, count.to_string(), "make them in parts, with another `--seed` each"))
+}
+
 pub(super) fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str) -> elbo::Result<()> {
     if accepted.contains(&value) {
         return Ok(());
@@ -239,6 +259,7 @@ pub(super) fn save(
     facts: Value,
     context: Context,
 ) -> anyhow::Result<()> {
+    source::finite(run, "results", &pictures.pixels)?;
     let ImageShape { channels, height, width } = pictures.shape;
     let bytes = match run.columns() {
         Some(table) if ends_in(target, "csv") => table.csv(&pictures.pixels).into_bytes(),

@@ -133,6 +133,14 @@ pub fn decoder<'a>(run: &'a Run, wanted_by: &str, name: Option<&str>) -> elbo::R
     Ok(class(run, name)?.map_or(decoder, |class| decoder.of_class(class)))
 }
 
+/// Refuses results that are no finite numbers: a file of them would look like a result.
+pub fn finite(run: &Run, made_by: &str, values: &[f32]) -> elbo::Result<()> {
+    let Some(place) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let found = format!("{} at value {place}", values[place]);
+    let help = "the weights or the input are far out of range: look at `elbo eval RUN`, or take another `--checkpoint`";
+    Err(elbo::Error::model(run.dir.path(), made_by, "finite numbers", found, help))
+}
+
 /// Places that a split has.
 pub fn checked(split: &Subset, places: &[usize], flag: &str) -> elbo::Result<Vec<u32>> {
     match places.iter().find(|place| **place >= split.len()) {

@@ -253,12 +253,14 @@ pub fn evaluate(
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
-        match (group.compute)(&judge, progress) {
+        match (group.compute)(&judge, progress).and_then(|metrics| judge.sound(metrics)) {
             Ok(metrics) => {
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
             }
-            Err(error @ (Error::Config { .. } | Error::Unsupported { .. })) if request.by_the_way(group) => {
+            Err(error @ (Error::Config { .. } | Error::Unsupported { .. } | Error::Model { .. }))
+                if request.by_the_way(group) =>
+            {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
@@ -343,6 +345,20 @@ impl<'a> Judged<'a> {
             ClassTerms { class: name.clone(), n: of_class.len(), recon, kl }
         });
         Ok(terms.filter(|terms| terms.n > 0).collect())
+    }
+
+    /// Refuses numbers that are none: they would stand in a file or a table like results. A PSNR may be infinite, of what is exact.
+    fn sound(&self, metrics: Metrics) -> Result<Metrics> {
+        let bad = |(name, metric): &&(&'static str, Metric)| {
+            !metric.value.is_finite() && !(*name == "psnr" && metric.value == f64::INFINITY)
+        };
+        match metrics.iter().find(bad) {
+            None => Ok(metrics),
+            Some((name, metric)) => {
+                let help = "the weights or the data are out of range, or all alike: look at `elbo data DATA`, or take another `--checkpoint`";
+                Err(Error::model(self.run.dir.path(), *name, "a finite number", metric.value.to_string(), help))
+            }
+        }
     }
 
     fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {

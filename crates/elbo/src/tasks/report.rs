@@ -239,7 +239,7 @@ impl<'a> Material<'a> {
         }
         sections.push(self.histograms(run)?);
         if self.variational() {
-            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
+            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, &self.codes.active(), "nats");
             save_figure(run, "kl_per_dimension", &figure)?;
             let (active, all) = (self.codes.active_units(), self.codes.latent);
             sections.push(Section {
