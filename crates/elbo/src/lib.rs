@@ -63,6 +63,7 @@ pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod space;
 mod suggest;
 pub mod tasks;

@@ -63,23 +63,6 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// `text` as one word of a POSIX shell: as it is where nothing in it means anything there, else in single quotes.
-///
-/// ```
-/// use elbo::text::shell;
-///
-/// assert_eq!(shell("data.label=species"), "data.label=species");
-/// assert_eq!(shell("runs/a run"), "'runs/a run'");
-/// assert_eq!(shell("it's"), r"'it'\''s'");
-/// ```
-pub fn shell(text: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%^".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => Cow::Borrowed(text),
-        false => Cow::Owned(format!("'{}'", text.replace('\'', r"'\''"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

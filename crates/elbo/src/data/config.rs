@@ -34,7 +34,7 @@ pub struct DataConfig {
     /// Train, validate and test on these classes only; empty for all. `elbo score` tests on the others too.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "classes::names")]
     pub labels: Vec<String>,
-    /// Use only the first so many training images; 0 for all.
+    /// Use only so many training images, chosen at random by the seed, of each class its share; 0 for all.
     pub limit: usize,
     /// Height and width that pictures are brought to, `"112x92"` or `64`; unset, they must share one size.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +62,10 @@ pub struct DataConfig {
     /// The column, or array, of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The columns of a table to use; empty for all but the label.
+    /// The column, or array, that tells examples apart: no value of a row, but carried through every output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The columns of a table to use; empty for all but the label and the identifier.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Whether the first line of a CSV file names the columns; unset, it does unless it looks like a row.
@@ -73,6 +76,9 @@ pub struct DataConfig {
     pub decimal: Option<Decimal>,
     /// What happens to rows of a table with a missing value.
     pub missing: Missing,
+    /// Where a known set was found before: looked at first, since content decides what it is. No setting of a recipe.
+    #[serde(skip)]
+    pub location: Option<PathBuf>,
 }
 
 impl Default for DataConfig {
@@ -94,10 +100,12 @@ impl Default for DataConfig {
             array: None,
             range: None,
             label: None,
+            id: None,
             columns: Vec::new(),
             header: None,
             decimal: None,
             missing: Missing::Fail,
+            location: None,
         }
     }
 }
@@ -132,6 +140,11 @@ impl DataConfig {
         Settings { size, fit, channels, depth, on_bad_image, fresh: !cache }
     }
 
+    /// The folder in which a known set was found before, where there still is one.
+    pub(super) fn known_folder(&self) -> Option<&Path> {
+        self.location.as_deref().filter(|folder| folder.is_dir())
+    }
+
     /// How a set without parts of its own is divided.
     pub(super) fn division(&self, seed: u64) -> Division {
         Division { test: self.test, validation: self.validation, seed }
@@ -139,7 +152,7 @@ impl DataConfig {
 }
 
 /// `path` itself where it exists, else below `$ELBO_DATA`, so that recipes name data without saying where they lie.
-pub(super) fn located(path: &Path) -> PathBuf {
+pub(crate) fn located(path: &Path) -> PathBuf {
     let elsewhere = std::env::var_os("ELBO_DATA").map(|data| Path::new(&data).join(path));
     match elsewhere {
         Some(elsewhere) if !path.exists() && path.is_relative() && elsewhere.exists() => elsewhere,

@@ -175,7 +175,8 @@ struct Pass<'a> {
     tables: Tables,
     content: Sha256,
     bad: Vec<String>,
-    bad_count: usize,
+    /// Places of the bad ones.
+    left_out: Vec<u32>,
     resized: usize,
     coloured: usize,
     /// Of three equal channels.
@@ -202,7 +203,7 @@ impl<'a> Pass<'a> {
             tables: Tables::default(),
             content: Sha256::new(),
             bad: Vec::new(),
-            bad_count: 0,
+            left_out: Vec::new(),
             resized: 0,
             coloured: 0,
             colourless: 0,
@@ -322,7 +323,7 @@ impl<'a> Pass<'a> {
         if self.settings.on_bad_image == OnBadImage::Fail {
             return Err(error);
         }
-        self.bad_count += 1;
+        self.left_out.push(index as u32);
         if self.bad.len() < NAMED {
             self.bad.push(self.collection.entries()[index].name.clone());
         }
@@ -354,6 +355,7 @@ impl<'a> Pass<'a> {
             notes,
             warnings,
             deep,
+            left_out: self.left_out,
         };
         Ok((self.tables, summary))
     }
@@ -401,12 +403,12 @@ impl<'a> Pass<'a> {
             let (n, have) = (self.animated, if self.animated == 1 { "has" } else { "have" });
             notes.push(format!("{n} of {count} pictures {have} further frames or pages: only the first is taken"));
         }
-        if self.bad_count > 0 {
+        let bad_count = self.left_out.len();
+        if bad_count > 0 {
             notes.push(format!(
-                "{} of {} files are bad and left out: {}",
-                self.bad_count,
-                self.bad_count + count,
-                listed(&self.bad, self.bad_count)
+                "{bad_count} of {} files are bad and left out: {}",
+                bad_count + count,
+                listed(&self.bad, bad_count)
             ));
         }
         notes

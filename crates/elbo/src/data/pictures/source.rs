@@ -168,6 +168,17 @@ fn in_memory(
     Ok(Cached { pixels: Pixels::Memory(sink.pixels), tables, summary })
 }
 
+/// The place of kept picture `index` when those at `left_out`, in order, are counted too.
+fn place_among_found(index: usize, left_out: &[u32]) -> u64 {
+    let (mut low, mut high) = (0, left_out.len());
+    // Before the picture lie all left out of which no more than `index` others come first.
+    while low < high {
+        let middle = (low + high) / 2;
+        if left_out[middle] as usize - middle <= index { low = middle + 1 } else { high = middle }
+    }
+    (index + low) as u64
+}
+
 impl Source for Pictures {
     fn name(&self) -> &str {
         &self.summary.name
@@ -220,11 +231,29 @@ impl Source for Pictures {
         self.tables.name(index).map(str::to_owned)
     }
 
+    fn place(&self, index: usize) -> u64 {
+        place_among_found(index, &self.summary.left_out)
+    }
+
     fn notes(&self) -> &[String] {
         &self.summary.notes
     }
 
     fn fingerprint(&self) -> &str {
         &self.summary.fingerprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_among_found;
+
+    #[test]
+    fn pictures_left_out_keep_their_places() {
+        for left_out in [vec![], vec![0], vec![4], vec![0, 1, 2], vec![1, 3, 4, 8], vec![9]] {
+            let kept: Vec<u64> = (0..10).filter(|place| !left_out.contains(place)).map(u64::from).collect();
+            let found: Vec<u64> = (0..kept.len()).map(|index| place_among_found(index, &left_out)).collect();
+            assert_eq!(found, kept, "{left_out:?}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod records;
 use self::dialect::Dialect;
 use self::records::Records;
 use super::cells::Cells;
+use super::identity::{Kept, id_column};
 use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::{
     Content, Decimal, Loaded, Missing, Part, Request, check_table_keys, chosen, columns_flag, dropped_note, duplicate,
@@ -25,7 +26,8 @@ use super::{
 };
 use crate::data::source::ImageShape;
 use crate::error::{Error, Result};
-use crate::text::{cut, one_line, shell};
+use crate::shell::quoted;
+use crate::text::{cut, one_line};
 
 /// Most bytes of one row.
 pub const MAX_RECORD: usize = 4 << 20;
@@ -49,6 +51,7 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
         cells: Vec::new(),
         labels: Labels::default(),
         classes: Classes::default(),
+        kept: Kept::default(),
         rows: 0,
         dropped: 0,
     };
@@ -94,11 +97,12 @@ struct Plan<'a> {
     columns: Vec<usize>,
     names: Vec<String>,
     label: Option<usize>,
+    id: Option<usize>,
 }
 
 impl<'a> Plan<'a> {
     fn of(request: &'a Request<'a>, header: &Header) -> Result<Self> {
-        let label = label_column(request, &header.names)?;
+        let (label, id) = (label_column(request, &header.names)?, id_column(request, &header.names)?);
         let mut columns = chosen(request, &header.names)?;
         if let Some(label) = label {
             if request.strict && !request.columns.is_empty() && columns.contains(&label) {
@@ -108,6 +112,7 @@ impl<'a> Plan<'a> {
             }
             columns.retain(|column| *column != label);
         }
+        columns.retain(|column| Some(*column) != id);
         if let Some(&nameless) = columns.iter().find(|column| header.names[**column].is_empty()) {
             let others = columns.iter().map(|&column| &header.names[column]).filter(|name| !name.is_empty());
             let help = format!(
@@ -121,7 +126,7 @@ impl<'a> Plan<'a> {
             return Err(request.error("columns", "at least one column of numbers", found, "give a table with numbers"));
         }
         let names = columns.iter().map(|&column| header.names[column].clone()).collect();
-        Ok(Self { request, columns, names, label })
+        Ok(Self { request, columns, names, label, id })
     }
 }
 
@@ -133,6 +138,7 @@ struct Rows<'a> {
     cells: Vec<f64>,
     labels: Labels,
     classes: Classes,
+    kept: Kept,
     /// Rows of the file.
     rows: usize,
     dropped: usize,
@@ -146,6 +152,7 @@ impl Rows<'_> {
         }
         let (start, rows) = (self.cells.len(), self.rows);
         self.rows += 1;
+        self.kept.meet();
         for &column in &self.plan.columns {
             match self.number(records, column)? {
                 Some(value) => self.cells.push(value),
@@ -160,6 +167,7 @@ impl Rows<'_> {
             records.check_memory(self.cells.len())?;
         }
         debug_assert!(self.cells.len() == start + self.plan.columns.len() && rows < self.rows);
+        self.kept.keep(self.plan.id.map(|id| records.text(id).map(str::to_owned)).transpose()?);
         let Some(label) = self.plan.label else { return Ok(()) };
         let text = records.text(label)?;
         let class = match is_missing(text) {
@@ -212,7 +220,7 @@ impl Rows<'_> {
         }
         let name = &self.header.names[column];
         let numbers = self.plan.columns.iter().filter(is_number).map(|&other| &self.header.names[other]);
-        let label = format!("if it is the class: `--set {}`", shell(&format!("data.label={name}")));
+        let label = format!("if it is the class: `--set {}`", quoted(&format!("data.label={name}")));
         let leave = format!("to leave it out: {}", columns_flag(numbers));
         match (self.dialect.repeats.get(column), self.plan.label) {
             (Some(true), None) => format!("{label}; {leave}"),
@@ -222,7 +230,7 @@ impl Rows<'_> {
     }
 
     fn finish(self, request: &Request<'_>, sha256: String) -> Result<Loaded> {
-        let Self { plan, dialect, cells, mut labels, classes, rows, dropped, .. } = self;
+        let Self { plan, header, dialect, cells, mut labels, classes, kept, rows, dropped } = self;
         if cells.is_empty() {
             let found = if rows == 0 { "none".into() } else { format!("none: all {rows} miss a value") };
             return Err(request.error("rows", "at least 1", found, "give a table with rows, or fewer columns"));
@@ -231,9 +239,10 @@ impl Rows<'_> {
         let (names, width) = (plan.names.clone(), plan.names.len());
         let content = Content::Rows { names, shape: ImageShape::grey(1, width), cells: Cells::Read(cells) };
         let labels = plan.label.map(|_| labels);
+        let identity = kept.identity(plan.id.map(|id| header.names[id].as_str()));
         let mut notes = dialect.notes();
         notes.extend(dropped_note(dropped, rows));
-        Ok(Loaded { train: Part { content, labels, notes }, test: None, parts: None, label_names, sha256 })
+        Ok(Loaded { train: Part { content, labels, identity, notes }, test: None, parts: None, label_names, sha256 })
     }
 }
 

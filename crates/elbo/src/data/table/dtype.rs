@@ -70,8 +70,28 @@ impl Dtype {
         }
     }
 
-    /// One text from its `size` bytes; empty where there is none.
+    /// One text from its `size` bytes, empty where there is none; or one number as text, whole numbers with all their digits.
     pub fn text(self, bytes: &[u8]) -> String {
+        match self.kind {
+            Kind::Unicode | Kind::Ascii => return self.characters(bytes),
+            Kind::Bool | Kind::Float => return self.decode(bytes).to_string(),
+            Kind::Unsigned | Kind::Signed => {}
+        }
+        let mut word = [0u8; 8];
+        let place = &mut word[..self.size];
+        place.copy_from_slice(bytes);
+        if self.big_endian {
+            place.reverse();
+        }
+        let bits = u64::from_le_bytes(word);
+        let unused = 64 - 8 * self.size as u32;
+        match self.kind {
+            Kind::Signed => ((bits << unused) as i64 >> unused).to_string(),
+            _ => bits.to_string(),
+        }
+    }
+
+    fn characters(self, bytes: &[u8]) -> String {
         let text: String = match self.kind {
             Kind::Unicode => {
                 let code = |four: &[u8; 4]| if self.big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) };

@@ -6,6 +6,7 @@ use memmap2::Mmap;
 
 use super::array::{Array, Kept};
 use super::cells::Cells;
+use super::identity::Identity;
 use super::dtype::Kind;
 use super::images::Pixels;
 use super::layout::Layout;
@@ -139,7 +140,7 @@ impl Meaning {
                 }
             }
         };
-        Ok(Part { content, labels: None, notes: vec![self.note(array), size] })
+        Ok(Part { content, labels: None, identity: Identity::default(), notes: vec![self.note(array), size] })
     }
 
     /// Reads the part into memory.
@@ -173,7 +174,11 @@ impl Meaning {
         let count = array.header.shape[0];
         let dropped = rows.as_ref().map_or(0, |rows| count - rows.len());
         let notes = [Some(note), dropped_note(dropped, count)].into_iter().flatten().collect();
-        Ok(Kept { part: Part { content, labels: None, notes }, count, rows })
+        let identity = match &rows {
+            Some(rows) => Identity::of_rows(rows.iter().map(|row| *row as u64).collect()),
+            None => Identity::default(),
+        };
+        Ok(Kept { part: Part { content, labels: None, identity, notes }, count, rows })
     }
 
     fn rows(&self, cells: Cells) -> Content {

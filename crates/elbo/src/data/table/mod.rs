@@ -21,6 +21,7 @@ mod cells;
 mod csv;
 mod dtype;
 mod header;
+mod identity;
 mod images;
 mod labels;
 mod layout;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
 
+use super::catalog::chosen as chosen_examples;
 use super::config::{DataConfig, located};
 use super::idx::hex;
 use super::pictures;
@@ -49,7 +51,8 @@ use super::source::{Columns, ImageShape, Source};
 use super::split::{self, Splits};
 use super::unpack::{self, Packing};
 use crate::error::{Error, Result};
-use crate::text::shell;
+use crate::shell::quoted;
+use identity::Identity;
 use images::ArrayImages;
 use labels::Labels;
 use parquet::Opened;
@@ -71,7 +74,7 @@ pub enum Range {
 }
 
 impl Range {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unit => "unit",
             Self::Byte => "byte",
@@ -117,6 +120,7 @@ pub(super) struct Request<'a> {
     path: &'a Path,
     array: Option<&'a str>,
     label: Option<&'a str>,
+    id: Option<&'a str>,
     columns: &'a [String],
     range: Option<Range>,
     missing: Missing,
@@ -135,6 +139,7 @@ impl<'a> Request<'a> {
             path,
             array: config.array.as_deref(),
             label: config.label.as_deref(),
+            id: config.id.as_deref(),
             columns: trained.map_or(&config.columns, |columns| &columns.names),
             range: config.range,
             missing: config.missing,
@@ -166,6 +171,7 @@ impl<'a> Request<'a> {
 struct Part {
     content: Content,
     labels: Option<Labels>,
+    identity: Identity,
     /// What was decided on the way, in words.
     notes: Vec<String>,
 }
@@ -280,16 +286,18 @@ fn split_up(
     let Loaded { train, test, parts, label_names, sha256 } = loaded;
     let known = Known { name: request.name(), label_names, sha256 };
     match (train, test) {
-        (Part { content: Content::Rows { names, shape, cells }, labels, notes }, test) => {
-            let train = Arc::new(Table::new(&known, names, shape, cells, labels, notes));
+        (Part { content: Content::Rows { names, shape, cells }, labels, identity, notes }, test) => {
+            let train = Arc::new(Table::new(&known, names, shape, cells, (labels, identity), notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
-            let mut splits = divided(train.clone(), test.clone(), parts, config, seed)?;
-            if config.limit > 0 {
-                splits.train = splits.train.take(config.limit);
-            }
+            let splits = divided(train.clone(), test.clone(), parts, config, seed)?;
+            // Only what the model sees may shape the scale.
+            let seen = match config.limit {
+                0 => splits.train.clone(),
+                _ => chosen_examples(splits.clone(), config, seed)?.train,
+            };
             let columns = match trained {
                 Some(columns) => columns.clone(),
-                None => train.fit(splits.train.indices()).map_err(|column| column.refuse(request))?,
+                None => train.fit(seen.indices()).map_err(|column| column.refuse(request))?,
             };
             let train = Arc::new(train.standardised(&columns).map_err(|column| column.refuse(request))?);
             let test = match test {
@@ -331,7 +339,7 @@ impl Part {
     fn into_table(self, request: &Request<'_>, known: &Known) -> Result<Table> {
         match self.content {
             Content::Rows { names, shape, cells } => {
-                Ok(Table::new(known, names, shape, cells, self.labels, self.notes))
+                Ok(Table::new(known, names, shape, cells, (self.labels, self.identity), self.notes))
             }
             Content::Images { .. } => Err(mixed(request, "rows", "images")),
         }
@@ -339,7 +347,9 @@ impl Part {
 
     fn into_images(self, request: &Request<'_>, known: &Known) -> Result<ArrayImages> {
         match self.content {
-            Content::Images { shape, pixels } => Ok(ArrayImages::new(known, shape, pixels, self.labels, self.notes)),
+            Content::Images { shape, pixels } => {
+                Ok(ArrayImages::new(known, shape, pixels, (self.labels, self.identity), self.notes))
+            }
             Content::Rows { .. } => Err(mixed(request, "images", "rows")),
         }
     }
@@ -437,7 +447,7 @@ fn listed(names: &[String]) -> String {
 /// `--set 'data.columns=[...]'` with these names, as it is typed.
 fn columns_flag<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
-    format!("`--set {}`", shell(&format!("data.columns=[{}]", names.join(", "))))
+    format!("`--set {}`", quoted(&format!("data.columns=[{}]", names.join(", "))))
 }
 
 #[cfg(test)]

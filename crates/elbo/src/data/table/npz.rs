@@ -189,7 +189,8 @@ impl<'a> Archive<'a> {
                 _ => None,
             })
         };
-        let is_label = |member: &&Member| member.is_labels() || Some(member.name.as_str()) == self.request.label;
+        let asked = [self.request.label, self.request.id];
+        let is_label = |member: &&Member| member.is_labels() || asked.contains(&Some(member.name.as_str()));
         let others: Vec<&Member> = self.members.iter().filter(|member| !is_label(member)).collect();
         let usable: Vec<&Member> = others.iter().copied().filter(|member| member.is_usable()).collect();
         let named = [of(Some(PartName::Train)), of(None)].concat();
@@ -203,7 +204,7 @@ impl<'a> Archive<'a> {
             let expected = format!("one array of examples, or one named `x_train`, `train_images`, {names}");
             let found = if self.members.is_empty() { "no arrays".into() } else { listed(&self.names()) };
             let help = match usable.first() {
-                Some(first) => format!("say which: `--set {}`", crate::text::shell(&format!("data.array={}", first.name))),
+                Some(first) => format!("say which: `--set {}`", crate::shell::quoted(&format!("data.array={}", first.name))),
                 None => "say which: `--set data.array=NAME`".into(),
             };
             self.request.error("arrays", expected, found, &help)
@@ -236,6 +237,39 @@ impl<'a> Archive<'a> {
         Ok(found.map(|member| Wanted { name: member.name.clone(), by_request: false }))
     }
 
+    /// Gives a part the identifiers that `data.id` names: an array with a number for each of the `count` examples of the file, of which `rows`
+    /// were kept.
+    fn identify(&mut self, part: &mut Part, examples: &str, count: usize, rows: Option<&[usize]>) -> Result<()> {
+        let Some(asked) = self.request.id else { return Ok(()) };
+        // Beside `x_train` and `id_train` lie `x_test` and `id_test`.
+        let held_out = match meant(examples).and_then(|meant| meant.part) {
+            Some(PartName::Test) => Some("test"),
+            Some(PartName::Validation) => Some("val"),
+            _ => None,
+        };
+        let is_test = held_out.is_some();
+        let name = &held_out.map_or_else(|| asked.to_owned(), |part| asked.replace("train", part));
+        match self.has(name) && !(is_test && name == asked) {
+            true => {}
+            false if self.request.strict && !is_test => return Err(self.no_such_array("data.id", name)),
+            false => return Ok(()),
+        }
+        let ids = self.read_any(name, |array| {
+            let shape = array.header.shape.clone();
+            if shape.first() != Some(&count) || array.header.len != count {
+                let (found, help) = (format!("shape {shape:?}"), "choose another array with `data.id`, or none");
+                return Err(array.error("header", format!("{count} identifiers"), found, help));
+            }
+            let (dtype, mut ids) = (array.header.dtype, Vec::with_capacity(array.capacity()));
+            array.for_bytes(|_, bytes| ids.extend(bytes.chunks_exact(dtype.size).map(|id| dtype.text(id))))?;
+            Ok(ids)
+        })?;
+        let kept = |rows: &[usize]| rows.iter().map(|&row| ids[row].clone()).collect();
+        let kept: Vec<String> = rows.map_or_else(|| ids.clone(), kept);
+        part.identity = std::mem::take(&mut part.identity).with_ids(asked, kept);
+        Ok(())
+    }
+
     fn no_such_array(&self, key: &str, name: &str) -> Error {
         let names = self.names();
         let help = match did_you_mean(name, names.iter().map(String::as_str)) {
@@ -259,6 +293,7 @@ impl<'a> Archive<'a> {
     /// Reads examples and their labels.
     fn part(&mut self, name: &str, labels: Option<Wanted>, classes: &mut Classes) -> Result<Part> {
         let Kept { mut part, count, rows } = self.read(name, |array| meaning(array)?.read(array))?;
+        self.identify(&mut part, name, count, rows.as_deref())?;
         let Some(Wanted { name, by_request }) = labels else { return Ok(part) };
         match self.labels(&name, count, classes)? {
             Ok(Labels(labels)) => {
@@ -280,9 +315,14 @@ impl<'a> Archive<'a> {
         if let Some(Err(found)) = member.map(|member| &member.header) {
             return Ok(Err(found.clone()));
         }
+        self.read_any(name, |array| read_labels(array, count, classes))
+    }
+
+    /// [`Archive::read`] of numbers or text.
+    fn read_any<T>(&mut self, name: &str, read: impl FnOnce(&mut Array<'_, Entry<'_>>) -> Result<T>) -> Result<T> {
         let (request, size) = (self.request, self.size);
         let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|error| unreadable(request, name, &error))?;
-        read_labels(&mut Array::begin_any(request, name, entry, size)?, count, classes)
+        read(&mut Array::begin_any(request, name, entry, size)?)
     }
 
     fn read<T>(&mut self, name: &str, read: impl FnOnce(&mut Array<'_, Entry<'_>>) -> Result<T>) -> Result<T> {
@@ -363,6 +403,8 @@ impl Part {
             let help = "give all parts the same dimensions";
             return Err(request.error("parts", format!("examples of {train}, as in the train part"), next.to_string(), help));
         }
+        let counts = (self.count(), other.count());
+        self.identity = self.identity.followed_by(counts.0, &other.identity, counts.1);
         self.content = match (self.content, other.content) {
             (Content::Images { shape, pixels }, Content::Images { pixels: more, .. }) => {
                 let joined = pixels.with(more).ok_or_else(|| {
