@@ -126,7 +126,7 @@ pub struct Settings {
 }
 
 /// What pictures are brought to.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Pictures {
     /// Bring pictures to this height and width, HxW in pixels, or one number for a square.
     #[arg(long, value_name = "HxW")]
@@ -143,7 +143,7 @@ pub struct Pictures {
 }
 
 /// What is taken of a table.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Table {
     #[command(flatten)]
     pub rows: Rows,
@@ -153,7 +153,7 @@ pub struct Table {
 }
 
 /// How rows of a table are read, whichever columns they have.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Rows {
     /// The column of classes (of .npz: the array).
     #[arg(long, value_name = "COLUMN")]

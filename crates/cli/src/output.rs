@@ -61,6 +61,11 @@ fn with_version(value: Value) -> Value {
 
 /// Reports a failed command; returns its exit code.
 pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
+    ExitCode::from(failure_code(error, context))
+}
+
+/// [`failure`], with the exit code as a number.
+pub fn failure_code(error: &anyhow::Error, context: Context) -> u8 {
     let known = error.downcast_ref::<elbo::Error>();
     let (kind, code) = match known {
         Some(error) => code_of(error.kind()),
@@ -85,7 +90,7 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     if !help.is_empty() {
         let _ = writeln!(io::stderr(), "help: {help}");
     }
-    ExitCode::from(code)
+    code
 }
 
 /// A message that the library did not make, without what steers a terminal and not without end.

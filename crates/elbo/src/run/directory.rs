@@ -125,6 +125,9 @@ pub struct DataInfo {
     /// Whether the training examples have no values but 0 and 1, as far as a sample of them tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<bool>,
+    /// What was chosen or left out when they were opened, in one sentence each; warnings first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A run directory that exists.

@@ -456,6 +456,9 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
     ];
+    if !data.notes.is_empty() {
+        facts.insert(1, fact("how they were read", data.notes.join("; ")));
+    }
     if !classes.is_empty() {
         facts.insert(1, fact("classes", format!("{} only, in every part", classes.join(", "))));
     }

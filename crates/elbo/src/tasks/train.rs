@@ -549,6 +549,7 @@ fn describe(splits: &Splits, location: Option<PathBuf>) -> DataInfo {
         train_sha256: Some(indices_sha256(&splits.train)),
         test_sha256: Some(indices_sha256(&splits.test)),
         binary: Some(measure::is_binary(&splits.train)),
+        notes: source.warnings().iter().chain(source.notes()).cloned().collect(),
     }
 }
 
