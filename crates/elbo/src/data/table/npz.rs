@@ -204,7 +204,7 @@ impl<'a> Archive<'a> {
             let expected = format!("one array of examples, or one named `x_train`, `train_images`, {names}");
             let found = if self.members.is_empty() { "no arrays".into() } else { listed(&self.names()) };
             let help = match usable.first() {
-                Some(first) => format!("say which: `--set {}`", crate::shell::quoted(&format!("data.array={}", first.name))),
+                Some(first) => format!("say which (`data.array=NAME`), for example `--set {}`", crate::shell::quoted(&format!("data.array={}", first.name))),
                 None => "say which: `--set data.array=NAME`".into(),
             };
             self.request.error("arrays", expected, found, &help)
