@@ -66,7 +66,10 @@ fn last_of_each(words: Vec<String>) -> Vec<String> {
         (Some(flag), _) => flag.to_owned(),
         (None, _) => String::new(),
     };
-    let kept = pairs.iter().enumerate().filter(|(place, pair)| !pairs[place + 1..].iter().any(|later| key(later) == key(pair)));
+    let kept = pairs
+        .iter()
+        .enumerate()
+        .filter(|(place, pair)| !pairs[place + 1..].iter().any(|later| key(later) == key(pair)));
     kept.flat_map(|(_, pair)| pair.iter().cloned()).collect()
 }
 
@@ -107,7 +110,9 @@ mod tests {
         assert_eq!(both.to_line(), "--size 6x6 --fit crop --on-bad-image skip");
         let other = both.with_cure("`--size 3x3`").unwrap();
         assert_eq!(other.to_line(), "--size 3x3 --fit crop --on-bad-image skip");
-        assert!(none.with_cure("check the path").is_none() && none.with_cure("`elbo data` and `--no-such-flag`").is_none());
+        assert!(
+            none.with_cure("check the path").is_none() && none.with_cure("`elbo data` and `--no-such-flag`").is_none()
+        );
     }
 
     #[test]

@@ -98,7 +98,11 @@ fn report(config: &RunConfig, splits: &Splits) -> elbo::Result<DataReport> {
 fn command(args: &Data, flags: &Flags, report: &DataReport) -> String {
     let pictures = report.columns.is_empty();
     let recipe = args.recipe.clone().or_else(|| pictures.then(|| "conv".to_owned()));
-    let words = [Some("elbo train".to_owned()), recipe.map(|recipe| quoted(&recipe)), Some(format!("--data {}", quoted(&args.data)))];
+    let words = [
+        Some("elbo train".to_owned()),
+        recipe.map(|recipe| quoted(&recipe)),
+        Some(format!("--data {}", quoted(&args.data))),
+    ];
     let line = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     format!("{line} {}", flags.to_line())
 }
@@ -153,7 +157,8 @@ fn text(report: &DataReport) -> String {
         text += &columns_text(&report.columns);
     }
     text += &format!("sha256  {}\n", report.sha256);
-    let labels: Vec<_> = report.labels.iter().take(MOST_LABELS).map(|l| format!("{} {}", name(&l.name), l.count)).collect();
+    let labels: Vec<_> =
+        report.labels.iter().take(MOST_LABELS).map(|l| format!("{} {}", name(&l.name), l.count)).collect();
     if !labels.is_empty() {
         let more = report.labels.len() - labels.len();
         let more = if more > 0 { format!(" and {more} more (--json has all)") } else { String::new() };

@@ -67,7 +67,10 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let training = TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| opening.show(p))?;
+    let training =
+        TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| {
+            opening.show(p)
+        })?;
     drop(opening);
     warn_of_damage(training.passed_over());
     if training.is_complete() {

@@ -37,7 +37,8 @@ fn refusal(path: &Path, place: &str, found: &str, stored: u64) -> Error {
         size(stored),
         size(FLOOR)
     );
-    let help = "such a ratio is that of a file made to fill memory; if it is honest, unpack it first and give that file";
+    let help =
+        "such a ratio is that of a file made to fill memory; if it is honest, unpack it first and give that file";
     Error::data(path, place, expected, found, help)
 }
 

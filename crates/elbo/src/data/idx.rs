@@ -186,9 +186,6 @@ impl Content<'_> {
     fn read(mut self) -> Result<Idx> {
         let dims = self.header()?;
         let promised = self.promised(dims)?;
-        if self.gzip {
-            bounds::check(self.path, "header", promised as u64, self.size)?;
-        }
         let bytes = self.body(dims, promised)?;
         Ok(Idx { dims, bytes, sha256: hex(&self.sha256.finalize()) })
     }
@@ -249,12 +246,33 @@ impl Content<'_> {
             })
     }
 
+    /// Refuses packed content that would take far more memory than a file of this size should. It is counted first, without keeping it: a header
+    /// that promises more than there is, is another fault.
+    fn check_memory(&mut self, promised: usize) -> Result<()> {
+        let most = bounds::allowed(self.size);
+        if !self.gzip || promised as u64 <= most {
+            return Ok(());
+        }
+        let mut counted = Vec::new();
+        while self.position <= most {
+            counted.clear();
+            // What breaks or ends it is told by the body, which finds nothing more.
+            if self.append(&mut counted, CHUNK).is_some() || counted.len() < CHUNK {
+                return Ok(());
+            }
+        }
+        bounds::check(self.path, "header", promised as u64, self.size)
+    }
+
     fn body(&mut self, dims: [usize; 3], promised: usize) -> Result<Vec<u8>> {
+        let before = self.position;
+        self.check_memory(promised)?;
+        let counted = (self.position - before) as usize;
         let trusted = usize::try_from(self.size.saturating_mul(TRUSTED_RATIO)).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity((promised + 1).min(trusted));
         let failure = self.append(&mut bytes, promised + 1);
         let (noun, expected) = (self.kind.noun(), self.declared(dims, promised));
-        let whole = bytes.len() / (dims[1] * dims[2]);
+        let whole = (counted + bytes.len()) / (dims[1] * dims[2]);
         match failure {
             Some(error) => Err(self.broken(error, &expected, &format!("got {whole} {noun}"))),
             None if bytes.len() < promised => {

@@ -10,6 +10,7 @@
 
 mod values;
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -263,46 +264,56 @@ fn sample(part: &Subset) -> Subset {
 struct Pixels {
     /// How often each byte value occurs.
     histogram: [u64; 256],
-    /// Smallest and largest byte of each position in the image.
-    lowest: Vec<u8>,
-    highest: Vec<u8>,
+    /// A bit for each position in the image: whether it differs from the first image somewhere.
+    varies: Vec<u64>,
+    /// Positions in an image.
+    numel: usize,
+    /// Of the positions that never vary, those that are 0.
+    constant_zeros: usize,
     /// Of each image, in order.
     hashes: Vec<u64>,
 }
 
 impl Pixels {
     fn of(part: &Subset) -> Self {
+        let numel = part.source().shape().numel();
+        let first = if part.is_empty() { Cow::Owned(vec![0; numel]) } else { pixels_of(part, 0) };
         let starts: Vec<usize> = (0..part.len()).step_by(BLOCK).collect();
-        let empty = || Self::empty(part.source().shape().numel());
         let blocks = starts.into_par_iter().map(|start| {
-            let mut block = empty();
-            let mut pixels = vec![0; block.lowest.len()];
+            let mut block = Self::empty(numel);
             for index in start..part.len().min(start + BLOCK) {
-                part.read(index, &mut pixels);
-                block.add(&pixels);
+                block.add(&pixels_of(part, index), &first);
             }
             block
         });
-        blocks.reduce(empty, Self::joined)
+        let mut all = blocks.reduce_with(Self::joined).unwrap_or_else(|| Self::empty(numel));
+        let constant = first.iter().enumerate().filter(|(place, _)| !all.varies_at(*place));
+        all.constant_zeros = constant.filter(|(_, value)| **value == 0).count();
+        all
     }
 
     fn empty(numel: usize) -> Self {
-        Self { histogram: [0; 256], lowest: vec![255; numel], highest: vec![0; numel], hashes: Vec::new() }
+        Self { histogram: [0; 256], varies: vec![0; numel.div_ceil(64)], numel, constant_zeros: 0, hashes: Vec::new() }
     }
 
-    fn add(&mut self, pixels: &[u8]) {
+    fn varies_at(&self, place: usize) -> bool {
+        self.varies[place / 64] >> (place % 64) & 1 == 1
+    }
+
+    fn add(&mut self, pixels: &[u8], first: &[u8]) {
         for &byte in pixels {
             self.histogram[byte as usize] += 1;
         }
-        self.lowest.iter_mut().zip(pixels).for_each(|(lowest, &byte)| *lowest = byte.min(*lowest));
-        self.highest.iter_mut().zip(pixels).for_each(|(highest, &byte)| *highest = byte.max(*highest));
+        for (word, (ours, firsts)) in self.varies.iter_mut().zip(pixels.chunks(64).zip(first.chunks(64))) {
+            let differ = ours.iter().zip(firsts).enumerate().map(|(bit, (a, b))| u64::from(a != b) << bit);
+            *word |= differ.fold(0, |bits, bit| bits | bit);
+        }
         self.hashes.push(hash(pixels));
     }
 
     fn joined(mut self, other: Self) -> Self {
         self.histogram.iter_mut().zip(other.histogram).for_each(|(count, more)| *count += more);
-        self.lowest.iter_mut().zip(other.lowest).for_each(|(lowest, byte)| *lowest = byte.min(*lowest));
-        self.highest.iter_mut().zip(other.highest).for_each(|(highest, byte)| *highest = byte.max(*highest));
+        self.varies.iter_mut().zip(other.varies).for_each(|(bits, more)| *bits |= more);
         self.hashes.extend(other.hashes);
         self
     }
@@ -325,22 +336,23 @@ impl Pixels {
     }
 
     fn findings(&self, part: &Subset) -> Vec<DataFinding> {
-        let (numel, range, images) = (self.lowest.len(), self.range(), part.len());
+        let (range, images) = (self.range(), part.len());
         let mut findings = Vec::new();
         if images > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
             let help = "check how the set was made: there is nothing to learn from copies of one image";
             findings.push(DataFinding::warning(format!("all {images} images are the same"), help));
             return findings;
         }
-        findings.extend(self.constant_pixels(numel, images));
+        findings.extend(self.constant_pixels(images));
         findings.extend(range_finding(range));
         findings.extend(copies(part, &self.hashes, "image"));
         findings
     }
 
-    fn constant_pixels(&self, numel: usize, images: usize) -> Option<DataFinding> {
-        let constant = || self.lowest.iter().zip(&self.highest).filter(|(lowest, highest)| lowest == highest);
-        let (all, zero) = (constant().count(), constant().filter(|(lowest, _)| **lowest == 0).count());
+    fn constant_pixels(&self, images: usize) -> Option<DataFinding> {
+        let varying: u32 = self.varies.iter().map(|word| word.count_ones()).sum();
+        let (numel, zero) = (self.numel, self.constant_zeros);
+        let all = numel - varying as usize;
         if all == 0 || images < 2 {
             return None;
         }
@@ -351,6 +363,19 @@ impl Pixels {
         } else {
             DataFinding::note(message, "harmless, as in a border: the model learns them in its first steps")
         })
+    }
+}
+
+/// The pixels of an image: where they lie, when all lie in memory, so that large ones are not copied.
+fn pixels_of(part: &Subset, place: usize) -> Cow<'_, [u8]> {
+    let (numel, index) = (part.source().shape().numel(), part.indices()[place] as usize);
+    match part.source().bytes() {
+        Some(bytes) => Cow::Borrowed(&bytes[index * numel..(index + 1) * numel]),
+        None => {
+            let mut pixels = vec![0; numel];
+            part.read(place, &mut pixels);
+            Cow::Owned(pixels)
+        }
     }
 }
 
@@ -441,8 +466,10 @@ fn duplicates(splits: &Splits, train: &Subset, hashes_of_train: &[u64]) -> Vec<D
         }
     }
     for (name, part) in held_out(splits) {
-        let leaked = hashes(&part).into_iter().enumerate().filter_map(|(place, hash)| Some((place, *first.get(&hash)?)));
-        let leaked = leaked.map(|(place, of)| Duplicate { part: name, name: name_of(&part, place), of: name_of(train, of) });
+        let leaked =
+            hashes(&part).into_iter().enumerate().filter_map(|(place, hash)| Some((place, *first.get(&hash)?)));
+        let leaked =
+            leaked.map(|(place, of)| Duplicate { part: name, name: name_of(&part, place), of: name_of(train, of) });
         found.extend(leaked.take(MAX_DUPLICATES - found.len()));
     }
     found

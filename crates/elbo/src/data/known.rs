@@ -343,16 +343,13 @@ fn check_count(path: &Path, labels: &IdxLabels, images: &IdxImages) -> Result<()
     Err(Error::data(path, "number of labels", expected, found, "give images and labels of one set"))
 }
 
-/// Class names: the numbers that occur, in their order. The labels become places among them, so that labels from 1 on, as EMNIST has
-/// them, make no class 0 that nobody has seen.
+/// Class names: the numbers from the smallest label to the largest. The labels become places among them, so that labels from 1 on, as
+/// EMNIST has them, make no class 0 that nobody has seen.
 fn numbered(labels: &mut [&mut Vec<u8>]) -> Vec<String> {
-    let mut occurs = [false; 256];
-    labels.iter().flat_map(|labels| labels.iter()).for_each(|&label| occurs[usize::from(label)] = true);
-    let mut place_of = [0u8; 256];
-    let values: Vec<u8> = (0..=255).filter(|label| occurs[usize::from(*label)]).collect();
-    (0..=255u8).zip(&values).for_each(|(place, &label)| place_of[usize::from(label)] = place);
-    labels.iter_mut().flat_map(|labels| labels.iter_mut()).for_each(|label| *label = place_of[usize::from(*label)]);
-    values.iter().map(u8::to_string).collect()
+    let all = || labels.iter().flat_map(|labels| labels.iter().copied());
+    let (Some(smallest), Some(largest)) = (all().min(), all().max()) else { return Vec::new() };
+    labels.iter_mut().flat_map(|labels| labels.iter_mut()).for_each(|label| *label -= smallest);
+    (smallest..=largest).map(|label| label.to_string()).collect()
 }
 
 fn name_of(path: &Path) -> String {

@@ -112,6 +112,11 @@ pub fn csv_field(text: &str) -> String {
     }
 }
 
+/// [`decimal`] as a number again.
+pub(super) fn rounded(value: f64, error: f64) -> f64 {
+    decimal(value, error).parse().unwrap_or(value)
+}
+
 /// A number that is known to about `error`, without digits that mean nothing.
 fn decimal(value: f64, error: f64) -> String {
     let decimals = (-error.log10()).floor().clamp(0.0, 300.0) as usize;

@@ -90,7 +90,8 @@ impl End {
         let from = len.saturating_sub(SIZE + u64::from(u16::MAX));
         let tail = bytes_at(file, from, (len - from) as usize)?;
         let place = (0..(tail.len() + 1).saturating_sub(SIZE as usize)).rev().find(|&place| {
-            tail[place..].starts_with(b"PK\x05\x06") && place + SIZE as usize + usize::from(u16_at(&tail, place + 20)) <= tail.len()
+            tail[place..].starts_with(b"PK\x05\x06")
+                && place + SIZE as usize + usize::from(u16_at(&tail, place + 20)) <= tail.len()
         });
         let place = place.ok_or_else(|| fault("the end record of a zip archive", "none: it is cut short"))?;
         let record = &tail[place..];
@@ -120,7 +121,8 @@ impl End {
         if !bytes.starts_with(b"PK\x06\x06") {
             return Err(fault("an end record of zip64", "something else"));
         }
-        let word = |place: usize| bytes[place..place + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        let word =
+            |place: usize| bytes[place..place + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         Ok(Some(Self { place: record, entries: word(32), size: word(40), offset: word(48) }))
     }
 }
@@ -136,7 +138,8 @@ struct Listed {
 fn entry(directory: &[u8]) -> Option<(Listed, u64, &[u8])> {
     let head = directory.get(..46).filter(|head| head.starts_with(b"PK\x01\x02"))?;
     let lengths = [28, 30, 32].map(|place| usize::from(u16_at(head, place)));
-    let (name, extra) = (directory.get(46..46 + lengths[0])?, directory.get(46 + lengths[0]..46 + lengths[0] + lengths[1])?);
+    let (name, extra) =
+        (directory.get(46..46 + lengths[0])?, directory.get(46 + lengths[0]..46 + lengths[0] + lengths[1])?);
     let rest = directory.get(46 + lengths.iter().sum::<usize>()..)?;
     let entry = Entry { name: name.to_vec(), method: u16_at(head, 10), encrypted: u16_at(head, 8) & 1 == 1 };
     let sizes = [u32_at(head, 20), u32_at(head, 24)];

@@ -110,9 +110,10 @@ impl Arrangement {
         let mut beside: BTreeMap<String, usize> = BTreeMap::new();
         let placed = names.iter().map(|name| {
             let Some(part) = folders(name).nth(level).and_then(part_of) else {
-                let place = folders(name).nth(level).map_or_else(|| name.clone(), |_| {
-                    folders(name).take(level + 1).collect::<Vec<_>>().join("/") + "/"
-                });
+                let place = folders(name).nth(level).map_or_else(
+                    || name.clone(),
+                    |_| folders(name).take(level + 1).collect::<Vec<_>>().join("/") + "/",
+                );
                 *beside.entry(place).or_default() += 1;
                 return None;
             };
@@ -142,18 +143,20 @@ fn left_beside(beside: &BTreeMap<String, usize>) -> Option<String> {
     let count: usize = beside.values().sum();
     let first: Vec<_> = beside.keys().take(NAMED).map(|place| format!("`{place}`")).collect();
     let more = if beside.len() > NAMED { ", ..." } else { "" };
-    let pictures = if count == 1 { "1 picture lies" } else { &format!("{count} pictures lie") };
+    let (pictures, are) =
+        if count == 1 { ("1 picture lies", "is") } else { (&*format!("{count} pictures lie"), "are") };
     (count > 0).then(|| {
-        format!("{pictures} beside the train and test parts, in none of them, and are left out: {}{more}", first.join(", "))
+        format!(
+            "{pictures} beside the train and test parts, in none of them, and {are} left out: {}{more}",
+            first.join(", ")
+        )
     })
 }
 
 /// What looks like parts and was taken otherwise.
 fn like_parts(names: &[String], skipped: usize) -> Option<String> {
-    let found: BTreeSet<&str> = names
-        .iter()
-        .flat_map(|name| folders(name).skip(skipped).filter(|folder| part_of(folder).is_some()))
-        .collect();
+    let found: BTreeSet<&str> =
+        names.iter().flat_map(|name| folders(name).skip(skipped).filter(|folder| part_of(folder).is_some())).collect();
     // A class called `train`, alone, holds nothing that must not be trained on.
     let harmful = found.iter().any(|folder| part_of(folder) != Some("train"));
     let first: Vec<_> = found.iter().take(NAMED).map(|folder| format!("`{folder}`")).collect();
@@ -293,7 +296,8 @@ mod tests {
 
     #[test]
     fn parts_may_lie_inside_of_classes() {
-        let names = ["bolt/ground_truth/1.png", "bolt/test/bent/1.png", "bolt/train/good/1.png", "nut/train/good/1.png"];
+        let names =
+            ["bolt/ground_truth/1.png", "bolt/test/bent/1.png", "bolt/train/good/1.png", "nut/train/good/1.png"];
         let expected = [pair("out", ""), pair("test", "bolt"), pair("train", "bolt"), pair("train", "nut")];
         assert_eq!(of(&names), expected);
         assert!(warnings(&names)[0].contains("`bolt/ground_truth/`"), "{:?}", warnings(&names));

@@ -100,7 +100,7 @@ pub(super) fn build(
 fn check_room(collection: &dyn Collection, plan: &Plan, bytes: u64) -> Result<()> {
     /// Honest pictures shrink 2 to 100 times, pages of text in black and white 300 times.
     const RATIO: u64 = 300;
-    const FLOOR: u64 = 1 << 30;
+    const FLOOR: u64 = 128 << 20;
     let stored = collection.stored_bytes();
     let most = stored.saturating_mul(RATIO).max(FLOOR);
     if bytes <= most {

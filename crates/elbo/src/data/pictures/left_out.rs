@@ -19,8 +19,9 @@ pub(super) struct LeftOut {
 
 /// Endings of pictures, films and raw files of cameras that are not read.
 const PICTURES: [&str; 34] = [
-    "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpf", "psd", "svg", "eps", "pdf", "ico", "qoi", "exr", "hdr", "dds",
-    "raw", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "dcm", "nii", "mp4", "mov", "avi", "webm", "apng", "xcf",
+    "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpf", "psd", "svg", "eps", "pdf", "ico", "qoi", "exr", "hdr",
+    "dds", "raw", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "dcm", "nii", "mp4", "mov", "avi", "webm",
+    "apng", "xcf",
 ];
 
 /// Names that systems and file servers use: Synology, QNAP, Windows, macOS, Linux.
@@ -112,7 +113,8 @@ impl LeftOut {
             some(self.hidden, "hidden name"),
             some(systems, "name of a system or file server"),
             some(self.links, "link"),
-            some(self.encrypted, "file with a password").map(|text| text.replace("file with a passwords", "files with a password")),
+            some(self.encrypted, "file with a password")
+                .map(|text| text.replace("file with a passwords", "files with a password")),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(" and "))
@@ -133,7 +135,10 @@ impl LeftOut {
             notes.push(format!("passed over, since they belong to a system or file server: {}", names.join(", ")));
         }
         if self.links > 0 {
-            notes.push(format!("left out: {} links inside the archive; pack the files themselves (`tar chf`)", self.links));
+            notes.push(format!(
+                "left out: {} links inside the archive; pack the files themselves (`tar chf`)",
+                self.links
+            ));
         }
         notes
     }
@@ -168,7 +173,7 @@ mod tests {
         for name in ["a/IMG.HEIC", "b.heic", "notes.txt", "README", "x.tar.gz-old"] {
             left.add_file(name.as_bytes());
         }
-        assert_eq!(left.by_kind(), "2 .heic, 2 without an ending, 1 .txt");
+        assert_eq!(left.by_kind(), "2 without an ending, 2 .heic, 1 .txt");
         assert!(left.warning().unwrap().contains("2 .heic") && left.notes().is_empty());
         let mut plain = LeftOut::default();
         plain.add_file(b"a.json");
@@ -176,12 +181,17 @@ mod tests {
         plain.add_passed_over(b"@eaDir");
         assert_eq!(plain.warning(), None);
         let notes = plain.notes().join("\n");
-        assert!(notes.contains("1 .json") && notes.contains("1 hidden name") && notes.contains("1 `@eaDir`"), "{notes}");
+        assert!(
+            notes.contains("1 .json") && notes.contains("1 hidden name") && notes.contains("1 `@eaDir`"),
+            "{notes}"
+        );
     }
 
     #[test]
     fn names_of_systems_are_known_in_any_case() {
-        for name in ["@eaDir", "$RECYCLE.BIN", "$Recycle.Bin", ".AppleDouble", "__MACOSX", "Thumbs.db", "lost+found", ".x"] {
+        for name in
+            ["@eaDir", "$RECYCLE.BIN", "$Recycle.Bin", ".AppleDouble", "__MACOSX", "Thumbs.db", "lost+found", ".x"]
+        {
             assert!(is_passed_over(name.as_bytes()), "{name}");
         }
         assert!(!is_passed_over(b"cat") && !is_passed_over(b"x.png"));

@@ -59,14 +59,8 @@ fn open_collection(
     Pictures::open(&collection.listing().origin, &mut || Ok(Arc::clone(&collection)), &settings, cache, progress)
 }
 
-const SKIP: Settings = Settings {
-    size: None,
-    fit: Fit::Crop,
-    channels: None,
-    depth: None,
-    on_bad_image: OnBadImage::Skip,
-    fresh: false,
-};
+const SKIP: Settings =
+    Settings { size: None, fit: Fit::Crop, channels: None, depth: None, on_bad_image: OnBadImage::Skip, fresh: false };
 const FAIL: Settings = Settings { on_bad_image: OnBadImage::Fail, ..SKIP };
 
 fn sized(height: u32, width: u32) -> Settings {
@@ -300,12 +294,19 @@ fn archives_of_every_packing_are_one_set() {
     for path in [at("a.tar.bz2", &bzip2.finish().unwrap()), at("a.tar.zst", &zstd), at("a.tgz", &gzip(&tar))] {
         assert!(holds_pictures(&path), "{}", path.display());
         let packed = open_tar(&path).unwrap();
-        assert_eq!((packed.bytes(), packed.fingerprint()), (folder.bytes(), folder.fingerprint()), "{}", path.display());
+        assert_eq!(
+            (packed.bytes(), packed.fingerprint()),
+            (folder.bytes(), folder.fingerprint()),
+            "{}",
+            path.display()
+        );
     }
     // Names of programs that write `./` or, long ago on Windows, `\\`.
     for (before, between) in [("./", "/"), ("", "\\")] {
-        let named: Vec<(String, Vec<u8>)> =
-            members().into_iter().map(|(name, bytes)| (before.to_owned() + &name.replace('/', between), bytes)).collect();
+        let named: Vec<(String, Vec<u8>)> = members()
+            .into_iter()
+            .map(|(name, bytes)| (before.to_owned() + &name.replace('/', between), bytes))
+            .collect();
         let named: Vec<(&str, Vec<u8>)> = named.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
         let zip = open_zip(&at("named.zip", &zip_of(&named))).unwrap();
         assert_eq!((names(&zip), zip.label(2)), (names(&folder), folder.label(2)), "{before}{between}");
@@ -454,7 +455,10 @@ fn large_pictures_go_straight_into_the_cache() {
     let bytes = pictures.bytes().unwrap();
     let plane = 4200 * 2800;
     let at = 2799 * 4200 + 4100;
-    assert_eq!([bytes[at], bytes[plane + at], bytes[2 * plane + at]], [4100u32 as u8, 2799u32 as u8, (4100 + 2799) as u8]);
+    assert_eq!(
+        [bytes[at], bytes[plane + at], bytes[2 * plane + at]],
+        [4100u32 as u8, 2799u32 as u8, (4100 + 2799) as u8]
+    );
 }
 
 #[test]

@@ -78,8 +78,8 @@ impl<'a, R: Read> Array<'a, R> {
             return Err(array.error("header length", expected, found, "the file is damaged, or no plain array"));
         }
         let text = array.take(length, "header")?;
-        array.header = parse(&text)
-            .map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
+        array.header =
+            parse(&text).map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
         Ok(array)
     }
 
@@ -167,12 +167,32 @@ impl<'a, R: Read> Array<'a, R> {
         }
     }
 
-    /// Refuses values that would take `bytes` each in memory, far more than an archive of this size should hold.
-    pub fn check_memory(&self, bytes: u64) -> Result<()> {
-        match self.name.is_empty() {
-            true => Ok(()),
-            false => bounds::check(self.request.path, &self.name, self.header.len as u64 * bytes, self.size),
+    /// Refuses values that would take `bytes` each in memory, far more than an archive of this size should hold. They are counted first, without
+    /// keeping them: a header that promises more than there is, is another fault.
+    pub fn check_memory(&mut self, bytes: u64) -> Result<()> {
+        let (needed, item) = ((self.header.len as u64).saturating_mul(bytes), self.header.dtype.size as u64);
+        let most = bounds::allowed(self.size);
+        if self.name.is_empty() || needed <= most {
+            return Ok(());
         }
+        let (start, mut chunk) = (self.position, vec![0; CHUNK]);
+        while (self.position - start) / item * bytes <= most {
+            if self.fill(&mut chunk)? < CHUNK {
+                let found = format!("the end of the file after {} of them", (self.position - start) / item);
+                return Err(self.error(&self.here(), self.declared(), found, CUT_OFF));
+            }
+        }
+        bounds::check(self.request.path, &self.name, needed, self.size)
+    }
+
+    /// Reads what is left and forgets it: the checksum of an archive's entry is looked at behind its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for damaged content.
+    pub fn drain(mut self) -> Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        while self.fill(&mut chunk)? > 0 {}
+        Ok(())
     }
 
     /// Room for all values, but no more than the file's size makes likely.

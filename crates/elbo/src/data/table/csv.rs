@@ -211,11 +211,15 @@ impl Rows<'_> {
             return "other numbers of the file have a decimal comma: write this one so too".into();
         }
         if comma && self.dialect.decimal == Decimal::Point {
-            let unclear = if self.dialect.ambiguous { "the comma may stand between thousands: write none there; or " } else { "" };
+            let unclear = if self.dialect.ambiguous {
+                "the comma may stand between thousands: write none there; or "
+            } else {
+                ""
+            };
             return format!("{unclear}if commas stand before decimals, `--set data.decimal=,` reads them so");
         }
         let is_number = |column: &&usize| self.dialect.numeric.get(**column).copied().unwrap_or(false);
-        if is_number(&&column) {
+        if is_number(&&column) || self.rows > 1 {
             return "correct the value, or leave the column out with `data.columns`".into();
         }
         let name = &self.header.names[column];

@@ -94,7 +94,9 @@ impl Dtype {
     fn characters(self, bytes: &[u8]) -> String {
         let text: String = match self.kind {
             Kind::Unicode => {
-                let code = |four: &[u8; 4]| if self.big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) };
+                let code = |four: &[u8; 4]| {
+                    if self.big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) }
+                };
                 let character = |four| char::from_u32(code(four)).unwrap_or(char::REPLACEMENT_CHARACTER);
                 bytes.as_chunks::<4>().0.iter().map(character).collect()
             }
@@ -168,7 +170,9 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_number_is_none() {
-        for text in ["|O", "<U0", "|S99999999", "<c8", "<M8[ns]", "f4", "<f16", "<u3", "|f4", "=f4", "", "<", "é1", "<é"] {
+        for text in
+            ["|O", "<U0", "|S99999999", "<c8", "<M8[ns]", "f4", "<f16", "<u3", "|f4", "=f4", "", "<", "é1", "<é"]
+        {
             assert_eq!(Dtype::parse(text), None, "{text}");
         }
     }

@@ -92,7 +92,15 @@ struct Member {
     name: String,
     meant: Option<Meant>,
     /// Its type and shape, or why it cannot be used.
-    header: Result<(Kind, String, Vec<usize>), String>,
+    header: Result<Header, String>,
+}
+
+/// Type, its name, and shape.
+type Header = (Kind, String, Vec<usize>);
+
+/// Whether an array may hold examples.
+fn is_usable((kind, _, shape): &Header) -> bool {
+    !matches!(kind, Kind::Unicode | Kind::Ascii) && (2..=4).contains(&shape.len())
 }
 
 impl Member {
@@ -102,8 +110,7 @@ impl Member {
 
     /// Whether it may hold examples.
     fn is_usable(&self) -> bool {
-        let numbers = |kind: &Kind| !matches!(kind, Kind::Unicode | Kind::Ascii);
-        matches!(&self.header, Ok((kind, _, shape)) if numbers(kind) && (2..=4).contains(&shape.len()))
+        self.header.as_ref().is_ok_and(is_usable)
     }
 
     fn in_words(&self) -> String {
@@ -140,7 +147,7 @@ impl<'a> Archive<'a> {
         for entry in names {
             match entry.strip_suffix(".npy") {
                 Some(name) => {
-                    let header = archive.header(name);
+                    let header = archive.header(name)?;
                     archive.members.push(Member { name: name.to_owned(), meant: meant(name), header });
                 }
                 None => archive.others.push(entry),
@@ -149,15 +156,31 @@ impl<'a> Archive<'a> {
         Ok(archive)
     }
 
-    /// Type and shape of an array, or what it has instead.
-    fn header(&mut self, name: &str) -> Result<(Kind, String, Vec<usize>), String> {
+    /// Type and shape of an array, or what it has instead. What will not be read as examples is read here, so that damage to it is no other
+    /// meaning: a label less, or an array that seems unusable.
+    fn header(&mut self, name: &str) -> Result<Result<Header, String>> {
         let (request, size) = (self.request, self.size);
-        let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|error| error.to_string())?;
-        match Array::begin_any(request, name, entry, size) {
-            Ok(array) => Ok((array.header.dtype.kind, array.header.dtype.name(), array.header.shape)),
-            Err(Error::Data { found, .. }) => Err(found),
-            Err(error) => Err(error.to_string()),
-        }
+        let entry = format!("{name}.npy");
+        let header = match self.zip.by_name(&entry) {
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(entry) => match Array::begin_any(request, name, entry, size) {
+                Ok(array) => {
+                    let header = (array.header.dtype.kind, array.header.dtype.name(), array.header.shape.clone());
+                    if !is_usable(&header) {
+                        array.drain()?;
+                    }
+                    return Ok(Ok(header));
+                }
+                Err(Error::Data { found, .. }) => found,
+                Err(error) => error.to_string(),
+            },
+        };
+        let mut entry = self.zip.by_name(&entry).map_err(|error| unreadable(request, name, &error))?;
+        std::io::copy(&mut entry, &mut std::io::sink()).map_err(|error| {
+            let help = "the file was cut off or damaged: copy or save it again";
+            request.error(format!("{name}: content"), "an array", format!("damaged content ({error})"), help)
+        })?;
+        Ok(Err(header))
     }
 
     fn names(&self) -> Vec<String> {
@@ -204,7 +227,10 @@ impl<'a> Archive<'a> {
             let expected = format!("one array of examples, or one named `x_train`, `train_images`, {names}");
             let found = if self.members.is_empty() { "no arrays".into() } else { listed(&self.names()) };
             let help = match usable.first() {
-                Some(first) => format!("say which (`data.array=NAME`), for example `--set {}`", crate::shell::quoted(&format!("data.array={}", first.name))),
+                Some(first) => format!(
+                    "say which (`data.array=NAME`), for example `--set {}`",
+                    crate::shell::quoted(&format!("data.array={}", first.name))
+                ),
                 None => "say which: `--set data.array=NAME`".into(),
             };
             self.request.error("arrays", expected, found, &help)
@@ -347,9 +373,13 @@ fn read_labels(
     let shape = &array.header.shape;
     // A column of labels, as MedMNIST has it, is as good as a list.
     if array.header.len != count || shape.first() != Some(&count) {
-        return Ok(Err(format!("shape {shape:?}")));
+        let found = format!("shape {shape:?}");
+        // Of two dimensions, it was not read to its checksum yet.
+        array.for_bytes(|_, _| {})?;
+        return Ok(Err(found));
     }
-    array.check_memory(array.header.dtype.size as u64)?;
+    let size = array.header.dtype.size as u64;
+    array.check_memory(size)?;
     match array.header.dtype.kind {
         Kind::Unicode | Kind::Ascii => text_labels(array, classes),
         _ => number_labels(array, classes),
@@ -401,7 +431,12 @@ impl Part {
         let (train, next) = (self.content.shape(), other.content.shape());
         if train != next {
             let help = "give all parts the same dimensions";
-            return Err(request.error("parts", format!("examples of {train}, as in the train part"), next.to_string(), help));
+            return Err(request.error(
+                "parts",
+                format!("examples of {train}, as in the train part"),
+                next.to_string(),
+                help,
+            ));
         }
         let counts = (self.count(), other.count());
         self.identity = self.identity.followed_by(counts.0, &other.identity, counts.1);

@@ -127,11 +127,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn jpeg_pixels(
-    mut decoder: Box<JpegDecoder<ZCursor<&[u8]>>>,
-    size: Size,
-    channels: usize,
-) -> Result<Raster, Fault> {
+fn jpeg_pixels(mut decoder: Box<JpegDecoder<ZCursor<&[u8]>>>, size: Size, channels: usize) -> Result<Raster, Fault> {
     let (space, wanted) = match channels {
         1 if yields_luma(decoder.input_colorspace()) => (ColorSpace::Luma, 1),
         _ => (ColorSpace::RGB, 3),
@@ -203,7 +199,9 @@ pub(in crate::data::pictures) fn named(bytes: &[u8]) -> Option<&'static str> {
 /// "Damaged" is said of damage only: what the decoder knows but does not read is named as that.
 fn unreadable(format: ImageFormat, adjective: &str, error: &ImageError) -> Fault {
     match error {
-        ImageError::Unsupported(_) => Fault::unsupported(format!("a {format:?} file of a usual kind"), error.to_string()),
+        ImageError::Unsupported(_) => {
+            Fault::unsupported(format!("a {format:?} file of a usual kind"), error.to_string())
+        }
         _ => Fault::new(format!("a {adjective} {format:?} file"), error.to_string()),
     }
 }

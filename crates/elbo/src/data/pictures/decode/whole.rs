@@ -39,7 +39,9 @@ pub(super) fn jpeg(bytes: &[u8]) -> Result<Frames, Fault> {
         match marker {
             0xd9 if scans > 0 => return Ok(Frames::One),
             0xd9 => return Err(Fault::new("a JPEG file with a picture", "an end without one")),
-            // Without content: stuffed zeros, TEM, restarts, another start.
+            // The start or frame of another picture where this one has not ended.
+            0xd8 | 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if scans > 0 => return Err(cut("JPEG")),
+            // Without content: stuffed zeros, TEM, restarts, a start.
             0x00 | 0x01 | 0xd0..=0xd8 => continue,
             _ => {}
         }

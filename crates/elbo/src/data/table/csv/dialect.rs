@@ -88,9 +88,9 @@ impl Dialect {
             FirstLine::RowByLook => Some(
                 "the first line looks like a row, so columns are called x0, x1, ...; `--set data.header=true` makes it names",
             ),
-            FirstLine::Counted => {
-                Some("the first line counts the columns and is taken as their names; `--set data.header=false` makes it a row")
-            }
+            FirstLine::Counted => Some(
+                "the first line counts the columns and is taken as their names; `--set data.header=false` makes it a row",
+            ),
             _ => None,
         };
         let decimal = (self.decimal == Decimal::Comma).then_some("decimal commas are read as points");
@@ -122,7 +122,9 @@ fn found_separator(text: &[u8], whole: bool) -> Separator {
             return None;
         }
         let fields = || rows.iter().skip(usize::from(rows.len() > 1)).flatten();
-        let number = |field: &&String| is_missing(field) || [Decimal::Point, Decimal::Comma].iter().any(|d| d.number(field).is_some());
+        let number = |field: &&String| {
+            is_missing(field) || [Decimal::Point, Decimal::Comma].iter().any(|d| d.number(field).is_some())
+        };
         let share = fields().filter(number).count() as f64 / fields().count() as f64;
         // Words are separated by blanks too.
         (separator != Separator::Blanks || share > 0.5).then_some((separator, share, width))
@@ -213,7 +215,9 @@ fn first_line(request: &Request<'_>, decimal: Decimal, rows: &Rows) -> FirstLine
     let Some((first, rest)) = rows.split_first() else { return FirstLine::Names };
     let number = |field: &str| decimal.number(field).filter(|value| value.is_finite());
     if first.iter().all(|field| number(field).is_some()) {
-        let counted = first.len() > 3 && !rest.is_empty() && (0..).zip(first).all(|(n, field): (usize, _)| *field == n.to_string());
+        let counted = first.len() > 3
+            && !rest.is_empty()
+            && (0..).zip(first).all(|(n, field): (usize, _)| *field == n.to_string());
         return if counted { FirstLine::Counted } else { FirstLine::Row };
     }
     let (mut names, mut row) = (0, 0);
@@ -236,7 +240,8 @@ fn is_name_like(value: f64, column: usize) -> bool {
 
 /// Whether nearly all values are numbers or missing, and one is a number.
 fn is_numeric<'a>(values: impl Iterator<Item = &'a str> + Clone, decimal: Decimal) -> bool {
-    let (all, present) = (values.clone().count(), values.clone().filter(|value| decimal.number(value).is_some()).count());
+    let (all, present) =
+        (values.clone().count(), values.clone().filter(|value| decimal.number(value).is_some()).count());
     let missing = values.filter(|value| is_missing(value) && decimal.number(value).is_none()).count();
     present > 0 && (present + missing) * 10 >= all * 8
 }

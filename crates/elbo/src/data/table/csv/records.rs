@@ -127,7 +127,8 @@ impl<'a> Records<'a> {
             if self.unread.is_empty() {
                 self.refill()?;
             }
-            let breaks = self.chunk[self.unread.clone()].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            let breaks =
+                self.chunk[self.unread.clone()].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             self.lines.pass(&self.chunk[self.unread.start..self.unread.start + breaks]);
             self.unread.start += breaks;
             if breaks == 0 || !self.unread.is_empty() {

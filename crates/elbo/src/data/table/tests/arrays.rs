@@ -370,9 +370,12 @@ fn utf32(texts: &[&str], width: usize) -> Vec<u8> {
 
 #[test]
 fn keys_of_every_custom_bring_labels_and_parts() {
-    let images = |n: usize, first: u8| npy("|u1", false, &[n, 2, 2], &(0..n as u8 * 4).map(|i| first + i).collect::<Vec<_>>());
+    let images =
+        |n: usize, first: u8| npy("|u1", false, &[n, 2, 2], &(0..n as u8 * 4).map(|i| first + i).collect::<Vec<_>>());
     let labels = |values: &[u8]| npy("|u1", false, &[values.len(), 1], values);
-    for [x, y] in [["X_train", "y_train"], ["train_images", "train_labels"], ["trainX", "trainY"], ["TRAIN_X", "TRAIN_Y"]] {
+    for [x, y] in
+        [["X_train", "y_train"], ["train_images", "train_labels"], ["trainX", "trainY"], ["TRAIN_X", "TRAIN_Y"]]
+    {
         let test = |name: &str| name.replace("train", "test").replace("TRAIN", "TEST") + ".npy";
         let set = npz(
             CompressionMethod::Stored,
@@ -427,7 +430,11 @@ fn text_is_classes_and_what_cannot_be_used_is_told() {
     // Labels that are objects are left out with a word.
     let set = npz(CompressionMethod::Stored, &[("x.npy", x), ("y.npy", objects)]);
     let splits = opened("a.npz", &set, "");
-    assert!(splits.train.source().notes().join("\n").contains("`y` is not used as labels"), "{:?}", splits.train.source().notes());
+    assert!(
+        splits.train.source().notes().join("\n").contains("`y` is not used as labels"),
+        "{:?}",
+        splits.train.source().notes()
+    );
     refused("a.npz", &set, "label = 'y'", &["y", "pickle"]);
 }
 
@@ -435,7 +442,10 @@ fn text_is_classes_and_what_cannot_be_used_is_told() {
 fn no_changed_byte_of_an_archive_gives_other_numbers() {
     let values: Vec<f32> = (0..60).map(|i| i as f32 / 64.0).collect();
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
-        let entries = [("x.npy", npy("<f4", false, &[5, 3, 4], &f32s(&values))), ("y.npy", npy("|u1", false, &[5], &[0, 1, 2, 1, 0]))];
+        let entries = [
+            ("x.npy", npy("<f4", false, &[5, 3, 4], &f32s(&values))),
+            ("y.npy", npy("|u1", false, &[5], &[0, 1, 2, 1, 0])),
+        ];
         let whole = npz(method, &entries);
         let facts = |splits: &Splits| (super::values(&splits.train), label_names(&splits.train));
         let good = facts(&opened("a.npz", &whole, ""));

@@ -202,7 +202,10 @@ fn decimal_commas_are_read_where_they_are_sure() {
     let splits = opened("a.csv", text.as_bytes(), "");
     assert_close(&originals(&splits.train), &[1.5, 2.0, -0.25, 1234.5]);
     assert!(splits.train.source().notes()[0].contains("decimal commas"), "{:?}", splits.train.source().notes());
-    assert_close(&originals(&opened("a.csv", text.replace(';', "\t").as_bytes(), "").train), &[1.5, 2.0, -0.25, 1234.5]);
+    assert_close(
+        &originals(&opened("a.csv", text.replace(';', "\t").as_bytes(), "").train),
+        &[1.5, 2.0, -0.25, 1234.5],
+    );
     // Without names too: the comma is no separator there.
     assert_close(&originals(&opened("a.csv", b"1,5;2,5\n3,5;4,25\n", "").train), &[1.5, 2.5, 3.5, 4.25]);
     // A thousand, or one and a bit: nobody knows.
