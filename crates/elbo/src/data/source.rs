@@ -33,6 +33,13 @@ impl ImageShape {
         [self.channels, self.height, self.width]
     }
 
+    /// Whether images of this shape, one after another, have three channels that are equal everywhere.
+    pub(super) fn is_colourless<T: PartialEq>(&self, values: &[T]) -> bool {
+        let plane = self.height * self.width;
+        let equal = |image: &[T]| image[..plane] == image[plane..2 * plane] && image[..plane] == image[2 * plane..];
+        self.channels == 3 && values.chunks_exact(3 * plane.max(1)).all(equal)
+    }
+
     /// Values per image: `channels * height * width`.
     pub fn numel(&self) -> usize {
         self.channels * self.height * self.width

@@ -151,14 +151,16 @@ impl Meaning {
             Range::Unit => 4,
             Range::Real => 12,
         })?;
-        let note = self.note(array);
+        let (note, mut colourless) = (self.note(array), false);
         let (content, rows) = match self.range {
             Range::Byte => {
                 let pixels = self.layout.arrange(self.bytes(array)?);
+                colourless = self.shape.is_colourless(&pixels);
                 (Content::Images { shape: self.shape, pixels: Pixels::Bytes(Numbers::Owned(pixels)) }, None)
             }
             Range::Unit => {
                 let values = self.layout.arrange(self.values(array, |value| (value * self.scale) as f32)?);
+                colourless = self.shape.is_colourless(&values);
                 (Content::Images { shape: self.shape, pixels: Pixels::Unit(Numbers::Owned(values)) }, None)
             }
             Range::Real => {
@@ -173,7 +175,9 @@ impl Meaning {
         };
         let count = array.header.shape[0];
         let dropped = rows.as_ref().map_or(0, |rows| count - rows.len());
-        let notes = [Some(note), dropped_note(dropped, count)].into_iter().flatten().collect();
+        let grey = "3 channels, all equal: the images are grey stored as colour; save one channel (`array[..., 0]`)";
+        let grey = colourless.then(|| grey.to_owned());
+        let notes = [Some(note), grey, dropped_note(dropped, count)].into_iter().flatten().collect();
         let identity = match &rows {
             Some(rows) => Identity::of_rows(rows.iter().map(|row| *row as u64).collect()),
             None => Identity::default(),
