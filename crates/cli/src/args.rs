@@ -126,7 +126,7 @@ pub struct Settings {
 }
 
 /// What pictures are brought to.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Pictures {
     /// Bring pictures to this height and width, HxW in pixels, or one number for a square.
     #[arg(long, value_name = "HxW")]
@@ -143,7 +143,7 @@ pub struct Pictures {
 }
 
 /// What is taken of a table.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Table {
     #[command(flatten)]
     pub rows: Rows,
@@ -153,7 +153,7 @@ pub struct Table {
 }
 
 /// How rows of a table are read, whichever columns they have.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Rows {
     /// The column of classes (of .npz: the array).
     #[arg(long, value_name = "COLUMN")]
@@ -537,9 +537,9 @@ pub struct Data {
     /// Images in the grid.
     #[arg(short, long, default_value_t = 200)]
     pub n: usize,
-    /// Seed of generators and splits.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of generators and splits [default: the recipe's].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Change a setting, e.g. `--set data.count=1000` or `--set model.likelihood=laplace`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

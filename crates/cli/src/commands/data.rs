@@ -1,33 +1,38 @@
 //! `elbo data`: the data doctor.
 
-use elbo::data::inspect::{ColumnReport, Severity};
-use elbo::data::{self, DataReport, Progress, Splits, Subset, table};
-use elbo::recipe::{Layers, RunConfig};
+use elbo::data::inspect::{ColumnReport, DataFinding, Severity};
+use elbo::data::{self, DataReport, Progress, Splits, Subset};
+use elbo::recipe::RunConfig;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use serde_json::json;
 
 use super::pictures::check_count;
-use super::recipes::{put_pictures, put_table};
-use crate::args::Data;
+use super::recipes::layers;
+use crate::args::{Data, Settings};
 use crate::output::Context;
 use crate::progress::DataProgress;
 
 pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
-    let RunConfig { data: config, model, .. } = configured(args)?;
+    let RunConfig { data: config, model, training, .. } = configured(args)?;
+    let seed = training.seed;
     if args.out.is_some() {
         check_count("--n", args.n)?;
     }
     let mut opening = DataProgress::new(context);
     // What was chosen is part of the report.
-    let mut show = |progress: Progress<'_>| {
-        if !matches!(progress, Progress::Note(_)) {
-            opening.show(progress)
-        }
+    let mut notes: Vec<String> = Vec::new();
+    let mut show = |progress: Progress<'_>| match progress {
+        Progress::Note(note) => notes.push(note.to_owned()),
+        progress => opening.show(progress),
     };
-    let splits = data::open(&config, args.seed, &mut show)?;
+    let splits = data::open(&config, seed, &mut show)?;
     drop(opening);
     let mut report = data::inspect(&splits);
+    let known: Vec<String> = splits.train.source().notes().to_vec();
+    let further = notes.into_iter().filter(|note| !known.contains(note));
+    let further = further.map(|message| DataFinding { severity: Severity::Note, message, help: String::new() });
+    report.findings.extend(further);
     let examples = splits.train.source().space();
     if let Some(keys) = model.likelihood_keys() {
         let (likelihood, name) = (keys.named_likelihood(examples)?, json!(keys.likelihood));
@@ -40,41 +45,37 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<()> {
             let found = out.display().to_string();
             return Err(elbo::Error::config("--out", "nothing: rows of a table are no images", found, help).into());
         }
-        atomic::write_file(out, &picture(&splits, args.n)?)?;
+        atomic::write_file(out, &picture(&splits, args.n, seed)?)?;
         context.note(format!("picture {}", out.display()));
     }
     context.result(json!(report), || text(&report))
 }
 
-/// The settings of the recipe that is named, else of the one that `elbo train` takes for rows of numbers, else the defaults.
+/// The very settings that `elbo train` would take: the recipe that is named, else the one that fits the data.
 fn configured(args: &Data) -> elbo::Result<RunConfig> {
-    let with = |recipe: Option<&str>| {
-        let mut layers = match recipe {
-            Some(recipe) => Layers::from_recipe(recipe)?,
-            None => Layers::from_text("defaults", "")?,
-        };
-        layers.put("data.source", args.data.clone().into())?;
-        for assignment in &args.set {
-            layers.set(assignment)?;
-        }
-        put_pictures(&mut layers, &args.pictures)?;
-        put_table(&mut layers, &args.table)?;
-        layers.build()
+    let settings = Settings {
+        recipe: args.recipe.clone(),
+        data: Some(args.data.clone()),
+        pictures: args.pictures.clone(),
+        table: args.table.clone(),
+        seed: args.seed,
+        set: args.set.clone(),
+        epochs: None,
+        batch_size: None,
+        precision: None,
     };
-    let config = with(args.recipe.as_deref())?;
-    if args.recipe.is_none() && table::holds_rows(&config.data) { with(Some("table")) } else { Ok(config) }
+    Ok(layers(&settings)?.build()?.first().clone())
 }
 
-/// The first `n` images of the training split.
-fn picture(splits: &Splits, n: usize) -> elbo::Result<Vec<u8>> {
+/// `n` images of the training split, chosen at random, of each class its share.
+fn picture(splits: &Splits, n: usize, seed: u64) -> elbo::Result<Vec<u8>> {
     let split: &Subset = &splits.train;
     let shape = split.source().shape();
-    let count = n.min(split.len());
+    let chosen = split.sampled(n, seed);
+    let count = chosen.len();
     let mut pixels = vec![0u8; count * shape.numel()];
-    // Spread over the split: a rendered set's neighbours look alike.
-    let stride = (split.len() / count.max(1)).max(1);
     for (i, image) in pixels.chunks_exact_mut(shape.numel()).enumerate() {
-        split.read(i * stride, image);
+        chosen.read(i, image);
     }
     let layout =
         GridLayout { columns: 20.min(count), scale: (56 / shape.width.max(1)).clamp(1, 4), ..Default::default() };
