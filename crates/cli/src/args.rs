@@ -537,9 +537,9 @@ pub struct Data {
     /// Images in the grid.
     #[arg(short, long, default_value_t = 200)]
     pub n: usize,
-    /// Seed of generators and splits.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of generators and splits [default: the recipe's].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Change a setting, e.g. `--set data.count=1000` or `--set model.likelihood=laplace`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use elbo::models::{Capability, Family, LikelihoodName, ModelConfig, Report, Visit};
 use elbo::priors::SamplerKind;
 use elbo::recipe::{Layers, RunConfig};
-use elbo::run::directory::{RunDir, RunInfo};
+use elbo::run::directory::{DimensionInfo, RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, Means};
 use elbo::run::lock::LOCK_FILE;
 use elbo::space::Domain;
@@ -154,6 +154,9 @@ pub(crate) struct Summary {
     pub device: String,
     pub threads: usize,
     pub elbo_version: String,
+    /// What each dimension of the code carries, as the run wrote it down.
+    #[serde(skip)]
+    pub dimensions: Option<Vec<DimensionInfo>>,
 }
 
 /// A number that each epoch reports.
@@ -335,6 +338,7 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         device: info.device,
         threads: info.threads,
         elbo_version: info.elbo_version,
+        dimensions: info.dimensions,
     }
 }
 

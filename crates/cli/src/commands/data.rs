@@ -1,8 +1,8 @@
 //! `elbo data`: the data doctor.
 
-use elbo::data::inspect::{ColumnReport, Severity};
-use elbo::data::{self, DataReport, Progress, Splits, Subset, table};
-use elbo::recipe::{Layers, RunConfig};
+use elbo::data::inspect::{ColumnReport, DataFinding, Severity};
+use elbo::data::{self, DataReport, Progress, Splits, Subset};
+use elbo::recipe::RunConfig;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use elbo::shell::quoted;
@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::cures::Flags;
 use super::pictures::check_count;
-use super::recipes::{put_pictures, put_table};
-use crate::args::Data;
+use super::recipes::layers;
+use crate::args::{Data, Settings};
 use crate::output::{Context, failure_code};
 use crate::progress::DataProgress;
 
@@ -26,10 +26,10 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<u8> {
         check_count("--n", args.n)?;
     }
     let (mut flags, mut problems) = (Flags::of(args), Vec::new());
-    let (config, splits) = loop {
-        let opened = configured(args, &flags).and_then(|config| Ok((open(args, &config, context)?, config)));
+    let (config, splits, notes) = loop {
+        let opened = configured(args, &flags).and_then(|config| Ok((open(&config, context)?, config)));
         match opened {
-            Ok((splits, config)) => break (config, splits),
+            Ok(((splits, notes), config)) => break (config, splits, notes),
             Err(error) => {
                 let cured = flags.with_cure(error.help()).filter(|_| problems.len() < MOST_CURES);
                 let Some(cured) = cured else {
@@ -41,14 +41,14 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<u8> {
             }
         }
     };
-    let report = report(&config, &splits)?;
+    let (report, seed) = (report(&config, &splits, notes)?, config.training.seed);
     if let Some(out) = &args.out {
         if splits.train.source().columns().is_some() {
             let help = "leave `--out` away: the report has the numbers of each column";
             let found = out.display().to_string();
             return Err(elbo::Error::config("--out", "nothing: rows of a table are no images", found, help).into());
         }
-        atomic::write_file(out, &picture(&splits, args.n)?)?;
+        atomic::write_file(out, &picture(&splits, args.n, seed)?)?;
         context.note(format!("picture {}", out.display()));
     }
     let line = (!problems.is_empty()).then(|| command(args, &flags, &report));
@@ -72,20 +72,27 @@ fn tell(problems: Vec<anyhow::Error>, context: Context) -> u8 {
     codes.first().copied().unwrap_or(0)
 }
 
-fn open(args: &Data, config: &RunConfig, context: Context) -> elbo::Result<Splits> {
-    let mut opening = DataProgress::new(context);
-    // What was chosen is part of the report.
-    let mut show = |progress: Progress<'_>| {
-        if !matches!(progress, Progress::Note(_)) {
-            opening.show(progress)
-        }
+/// The data, and what was told while they were opened: what was chosen is part of the report.
+fn open(config: &RunConfig, context: Context) -> elbo::Result<(Splits, Vec<String>)> {
+    let (mut opening, mut notes) = (DataProgress::new(context), Vec::new());
+    let mut show = |progress: Progress<'_>| match progress {
+        Progress::Note(note) => notes.push(note.to_owned()),
+        progress => opening.show(progress),
     };
-    data::open(&config.data, args.seed, &mut show)
+    let splits = data::open(&config.data, config.training.seed, &mut show)?;
+    Ok((splits, notes))
 }
 
-fn report(config: &RunConfig, splits: &Splits) -> elbo::Result<DataReport> {
-    let mut report = data::inspect(splits);
-    let examples = splits.train.source().space();
+fn report(config: &RunConfig, splits: &Splits, notes: Vec<String>) -> elbo::Result<DataReport> {
+    let (mut report, source) = (data::inspect(splits), splits.train.source());
+    let known = |note: &String| {
+        source.notes().contains(note)
+            || note.strip_prefix("warning: ").is_some_and(|note| source.warnings().iter().any(|w| w == note))
+    };
+    let further = notes.into_iter().filter(|note| !known(note));
+    let further = further.map(|message| DataFinding { severity: Severity::Note, message, help: String::new() });
+    report.findings.extend(further);
+    let examples = source.space();
     if let Some(keys) = config.model.likelihood_keys() {
         let (likelihood, name) = (keys.named_likelihood(examples)?, json!(keys.likelihood));
         report.findings.extend(likelihood.finding(name.as_str().unwrap_or_default(), examples.domain, report.binary));
@@ -102,40 +109,37 @@ fn command(args: &Data, flags: &Flags, report: &DataReport) -> String {
         Some("elbo train".to_owned()),
         recipe.map(|recipe| quoted(&recipe)),
         Some(format!("--data {}", quoted(&args.data))),
+        args.seed.map(|seed| format!("--seed {seed}")),
     ];
     let line = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     format!("{line} {}", flags.to_line())
 }
 
-/// The settings of the recipe that is named, else of the one that `elbo train` takes: `table` for rows of numbers, else `digits`.
+/// The configuration that `elbo train` would have with these flags.
 fn configured(args: &Data, flags: &Flags) -> elbo::Result<RunConfig> {
-    let with = |recipe: &str| {
-        let mut layers = Layers::from_recipe(recipe)?;
-        layers.put("data.source", args.data.clone().into())?;
-        for assignment in &flags.set {
-            layers.set(assignment)?;
-        }
-        put_pictures(&mut layers, &flags.pictures)?;
-        put_table(&mut layers, &flags.table)?;
-        layers.build()
+    let settings = Settings {
+        recipe: args.recipe.clone(),
+        data: Some(args.data.clone()),
+        pictures: flags.pictures.clone(),
+        table: flags.table.clone(),
+        seed: args.seed,
+        set: flags.set.clone(),
+        epochs: None,
+        batch_size: None,
+        precision: None,
     };
-    if let Some(recipe) = &args.recipe {
-        return with(recipe);
-    }
-    let config = with("digits")?;
-    if table::holds_rows(&config.data) { with("table") } else { Ok(config) }
+    Ok(layers(&settings)?.build()?.first().clone())
 }
 
-/// The first `n` images of the training split.
-fn picture(splits: &Splits, n: usize) -> elbo::Result<Vec<u8>> {
+/// `n` images of the training split, chosen at random, of each class its share.
+fn picture(splits: &Splits, n: usize, seed: u64) -> elbo::Result<Vec<u8>> {
     let split: &Subset = &splits.train;
     let shape = split.source().shape();
-    let count = n.min(split.len());
+    let chosen = split.sampled(n, seed);
+    let count = chosen.len();
     let mut pixels = vec![0u8; count * shape.numel()];
-    // Spread over the split: a rendered set's neighbours look alike.
-    let stride = (split.len() / count.max(1)).max(1);
     for (i, image) in pixels.chunks_exact_mut(shape.numel()).enumerate() {
-        split.read(i * stride, image);
+        chosen.read(i, image);
     }
     let layout =
         GridLayout { columns: 20.min(count), scale: (56 / shape.width.max(1)).clamp(1, 4), ..Default::default() };

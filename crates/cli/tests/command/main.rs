@@ -17,6 +17,7 @@ mod eval;
 mod files;
 mod golden;
 mod interruption;
+mod meaning;
 mod models;
 mod pictures;
 mod priors_runs;

@@ -96,7 +96,20 @@ impl Kind {
 
 /// The keys that only some data heed.
 const KEYS: [&str; 15] = [
-    "count", "test", "size", "fit", "channels", "depth", "on_bad_image", "array", "range", "label", "id", "columns", "header", "decimal",
+    "count",
+    "test",
+    "size",
+    "fit",
+    "channels",
+    "depth",
+    "on_bad_image",
+    "array",
+    "range",
+    "label",
+    "id",
+    "columns",
+    "header",
+    "decimal",
     "missing",
 ];
 

@@ -136,7 +136,9 @@ impl Comparison {
         let measures: Vec<Measure> =
             self.runs.iter().filter(|run| run.variational).map(|run| run.measure.clone()).collect();
         comparable(&measures).ok()?;
-        let unit = self.shared_unit().filter(|_| !points.is_empty())?;
+        // One point alone compares with nothing; in company of runs without an ELBO it would seem to.
+        let alone = points.len() == 1 && self.runs.len() > 1;
+        let unit = self.shared_unit().filter(|_| !points.is_empty() && !alone)?;
         Some(rate_distortion(&points, unit))
     }
 

@@ -60,8 +60,23 @@ pub struct RunInfo {
     pub images_per_s: f64,
     /// Peak resident memory of the last session in MiB, where the system tells.
     pub peak_memory_mb: Option<f64>,
-    /// Test numbers, once the run is finished.
+    /// Test numbers, once the run is finished; none where no test examples were held back.
     pub test: Option<Means>,
+    /// What each dimension of the code carries over the held-out examples, once the run is finished: known without its data from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<Vec<DimensionInfo>>,
+}
+
+/// One dimension of a code, over examples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DimensionInfo {
+    /// Mean KL in nats; none of a model that bounds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// Mean of the codes.
+    pub mean: f64,
+    /// Standard deviation of the codes.
+    pub std: f64,
 }
 
 /// Where the codes of a prior's run came from; their scale is [`DataInfo::columns`].

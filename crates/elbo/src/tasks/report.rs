@@ -15,6 +15,7 @@ use crate::report::figures::{self, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
+use crate::run::directory::DimensionInfo;
 use crate::run::history::{LOSS, Means};
 use crate::shell::quoted;
 use crate::tensors::values_of;
@@ -198,6 +199,13 @@ impl<'a> Material<'a> {
     /// Means over the held-out split.
     pub(super) fn terms(&self) -> Means {
         self.evaluation.terms()
+    }
+
+    /// What each dimension of the code carries.
+    pub(super) fn dimensions(&self) -> Vec<DimensionInfo> {
+        let moments = self.codes.centre().into_iter().zip(self.codes.spread());
+        let kl = |dim: usize| self.evaluation.kl_per_dim.get(dim).copied().filter(|_| self.variational);
+        moments.enumerate().map(|(dim, (mean, std))| DimensionInfo { kl: kl(dim), mean, std }).collect()
     }
 
     fn variational(&self) -> bool {

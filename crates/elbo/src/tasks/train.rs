@@ -210,6 +210,7 @@ impl TrainingRun {
             images_per_s: 0.0,
             peak_memory_mb: None,
             test: None,
+            dimensions: None,
         };
         for (name, bytes) in beside.files {
             dir.write(name, bytes)?;
@@ -289,6 +290,7 @@ impl TrainingRun {
             info.threads = device::threads();
             info.epochs = state.history.len();
             info.test = None;
+            info.dimensions = None;
         }
         if !complete || moved {
             dir.write("config.toml", config.to_toml())?;
@@ -435,6 +437,7 @@ impl TrainingRun {
             Some(material) => Some(material.terms()),
             None => density_terms(&trained, &self.splits),
         };
+        self.info.dimensions = material.as_ref().map(Material::dimensions);
         self.info.peak_memory_mb = peak_memory_mb();
         report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref())?;
         Ok(())

@@ -276,6 +276,60 @@ pub(super) fn open(
     Ok(splits)
 }
 
+/// The rows of a table in its own units, with all digits of float64: all of them, or those for training where the file has parts.
+#[derive(Debug, Clone)]
+pub struct ExactRows {
+    /// Name of the set.
+    pub name: String,
+    /// sha256 of the file's content.
+    pub fingerprint: String,
+    /// The columns, with their means and standard deviations over these rows.
+    pub columns: Columns,
+    /// `[n, columns]`, row after row, in the units of the table.
+    pub values: Vec<f64>,
+    /// The same standardised.
+    pub standardised: Vec<f64>,
+    /// What was chosen or left out, in one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads the rows of a table without rounding them to what a model sees.
+///
+/// # Errors
+/// As [`open`](super::open); [`Error::Data`] if the configured data are no rows of numbers.
+pub fn exact_rows(config: &DataConfig) -> Result<ExactRows> {
+    config.check()?;
+    let path = located(Path::new(&config.source));
+    let request = Request::new(&path, config, None);
+    let not_rows = || {
+        let help = "images are mixed by their codes: train a model on them, for example with `--set model.kind=ae`, then `elbo gmm RUN`";
+        Error::data(&config.source, "content", "rows of numbers", "images", help)
+    };
+    let loaded = match format_of(&path) {
+        Some(Format::Npy) => npy::load(&request)?,
+        Some(Format::Npz) => npz::load(&request)?,
+        Some(Format::Csv) => csv::load(&request)?,
+        Some(Format::Parquet) => match parquet::open(&request)? {
+            Opened::Rows(loaded) => loaded,
+            Opened::Pictures(_) => return Err(not_rows()),
+        },
+        // What is wrong with it is told as to everybody else.
+        None => return super::open(config, 0, &mut |_| {}).and_then(|_| Err(not_rows())),
+    };
+    let notes = loaded.train.notes;
+    let Content::Rows { names, shape, cells } = loaded.train.content else { return Err(not_rows()) };
+    let (width, count) = (names.len(), cells.len() / names.len());
+    let rows = loaded.parts.map_or_else(|| (0..count as u32).collect::<Vec<_>>(), |[train, ..]| train);
+    let values = rows.iter().flat_map(|&row| (0..width).map(move |column| (row as usize) * width + column));
+    let values: Vec<f64> = values.map(|place| cells.get(place)).collect();
+    let known = Known { name: request.name(), label_names: Vec::new(), sha256: loaded.sha256 };
+    let table = Table::new(&known, names, shape, cells, (None, Identity::default()), Vec::new());
+    let columns = table.fit(&rows).map_err(|column| column.refuse(&request))?;
+    let scales = columns.mean.iter().zip(&columns.std).cycle();
+    let standardised = values.iter().zip(scales).map(|(value, (mean, std))| (value - mean) / std).collect();
+    Ok(ExactRows { name: known.name, fingerprint: known.sha256, columns, values, standardised, notes })
+}
+
 fn split_up(
     request: &Request<'_>,
     loaded: Loaded,
