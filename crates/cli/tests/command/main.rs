@@ -22,6 +22,7 @@ mod models;
 mod pictures;
 mod priors_runs;
 mod processors;
+mod reading;
 mod resume;
 mod samplers;
 mod score;
