@@ -8,10 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use elbo::models::{Capability, Family, LikelihoodName, ModelConfig, Report, Visit};
 use elbo::priors::SamplerKind;
 use elbo::recipe::{Layers, RunConfig};
-use elbo::run::directory::{RunDir, RunInfo};
+use elbo::run::directory::{DimensionInfo, RunDir, RunInfo};
 use elbo::run::history::{EpochRecord, Means};
 use elbo::run::lock::LOCK_FILE;
 use elbo::space::Domain;
+use elbo::tasks::{Measure, caution, has_elbo};
 use serde::{Serialize, Serializer};
 
 use crate::problem::Problem;
@@ -135,6 +136,12 @@ pub(crate) struct Summary {
     /// What losses are measured in.
     pub unit: &'static str,
     pub test: Option<Terms>,
+    /// The weight of the KL term, of a model that has one.
+    pub beta: Option<f64>,
+    /// The same for runs whose ELBOs compare; none for a run without an ELBO.
+    pub measure: Option<String>,
+    /// What has to be said beside the numbers, where they are no log-likelihoods.
+    pub caution: Option<&'static str>,
     pub last: Option<EpochRecord>,
     /// Epochs of which there is a picture.
     pub pictures: usize,
@@ -147,6 +154,9 @@ pub(crate) struct Summary {
     pub device: String,
     pub threads: usize,
     pub elbo_version: String,
+    /// What each dimension of the code carries, as the run wrote it down.
+    #[serde(skip)]
+    pub dimensions: Option<Vec<DimensionInfo>>,
 }
 
 /// A number that each epoch reports.
@@ -194,14 +204,14 @@ fn priors(dir: &RunDir) -> Vec<SamplerKind> {
     kinds
 }
 
-/// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.
+/// The numbers of a split by name, as `run.json` has them, and `elbo` of a run that has one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Terms(Means);
 
-impl From<Means> for Terms {
-    fn from(mut means: Means) -> Self {
-        if let Some(elbo) = means.elbo() {
+impl Terms {
+    fn of(mut means: Means, has_elbo: bool) -> Self {
+        if let Some(elbo) = means.elbo().filter(|_| has_elbo) {
             means.add(1.0, &Means::of([("elbo", elbo)]));
         }
         Self(means)
@@ -315,7 +325,10 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         seconds: info.seconds,
         images_per_s: info.images_per_s,
         unit,
-        test: info.test.map(Terms::from),
+        beta: config.model.can().contains(&Capability::Bound).then_some(config.loss.beta),
+        measure: Measure::of(config, &info).key(),
+        caution: caution(config, &info),
+        test: info.test.map(|test| Terms::of(test, has_elbo(config))),
         pictures: drawn(dir.path(), Drawn::Samples, last.as_ref()),
         reconstructions: drawn(dir.path(), Drawn::Reconstructions, last.as_ref()),
         last,
@@ -325,6 +338,7 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         device: info.device,
         threads: info.threads,
         elbo_version: info.elbo_version,
+        dimensions: info.dimensions,
     }
 }
 

@@ -60,8 +60,23 @@ pub struct RunInfo {
     pub images_per_s: f64,
     /// Peak resident memory of the last session in MiB, where the system tells.
     pub peak_memory_mb: Option<f64>,
-    /// Test numbers, once the run is finished.
+    /// Test numbers, once the run is finished; none where no test examples were held back.
     pub test: Option<Means>,
+    /// What each dimension of the code carries over the held-out examples, once the run is finished: known without its data from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<Vec<DimensionInfo>>,
+}
+
+/// One dimension of a code, over examples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DimensionInfo {
+    /// Mean KL in nats; none of a model that bounds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// Mean of the codes.
+    pub mean: f64,
+    /// Standard deviation of the codes.
+    pub std: f64,
 }
 
 /// Where the codes of a prior's run came from; their scale is [`DataInfo::columns`].
@@ -113,6 +128,21 @@ pub struct DataInfo {
     /// Names of the classes; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Where they were found, as an absolute path: one of the places where they are looked for again. None for what is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<PathBuf>,
+    /// sha256 over the indices of the training examples, four little-endian bytes each: which of the data they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_sha256: Option<String>,
+    /// The same over the indices of the test examples: runs that are judged on others do not compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_sha256: Option<String>,
+    /// Whether the training examples have no values but 0 and 1, as far as a sample of them tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// What was chosen or left out when they were opened, in one sentence each; warnings first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A run directory that exists.
