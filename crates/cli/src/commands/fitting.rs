@@ -92,11 +92,14 @@ pub fn tell_interruption(run: &Run, context: Context) {
 
 /// Says where a sampler came from, when that took work.
 pub fn tell_fit(kind: &SamplerKind, record: &Record, note: &SamplerNote, context: Context) {
+    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
     let why = match note {
         SamplerNote::Loaded => return,
         SamplerNote::Fitted => "",
         SamplerNote::FittedAgain => ", since the one there was of other weights, codes or settings",
+        SamplerNote::NotKept(why) => {
+            return context.note(format!("fitted `{kind}` to {what}; not kept in the run's folder: {why}"));
+        }
     };
-    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
     context.note(format!("fitted `{kind}` to {what}{why}; kept in the run's folder `priors`"));
 }

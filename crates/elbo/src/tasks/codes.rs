@@ -54,7 +54,10 @@ pub(super) fn open_own(
 ) -> Result<Splits> {
     match (&info.origin, &info.data.columns) {
         (None, _) => data::open_complete(config, seed, None, progress),
-        (Some(_), Some(columns)) => CodeSource::open(&dir.join(CODES_FILE), columns.clone())?.split(config, seed),
+        (Some(_), Some(columns)) => {
+            CodeSource::of_file(&dir.open_file(CODES_FILE)?, &dir.join(CODES_FILE), columns.clone())?
+                .split(config, seed)
+        }
         (Some(_), None) => {
             let help = "`elbo train` writes this file; a damaged one cannot be used";
             Err(Error::model(dir.join("run.json"), "data.columns", "the scale of the codes", "none", help))

@@ -38,7 +38,7 @@ pub async fn detail(RunRequest { app, run, .. }: RunRequest) -> Result<Json<Valu
 /// `GET /api/runs/{id}/metrics`: every epoch's terms.
 pub async fn history(RunRequest { run, .. }: RunRequest) -> Result<Json<Vec<EpochRecord>>, Problem> {
     let history = tokio::task::spawn_blocking(move || run.history());
-    history.await.map(Json).map_err(|_| Problem::internal())
+    Ok(Json(history.await.map_err(|_| Problem::internal())??))
 }
 
 /// `GET /api/runs/{id}/pictures/{epoch}`: the picture drawn after an epoch.
