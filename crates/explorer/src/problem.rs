@@ -47,6 +47,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// The model that is loaded is not the one that the run's files now tell of.
+    pub fn changed() -> Self {
+        Self::conflict("the run's configuration and its model do not fit: undo the change, or train the run again")
+    }
+
     /// More requests wait than are let in.
     pub fn busy(queue: usize) -> Self {
         let message = format!("{queue} requests are waiting already: try again in a second");

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use elbo::models::{Capability, Family, LikelihoodName, ModelConfig, Report, Visit};
 use elbo::priors::SamplerKind;
 use elbo::recipe::{Layers, RunConfig};
-use elbo::run::directory::{RunDir, RunInfo};
+use elbo::run::directory::{DataInfo, RunDir, RunInfo};
 use elbo::run::files::Files;
 use elbo::run::history::{EpochRecord, Means};
 use elbo::space::Domain;
@@ -21,6 +21,24 @@ pub(crate) struct RunEntry {
     pub id: String,
     pub path: PathBuf,
     pub summary: Summary,
+    /// What a loaded model must have been loaded as.
+    pub identity: Arc<Identity>,
+}
+
+/// What a model is made of: two truths about one run would answer one client with the numbers of the other.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Identity {
+    config: RunConfig,
+    data: DataInfo,
+}
+
+impl Identity {
+    /// Of the configuration and the facts of a run. How long it trains does not matter.
+    pub fn of(config: &RunConfig, info: &RunInfo) -> Self {
+        let mut config = config.clone();
+        config.training.epochs = 0;
+        Self { config, data: info.data.clone() }
+    }
 }
 
 /// A folder with a run in it, or with something that was meant to be one.
@@ -246,7 +264,9 @@ impl RunEntry {
         let (info, config) = (dir.info()?, Layers::from_text("line", &dir.config_text()?)?.build()?);
         let live = dir.trainer()?.is_some() && info.status == "running";
         let last = dir.history()?.pop();
-        Ok(Self { id: id.to_owned(), path: path.to_owned(), summary: summary(id, &dir, info, &config, live, last) })
+        let identity = Arc::new(Identity::of(&config, &info));
+        let summary = summary(id, &dir, info, &config, live, last);
+        Ok(Self { id: id.to_owned(), path: path.to_owned(), summary, identity })
     }
 
     /// Refuses what the run's model cannot do, before anything is loaded. What is encoded and decoded here is one
