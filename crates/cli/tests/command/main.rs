@@ -26,6 +26,8 @@ mod samplers;
 mod score;
 mod serve;
 mod snapshots;
+mod strangers;
 mod support;
 mod tables;
 mod walks;
+mod whole;
