@@ -13,11 +13,9 @@
 //! | `codes.npy` | in such a run, its data: the codes, standardised |
 //! | `stages.toml` | what is trained after this run, where its recipe has several stages |
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use super::atomic::{self, Checkpoint};
 use super::files::{Files, Found, Kind};
@@ -63,8 +61,6 @@ const EVENTS: &str = "events.out.tfevents.";
 pub struct RunDir {
     path: PathBuf,
     files: Files,
-    /// Folders in it that this process has made or found: none is made a second time.
-    seen: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl RunDir {
@@ -84,7 +80,7 @@ impl RunDir {
         })?;
         let files = Files::hold(&root).map_err(Error::io(&root, "open"))?;
         files.create_dirs(&path).map_err(Error::io(&path, "create"))?;
-        let dir = Self { path, files, seen: Arc::default() };
+        let dir = Self { path, files };
         dir.check_vacant()?;
         Ok(dir)
     }
@@ -138,7 +134,7 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(no_run(&path, "a file")),
             Err(error) => return Err(Error::io(&root, "open")(error)),
         };
-        let dir = Self { path, files, seen: Arc::default() };
+        let dir = Self { path, files };
         for name in ["run.json", "config.toml"] {
             if !dir.has_file(name)? {
                 return Err(match dir.find("")? {
@@ -201,12 +197,6 @@ impl RunDir {
         for name in ["config.toml", "run.json", LOCK_FILE] {
             if !self.has_file(name)? {
                 return gone(&self.join(name));
-            }
-        }
-        let seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for folder in seen.iter() {
-            if self.files.find(folder).map_err(Error::io(folder, "look at"))?.is_none() {
-                return gone(folder);
             }
         }
         Ok(())
@@ -318,11 +308,7 @@ impl RunDir {
         let mut folder = self.path.clone();
         for name in folders {
             folder.push(name);
-            let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if !seen.contains(&folder) {
-                self.files.create_dir(&folder).map_err(Error::io(&folder, "create"))?;
-                seen.insert(folder.clone());
-            }
+            self.files.create_dir(&folder).map_err(Error::io(&folder, "create"))?;
         }
         Ok(())
     }

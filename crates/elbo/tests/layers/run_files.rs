@@ -42,7 +42,7 @@ const OTHERS: [(&str, usize, &str); 8] = [
     ("elbo/src/run/weights.rs", 3, "weights of a metric, and of the cache, by the path of a file"),
     ("elbo/src/tasks/feature_space.rs", 1, "the cache of classifiers"),
     ("elbo/src/tasks/memory.rs", 1, "what the system tells of this process"),
-    ("explorer/src/catalog.rs", 2, "the user's folder of runs is looked through"),
+    ("explorer/src/catalog.rs", 1, "the user's folder of runs is looked through"),
 ];
 
 fn is_the_module(name: &str) -> bool {
