@@ -4,6 +4,9 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
+#[cfg(feature = "mimalloc")]
+pub use elbo_kernels::keep_freed_memory;
+
 /// The device names this build accepts.
 pub fn names() -> Vec<&'static str> {
     let mut names = vec!["auto", "cpu"];
