@@ -4,8 +4,12 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
+/// Keeps freed memory mapped for so many milliseconds, in a program whose allocator is mimalloc; `MIMALLOC_PURGE_DELAY` overrides it.
+/// Call it first in `main`.
 #[cfg(feature = "mimalloc")]
-pub use elbo_kernels::keep_freed_memory;
+pub fn keep_freed_memory(milliseconds: u32) {
+    elbo_kernels::keep_freed_memory(milliseconds);
+}
 
 /// The device names this build accepts.
 pub fn names() -> Vec<&'static str> {

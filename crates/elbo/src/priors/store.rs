@@ -89,15 +89,38 @@ pub fn is_there(dir: &RunDir, kind: &SamplerKind) -> Result<bool> {
 /// # Errors
 /// [`Error::Io`].
 pub fn save(dir: &RunDir, stored: &Stored) -> Result<()> {
-    let (Sampler::Gaussian(mixture) | Sampler::Mixture(mixture)) = &stored.sampler else { return Ok(()) };
-    let Some(name) = file_name(&stored.sampler.kind()) else { return Ok(()) };
-    let file = MixtureFile { record: stored.record.clone(), mixture: mixture.clone() };
-    let text = json(&file);
+    let (Some(text), Some(name)) = (to_json(stored), file_name(&stored.sampler.kind())) else { return Ok(()) };
     if text.len() as u64 > MAX_JSON_BYTES {
         let found = format!("{} bytes, of {MAX_JSON_BYTES} that would be read back", text.len());
         return Err(Error::io(dir.join(&name), "keep")(io::Error::new(io::ErrorKind::FileTooLarge, found)));
     }
     dir.write(&name, text)
+}
+
+/// The file of a sampler in closed form; none of another.
+pub fn to_json(stored: &Stored) -> Option<String> {
+    match &stored.sampler {
+        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => {
+            Some(json(&MixtureFile { record: stored.record.clone(), mixture: mixture.clone() }))
+        }
+        _ => None,
+    }
+}
+
+/// A sampler in closed form, `gaussian` or `mixture`, from the bytes of its file; `path` is what errors name.
+///
+/// # Errors
+/// [`Error::Model`] for a file that is damaged, of a newer version or of another sampler.
+pub fn from_json(bytes: &[u8], path: &Path, kind: &SamplerKind, latent: usize) -> Result<Stored> {
+    let MixtureFile { record, mixture } = read_mixture(bytes, path)?;
+    if mixture.dims() != latent {
+        let expected = format!("means of {latent} numbers");
+        return Err(damaged(path, "mixture", expected, mixture.dims().to_string()));
+    }
+    check_record(&record, kind, latent, path)?;
+    let is_gaussian = *kind == SamplerKind::Gaussian;
+    let sampler = if is_gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) };
+    Ok(Stored { record, sampler })
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -117,13 +140,7 @@ pub fn load(dir: &RunDir, kind: &SamplerKind, latent: usize, device: &Device) ->
     let (record, sampler) = match kind {
         SamplerKind::Normal => return Ok(None),
         SamplerKind::Gaussian | SamplerKind::Mixture => {
-            let MixtureFile { record, mixture } = read_mixture(&dir.read(&name, MAX_JSON_BYTES)?, &path)?;
-            if mixture.dims() != latent {
-                let expected = format!("means of {latent} numbers");
-                return Err(damaged(&path, "mixture", expected, mixture.dims().to_string()));
-            }
-            let is_gaussian = *kind == SamplerKind::Gaussian;
-            (record, if is_gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) })
+            return from_json(&dir.read(&name, MAX_JSON_BYTES)?, &path, kind, latent).map(Some);
         }
         SamplerKind::Prior(name) => {
             let (record, network) =

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::config::OptimizerConfig;
 use super::ema::Ema;
 use super::optimizer::{AdamMoments, Optimizer};
-use super::state::{STATE_FORMAT, TrainState};
+use super::state::TrainState;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::models::Learner;
@@ -158,7 +158,7 @@ impl Checkpoints {
     pub fn resume<L: Learner>(&self, model: L, config: &OptimizerConfig, device: &Device) -> Result<Resumed<L>> {
         let checkpoint = self.read("last")?;
         let dir = &checkpoint.dir;
-        let state = read_state(checkpoint.file(STATE)?, &dir.join(STATE))?;
+        let state = TrainState::from_json(checkpoint.file(STATE)?, &dir.join(STATE))?;
         let expected = parameters::shapes(&model);
         let mut optimizers = Vec::new();
         for (place, update) in model.updates().iter().enumerate() {
@@ -195,7 +195,7 @@ impl Checkpoints {
     /// [`Error::Model`] if there is none.
     pub fn state(&self) -> Result<TrainState> {
         let checkpoint = self.read("last")?;
-        read_state(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
+        TrainState::from_json(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
     }
 
     /// What was wrong with newer checkpoints in the place of `last` or `best` that are passed over for an older one; usually nothing.
@@ -232,23 +232,6 @@ fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
     let file = weights::from_bytes(bytes, path)?;
     let tensors = weights::check(file, &parameters::shapes(&model), path)?;
     Ok(parameters::import(model, tensors))
-}
-
-fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
-    let help = "resume from another checkpoint of the run, or train again";
-    /// The number alone, since a newer layout has other fields.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        format: Option<u64>,
-    }
-    let version: Version =
-        serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
-    let format = version.format;
-    if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
-        let found = format.map_or("none".into(), |f| f.to_string());
-        return Err(Error::model(path, "format", format!("version {STATE_FORMAT}"), found, "use a newer elbo"));
-    }
-    serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
 }
 
 /// `m.NAME` and `v.NAME`, flattened, for each parameter that has moments.
