@@ -3,16 +3,20 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Notify;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::App;
+use crate::limits::LARGE;
 use crate::problem::Problem;
 
 /// Requests that were let in and have no answer yet.
@@ -58,11 +62,54 @@ pub(crate) async fn pass(State(app): State<App>, request: Request, next: Next) -
     // Counted before it is asked whether the service ends, so that no request is both let in and not waited for.
     let _visit = app.inside.enter();
     if !*app.closing.borrow() {
-        return answered(next.run(request)).await;
+        return sent(&app, answered(next.run(request)).await);
     }
     let mut refusal = Problem::closing().into_response();
     refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     refusal
+}
+
+/// An answer with the room that it takes until its client has taken it, or a refusal where there is none.
+fn sent(app: &App, answer: Response) -> Response {
+    let size = answer.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+    if size <= LARGE {
+        return answer;
+    }
+    // An answer larger than all room there is has it to itself.
+    let units = size.div_ceil(LARGE).min(app.limits.answers_bytes.div_ceil(LARGE)) as u32;
+    match Arc::clone(&app.answers).try_acquire_many_owned(units) {
+        Ok(room) => answer.map(|body| Body::new(Roomy { body, _room: room })),
+        Err(_) => {
+            let message = "too many large answers have not been taken yet: try again in a second";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).into_response()
+        }
+    }
+}
+
+/// A body with the room it takes.
+struct Roomy {
+    body: Body,
+    _room: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Roomy {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The answer of a handler; of one that panics, that it did.

@@ -9,6 +9,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all large bodies that are in memory at once; one that finds no room is refused.
     pub bodies_bytes: usize,
+    /// Bytes of all large answers that clients have not taken yet; one that finds no room is not given.
+    pub answers_bytes: usize,
     /// Codes or images in one request.
     pub batch: usize,
     /// Numbers in one answer.
@@ -38,6 +40,7 @@ impl Default for Limits {
         Self {
             body_bytes: 8 << 20,
             bodies_bytes: 128 << 20,
+            answers_bytes: 512 << 20,
             batch: 1024,
             values: 16 << 20,
             queue: 512,

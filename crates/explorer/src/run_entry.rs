@@ -204,7 +204,7 @@ fn priors(dir: &RunDir) -> Vec<SamplerKind> {
         file(".json") || file(".safetensors") || file("/config.toml")
     };
     let mut kinds: Vec<SamplerKind> = SamplerKind::builtin().into_iter().filter(is_there).collect();
-    let trained = dir.priors().into_iter().map(|name| SamplerKind::prior(&name));
+    let trained = dir.priors().unwrap_or_default().into_iter().map(|name| SamplerKind::prior(&name));
     let others: Vec<SamplerKind> = trained.filter(|kind| !kinds.contains(kind)).collect();
     kinds.extend(others);
     kinds

@@ -41,6 +41,8 @@ pub(crate) struct Service {
     pub writing: Heavy,
     /// Room for large bodies, in units of [`LARGE`] bytes.
     pub room: Semaphore,
+    /// Room for large answers on their way, in units of [`LARGE`] bytes.
+    pub answers: Arc<Semaphore>,
     /// Requests without an answer yet.
     pub inside: Inside,
     pub metrics: Arc<Metrics>,
@@ -73,6 +75,7 @@ impl Service {
             reading: Heavy::new(READING, limits.deadline),
             writing: Heavy::new(WRITING, limits.deadline),
             room: Semaphore::new(limits.bodies_bytes.max(limits.body_bytes).div_ceil(LARGE)),
+            answers: Arc::new(Semaphore::new(limits.answers_bytes.div_ceil(LARGE))),
             inside: Inside::default(),
             metrics,
             limits,
@@ -100,7 +103,7 @@ impl Service {
 
     /// Its data.
     pub async fn dataset(&self, run: &Arc<RunEntry>) -> Result<Arc<Dataset>, Problem> {
-        self.datasets.of(&self.loaded(run).await?.run).await
+        self.datasets.of(&self.loaded(run).await?.run, self.limits.deadline).await
     }
 
     /// Whether requests will be answered as they should be.

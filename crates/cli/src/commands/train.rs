@@ -88,7 +88,6 @@ struct Done {
 fn run(first: TrainingRun, device: &str, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
     let chosen = elbo::device::choose(device)?;
     let root = first.dir().path().to_owned();
-    interruption.training_begins();
     let mut done = vec![one(first, interruption, context)?];
     while done.iter().all(|done| done.finished.ending != Ending::Interrupted) {
         let mut opening = DataProgress::new(context);
@@ -106,7 +105,11 @@ fn run(first: TrainingRun, device: &str, interruption: &Interruption, context: C
 fn one(training: TrainingRun, interruption: &Interruption, context: Context) -> anyhow::Result<Done> {
     let mut progress = Progress::new(context, training.config().training.epochs);
     let surrogate = likelihood(&training)?.is_some_and(|likelihood| likelihood.is_surrogate());
-    Ok(Done { finished: training.train(&mut progress, &interruption.stop)?, surrogate })
+    // Before and after there is nothing to save: then a signal leaves at once.
+    interruption.training_begins();
+    let finished = training.train(&mut progress, &interruption.stop);
+    interruption.training_ends();
+    Ok(Done { finished: finished?, surrogate })
 }
 
 fn likelihood(training: &TrainingRun) -> elbo::Result<Option<Likelihood>> {

@@ -231,12 +231,24 @@ impl RunDir {
         self.join("priors").join(name)
     }
 
-    /// Names of the priors that are runs, in alphabetical order. What cannot be looked into has none.
-    pub fn priors(&self) -> Vec<String> {
-        let names = self.files.list(&self.join("priors")).unwrap_or_default();
-        let names = names.into_iter().filter_map(|(name, _)| name.into_string().ok());
-        let is_run = |name: &String| self.has_file(&format!("priors/{name}/run.json")).unwrap_or(false);
-        names.filter(|name| !name.starts_with('.')).filter(is_run).collect()
+    /// Names of the priors that are runs, in alphabetical order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a link is in the place of their folder, [`Error::Io`] if it cannot be looked into.
+    pub fn priors(&self) -> Result<Vec<String>> {
+        let path = self.join("priors");
+        if !self.files.has_folder(&path).map_err(Error::io(&path, "look at"))? {
+            return Ok(Vec::new());
+        }
+        let names = self.files.list(&path).map_err(Error::io(&path, "look into"))?;
+        let mut priors = Vec::new();
+        for (name, kind) in names {
+            let Some(name) = name.into_string().ok().filter(|name| !name.starts_with('.')) else { continue };
+            if kind == Kind::Folder && self.has_file(&format!("priors/{name}/run.json"))? {
+                priors.push(name);
+            }
+        }
+        Ok(priors)
     }
 
     /// The folder.
@@ -356,22 +368,31 @@ impl RunDir {
         ["last", "best"].iter().try_for_each(|name| atomic::settle_dir_in(&self.files, &self.checkpoints().join(name)))
     }
 
-    /// Removes what killed processes left half written; call it only while holding the run's lock.
+    /// Removes what killed processes left half written or half removed; call it only while holding the run's lock.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Model`] if a link is in the place of a folder.
     pub fn sweep(&self) -> Result<()> {
-        for folder in ["", "samples", "plots"] {
+        for folder in ["", "samples", "plots", "priors"] {
             let path = self.join(folder);
             if !self.files.has_folder(&path).map_err(Error::io(&path, "look at"))? {
                 continue;
             }
             let names = self.files.list(&path).map_err(Error::io(&path, "look into"))?;
-            for (name, _) in
-                names.iter().filter(|(name, kind)| *kind == Kind::File && is_half_written(&name.to_string_lossy()))
-            {
-                let path = path.join(name);
-                self.files.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+            // Samplers are written without the lock of the run, so another process may be about to.
+            let shared = folder == "priors";
+            for (name, kind) in names {
+                let (inner, name) = (path.join(&name), name.to_string_lossy().into_owned());
+                let is_left = |pid: Option<u32>| pid.is_some_and(|pid| !shared || !is_alive(pid));
+                match kind {
+                    Kind::File if is_left(half_written_by(&name)) => {
+                        self.files.remove_file(&inner).map_err(Error::io(&inner, "remove"))?;
+                    }
+                    Kind::Folder if shared && is_left(replaced_by(&name)) => {
+                        self.files.remove_tree(&inner).map_err(Error::io(&inner, "remove"))?;
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -445,11 +466,36 @@ fn no_run(path: &Path, found: &str) -> Error {
     Error::model(path, "run", "a run directory", found, help)
 }
 
-/// Whether this is the name of a temporary file of [`atomic::write_file`], `NAME.writing-PID-N`.
-fn is_half_written(name: &str) -> bool {
-    let numbers = name.rsplit_once(".writing-").and_then(|(_, numbers)| numbers.split_once('-'));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    numbers.is_some_and(|(pid, count)| is_number(pid) && is_number(count))
+/// The process that was writing a temporary file of [`atomic::write_file`], by its name `NAME.writing-PID-N`.
+fn half_written_by(name: &str) -> Option<u32> {
+    let (pid, count) = name.rsplit_once(".writing-")?.1.split_once('-')?;
+    number(count).and(number(pid))
+}
+
+/// The process that was replacing a run, by the name `.NAME.replaced-PID` of what is to be removed.
+fn replaced_by(name: &str) -> Option<u32> {
+    number(name.strip_prefix('.')?.rsplit_once(".replaced-")?.1)
+}
+
+/// A number in digits alone; one that is too large for a process is none's.
+fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+/// Whether there is a process of this number. Where the system does not tell, there is.
+fn is_alive(pid: u32) -> bool {
+    #[cfg(unix)]
+    {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let asked = pid.map(rustix::process::test_kill_process);
+        asked.is_some_and(|answer| answer != Err(rustix::io::Errno::SRCH))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = pid;
+        true
+    }
 }
 
 /// Whether a folder holds what is left of a run that was killed before `run.json` made it one. The lock file tells it from a folder in
@@ -506,6 +552,23 @@ mod tests {
         run.sweep().unwrap();
         assert!(!run.join("run.json.writing-12-3").exists() && !run.join("samples/e.png.writing-12-34").exists());
         assert!(["a.writing-", "b.writing-1-x", "writing-1-2"].iter().all(|name| run.join(name).exists()));
+    }
+
+    #[test]
+    fn what_is_left_of_priors_goes_when_its_process_has_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("r")).unwrap();
+        let (alive, dead) = (std::process::id(), i32::MAX);
+        for pid in [i64::from(alive), i64::from(dead)] {
+            run.write(&format!("priors/mixture.json.writing-{pid}-0"), "").unwrap();
+            run.write(&format!("priors/.maf.replaced-{pid}/run.json"), "").unwrap();
+        }
+        run.write("priors/maf/run.json", "").unwrap();
+        run.sweep().unwrap();
+        let names = run.files.list(&run.join("priors")).unwrap();
+        let names: Vec<String> = names.into_iter().map(|(name, _)| name.into_string().unwrap()).collect();
+        let left = [format!(".maf.replaced-{alive}"), "maf".into(), format!("mixture.json.writing-{alive}-0")];
+        assert_eq!(names, left);
     }
 
     #[test]

@@ -77,7 +77,11 @@ impl Run {
     /// # Errors
     /// [`Error::Model`] if there is no run, no valid checkpoint, or one that does not fit the configuration.
     pub fn open(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
-        let dir = RunDir::open(path)?;
+        Self::of(RunDir::open(path)?, checkpoint, device)
+    }
+
+    /// [`Run::open`] of a folder that is open.
+    pub(super) fn of(dir: RunDir, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
         let (config, info) = (read_config(&dir)?, dir.info()?);
         let checkpoint = match checkpoint {
             // Before the first epoch is over there is no `best`.

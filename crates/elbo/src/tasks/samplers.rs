@@ -67,7 +67,7 @@ impl Run {
     /// # Errors
     /// [`Error::Config`] naming `sampler`.
     pub fn sampler_kind(&self, name: &str) -> Result<SamplerKind> {
-        match self.dir.priors().iter().any(|known| known == name) {
+        match self.dir.priors()?.iter().any(|known| known == name) {
             true => Ok(SamplerKind::prior(name)),
             false => name.parse(),
         }

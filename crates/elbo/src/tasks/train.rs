@@ -429,7 +429,7 @@ impl TrainingRun {
 
     /// Test numbers, pictures, report.
     fn conclude(&mut self, stop: &Stop) -> Result<()> {
-        let trained = Run::open(self.dir.path(), None, &self.device)?;
+        let trained = Run::of(self.dir.clone(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits, stop)?;
         self.info.test = match &material {
             Some(material) => Some(material.terms()),

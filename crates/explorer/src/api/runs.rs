@@ -10,11 +10,15 @@ use super::json::Json;
 use super::request::RunRequest;
 use crate::App;
 use crate::problem::Problem;
-use crate::run_entry::{Drawn, Listed};
+use crate::run_entry::Drawn;
+
+/// Runs whose list is written beside the threads that serve.
+const MANY: usize = 100;
 
 /// `GET /api/runs`: all of them, those in training first, then the newest.
-pub async fn list(State(app): State<App>) -> Json<Vec<Listed>> {
-    Json(app.catalog.listed())
+pub async fn list(State(app): State<App>) -> Result<Response, Problem> {
+    let listed = app.catalog.listed();
+    app.writing.compute_if(listed.len() > MANY, move || Ok(Json(listed).into_response())).await
 }
 
 /// `GET /api/runs/{id}`: one run with its configuration and its classes.

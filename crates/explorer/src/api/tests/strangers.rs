@@ -214,6 +214,24 @@ fn large_bodies_find_room_or_are_refused() {
 }
 
 #[test]
+fn large_answers_find_room_or_are_not_given() {
+    let limits = Limits { answers_bytes: 1 << 20, ..Limits::default() };
+    serving(two_runs().path(), limits, |router, app| async move {
+        let room = app.answers.available_permits();
+        let ask = |n: usize| request("POST", "/api/runs/good/sample", &[], json!({ "n": n }).to_string());
+        // Taken by nobody, the first answer keeps its room.
+        let first = router.clone().oneshot(ask(512)).await.unwrap();
+        assert_eq!((first.status(), app.answers.available_permits()), (StatusCode::OK, 0));
+        assert_eq!(send(&router, ask(512)).await.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(send(&router, ask(1)).await.status, StatusCode::OK, "small ones always find room");
+        assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+        assert!(to_bytes(first.into_body(), 1 << 28).await.unwrap().len() > 1 << 20);
+        assert_eq!(app.answers.available_permits(), room);
+        assert_eq!(send(&router, ask(512)).await.status, StatusCode::OK);
+    });
+}
+
+#[test]
 fn a_worker_that_is_stuck_is_not_ready() {
     let limits = Limits { deadline: Duration::from_millis(100), ..Limits::default() };
     serving(two_runs().path(), limits, |router, app| async move {
