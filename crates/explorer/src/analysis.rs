@@ -31,7 +31,7 @@ const KEPT: usize = 12;
 /// Which examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
-    /// The split held back for the test, from its start.
+    /// Examples of the split held back for the test, chosen at random where it is large.
     HeldOut,
     /// Training examples chosen at random.
     Gallery,
@@ -194,7 +194,8 @@ async fn make(worker: &Worker, datasets: &Datasets, loaded: Loaded, of: Of) -> R
         Of::Gallery => ("train", &data.splits.train),
     };
     let places = match of {
-        Of::HeldOut => (0..examples.len().min(MAX_EXAMPLES) as u32).collect(),
+        // Sources may be ordered by class: the first ones are no sample.
+        Of::HeldOut => examples.sampled_places(MAX_EXAMPLES, loaded.run.config.training.seed),
         Of::Gallery => random_places(examples, GALLERY, loaded.run.config.training.seed),
     };
     let work = analyse(loaded, split, examples.clone(), places);

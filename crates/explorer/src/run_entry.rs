@@ -11,6 +11,7 @@ use elbo::run::directory::{DataInfo, RunDir, RunInfo};
 use elbo::run::files::Files;
 use elbo::run::history::{EpochRecord, Means};
 use elbo::space::Domain;
+use elbo::tasks::{Measure, caution, has_elbo};
 use serde::{Serialize, Serializer};
 
 use crate::problem::Problem;
@@ -37,7 +38,9 @@ impl Identity {
     pub fn of(config: &RunConfig, info: &RunInfo) -> Self {
         let mut config = config.clone();
         config.training.epochs = 0;
-        Self { config, data: info.data.clone() }
+        // Where the data lie and what was said of them does not either.
+        let data = DataInfo { location: None, notes: Vec::new(), ..info.data.clone() };
+        Self { config, data }
     }
 }
 
@@ -152,6 +155,12 @@ pub(crate) struct Summary {
     /// What losses are measured in.
     pub unit: &'static str,
     pub test: Option<Terms>,
+    /// The weight of the KL term, of a model that has one.
+    pub beta: Option<f64>,
+    /// The same for runs whose ELBOs compare; none for a run without an ELBO.
+    pub measure: Option<String>,
+    /// What has to be said beside the numbers, where they are no log-likelihoods.
+    pub caution: Option<&'static str>,
     pub last: Option<EpochRecord>,
     /// Epochs of which there is a picture.
     pub pictures: usize,
@@ -210,14 +219,14 @@ fn priors(dir: &RunDir) -> Vec<SamplerKind> {
     kinds
 }
 
-/// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.
+/// The numbers of a split by name, as `run.json` has them, and `elbo` of a run that has one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Terms(Means);
 
-impl From<Means> for Terms {
-    fn from(mut means: Means) -> Self {
-        if let Some(elbo) = means.elbo() {
+impl Terms {
+    fn of(mut means: Means, has_elbo: bool) -> Self {
+        if let Some(elbo) = means.elbo().filter(|_| has_elbo) {
             means.add(1.0, &Means::of([("elbo", elbo)]));
         }
         Self(means)
@@ -348,7 +357,10 @@ fn summary(
         seconds: info.seconds,
         images_per_s: info.images_per_s,
         unit,
-        test: info.test.map(Terms::from),
+        beta: config.model.can().contains(&Capability::Bound).then_some(config.loss.beta),
+        measure: Measure::of(config, &info).key(),
+        caution: caution(config, &info),
+        test: info.test.map(|test| Terms::of(test, has_elbo(config))),
         pictures: drawn(dir, Drawn::Samples, last.as_ref()),
         reconstructions: drawn(dir, Drawn::Reconstructions, last.as_ref()),
         last,

@@ -13,6 +13,13 @@ const BATCH = 256;
 /** What the map is drawn on. */
 const METHODS = [["pca", "PCA"], ["dims", "Two dimensions"], ["tsne", "t-SNE"]];
 
+/** How many examples are shown, and of how many, where that is a sample of them. */
+function counted(run, plane) {
+  const all = run.examples[["train", "validation", "test"].indexOf(plane.split)];
+  const shown = plane.points.length.toLocaleString("en");
+  return plane.points.length < all ? `${shown} of ${all.toLocaleString("en")} ${plane.split} (chosen at random)` : `${shown} ${plane.split}`;
+}
+
 export function LatentMap({ run, theme }) {
   const [method, setMethod] = useState(run.latent > 2 ? "pca" : "dims");
   const [dims, setDims] = useState([0, Math.min(1, run.latent - 1)]);
@@ -37,7 +44,7 @@ export function LatentMap({ run, theme }) {
   const { plane } = loaded.value ?? {};
   const colours = [["label", "By class"], ...(plane && !plane.score ? [] : [["score", "By score"]])];
   return html`
-    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane?.points.length.toLocaleString("en") ?? ""} ${plane?.split ?? ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
+    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane ? counted(run, plane) : ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
     <div class="toolbar">
       <${Choice} label="Drawn on" value=${method} options=${methods} onChange=${setMethod} />
       ${method === "dims" && run.latent > 2 && [0, 1].map((axis) => html`<label class="field">${axis === 0 ? "across" : "up"}

@@ -15,7 +15,7 @@ use elbo::run::directory::RunDir;
 use elbo::tasks::FittedMixture;
 use serde_json::{Value, json};
 
-use super::recipes::put_table;
+use super::recipes::{put_pictures, put_table, reading};
 use super::{plot, source};
 use crate::args::Gmm;
 use crate::output::Context;
@@ -99,6 +99,8 @@ fn of_table(args: &Gmm, context: Context) -> anyhow::Result<(Fit, Value)> {
 fn open(args: &Gmm, context: Context) -> anyhow::Result<(Subset, Columns)> {
     let mut layers = Layers::from_text("defaults", "")?;
     layers.put("data.source", args.data.clone().into())?;
+    args.set.iter().try_for_each(|assignment| layers.set(assignment))?;
+    put_pictures(&mut layers, &args.pictures)?;
     put_table(&mut layers, &args.table)?;
     let mut config = layers.build()?.data;
     (config.validation, config.test) = (Validation::NONE, 0.0);
@@ -115,7 +117,8 @@ fn open(args: &Gmm, context: Context) -> anyhow::Result<(Subset, Columns)> {
 }
 
 fn of_run(args: &Gmm, device: &str, context: Context) -> anyhow::Result<(Fit, Value)> {
-    let run = source::load(Path::new(&args.data), args.checkpoint.as_deref(), device)?;
+    let reading = reading(args.own_data.as_ref(), &args.pictures, &args.table.rows, &args.set)?;
+    let run = source::load_reading(Path::new(&args.data), args.checkpoint.as_deref(), reading, device)?;
     let range = args.components.clone().unwrap_or(elbo::priors::COMPONENTS..=elbo::priors::COMPONENTS);
     let codes = args.codes.map(Into::into);
     let fitted = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;

@@ -182,7 +182,7 @@ impl CodeSource {
     pub fn split(self, config: &DataConfig, seed: u64) -> Result<Splits> {
         let few = self.len() < FEWEST_HELD_OUT;
         let (test, validation) = if few { (0.0, Validation::NONE) } else { (config.test, config.validation) };
-        chosen(split::split_single(Arc::new(self), test, validation, seed)?, config)
+        chosen(split::split_single(Arc::new(self), test, validation, seed)?, config, seed)
     }
 }
 

@@ -20,6 +20,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::bounds;
 use crate::error::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -185,6 +186,9 @@ impl Content<'_> {
     fn read(mut self) -> Result<Idx> {
         let dims = self.header()?;
         let promised = self.promised(dims)?;
+        if self.gzip {
+            bounds::check(self.path, "header", promised as u64, self.size)?;
+        }
         let bytes = self.body(dims, promised)?;
         Ok(Idx { dims, bytes, sha256: hex(&self.sha256.finalize()) })
     }
@@ -324,7 +328,7 @@ impl Content<'_> {
 const UNSIGNED_BYTE: u8 = 0x08;
 
 /// How well-known formats begin.
-const SIGNATURES: [(&[u8], &str); 14] = [
+const SIGNATURES: [(&[u8], &str); 32] = [
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -338,6 +342,24 @@ const SIGNATURES: [(&[u8], &str); 14] = [
     (b"\x93NUMPY", "a NumPy array (npy)"),
     (b"PAR1", "a Parquet file"),
     (b"%PDF", "a PDF document"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"ARROW1", "an Arrow file (Feather)"),
+    (b"FEA1", "a Feather file"),
+    (b"ORC", "an ORC file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"P5", "a PGM image"),
+    (b"P6", "a PPM image"),
+    (b"\x04\x22\x4d\x18", "an LZ4 file"),
+    (b"{", "a JSON document"),
     (b"<", "an HTML or XML page"),
 ];
 

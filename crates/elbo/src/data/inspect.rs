@@ -10,6 +10,7 @@
 
 mod values;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -55,11 +56,28 @@ pub struct DataReport {
     pub labels: Vec<LabelCount>,
     /// The source's fingerprint.
     pub sha256: String,
+    /// Which examples are copies of others; the first [`MAX_DUPLICATES`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<Duplicate>,
     /// Images of the train part that the numbers above come from: all of them, or an evenly spaced sample.
     pub examined: usize,
     /// What is worth knowing, warnings first.
     pub findings: Vec<DataFinding>,
 }
+
+/// An example that is a copy of one of the train part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// The part it is in: `train`, `validation` or `test`.
+    pub part: &'static str,
+    /// What it is called, or its place in the source.
+    pub name: String,
+    /// Which example of the train part it is a copy of.
+    pub of: String,
+}
+
+/// Most duplicates that are named.
+pub const MAX_DUPLICATES: usize = 1000;
 
 /// A column of a table: numbers of the train part, in the units of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -148,10 +166,11 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
     let mut findings: Vec<DataFinding> = [
+        source.warnings().iter().map(|warning| DataFinding::warning(warning, "")).collect(),
         source.notes().iter().map(|note| DataFinding::note(note, "")).collect(),
         size_findings(splits, train.len()),
         facts.findings,
-        copy_findings(splits, &facts.hashes),
+        copy_findings(splits, &train, &facts.hashes),
         label_findings(&labels, &train),
     ]
     .concat();
@@ -173,6 +192,7 @@ pub fn inspect(splits: &Splits) -> DataReport {
         columns: facts.columns,
         labels,
         sha256: source.fingerprint().to_owned(),
+        duplicates: duplicates(splits, &train, &facts.hashes),
         examined: train.len(),
         findings,
     }
@@ -199,7 +219,7 @@ impl Facts {
                 binary: pixels.histogram[1..255].iter().all(|count| *count == 0),
                 moments: pixels.moments(),
                 columns: Vec::new(),
-                findings: pixels.findings(part.len()),
+                findings: pixels.findings(part),
                 hashes: pixels.hashes,
             };
         }
@@ -304,8 +324,8 @@ impl Pixels {
         (mean / 255.0, variance.sqrt() / 255.0)
     }
 
-    fn findings(&self, images: usize) -> Vec<DataFinding> {
-        let (numel, range) = (self.lowest.len(), self.range());
+    fn findings(&self, part: &Subset) -> Vec<DataFinding> {
+        let (numel, range, images) = (self.lowest.len(), self.range(), part.len());
         let mut findings = Vec::new();
         if images > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
             let help = "check how the set was made: there is nothing to learn from copies of one image";
@@ -314,7 +334,7 @@ impl Pixels {
         }
         findings.extend(self.constant_pixels(numel, images));
         findings.extend(range_finding(range));
-        findings.extend(copies(&self.hashes, "image"));
+        findings.extend(copies(part, &self.hashes, "image"));
         findings
     }
 
@@ -335,14 +355,20 @@ impl Pixels {
 }
 
 /// Examples that are in the part more than once.
-fn copies(hashes: &[u64], noun: &str) -> Option<DataFinding> {
+fn copies(part: &Subset, hashes: &[u64], noun: &str) -> Option<DataFinding> {
     let (count, distinct) = (hashes.len(), hashes.iter().collect::<HashSet<_>>().len());
     let copies = count - distinct;
     let message = format!("{copies} of {count} train {noun}s are copies of others");
-    let help = format!("remove the copies, or the model will favour these {noun}s");
+    let mut first = HashMap::new();
+    let pairs = hashes.iter().enumerate().filter_map(|(place, hash)| {
+        let of = *first.entry(*hash).or_insert(place);
+        (of != place).then(|| (name_of(part, place), name_of(part, of)))
+    });
+    let pairs = named(pairs);
+    let help = format!("remove the copies, or the model will favour these {noun}s{pairs}");
     match copies {
         0 => None,
-        few if few * 100 <= count => Some(DataFinding::note(message, "harmless at this number")),
+        few if few * 100 <= count => Some(DataFinding::note(message, format!("harmless at this number{pairs}"))),
         _ => Some(DataFinding::warning(message, help)),
     }
 }
@@ -360,7 +386,7 @@ fn range_finding([lowest, highest]: [u8; 2]) -> Option<DataFinding> {
             format!(
                 "the largest byte is {highest}: the values seem to be scaled to 0..1 already, then stored as bytes"
             ),
-            "store the images with bytes 0..255 (multiply by 255 before converting): the model divides them by 255",
+            "of an array, `--set data.range=unit` takes them as they are; pictures need bytes 0..255 (multiply by 255): the model divides by 255",
         )),
         (56.., _) | (_, ..200) => Some(DataFinding::note(
             format!("bytes reach from {lowest} to {highest} of 0..255"),
@@ -394,19 +420,63 @@ fn size_findings(splits: &Splits, examined: usize) -> Vec<DataFinding> {
     findings
 }
 
-/// Test and validation images that the model has seen in training.
-fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<DataFinding> {
-    let seen: HashSet<_> = train_hashes.iter().collect();
+/// The parts that are held out, as far as they are looked at.
+fn held_out(splits: &Splits) -> impl Iterator<Item = (&'static str, Subset)> {
     let validation = splits.validation.as_ref().filter(|_| !splits.validation_is_test);
     let parts = [("test", Some(&splits.test)), ("validation", validation)];
-    let parts = parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))));
-    let leaks = parts.filter_map(|(name, part)| {
-        let leaked = hashes(&part).iter().filter(|hash| seen.contains(hash)).count();
+    parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))))
+}
+
+/// The examples that are copies of one of the train part, by name.
+fn duplicates(splits: &Splits, train: &Subset, hashes_of_train: &[u64]) -> Vec<Duplicate> {
+    let (mut first, mut found) = (HashMap::new(), Vec::new());
+    for (place, hash) in hashes_of_train.iter().enumerate() {
+        match first.entry(*hash) {
+            Entry::Occupied(of) if found.len() < MAX_DUPLICATES => {
+                let (name, of) = (name_of(train, place), name_of(train, *of.get()));
+                found.push(Duplicate { part: "train", name, of });
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(entry) => drop(entry.insert(place)),
+        }
+    }
+    for (name, part) in held_out(splits) {
+        let leaked =
+            hashes(&part).into_iter().enumerate().filter_map(|(place, hash)| Some((place, *first.get(&hash)?)));
+        let leaked =
+            leaked.map(|(place, of)| Duplicate { part: name, name: name_of(&part, place), of: name_of(train, of) });
+        found.extend(leaked.take(MAX_DUPLICATES - found.len()));
+    }
+    found
+}
+
+/// What an example is called, or its place in the source.
+fn name_of(part: &Subset, place: usize) -> String {
+    let index = part.indices()[place] as usize;
+    part.source().id(index).unwrap_or_else(|| format!("{} {index}", noun(part)))
+}
+
+/// The first pairs, in words.
+fn named(pairs: impl Iterator<Item = (String, String)>) -> String {
+    let pairs: Vec<_> = pairs.take(5).map(|(copy, of)| format!("`{copy}` is `{of}`")).collect();
+    if pairs.is_empty() { String::new() } else { format!(" ({})", pairs.join(", ")) }
+}
+
+/// Test and validation images that the model has seen in training.
+fn copy_findings(splits: &Splits, train: &Subset, train_hashes: &[u64]) -> Vec<DataFinding> {
+    let seen: HashMap<_, _> = train_hashes.iter().enumerate().rev().map(|(place, hash)| (*hash, place)).collect();
+    let leaks = held_out(splits).filter_map(|(name, part)| {
+        let hashes = hashes(&part);
+        let leaked = hashes.iter().filter(|hash| seen.contains_key(hash)).count();
+        let pairs = hashes.iter().enumerate().filter_map(|(place, hash)| Some((place, *seen.get(hash)?)));
+        let pairs = named(pairs.map(|(place, of)| (name_of(&part, place), name_of(train, of))));
         let message = format!("{leaked} of {} {name} {}s are in the train part too", part.len(), noun(&part));
-        let help = format!("remove them from one of the two, or the {name} numbers will look too good");
+        let help = format!("remove them from one of the two, or the {name} numbers will look too good{pairs}");
         match leaked {
             0 => None,
-            few if few * 100 <= part.len() => Some(DataFinding::note(message, "harmless at this number")),
+            few if few * 100 <= part.len() => {
+                Some(DataFinding::note(message, format!("harmless at this number{pairs}")))
+            }
             _ => Some(DataFinding::warning(message, help)),
         }
     });

@@ -244,8 +244,35 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The place of example `index` where it comes from: the row of the file, or the picture among those found, counted from 0 before any
+    /// was left out. What joins a result to its source.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn place(&self, index: usize) -> u64 {
+        index as u64
+    }
+
+    /// The column that identifies examples, where one was named (`data.id`).
+    fn identifier_column(&self) -> Option<&str> {
+        None
+    }
+
+    /// What that column says of example `index`.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn identifier(&self, _index: usize) -> Option<&str> {
+        None
+    }
+
     /// What was chosen or left out on the user's behalf when the set was opened, in one sentence each.
     fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// What was noticed when the set was opened and is likely to spoil the result, in one sentence each: told before anything is trained.
+    fn warnings(&self) -> &[String] {
         &[]
     }
 

@@ -1,6 +1,6 @@
 //! The facts of a run, `run.json`: what it was trained on, how it stands, what it is worth.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,21 @@ pub struct DataInfo {
     /// Names of the classes; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Where they were found, as an absolute path: one of the places where they are looked for again. None for what is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<PathBuf>,
+    /// sha256 over the indices of the training examples, four little-endian bytes each: which of the data they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_sha256: Option<String>,
+    /// The same over the indices of the test examples: runs that are judged on others do not compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_sha256: Option<String>,
+    /// Whether the training examples have no values but 0 and 1, as far as a sample of them tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// What was chosen or left out when they were opened, in one sentence each; warnings first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The facts of a run from the bytes of a `run.json`; `path` is what errors name.

@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::samplers::FitSettings;
 use crate::data::codes::CodeSource;
-use crate::data::{self, DataConfig, Progress, Splits};
+use crate::data::{DataConfig, Splits};
 use crate::error::{Error, Result};
 use crate::priors::{CodesKind, training_codes};
 use crate::run::directory::{CODES_FILE, Origin, RunDir, RunInfo};
@@ -44,21 +44,12 @@ impl Run {
     }
 }
 
-/// Opens the data of a run in `dir`: what its configuration names, or the codes that lie in it.
-pub(super) fn open_own(
-    dir: &RunDir,
-    info: &RunInfo,
-    config: &DataConfig,
-    seed: u64,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Splits> {
-    match (&info.origin, &info.data.columns) {
-        (None, _) => data::open_complete(config, seed, None, progress),
-        (Some(_), Some(columns)) => {
-            CodeSource::of_file(&dir.open_file(CODES_FILE)?, &dir.join(CODES_FILE), columns.clone())?
-                .split(config, seed)
-        }
-        (Some(_), None) => {
+/// Opens the codes that lie in the folder of a prior's run.
+pub(super) fn open_codes(dir: &RunDir, info: &RunInfo, config: &DataConfig, seed: u64) -> Result<Splits> {
+    match &info.data.columns {
+        Some(columns) => CodeSource::of_file(&dir.open_file(CODES_FILE)?, &dir.join(CODES_FILE), columns.clone())?
+            .split(config, seed),
+        None => {
             let help = "`elbo train` writes this file; a damaged one cannot be used";
             Err(Error::model(dir.join("run.json"), "data.columns", "the scale of the codes", "none", help))
         }

@@ -29,8 +29,10 @@ mod codes;
 mod evaluate;
 mod feature_space;
 mod initial;
+mod measure;
 mod memory;
 mod plots;
+mod reading;
 mod recorder;
 mod report;
 mod run;
@@ -49,9 +51,11 @@ pub use evaluate::{
     ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names,
 };
 pub use feature_space::FeatureName;
+pub use measure::{Measure, caution, comparable, has_elbo};
 pub use memory::peak_memory_mb;
+pub use reading::{OwnData, Reading, Shown};
 pub use report::{compare, write_report};
-pub use run::{OwnData, Run, held_out};
+pub use run::{Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
 pub use samplers::{FitRequest, FitSettings, FittedMixture, SamplerNote};

@@ -1,5 +1,6 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
+use super::measure::{Measure, caution};
 use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
@@ -15,6 +16,7 @@ use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
 use crate::run::history::{LOSS, Means};
+use crate::shell::quoted;
 use crate::tensors::values_of;
 use crate::training::Stop;
 
@@ -133,6 +135,7 @@ fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
         history: run.state()?.history,
         pictures,
         beta: beta(run),
+        measure: Measure::of(&run.config, &run.info),
     })
 }
 
@@ -172,6 +175,7 @@ pub(super) struct Material<'a> {
     codes: Codes,
     variational: bool,
     dimensions: usize,
+    caution: Option<&'static str>,
     /// What one example and its dimensions are called.
     names: (&'static str, &'static str),
     /// Asked before each part.
@@ -200,11 +204,12 @@ impl<'a> Material<'a> {
                 .explained("report", evaluation::evaluate_while(model, split, seed, &run.device, &|| stop.check()))?,
             codes: run.explained(
                 "report",
-                evaluation::encode_while(model, &split.take(CODES), &run.device, &|| stop.check()),
+                evaluation::encode_while(model, &split.sampled(CODES, seed), &run.device, &|| stop.check()),
             )?,
             stop,
             variational: run.model.bound().is_some(),
             dimensions: run.shape.numel(),
+            caution: caution(&run.config, &run.info),
             names: (example(run), if run.columns().is_some() { "columns" } else { "pixels" }),
         })
     }
@@ -236,6 +241,7 @@ impl<'a> Material<'a> {
             loss: estimate("loss").unwrap_or(terms.loss().into()),
             elbo: estimate("elbo").filter(|_| self.variational()),
             bits_per_dim: estimate("bits_per_dim").filter(|_| self.variational()),
+            caution: self.caution.map(str::to_owned),
         }
     }
 
@@ -252,7 +258,7 @@ impl<'a> Material<'a> {
         }
         sections.push(self.histograms(run)?);
         if self.variational() {
-            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
+            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, &self.codes.active(), "nats");
             save_figure(run, "kl_per_dimension", &figure)?;
             let (active, all) = (self.codes.active_units(), self.codes.latent);
             sections.push(Section {
@@ -470,6 +476,9 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
     ];
+    if !data.notes.is_empty() {
+        facts.insert(1, fact("how they were read", data.notes.join("; ")));
+    }
     if !classes.is_empty() {
         facts.insert(1, fact("classes", format!("{} only, in every part", classes.join(", "))));
     }
@@ -477,20 +486,30 @@ fn facts(run: &Run) -> Vec<(String, String)> {
 }
 
 fn commands(run: &Run) -> Vec<NextCommand> {
-    let path = run.dir.path().display();
+    let path = quoted(&run.dir.path().display().to_string());
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
     let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));
     let (encodes, decodes) = (run.model.encoder().is_some(), run.model.decoder().is_some());
+    let split = match (run.info.data.test, run.info.data.validation) {
+        (0, 0) => " --split train",
+        (0, _) => " --split validation",
+        _ => "",
+    };
     let mut commands = Vec::new();
     if decodes || run.model.generator().is_some() {
-        commands.push(command(format!("elbo sample {path} --out samples.{end}"), &format!("new {noun}s")));
+        // Codes of an autoencoder lie where they like.
+        let codes = encodes && run.model.bound().is_none();
+        let sampler = if codes { " --sampler gaussian" } else { "" };
+        commands.push(command(format!("elbo sample {path}{sampler} --out samples.{end}"), &format!("new {noun}s")));
     }
     if encodes && decodes {
-        commands
-            .push(command(format!("elbo interpolate {path} --out walk.{end}"), &format!("a walk between two {noun}s")));
+        commands.push(command(
+            format!("elbo interpolate {path}{split} --out walk.{end}"),
+            &format!("a walk between two {noun}s"),
+        ));
     }
     if encodes {
-        commands.push(command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"));
+        commands.push(command(format!("elbo encode {path}{split} --out codes.npy"), "codes for your own work"));
     }
     commands.push(command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"));
     commands

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 
-use super::codes;
-use crate::data::pictures::Size;
+use super::reading::Reading;
 use crate::data::source::ImageShape;
-use crate::data::{self, Columns, DataConfig, Splits, Subset, Validation};
+use crate::data::{Columns, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::generation::CodeDecoder;
 use crate::models::{Capability, Encode, Family, Model, ModelConfig, Setting, Visit};
@@ -61,6 +60,8 @@ pub struct Run {
     pub passed_over: Vec<Error>,
     /// Where it computes.
     pub device: Device,
+    /// Where its data are looked for, and how they are read.
+    pub reading: Reading,
 }
 
 impl Run {
@@ -104,7 +105,8 @@ impl Run {
         let passed_over = checkpoints.passed_over(checkpoint)?;
         let load = Load { setting: &setting, checkpoints: &checkpoints, checkpoint, device: &device };
         let (model, weights_sha256) = config.model.with(load)?;
-        Ok(Self { dir, config, info, model, weights_sha256, shape, checkpoint, passed_over, device })
+        let reading = Reading::default();
+        Ok(Self { dir, config, info, model, weights_sha256, shape, checkpoint, passed_over, device, reading })
     }
 
     /// What the run's model can do.
@@ -157,54 +159,20 @@ impl Run {
         self.info.data.columns.as_ref()
     }
 
-    /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
-    /// validation, and all classes are taken. Pictures are brought to the size and channels of the run's; of another table, the columns of the run are taken, standardised
-    /// as the run's were.
-    ///
-    /// # Errors
-    /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
-    pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
-        match source {
-            None => Ok(self.open_own()?.chosen),
-            Some(source) => self.open_complete(&self.other_data(source), self.columns()),
-        }
-    }
-
-    /// Opens the run's own data: what `data.labels` and `data.limit` chose of it, and all of it.
-    ///
-    /// # Errors
-    /// As [`Run::open_data`].
-    pub fn open_own(&self) -> Result<OwnData> {
-        let config = &self.config.data;
-        let complete =
-            self.checked(codes::open_own(&self.dir, &self.info, config, self.seed(), &mut |_| {})?, config)?;
-        check_fingerprint(&self.info, &complete, &config.source)?;
-        Ok(OwnData { chosen: data::chosen(complete.clone(), config)?, complete })
-    }
-
-    /// Data that fit the model, before any examples are chosen.
-    fn open_complete(&self, config: &DataConfig, columns: Option<&Columns>) -> Result<Splits> {
-        self.checked(data::open_complete(config, self.seed(), columns, &mut |_| {})?, config)
-    }
-
-    fn seed(&self) -> u64 {
-        self.config.training.seed
-    }
-
     /// Refuses data that do not fit the model.
-    fn checked(&self, splits: Splits, config: &DataConfig) -> Result<Splits> {
+    pub(super) fn checked(&self, splits: Splits, source: &str) -> Result<Splits> {
         let found = splits.train.source();
         if found.columns().is_some() != self.columns().is_some() {
             let words = |is_table| if is_table { "a table" } else { "images" };
             let (expected, help) = (words(self.columns().is_some()), "give data of the kind the model was trained on");
-            return Err(Error::data(&config.source, "content", expected, words(found.columns().is_some()), help));
+            return Err(Error::data(source, "content", expected, words(found.columns().is_some()), help));
         }
         if found.shape() != self.shape {
             let help = "give images of the size the model was trained on";
             let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
-            return Err(Error::data(&config.source, "image shape", expected, shape, help));
+            return Err(Error::data(source, "image shape", expected, shape, help));
         }
-        self.check_classes(&splits, &config.source)?;
+        self.check_classes(&splits, source)?;
         Ok(splits)
     }
 
@@ -222,21 +190,6 @@ impl Run {
             .into_iter()
             .flatten()
             .try_for_each(|split| self.model.needs().check(split))
-    }
-
-    fn other_data(&self, source: &str) -> DataConfig {
-        let ImageShape { channels, height, width } = self.shape;
-        let side = |pixels: usize| u32::try_from(pixels).ok();
-        let size = side(height).zip(side(width)).map(|(height, width)| Size { height, width });
-        DataConfig {
-            source: source.into(),
-            labels: Vec::new(),
-            limit: 0,
-            validation: Validation::NONE,
-            size: self.config.data.size.or(size),
-            channels: Some(channels as u8).filter(|channels| [1, 3].contains(channels)),
-            ..self.config.data.clone()
-        }
     }
 
     /// Where training stood at the loaded run's `last` checkpoint.
@@ -276,15 +229,6 @@ impl Visit for Load<'_> {
         let (model, sha256) = self.checkpoints.load(self.checkpoint, model)?;
         Ok((Box::new(model), sha256))
     }
-}
-
-/// The data of a run.
-#[derive(Debug, Clone)]
-pub struct OwnData {
-    /// What it was trained on and is judged by. All parts hold only the classes of `data.labels`.
-    pub chosen: Splits,
-    /// The same parts with all classes: what anomalies are looked for in.
-    pub complete: Splits,
 }
 
 /// Reads and checks the configuration of a run.

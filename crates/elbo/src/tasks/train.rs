@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::codes::{self, RunCodes};
+use super::codes::RunCodes;
 use super::initial;
+use super::measure;
 use super::memory::peak_memory_mb;
+use super::reading::{Reading, chosen, indices_sha256, open_own};
 use super::recorder::Recorder;
 use super::report::{self, Material, density_terms};
-use super::run::{Run, check_fingerprint, held_out, read_config};
+use super::run::{Run, held_out, read_config};
 use super::samplers::{FitSettings, PriorRun};
-use crate::data::{self, Progress, Splits};
+use crate::data::{self, DataConfig, Progress, Splits};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::models::{Family, Learner, Model, Visit};
@@ -207,7 +209,7 @@ impl TrainingRun {
             format: RUN_FORMAT,
             elbo_version: env!("CARGO_PKG_VERSION").into(),
             status: "running".into(),
-            data: describe(&splits),
+            data: describe(&splits, data::location(&config.data)),
             origin: beside.origin,
             device: device_name.into(),
             threads: device::threads(),
@@ -243,6 +245,21 @@ impl TrainingRun {
         device_name: &str,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
+        Self::resume_reading(path, epochs, &Reading::default(), device, device_name, progress)
+    }
+
+    /// [`TrainingRun::resume`] with data that lie elsewhere now or are read otherwise. The run remembers where they were found.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::resume`]; [`Error::Config`] for settings that would make other data of them.
+    pub fn resume_reading(
+        path: impl Into<PathBuf>,
+        epochs: Option<usize>,
+        reading: &Reading,
+        device: &Device,
+        device_name: &str,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
         let dir = RunDir::open(path)?;
         // Before anything of it is read or written.
         dir.check_plain()?;
@@ -265,9 +282,9 @@ impl TrainingRun {
             config.check()?;
         }
         config.training.precision.check(device)?;
-        let complete = codes::open_own(&dir, &info, &config.data, config.training.seed, progress)?;
-        let splits = data::chosen(complete, &config.data)?;
-        check_fingerprint(&info, &splits, &config.data.source)?;
+        let found = open_own(&dir, &info, &config, reading, progress)?;
+        let splits = chosen(found.splits, &config, &info)?;
+        let moved = remember(&mut config, &mut info, &found.config);
         let trained = state.stopped_early || state.epoch > config.training.epochs;
         let complete = trained && is_complete(&info);
         if !complete {
@@ -277,6 +294,8 @@ impl TrainingRun {
             // Of the others some files are missing: training makes them up first.
             info.epochs = info.epochs.min(state.history.len());
             info.test = None;
+        }
+        if !complete || moved {
             dir.write("config.toml", config.to_toml())?;
             dir.write_info(&info)?;
         }
@@ -385,7 +404,7 @@ impl TrainingRun {
             dir: &self.dir,
             info: self.info.clone(),
             seed,
-            shown: held_out(&self.splits).1.take(64),
+            shown: held_out(&self.splits).1.sampled(64, seed),
             device: self.device.clone(),
             events: self.dir.events(purge)?,
             next: observer,
@@ -431,7 +450,9 @@ impl TrainingRun {
     fn conclude(&mut self, stop: &Stop) -> Result<()> {
         let trained = Run::of(self.dir.clone(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits, stop)?;
+        // No test numbers without test examples: what is held out then is another split.
         self.info.test = match &material {
+            _ if self.splits.test.is_empty() => None,
             Some(material) => Some(material.terms()),
             None => density_terms(&trained, &self.splits, stop)?,
         };
@@ -535,8 +556,20 @@ fn check_epochs(epochs: usize, state: &TrainState, config: &RunConfig) -> Result
     Ok(())
 }
 
+/// Writes down where the data of a run are, if that is elsewhere than it says; returns whether it was.
+fn remember(config: &mut RunConfig, info: &mut RunInfo, found: &DataConfig) -> bool {
+    let Some(location) = data::location(found).filter(|_| info.origin.is_none()) else { return false };
+    let absolute = location.to_str().filter(|_| !data::is_named(&config.data.source));
+    let moved = info.data.location.as_ref() != Some(&location);
+    if let Some(absolute) = absolute.filter(|_| moved) {
+        config.data.source = absolute.to_owned();
+    }
+    info.data.location = Some(location);
+    moved
+}
+
 /// Splits as `run.json` records them.
-fn describe(splits: &Splits) -> DataInfo {
+fn describe(splits: &Splits, location: Option<PathBuf>) -> DataInfo {
     let source = splits.train.source();
     let shape = source.shape();
     DataInfo {
@@ -550,6 +583,11 @@ fn describe(splits: &Splits) -> DataInfo {
         domain: source.domain(),
         columns: source.columns().cloned(),
         classes: source.label_names().to_vec(),
+        location,
+        train_sha256: Some(indices_sha256(&splits.train)),
+        test_sha256: Some(indices_sha256(&splits.test)),
+        binary: Some(measure::is_binary(&splits.train)),
+        notes: source.warnings().iter().chain(source.notes()).cloned().collect(),
     }
 }
 
@@ -557,6 +595,8 @@ fn describe(splits: &Splits) -> DataInfo {
 fn check_config(dir: &RunDir, config: &RunConfig, saved: &str) -> Result<()> {
     let mut saved = crate::recipe::Layers::from_text("checkpoint", saved)?.build()?;
     saved.training.epochs = config.training.epochs;
+    // Where the data lie is no setting: their content is compared.
+    saved.data.source.clone_from(&config.data.source);
     if saved == *config {
         return Ok(());
     }

@@ -136,7 +136,7 @@ impl Values {
             }
         });
         let extreme = self.extremes(part);
-        [constant, extreme, super::copies(&self.hashes, noun)].into_iter().flatten().collect()
+        [constant, extreme, super::copies(part, &self.hashes, noun)].into_iter().flatten().collect()
     }
 
     /// Columns with a value so far out that it decides the mean and deviation of its column.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::header::{self, Header};
 use super::layout::index_of;
 use super::{Part, Request};
+use crate::data::bounds;
 use crate::data::idx::describe;
 use crate::error::{Error, Result};
 
@@ -39,6 +40,21 @@ pub(super) struct Array<'a, R> {
 impl<'a, R: Read> Array<'a, R> {
     /// Reads the header of the array `name` from `reader`; the file has `size` bytes on disk.
     pub fn begin(request: &'a Request<'a>, name: &str, reader: R, size: u64) -> Result<Self> {
+        Self::begin_with(request, name, reader, size, header::parse)
+    }
+
+    /// [`Array::begin`] for arrays of text too.
+    pub fn begin_any(request: &'a Request<'a>, name: &str, reader: R, size: u64) -> Result<Self> {
+        Self::begin_with(request, name, reader, size, header::parse_any)
+    }
+
+    fn begin_with(
+        request: &'a Request<'a>,
+        name: &str,
+        reader: R,
+        size: u64,
+        parse: impl FnOnce(&[u8]) -> Result<Header, header::Problem>,
+    ) -> Result<Self> {
         let header = Header::placeholder();
         let mut array = Self { request, name: name.into(), header, reader, size, position: 0, sha256: Sha256::new() };
         let start = array.take(8, "magic and version")?;
@@ -62,8 +78,8 @@ impl<'a, R: Read> Array<'a, R> {
             return Err(array.error("header length", expected, found, "the file is damaged, or no plain array"));
         }
         let text = array.take(length, "header")?;
-        array.header = header::parse(&text)
-            .map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
+        array.header =
+            parse(&text).map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
         Ok(array)
     }
 
@@ -109,10 +125,11 @@ impl<'a, R: Read> Array<'a, R> {
     /// follows.
     pub fn for_bytes(&mut self, mut each: impl FnMut(usize, &[u8])) -> Result<()> {
         let item = self.header.dtype.size;
-        let mut chunk = vec![0; CHUNK];
+        let most = (CHUNK / item).max(1) * item;
+        let mut chunk = vec![0; most];
         let mut place = 0;
         while place < self.header.len {
-            let wanted = CHUNK.min((self.header.len - place).saturating_mul(item));
+            let wanted = most.min((self.header.len - place).saturating_mul(item));
             let got = self.fill(&mut chunk[..wanted])?;
             each(place, &chunk[..got / item * item]);
             place += got / item;
@@ -147,6 +164,14 @@ impl<'a, R: Read> Array<'a, R> {
                 let found = format!("the end of the file after {} of them", (size - self.position) / item);
                 Err(self.error(&format!("byte {size}"), self.declared(), found, CUT_OFF))
             }
+        }
+    }
+
+    /// Refuses values that would take `bytes` each in memory, far more than an archive of this size should hold.
+    pub fn check_memory(&self, bytes: u64) -> Result<()> {
+        match self.name.is_empty() {
+            true => Ok(()),
+            false => bounds::check(self.request.path, &self.name, self.header.len as u64 * bytes, self.size),
         }
     }
 

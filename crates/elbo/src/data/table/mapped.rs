@@ -25,6 +25,16 @@ impl<T: bytemuck::AnyBitPattern> Numbers<T> {
         }
     }
 
+    /// Followed by others, in memory.
+    pub fn with(self, more: &Self) -> Self {
+        let mut all = match self {
+            Self::Owned(values) => values,
+            mapped => mapped.as_slice().to_vec(),
+        };
+        all.extend_from_slice(more.as_slice());
+        Self::Owned(all)
+    }
+
     /// The rest of a mapped file from `start` on, or nothing when it is not aligned for `T`.
     pub fn mapped(map: Mmap, start: usize) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, T>(map.get(start..)?).ok()?;
