@@ -34,13 +34,14 @@ const FOLDERS: [&str; 7] = [
 ];
 
 /// Files that touch others than those of a run, each with how often and why.
-const OTHERS: [(&str, usize, &str); 8] = [
+const OTHERS: [(&str, usize, &str); 9] = [
     ("elbo/src/run/atomic/output.rs", 5, "results go where the user says, through links and into devices"),
     ("elbo/src/run/directory.rs", 1, "the empty folder that was made for a run is removed by its own name"),
     ("elbo/src/run/lock.rs", 1, "the type of an error"),
     ("elbo/src/run/tensorboard.rs", 2, "the machine's name"),
     ("elbo/src/run/weights.rs", 3, "weights of a metric, and of the cache, by the path of a file"),
     ("elbo/src/tasks/feature_space.rs", 1, "the cache of classifiers"),
+    ("elbo/src/tasks/reading.rs", 2, "where the data of a run may lie now, by their own paths"),
     ("elbo/src/tasks/memory.rs", 1, "what the system tells of this process"),
     ("explorer/src/catalog.rs", 1, "the user's folder of runs is looked through"),
 ];
