@@ -73,9 +73,7 @@ impl RunDir {
         let path = path.into();
         let root = Files::root_of_run(&path);
         Files::make_root(&root).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                occupied(&path, "a file", "choose another `--out`")
-            }
+            io::ErrorKind::AlreadyExists => occupied(&path, "a file", "choose another `--out`"),
             _ => Error::io(&root, "create")(error),
         })?;
         let files = Files::hold(&root).map_err(Error::io(&root, "open"))?;
