@@ -7,6 +7,7 @@
 
 mod kinds;
 mod references;
+mod run_files;
 mod tokens;
 
 use std::collections::{HashMap, HashSet};
