@@ -79,6 +79,12 @@ fn fit(run: &Run, gallery: &Analysis, kind: &SamplerKind) -> elbo::Result<Fitted
     let Codes { latent, .. } = gallery.codes;
     let seed = run.config.training.seed;
     let codes = sampler_codes(gallery.codes.clone(), CodesKind::of(run.model.as_ref()), seed)?;
-    let sampler = Sampler::fit(kind, &codes, latent, seed, &run.device)?;
+    let closed_form = matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture);
+    let sampler = match &gallery.codes.labels {
+        Some(labels) if closed_form && run.is_conditional() => {
+            Sampler::fit_to_classes(kind, &codes, labels, run.info.data.classes.len(), latent, seed)?
+        }
+        _ => Sampler::fit(kind, &codes, latent, seed, &run.device)?,
+    };
     Ok(Fitted { sampler, n: codes.len() / latent, stored: false })
 }

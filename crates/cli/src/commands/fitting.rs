@@ -20,10 +20,10 @@ pub enum Fitted {
 }
 
 impl Fitted {
-    /// Draws codes; the exit code if there is no sampler.
-    pub fn sample(&self, draw: &Draw) -> Result<Vec<f32>, u8> {
+    /// Draws codes, of a class where one is given; the exit code if there is no sampler.
+    pub fn sample(&self, draw: &Draw, class: Option<u32>) -> Result<Vec<f32>, u8> {
         match self {
-            Self::Done(stored) => Ok(stored.sampler.sample(draw)),
+            Self::Done(stored) => Ok(stored.sampler.sample_as(draw, class.as_slice())),
             Self::Interrupted(code) => Err(*code),
         }
     }

@@ -46,7 +46,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
     }
     let kind = run.sampler_kind(&args.sampler)?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
-    let codes = match fitted(&run, FitRequest { kind: &kind, settings, set: &[] }, context)?.sample(&draw) {
+    let codes = match fitted(&run, FitRequest { kind: &kind, settings, set: &[] }, context)?.sample(&draw, class) {
         Ok(codes) => codes,
         Err(code) => return Ok(code),
     };

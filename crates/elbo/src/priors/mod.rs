@@ -10,6 +10,8 @@
 //! | `mixture` | a Gaussian mixture ([`crate::mixtures`]) | `priors/mixture.json` |
 //! | any other | a model trained on the codes ([`NetworkPrior`]) | `priors/NAME/`, a run of its own |
 //!
+//! Of a conditional model, `gaussian` and `mixture` have one distribution for each class ([`ClassMixtures`]).
+//!
 //! Two recipes of such models come with the program: `two-stage`, a second VAE, and `maf`, a masked autoregressive flow. All belong to the weights
 //! that encoded, and name them.
 //!
@@ -26,6 +28,7 @@
 
 mod codes;
 mod network;
+mod of_classes;
 pub mod store;
 mod v1;
 
@@ -43,6 +46,7 @@ use crate::random::{Draws, Purpose};
 pub use crate::data::codes::CodesKind;
 pub use codes::{sampler_codes, training_codes};
 pub use network::{NetworkPrior, RECIPES, prior_config};
+pub use of_classes::ClassMixtures;
 
 /// Components of the mixture that is fitted where nothing else is said: as many as Ghosh et al. 2020 take.
 pub const COMPONENTS: usize = 10;
@@ -163,6 +167,8 @@ pub enum Sampler {
     Gaussian(GaussianMixture),
     /// A mixture.
     Mixture(GaussianMixture),
+    /// A Gaussian or a mixture for each class.
+    OfClasses(ClassMixtures),
     /// A model trained on the codes.
     Network(Box<NetworkPrior>),
 }
@@ -196,17 +202,54 @@ impl Sampler {
         })
     }
 
+    /// Fits `gaussian` or `mixture` to the codes of each class of a conditional model.
+    ///
+    /// # Shapes
+    /// - `codes`: `[n, latent]`; `labels`: `[n]`, each below `classes`
+    ///
+    /// # Errors
+    /// As [`Sampler::fit`].
+    ///
+    /// # Panics
+    /// If there is no label for each code, or one beyond the classes.
+    ///
+    /// ```
+    /// use elbo::priors::{Draw, Sampler, SamplerKind};
+    ///
+    /// let codes = [1.0, 1.5, 2.0, 9.0, 9.5, 10.0];
+    /// let sampler = Sampler::fit_to_classes(&SamplerKind::Gaussian, &codes, &[0, 0, 0, 1, 1, 1], 2, 1, 0)?;
+    /// let means = sampler.sample_as(&Draw { count: 2, temperature: 0.0, ..Draw::default() }, &[1, 0]);
+    /// assert_eq!(means, [9.5, 1.5]);
+    /// # Ok::<(), elbo::Error>(())
+    /// ```
+    pub fn fit_to_classes(
+        kind: &SamplerKind,
+        codes: &[f32],
+        labels: &[u32],
+        classes: usize,
+        latent: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        ClassMixtures::fit(kind, codes, labels, classes, latent, seed).map(Self::OfClasses)
+    }
+
+    /// Whether a class has a distribution of its own.
+    pub fn is_of_classes(&self) -> bool {
+        matches!(self, Self::OfClasses(_))
+    }
+
     /// Which one it is.
     pub fn kind(&self) -> SamplerKind {
         match self {
             Self::Normal(_) => SamplerKind::Normal,
             Self::Gaussian(_) => SamplerKind::Gaussian,
             Self::Mixture(_) => SamplerKind::Mixture,
+            Self::OfClasses(mixtures) => mixtures.kind().clone(),
             Self::Network(network) => SamplerKind::prior(network.name()),
         }
     }
 
-    /// Draws codes.
+    /// Draws codes; where classes have distributions of their own, for each class in turn.
     ///
     /// # Shapes
     /// - returns: `[count, latent]`
@@ -214,7 +257,22 @@ impl Sampler {
     /// # Panics
     /// If the truncation is not positive.
     pub fn sample(&self, draw: &Draw) -> Vec<f32> {
+        self.sample_as(draw, &[])
+    }
+
+    /// Draws codes for these classes in turn, of which there may be fewer than codes; for all classes in turn where none is given.
+    ///
+    /// # Shapes
+    /// - returns: `[count, latent]`
+    ///
+    /// # Panics
+    /// If the truncation is not positive.
+    pub fn sample_as(&self, draw: &Draw, classes: &[u32]) -> Vec<f32> {
         match self {
+            Self::OfClasses(mixtures) => {
+                let n = mixtures.mixtures().len();
+                mixtures.sample(draw, |i| if classes.is_empty() { i % n } else { classes[i % classes.len()] as usize })
+            }
             Self::Normal(latent) => draw.normals(*latent, 0),
             Self::Gaussian(mixture) | Self::Mixture(mixture) => {
                 let draws = &mut Draws::new(draw.seed, Purpose::Prior, 0, 0);
@@ -225,7 +283,7 @@ impl Sampler {
         }
     }
 
-    /// Mean of `ln p(z)` over codes, in nats; none where the density is not known in closed form.
+    /// Mean of `ln p(z)` over codes, in nats; none where the density is not known in closed form, or not without the class.
     ///
     /// # Shapes
     /// - `codes`: `[n, latent]`
@@ -238,6 +296,7 @@ impl Sampler {
                 Some(-0.5 * (squares / n + *latent as f64 * std::f64::consts::TAU.ln()))
             }
             Self::Gaussian(mixture) | Self::Mixture(mixture) => Some(mixture.log_likelihood(&rows())),
+            Self::OfClasses(_) => None,
             Self::Network(network) => {
                 let log_prob = network.log_prob(codes)?;
                 Some(log_prob.iter().map(|&value| f64::from(value)).sum::<f64>() / log_prob.len() as f64)

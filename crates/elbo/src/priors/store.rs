@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{CodesKind, Sampler, SamplerKind, v1};
+use super::{ClassMixtures, CodesKind, Sampler, SamplerKind, v1};
 use crate::error::{Error, Result};
 use crate::mixtures::GaussianMixture;
 use crate::run::directory::RunDir;
@@ -60,7 +60,11 @@ pub struct Stored {
 #[serde(deny_unknown_fields)]
 struct MixtureFile {
     record: Record,
-    mixture: GaussianMixture,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mixture: Option<GaussianMixture>,
+    /// In its place, for a conditional model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of_classes: Option<ClassMixtures>,
 }
 
 /// Where a sampler's file is; none for those that have none.
@@ -99,12 +103,12 @@ pub fn save(dir: &RunDir, stored: &Stored) -> Result<()> {
 
 /// The file of a sampler in closed form; none of another.
 pub fn to_json(stored: &Stored) -> Option<String> {
-    match &stored.sampler {
-        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => {
-            Some(json(&MixtureFile { record: stored.record.clone(), mixture: mixture.clone() }))
-        }
-        _ => None,
-    }
+    let (mixture, of_classes) = match &stored.sampler {
+        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => (Some(mixture.clone()), None),
+        Sampler::OfClasses(mixtures) => (None, Some(mixtures.clone())),
+        Sampler::Normal(_) | Sampler::Network(_) => return None,
+    };
+    Some(json(&MixtureFile { record: stored.record.clone(), mixture, of_classes }))
 }
 
 /// A sampler in closed form, `gaussian` or `mixture`, from the bytes of its file; `path` is what errors name.
@@ -112,15 +116,28 @@ pub fn to_json(stored: &Stored) -> Option<String> {
 /// # Errors
 /// [`Error::Model`] for a file that is damaged, of a newer version or of another sampler.
 pub fn from_json(bytes: &[u8], path: &Path, kind: &SamplerKind, latent: usize) -> Result<Stored> {
-    let MixtureFile { record, mixture } = read_mixture(bytes, path)?;
-    if mixture.dims() != latent {
-        let expected = format!("means of {latent} numbers");
-        return Err(damaged(path, "mixture", expected, mixture.dims().to_string()));
-    }
+    let MixtureFile { record, mixture, of_classes } = read_mixture(bytes, path)?;
     check_record(&record, kind, latent, path)?;
-    let is_gaussian = *kind == SamplerKind::Gaussian;
-    let sampler = if is_gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) };
-    Ok(Stored { record, sampler })
+    let sampler = match (mixture, of_classes) {
+        (Some(mixture), None) if *kind == SamplerKind::Gaussian => Sampler::Gaussian(mixture),
+        (Some(mixture), None) => Sampler::Mixture(mixture),
+        (None, Some(mixtures)) if mixtures.kind() == kind && !mixtures.mixtures().is_empty() => {
+            Sampler::OfClasses(mixtures)
+        }
+        _ => return Err(damaged(path, "mixture", "a mixture, or one for each class", "neither, or both".into())),
+    };
+    let mixtures = match &sampler {
+        Sampler::OfClasses(mixtures) => mixtures.mixtures(),
+        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => std::slice::from_ref(mixture),
+        Sampler::Normal(_) | Sampler::Network(_) => &[],
+    };
+    match mixtures.iter().find(|mixture| mixture.dims() != latent) {
+        None => Ok(Stored { record, sampler }),
+        Some(mixture) => {
+            let expected = format!("means of {latent} numbers");
+            Err(damaged(path, "mixture", expected, mixture.dims().to_string()))
+        }
+    }
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {

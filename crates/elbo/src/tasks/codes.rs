@@ -24,6 +24,14 @@ impl Run {
         training_codes(self.model.as_ref(), &splits.train, kind, seed, &self.device)
     }
 
+    /// The codes of the training split with the class of each; 0 where it has none.
+    pub(super) fn labelled_codes(&self, kind: CodesKind, seed: u64) -> Result<(Vec<f32>, Vec<u32>)> {
+        let train = self.open_data(None)?.train;
+        let codes = training_codes(self.model.as_ref(), &train, kind, seed, &self.device)?;
+        let labels = (0..train.len()).map(|i| train.label(i).unwrap_or(0)).collect();
+        Ok((codes, labels))
+    }
+
     /// Encodes the training split.
     pub(super) fn codes(&self, settings: FitSettings) -> Result<RunCodes> {
         self.encoder("priors")?;

@@ -429,27 +429,25 @@ impl<'a> Judged<'a> {
             return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
         let (fitted, _) = run.sampler(sampler, FitSettings { codes: None, seed: *seed })?;
-        let codes = fitted.sampler.sample(&Draw { count: *samples, seed: *seed, ..Draw::default() });
         let decoder = run.decoder("fid")?;
         // Of a conditional model, as many of each class as the data have.
+        let classes = match decoder.is_conditional() {
+            true => drawn_classes(&self.splits.train, *samples, *seed),
+            false => Vec::new(),
+        };
+        let codes = fitted.sampler.sample_as(&Draw { count: *samples, seed: *seed, ..Draw::default() }, &classes);
         let made = match decoder.is_conditional() {
-            true => Pictures {
-                shape: run.shape,
-                pixels: decoder.means_of_classes(&codes, &drawn_classes(&self.splits.train, *samples, *seed)),
-            },
+            true => Pictures { shape: run.shape, pixels: decoder.means_of_classes(&codes, &classes) },
             false => generation::decode(&decoder, &codes),
         };
         let made = space.of_values(&made.pixels, run.shape.numel(), &run.device);
-        let source = match sampler {
-            SamplerKind::Normal => "N(0, I)".to_owned(),
-            kind => format!("the sampler `{kind}`, fitted to the training codes"),
-        };
-        evaluation::generation_metrics(&points, &made, &space, &source, &wanted)
+        evaluation::generation_metrics(&points, &made, &space, &source_of(sampler), &wanted)
     }
 
     /// `class_accuracy`: whether samples of a class are taken for that class by a classifier trained on the data.
     fn conditioning(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
-        let (run, samples, seed) = (self.run, self.request.samples, self.request.seed);
+        let (run, MetricsRequest { samples, sampler, seed, .. }) = (self.run, self.request);
+        let (samples, seed) = (*samples, *seed);
         let decoder = run.decoder("class_accuracy")?;
         let classes = run.info.data.classes.len();
         if !decoder.is_conditional() || run.columns().is_some() {
@@ -461,13 +459,16 @@ impl<'a> Judged<'a> {
                 help,
             ));
         }
-        let made = generation::sample_in_turn(&decoder, samples, classes, seed);
+        let (fitted, _) = run.sampler(sampler, FitSettings { codes: None, seed })?;
+        let codes = fitted.sampler.sample(&Draw { count: samples, seed, ..Draw::default() });
+        let made = generation::decode_in_turn(&decoder, &codes, classes);
         let classifier = classifier(run, self.splits)?;
         let taken_for = classify(&classifier, &made.pixels, run.shape.numel(), &run.device);
         let right: Vec<f64> =
             taken_for.iter().enumerate().map(|(i, &class)| f64::from(u8::from(class == i % classes))).collect();
         let definition = format!(
-            "share of {samples} samples, of each class in turn, that a classifier takes for their class; it is right on {:.4} of the test images",
+            "share of {samples} samples from {}, of each class in turn, that a classifier takes for their class; it is right on {:.4} of the test images",
+            source_of(sampler),
             accuracy(&classifier, held_out(self.splits).1, &run.device)
         );
         Ok(vec![("class_accuracy", Metric::mean_of(&right, "share", definition))])
@@ -523,6 +524,14 @@ impl<'a> Judged<'a> {
 /// The group of this name.
 fn group_named(name: &str) -> &'static Group {
     GROUPS.iter().find(|group| group.name == name).expect("a group of the table")
+}
+
+/// Where the codes of a sampler come from, in words.
+fn source_of(sampler: &SamplerKind) -> String {
+    match sampler {
+        SamplerKind::Normal => "N(0, I)".to_owned(),
+        kind => format!("the sampler `{kind}`, fitted to the training codes"),
+    }
 }
 
 /// Classes of `count` examples drawn from a split.

@@ -154,6 +154,11 @@ impl Run {
         self.dir.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// Whether the model is told the class of what it encodes and decodes.
+    pub fn is_conditional(&self) -> bool {
+        self.config.model.needs().class
+    }
+
     /// The columns of the table it was trained on, if it was one.
     pub fn columns(&self) -> Option<&Columns> {
         self.info.data.columns.as_ref()

@@ -98,17 +98,18 @@ impl SampleRequest<'_> {
         let (decoder, names) = (run.decoder("sample")?, &run.info.data.classes);
         let kind = run.sampler_kind(&prior)?;
         let settings = FitSettings { codes: None, seed: run.config.training.seed };
-        let codes = run.sampler(&kind, settings)?.0.sampler.sample(&draw);
-        let show = if observed { ShowAs::Draw { seed: draw.seed } } else { ShowAs::Mean };
-        let Some(class) = class else {
-            return generation::show_in_turn(&decoder, &codes, names.len(), show);
-        };
-        match names.iter().position(|name| *name == class) {
-            Some(place) if decoder.is_conditional() => generation::show(&decoder.of_class(place as u32), &codes, show),
-            _ => {
+        let place = class.as_ref().map(|class| {
+            names.iter().position(|name| name == class).filter(|_| decoder.is_conditional()).ok_or_else(|| {
                 let help = "only a conditional model takes a class, by its name in the data";
-                Err(Error::config("class", format!("one of {}", names.join(", ")), format!("`{class}`"), help))
-            }
+                Error::config("class", format!("one of {}", names.join(", ")), format!("`{class}`"), help)
+            })
+        });
+        let place = place.transpose()?.map(|place| place as u32);
+        let codes = run.sampler(&kind, settings)?.0.sampler.sample_as(&draw, place.as_slice());
+        let show = if observed { ShowAs::Draw { seed: draw.seed } } else { ShowAs::Mean };
+        match place {
+            Some(place) => generation::show(&decoder.of_class(place), &codes, show),
+            None => generation::show_in_turn(&decoder, &codes, names.len(), show),
         }
     }
 }

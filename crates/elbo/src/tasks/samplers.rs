@@ -93,7 +93,15 @@ impl Run {
         let found = store::load(&self.dir, kind, self.latent(), &self.device)?;
         let serves =
             |Record { weights_sha256, codes, .. }: &Record| wanted.is_met(weights_sha256, *codes, settings.codes);
-        Ok(found.filter(|stored| serves(&stored.record)))
+        // Of a conditional model, each class must have its own, and of no others.
+        let classes = |sampler: &Sampler| match sampler {
+            Sampler::OfClasses(mixtures) => {
+                self.is_conditional() && mixtures.mixtures().len() == self.info.data.classes.len()
+            }
+            Sampler::Gaussian(_) | Sampler::Mixture(_) => !self.is_conditional(),
+            Sampler::Normal(_) | Sampler::Network(_) => true,
+        };
+        Ok(found.filter(|stored| serves(&stored.record) && classes(&stored.sampler)))
     }
 
     /// The sampler from the run's folder, or one fitted to the codes of the training split and kept there. Equal runs and settings give equal samplers.
@@ -155,8 +163,13 @@ impl Run {
         }
         let there = store::is_there(&self.dir, kind)?;
         let note = if there { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
-        let codes = self.training_codes(wanted.codes, settings.seed)?;
-        let sampler = Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?;
+        let (codes, labels) = self.labelled_codes(wanted.codes, settings.seed)?;
+        let sampler = match self.is_conditional() {
+            true => {
+                Sampler::fit_to_classes(kind, &codes, &labels, self.info.data.classes.len(), latent, settings.seed)?
+            }
+            false => Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?,
+        };
         let stored = Stored { record: record(kind.clone(), &wanted, codes.len() / latent, latent), sampler };
         match not_kept(store::save(&self.dir, &stored))? {
             None => Ok((stored, note)),
@@ -243,7 +256,14 @@ impl Run {
         let selection = select(&rows, latent, components, config, criterion)?;
         let record = record(SamplerKind::Mixture, &wanted, selection.best.n, latent);
         let sampler = Sampler::Mixture(selection.best.mixture.clone());
-        let not_kept = not_kept(store::save(&self.dir, &Stored { record: record.clone(), sampler }))?;
+        let not_kept = match self.is_conditional() {
+            true => {
+                let help = "`elbo sample RUN --sampler mixture` fits and keeps them";
+                let found = "one over all codes, which is told and not kept";
+                Some(Error::config("mixture", "a mixture for each class of a conditional model", found, help))
+            }
+            false => not_kept(store::save(&self.dir, &Stored { record: record.clone(), sampler }))?,
+        };
         Ok(FittedMixture { selection, record, rows, not_kept })
     }
 }

@@ -230,6 +230,7 @@ pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     let plane = plane(&asked.app.analyses.get(&asked.run, Of::HeldOut).await?, method).await?;
     let components = match &fitted.sampler {
         Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => plane.spots(mixture),
+        Sampler::OfClasses(mixtures) => mixtures.mixtures().iter().flat_map(|mixture| plane.spots(mixture)).collect(),
         _ => return Err(Problem::internal()),
     };
     Ok(Json(Seen { sampler: kind, n: fitted.n, stored: fitted.stored, components }).into_response())

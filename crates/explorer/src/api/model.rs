@@ -173,7 +173,10 @@ pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
         SamplerKind::Normal => elbo::priors::Sampler::Normal(latent).sample(&draw),
         kind => match asked.app.samplers.get(&asked.run, kind).await? {
             State::Computing(since) => return Ok(response::computing("fitting the sampler", since)),
-            State::Ready(fitted) => asked.app.worker.call(move |_| Ok(fitted.sampler.sample(&draw))).await?,
+            State::Ready(fitted) => {
+                let classes = classes.clone();
+                asked.app.worker.call(move |_| Ok(fitted.sampler.sample_as(&draw, &classes))).await?
+            }
         },
     };
     let pictures = asked.app.worker.decode(&asked.run, codes.clone(), classes.clone()).await?;
