@@ -95,7 +95,8 @@ fn of_table(args: &Gmm, context: Context) -> anyhow::Result<(Fit, Value)> {
 fn tell_regularisation(fit: &Fit, args: &Gmm, context: Context) {
     let (mixture, dims) = (&fit.selection.best.mixture, fit.names.len());
     let scales = fit.scale.iter().map(|scale| scale * scale);
-    let added = regularisation(&fit.rows, dims, args.reg_covar).into_iter().zip(scales).map(|(part, scale)| part * scale);
+    let added =
+        regularisation(&fit.rows, dims, args.reg_covar).into_iter().zip(scales).map(|(part, scale)| part * scale);
     let added: Vec<f64> = added.collect();
     for k in 0..mixture.components() {
         let covariance = mixture.covariance_of(k);

@@ -80,7 +80,10 @@ fn images(args: &Neighbours, run: &Run, splits: &Splits, context: Context) -> an
         return Ok((format!("given images of the {name} split"), of(&chosen)));
     }
     if let Some(data) = &args.data {
-        return Ok((format!("given images of {data}"), of(&run.open_data(Some(data))?.train.whole().sampled(args.n, args.seed))));
+        return Ok((
+            format!("given images of {data}"),
+            of(&run.open_data(Some(data))?.train.whole().sampled(args.n, args.seed)),
+        ));
     }
     let kind = run.sampler_kind(&args.sampler)?;
     let (stored, note) = run.sampler(&kind, FitSettings { codes: None, seed: run.config.training.seed })?;

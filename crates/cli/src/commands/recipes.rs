@@ -2,8 +2,8 @@
 
 use elbo::data::table;
 use elbo::priors::prior_config;
-use elbo::tasks::Reading;
 use elbo::recipe::{Layers, Recipe, RunConfig, StagedLayers, Stages, builtin, find};
+use elbo::tasks::Reading;
 use serde_json::json;
 use std::path::Path;
 use toml::Value;

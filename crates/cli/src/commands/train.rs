@@ -67,7 +67,10 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let training = TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| opening.show(p))?;
+    let training =
+        TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| {
+            opening.show(p)
+        })?;
     drop(opening);
     warn_of_damage(training.passed_over());
     if training.is_complete() {
@@ -218,7 +221,7 @@ impl Done {
         };
         let report = quoted(&self.finished.path.join("report.html").display().to_string());
         format!(
-            "{}: {} in {:.1} s\ntest   {test}\nreport {report}\n\ntry    {tried}",
+            "{}: {} in {:.1} s\ntest   {test}\nreport {report}\npage   elbo serve {path}\n\ntry    {tried}",
             info.status,
             count(info.epochs, "epoch"),
             info.seconds,

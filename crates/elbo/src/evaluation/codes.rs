@@ -184,7 +184,8 @@ impl Codes {
     /// [`Error::Config`] naming `wanted_by`.
     pub fn check_spread(&self, wanted_by: &str) -> Result<()> {
         let finite = self.mean.iter().all(|value| value.is_finite());
-        let flat = |(mean, variance): (f64, f64)| variance.sqrt() <= SAME * mean.abs().max(f64::from(f32::MIN_POSITIVE));
+        let flat =
+            |(mean, variance): (f64, f64)| variance.sqrt() <= SAME * mean.abs().max(f64::from(f32::MIN_POSITIVE));
         if self.n() < 2 || !finite || !self.moments().into_iter().all(flat) {
             return Ok(());
         }

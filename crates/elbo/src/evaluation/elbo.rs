@@ -172,8 +172,10 @@ impl Evaluation {
             let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
             let value = -elbo * per_nat + offset;
             let definition = format!("{definition}, mean over {} examples", self.n());
-            metrics
-                .push(("bits_per_dim", metric(value, stderr(&sum).map(|error| error * per_nat), "bits per dimension", definition)));
+            metrics.push((
+                "bits_per_dim",
+                metric(value, stderr(&sum).map(|error| error * per_nat), "bits per dimension", definition),
+            ));
         }
         metrics
     }

@@ -303,7 +303,12 @@ impl Centred {
         let factors: Option<Vec<_>> = factors.into_iter().collect();
         let factors = factors.ok_or_else(|| {
             let help = "raise `--reg-covar`, or leave out columns that are combinations of others";
-            Error::config("reg_covar", "enough to keep covariances positive definite", format!("{:e}", config.reg_covar), help)
+            Error::config(
+                "reg_covar",
+                "enough to keep covariances positive definite",
+                format!("{:e}", config.reg_covar),
+                help,
+            )
         })?;
         let weights = estimated.iter().map(|estimate| estimate.count / total).collect();
         let means = estimated.into_iter().map(|estimate| estimate.mean).collect();

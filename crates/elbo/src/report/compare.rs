@@ -84,7 +84,8 @@ impl Comparison {
 
     fn table(&self) -> String {
         let best = self.best_elbo();
-        let rows: String = self.runs.iter().enumerate().map(|(index, run)| run.row(index, best, self.comparable().is_ok())).collect();
+        let rows: String =
+            self.runs.iter().enumerate().map(|(index, run)| run.row(index, best, self.comparable().is_ok())).collect();
         let shared = self.shared_unit();
         let note = match shared {
             Some(unit) => format!("All in {unit}, on held-out data."),
@@ -92,7 +93,8 @@ impl Comparison {
         };
         let mut notes = vec![note];
         notes.extend(self.comparable().err());
-        let mut cautions: Vec<&String> = self.runs.iter().filter_map(|run| run.summary.as_ref()?.caution.as_ref()).collect();
+        let mut cautions: Vec<&String> =
+            self.runs.iter().filter_map(|run| run.summary.as_ref()?.caution.as_ref()).collect();
         cautions.dedup();
         notes.extend(cautions.into_iter().cloned());
         let note = notes.join(" ");

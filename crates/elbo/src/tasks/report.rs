@@ -488,8 +488,10 @@ fn commands(run: &Run) -> Vec<NextCommand> {
         commands.push(command(format!("elbo sample {path}{sampler} --out samples.{end}"), &format!("new {noun}s")));
     }
     if encodes && decodes {
-        commands
-            .push(command(format!("elbo interpolate {path}{split} --out walk.{end}"), &format!("a walk between two {noun}s")));
+        commands.push(command(
+            format!("elbo interpolate {path}{split} --out walk.{end}"),
+            &format!("a walk between two {noun}s"),
+        ));
     }
     if encodes {
         commands.push(command(format!("elbo encode {path}{split} --out codes.npy"), "codes for your own work"));

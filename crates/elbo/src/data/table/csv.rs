@@ -25,6 +25,7 @@ use super::{
 use crate::data::idx::{describe, hex};
 use crate::data::source::ImageShape;
 use crate::error::{Error, Result};
+use crate::shell::quoted;
 
 /// Most bytes of one row.
 pub const MAX_RECORD: usize = 4 << 20;
@@ -354,7 +355,10 @@ impl Rows<'_> {
             ..=1 => {
                 let others = self.plan.columns.iter().filter(|&&other| is_number(records, other));
                 let flag = columns_flag(others.map(|&other| &self.header.names[other]));
-                format!("if it is the class: `--set data.label={name}`; to leave it out: {flag}")
+                format!(
+                    "if it is the class: `--label {0}`; if it tells rows apart: `--id {0}`; to leave it out: `{flag}`",
+                    quoted(name)
+                )
             }
             _ => "correct the value, or leave the column out with `data.columns`".into(),
         };

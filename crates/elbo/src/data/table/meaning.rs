@@ -6,8 +6,8 @@ use memmap2::Mmap;
 
 use super::array::{Array, Kept};
 use super::cells::Cells;
-use super::identity::Identity;
 use super::dtype::Kind;
+use super::identity::Identity;
 use super::images::Pixels;
 use super::layout::Layout;
 use super::mapped::Numbers;
