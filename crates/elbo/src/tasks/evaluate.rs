@@ -258,9 +258,11 @@ pub fn evaluate(
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
             }
-            Err(error @ (Error::Config { .. } | Error::Unsupported { .. } | Error::Model { .. }))
-                if request.by_the_way(group) =>
-            {
+            // What is no number is refused where it was asked for, even by asking for nothing.
+            Err(error @ Error::Model { .. }) if request.by_the_way(group) && !request.metrics.is_empty() => {
+                judgement.left_out.push((group.name, error.to_string()));
+            }
+            Err(error @ (Error::Config { .. } | Error::Unsupported { .. })) if request.by_the_way(group) => {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
