@@ -462,8 +462,8 @@ fn every_kind_of_model_loads_in_torch() {
         let pixels = &bytes[bytes.len() - 784 * 4..];
         let expected = pixels.as_chunks::<4>().0.iter().map(|pixel| f32::from_le_bytes(*pixel));
         for (place, (found, expected)) in values.iter().zip(expected).enumerate() {
-            // Six decimals are printed; sums of some hundred products in float32 differ in the last digits.
-            assert!((found - expected).abs() < 2e-5, "{name}, pixel {place}: {found} for {expected}");
+            // As every comparison in float32 through a whole network: 1e-4, six decimals being printed.
+            assert!((found - expected).abs() < 1e-4, "{name}, pixel {place}: {found} for {expected}");
         }
     }
 }

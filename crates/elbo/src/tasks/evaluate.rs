@@ -352,7 +352,7 @@ impl<'a> Judged<'a> {
     /// Refuses numbers that are none: they would stand in a file or a table like results. A PSNR may be infinite, of what is exact.
     fn sound(&self, metrics: Metrics) -> Result<Metrics> {
         let bad = |(name, metric): &&(&'static str, Metric)| {
-            !metric.value.is_finite() && !(*name == "psnr" && metric.value == f64::INFINITY)
+            !(metric.value.is_finite() || *name == "psnr" && metric.value == f64::INFINITY)
         };
         match metrics.iter().find(bad) {
             None => Ok(metrics),
