@@ -478,9 +478,9 @@ impl<'a> Judged<'a> {
     fn regularity(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
         let MetricsRequest { seed, .. } = *self.request;
         let (model, device) = (self.run.model.as_ref(), &self.run.device);
-        let train = limited(std::slice::from_ref(&self.splits.train), self.n(), seed);
+        let train = drawn(std::slice::from_ref(&self.splits.train), self.n(), seed);
         let gap = evaluation::recon_gap(model, &self.parts, &train[0], device);
-        let probed = limited(&self.parts, EXAMINED, seed);
+        let probed = drawn(&self.parts, EXAMINED, seed);
         let tolerance = evaluation::noise_tolerance(model, &probed, seed, device);
         let named = |metric: Result<Metric>| self.run.explained("regularity", metric);
         Ok(vec![("recon_gap", named(gap)?), ("noise_tolerance", named(tolerance)?)])
@@ -493,7 +493,7 @@ impl<'a> Judged<'a> {
     }
 
     fn disentanglement(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
-        let part = &limited(&self.parts[..1], FACTORED, self.request.seed)[0];
+        let part = &drawn(&self.parts[..1], FACTORED, self.request.seed)[0];
         let source = part.source();
         let factors: Vec<u32> = part.indices().iter().flat_map(|&index| source.factors(index as usize)).collect();
         let codes = evaluation::encode(self.run.model.as_ref(), part, &self.run.device);
@@ -507,7 +507,7 @@ impl<'a> Judged<'a> {
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());
         }
-        let few = limited(&self.parts, EXAMINED, self.request.seed);
+        let few = drawn(&self.parts, EXAMINED, self.request.seed);
         let pictures = self.parts[0].source().domain() != Domain::Real;
         let similarity = if pictures { Some(self.similarity(&few)?) } else { None };
         // What cannot be read is told by those who need it.
@@ -550,12 +550,23 @@ pub fn limited(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
     at_places(parts, &data::stratified(&classes, count, seed))
 }
 
-/// At most `count` examples of all parts, chosen at random from `seed`, in random order.
+/// At most `count` examples of all parts, drawn from `seed` whatever their class, in random order.
 fn shuffled(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
+    at_places(parts, &drawn_places(parts, count, seed))
+}
+
+/// The same in their order: what metrics look at beside the examples that they are of.
+fn drawn(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
+    let mut places = drawn_places(parts, count, seed);
+    places.sort_unstable();
+    at_places(parts, &places)
+}
+
+fn drawn_places(parts: &[Subset], count: usize, seed: u64) -> Vec<u32> {
     let total: usize = parts.iter().map(Subset::len).sum();
     let mut places = Draws::new(seed, Purpose::Choice, 6, 0).permutation(total as u32);
     places.truncate(count);
-    at_places(parts, &places)
+    places
 }
 
 /// The examples at places of all parts, one after another, in the order given.
