@@ -24,6 +24,7 @@ use super::lock::LOCK_FILE;
 use crate::data::Columns;
 use crate::data::codes::CodesKind;
 use crate::error::{Error, Result};
+use crate::shell::quoted;
 use crate::space::Domain;
 
 /// The codes that a prior is trained on, in its run.
@@ -176,7 +177,7 @@ impl RunDir {
             Err(_) => path.exists(),
         };
         if occupied {
-            let shown = path.display();
+            let shown = quoted(&path.display().to_string());
             let help = match path.join("run.json").is_file() {
                 true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
                 false => "choose another `--out`".into(),
