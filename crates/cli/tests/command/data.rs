@@ -73,14 +73,21 @@ fn d2_files_that_are_something_else_are_named() {
     for (name, bytes, found) in [
         ("labels", labels.clone(), "IDX labels"),
         ("labels.gz", gzip(&labels), "IDX labels (magic 0x00000801) inside gzip"),
-        ("photo.gz", b"\xff\xd8\xff\xe0 and more of it".to_vec(), "a JPEG image"),
-        ("empty", vec![], "an empty file"),
-        ("three", vec![0, 0, 8], "a file of 3 bytes"),
         ("floats", [&[0, 0, 0x0d, 3][..], &[0; 40]].concat(), "32-bit floats"),
-        ("page.html", b"<html><body>404 not found</body></html>".to_vec(), "an HTML or XML page"),
     ] {
         folder.write(name, bytes);
         refused(&folder, name, &["bytes 0..4", "expected IDX images (magic 0x00000803)", found]);
+    }
+    // A picture is a set of one; what begins as nothing that is read is told what is.
+    folder.write("photo.gz", b"\xff\xd8\xff\xe0 and more of it");
+    refused(&folder, "photo.gz", &["expected a readable JPEG file"]);
+    for (name, bytes, found) in [
+        ("empty", vec![], "an empty file"),
+        ("three", vec![0, 0, 8], "a file of 3 bytes"),
+        ("page.html", b"<html><body>404 not found</body></html>".to_vec(), "an HTML page"),
+    ] {
+        folder.write(name, bytes);
+        refused(&folder, name, &["expected a folder of pictures", "or IDX files", found]);
     }
 }
 

@@ -30,7 +30,7 @@ fn every_problem_of_a_folder_is_told_at_once_and_the_last_line_cures_all() {
     assert!(told.stdout.contains("1 .heic") && told.stdout.contains("`cat/copy.pgm`"), "{}", told.stdout);
     let line = line_of(&told.stdout);
     assert!(line.starts_with("train conv --data photos"), "{line}");
-    folder.run(&line.replace("train conv", "data")).done();
+    folder.run(&line.replace("train conv --data", "data")).done();
     let small = "--epochs 1 --set network.channels=[4] --set model.latent=2 --out run --json";
     folder.run(&format!("{line} {small}")).done();
     let info: Value = serde_json::from_slice(&std::fs::read(folder.path("run/run.json")).unwrap()).unwrap();
