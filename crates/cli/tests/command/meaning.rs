@@ -13,7 +13,7 @@ use crate::support::{Folder, Outcome, info};
 fn gaps() -> String {
     let row = |i: usize| {
         let gap = if i % 5 == 2 { String::new() } else { format!("{}", i as f64 * 0.5) };
-        format!("p{i},{gap},{},{}\n", (i * i % 17) as f64, if i % 3 == 0 { "a" } else { "b" })
+        format!("p{i},{gap},{},{}\n", (i * i % 17) as f64, if i.is_multiple_of(3) { "a" } else { "b" })
     };
     format!("patient,x,y,kind\n{}", (0..40).map(row).collect::<String>())
 }
@@ -36,7 +36,7 @@ fn belong_together(found: &[BTreeMap<String, String>]) {
         assert_eq!(row["patient"], format!("p{index}"), "{row:?}");
         assert!(index % 5 != 2, "a row with a gap: {row:?}");
         if let Some(class) = row.get("label") {
-            assert_eq!(class, if index % 3 == 0 { "a" } else { "b" }, "{row:?}");
+            assert_eq!(class, if index.is_multiple_of(3) { "a" } else { "b" }, "{row:?}");
         }
     }
 }
