@@ -130,6 +130,9 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+    /// Somebody asked to stop before there was a result.
+    #[error("interrupted")]
+    Interrupted,
     /// The program contradicts itself: a panic, on whichever thread. What was saved before is sound.
     #[error("{}", shown(&["internal error: ", message]))]
     Internal {
@@ -138,6 +141,25 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+}
+
+/// The cure for a run directory with something in it that no run has.
+const OWN_FILES: &str = "a run is a folder of plain files and folders, none of them endless; if you trust what is there, put a copy in its place, else remove it";
+
+/// Something in the place of a file or folder that is not touched, inside an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub(crate) struct Refused {
+    path: PathBuf,
+    expected: String,
+    found: String,
+}
+
+impl Refused {
+    pub(crate) fn of(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> io::Error {
+        let refused = Self { path: path.to_owned(), expected: expected.into(), found: found.into() };
+        io::Error::new(io::ErrorKind::InvalidInput, refused)
+    }
 }
 
 /// Longest message in characters that is shown whole; of a longer one, each part is cut to [`MAX_PART`].
@@ -228,10 +250,14 @@ impl Error {
         }
     }
 
-    /// A closure for `map_err` that adds path and action to an [`io::Error`].
+    /// A closure for `map_err` that adds path and action to an [`io::Error`]. What was refused before it was read or written, a link in
+    /// the place of a file of a run, becomes an [`Error::Model`].
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io { path, action, source }
+        move |source| match source.get_ref().and_then(|inner| inner.downcast_ref::<Refused>()) {
+            Some(Refused { path, expected, found }) => Self::model(path, "file", expected, found, OWN_FILES),
+            None => Self::Io { path, action, source },
+        }
     }
 
     /// Runs `work`; a panic in it, on this thread or on one that works for it, becomes [`Error::Internal`].
@@ -265,7 +291,7 @@ impl Error {
             Self::Model { .. } => ErrorKind::Model,
             Self::Io { .. } => ErrorKind::Io,
             Self::Diverged { .. } => ErrorKind::Diverged,
-            Self::Internal { .. } => ErrorKind::Other,
+            Self::Internal { .. } | Self::Interrupted => ErrorKind::Other,
         }
     }
 
@@ -277,7 +303,8 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Diverged { .. }
             | Self::Download { .. }
-            | Self::Internal { .. } => None,
+            | Self::Internal { .. }
+            | Self::Interrupted => None,
         }
     }
 
@@ -298,6 +325,7 @@ impl Error {
                 }
                 _ => "see the system's message above",
             },
+            Self::Interrupted => "ask again",
             Self::Diverged { .. } => {
                 "train again with a lower learning rate (`--set optimizer.lr=1e-4`) or with clipped gradients \
                  (`--set optimizer.clip_norm=1.0`); what was saved before, if anything, is sound and kept"

@@ -28,6 +28,8 @@ mod samplers;
 mod score;
 mod serve;
 mod snapshots;
+mod strangers;
 mod support;
 mod tables;
 mod walks;
+mod whole;

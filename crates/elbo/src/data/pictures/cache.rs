@@ -345,10 +345,8 @@ fn read(mut file: File, key: &Key) -> Option<Cached> {
     }
     let pixels = usize::try_from(header.pixels).ok()?;
     let (tables, checksums) = Tables::from_bytes(&bytes, count, pixels.div_ceil(CHECKED))?;
-    // SAFETY: the file was written under another name and renamed; nothing here ever writes to it again. That nobody else shortens it while
-    // it is mapped is asked of the user, as of any mapped file; another version takes its place by a rename, which leaves this one alone.
-    #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(&file) }.ok()?;
+    // The file was written under another name and renamed; nothing here ever writes to it again.
+    let map = elbo_kernels::map_file(&file).ok()?;
     let range = START as usize..START as usize + pixels;
     map.get(range.clone())?;
     let sound = map[..8] == MAGIC[..] && intact(&map[range.clone()], &checksums);

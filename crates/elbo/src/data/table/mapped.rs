@@ -47,8 +47,5 @@ impl<T: bytemuck::AnyBitPattern> Numbers<T> {
 /// # Errors
 /// [`Error::Io`].
 pub(in crate::data) fn map(path: &Path, file: &File) -> Result<Mmap> {
-    // SAFETY: the mapping is read-only and private to this process. Another program that writes to the file while it is mapped can
-    // change values between two reads, and one that truncates it ends this process with a bus error: as for every mapped file, data
-    // must not be rewritten in place during a run. The values are plain numbers, for which every bit pattern is valid.
-    unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))
+    elbo_kernels::map_file(file).map_err(Error::io(path, "map"))
 }
