@@ -320,9 +320,12 @@ pub struct Score {
     /// Seed of all draws [default: the run's].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Write .csv: index, path, label, score, further scores, flagged, and anomaly where that is known.
+    /// Write .csv: index, path, the identifier of --id, label, score, further scores, flagged, and anomaly where that is known.
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Draw the ten strangest pictures, .png.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
 }
 
 const SCORES: &str = "\

@@ -7,7 +7,7 @@
 ///
 /// assert_eq!(quoted("runs/digits-001"), "runs/digits-001");
 /// assert_eq!(quoted("runs/a run"), "'runs/a run'");
-/// assert_eq!(quoted("it's"), r"'it'\\''s'");
+/// assert_eq!(quoted("it's"), r"'it'\''s'");
 /// ```
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);

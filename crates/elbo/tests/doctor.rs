@@ -106,3 +106,22 @@ fn a_healthy_model_and_an_autoencoder_are_left_alone() {
     let ae = Codes { log_var: None, ..codes.clone() };
     assert_eq!(examine(&Patient { codes: &ae, ..patient }), []);
 }
+
+#[test]
+fn codes_outside_the_prior_are_found_and_ordinary_softness_is_not_blur() {
+    let (mut evaluation, plain) = (untrained(), ObjectiveConfig::default());
+    evaluation.kl.iter_mut().for_each(|kl| *kl += 5.0);
+    let look = |codes: &Codes, kept: f64| {
+        let similarity = Similarity { edges: [kept, 1.0], ..Default::default() };
+        let patient =
+            Patient { evaluation: &evaluation, codes, similarity: Some(&similarity), objective: &plain, history: &[] };
+        examine(&patient)
+    };
+    let wide = codes([1.0, 3.0, 1.0, 1.0], -1.0);
+    has(&look(&wide, 0.9), "codes lie outside N(0, I) in 1 of 4 dimensions: those of z1", "--sampler gaussian");
+    let mut shifted = codes([1.0; 4], -1.0);
+    shifted.mean.chunks_exact_mut(4).for_each(|code| code[2] += 2.5);
+    has(&look(&shifted, 0.9), "z2 have mean 2.50", "loss.beta=2");
+    // 46 % of the edges is what the reference `mnist-bce` keeps.
+    assert_eq!(look(&codes([1.0; 4], -1.0), 0.46), []);
+}

@@ -5,6 +5,7 @@
 pub fn keep_freed_memory(milliseconds: u32) {
     /// `mi_option_purge_delay`; 15 in versions 2 and 3 of mimalloc.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    #[allow(clippy::unnecessary_fallible_conversions, reason = "a C long has 32 bits on Windows")]
     let delay = std::ffi::c_long::try_from(milliseconds).unwrap_or(std::ffi::c_long::MAX);
     // SAFETY: sets a number in a table of mimalloc's that exists from the start of the process; a thread that reads it meanwhile sees
     // the old number or the new.

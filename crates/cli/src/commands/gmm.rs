@@ -107,7 +107,8 @@ fn tell_regularisation(fit: &Fit, args: &Gmm, context: Context) {
         let names: Vec<&str> = decided.map(|j| fit.names[j].as_str()).collect();
         if !names.is_empty() {
             context.note(format!(
-                "note: in component {k} the regularisation exceeds the variance of {}: the rows are all but equal there; a smaller `--reg-covar` shows more",
+                "note: in component {} the regularisation exceeds the variance of {}: the rows are all but equal there; a smaller `--reg-covar` shows more",
+                k + 1,
                 names.join(", ")
             ));
         }

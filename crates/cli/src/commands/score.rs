@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use elbo::data::{Subset, check_labels, csv_field};
+use elbo::data::{ImageShape, Subset, check_labels, csv_field};
+use elbo::generation::originals;
 use elbo::report::code_table::id_header;
+use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
-use elbo::tasks::{self, Score, ScoreColumn, ScoreRequest, Scored};
+use elbo::tasks::{self, Run, Score, ScoreColumn, ScoreRequest, Scored};
 use serde_json::{Map, Value, json};
 
 use super::encode::identifiers;
+use super::pictures::scale;
 use super::source::{self, Opened};
 use crate::args;
 use crate::output::Context;
@@ -24,6 +27,10 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
     check_flags(args)?;
     let (opened, own) = source::open_complete(&args.source, device)?;
     let run = &opened.run;
+    if let Some(plot) = args.plot.as_ref().filter(|_| run.columns().is_some()) {
+        let (found, help) = (plot.display().to_string(), "leave it away: the strangest rows are named");
+        return Err(elbo::Error::config("--plot", "nothing: rows of a table are no pictures", found, help).into());
+    }
     let anomalies = match &args.anomalies {
         Some(data) => source::all(run.open_data(Some(data))?),
         None => Vec::new(),
@@ -53,7 +60,12 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
     if let Some(out) = &args.out {
         atomic::write_file(out, csv(&parts, &anomalies, &scored).as_bytes())?;
     }
-    let summary = Summary { args, split: opened.name, checkpoint: run.checkpoint, request: &request, scored: &scored };
+    let strangest = strangest(&parts, &anomalies, &scored);
+    if let Some(path) = &args.plot {
+        draw(run, &parts, &anomalies, &strangest, path)?;
+    }
+    let (split, checkpoint) = (opened.name, run.checkpoint);
+    let summary = Summary { args, split, checkpoint, request: &request, scored: &scored, strangest: &strangest };
     context.result(summary.json(), || summary.text())
 }
 
@@ -61,6 +73,15 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
 fn check_flags(args: &args::Score) -> elbo::Result<()> {
     if args.limit == Some(0) {
         return Err(elbo::Error::config("--limit", "at least 1 example", "0", "leave it out to use all"));
+    }
+    if let Some(plot) = args.plot.as_ref().filter(|plot| plot.extension().is_none_or(|end| end != "png")) {
+        let found = plot.display().to_string();
+        return Err(elbo::Error::config(
+            "--plot",
+            "a name that ends in .png",
+            found,
+            "for example `--plot strange.png`",
+        ));
     }
     match &args.out {
         Some(out) if out.extension().is_none_or(|extension| extension != "csv") => {
@@ -119,6 +140,53 @@ fn csv(parts: &[Subset], anomalies: &[Subset], scored: &Scored) -> String {
     text
 }
 
+/// Examples named in the summary.
+const NAMED: usize = 10;
+
+/// An example with a high score.
+struct Strange {
+    /// Which of the parts examined, then of the anomalies, and where in it.
+    part: usize,
+    place: usize,
+    score: f64,
+    index: u64,
+    /// What it is called: its path, or its identifier.
+    name: Option<String>,
+    label: Option<String>,
+}
+
+/// The examples that the first score finds strangest, those first; of equal ones in their order.
+fn strangest(parts: &[Subset], anomalies: &[Subset], scored: &Scored) -> Vec<Strange> {
+    let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
+    let places = all.iter().enumerate().flat_map(|(part, subset)| (0..subset.len()).map(move |place| (part, place)));
+    let mut order: Vec<((usize, usize), f64)> = places.zip(scored.columns[0].values.iter().copied()).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let strange = |((part, place), score): ((usize, usize), f64)| {
+        let subset = all[part];
+        let name = subset.path(place).or_else(|| subset.identifier(place).map(str::to_owned));
+        let label = subset.class(place).map(str::to_owned);
+        Strange { part, place, score, index: subset.place(place), name, label }
+    };
+    order.into_iter().take(NAMED).map(strange).collect()
+}
+
+/// The strangest examples as a sheet of pictures.
+fn draw(
+    run: &Run,
+    parts: &[Subset],
+    anomalies: &[Subset],
+    strangest: &[Strange],
+    path: &std::path::Path,
+) -> anyhow::Result<()> {
+    let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
+    let originals = |strange: &Strange| originals(all[strange.part], &[strange.place as u32], &run.device).pixels;
+    let pixels: Vec<f32> = strangest.iter().flat_map(originals).collect();
+    let ImageShape { channels, height, width } = run.shape;
+    let layout = GridLayout { columns: 5, scale: scale(run.shape), ..Default::default() };
+    let grid = image_grid::image_grid(ImageBatch::new(&pixels, channels, height, width)?, layout)?;
+    Ok(atomic::write_file(path, &image_grid::png(&grid)?)?)
+}
+
 /// What is told of the scores.
 struct Summary<'a> {
     args: &'a args::Score,
@@ -126,6 +194,7 @@ struct Summary<'a> {
     checkpoint: &'static str,
     request: &'a ScoreRequest,
     scored: &'a Scored,
+    strangest: &'a [Strange],
 }
 
 impl Summary<'_> {
@@ -157,6 +226,10 @@ impl Summary<'_> {
             "seed": self.request.seed,
             "out": self.args.out,
             "scores": scores,
+            "strangest": self.strangest.iter().map(|s| {
+                json!({ "index": s.index, "name": s.name, "label": s.label, "score": s.score })
+            }).collect::<Vec<_>>(),
+            "plot": self.args.plot,
         })
     }
 
@@ -198,6 +271,13 @@ impl Summary<'_> {
         );
         for column in &self.scored.columns {
             text += &self.line(column);
+        }
+        let first = self.scored.columns[0].score.name();
+        text += &format!("\nstrangest by {first}:\n");
+        for Strange { score, index, name, label, .. } in self.strangest {
+            let (name, label) = (name.as_deref().unwrap_or_default(), label.as_deref().unwrap_or_default());
+            text += format!("{score:>14.3}  index {index:<8} {name}  {label}").trim_end();
+            text += "\n";
         }
         text += "\nfalse alarms: share flagged of the validation and of the normal examples\n";
         for column in &self.scored.columns {

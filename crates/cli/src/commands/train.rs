@@ -224,7 +224,7 @@ impl Done {
         };
         let report = quoted(&self.finished.path.join("report.html").display().to_string());
         format!(
-            "{}: {} in {:.1} s\ntest   {test}\nreport {report}\n\ntry    {tried}",
+            "{}: {} in {:.1} s\ntest   {test}\nreport {report}\npage   elbo serve {path}\n\ntry    {tried}",
             info.status,
             count(info.epochs, "epoch"),
             info.seconds,

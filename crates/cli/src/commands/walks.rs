@@ -177,6 +177,7 @@ fn write(
     mut facts: Value,
     context: Context,
 ) -> anyhow::Result<()> {
+    source::finite(run, "walk", &pictures.pixels)?;
     if !animated(target) {
         return save(run, pictures, target, steps, facts, context);
     }

@@ -13,7 +13,7 @@ use crate::support::{Folder, Outcome, info};
 fn gaps() -> String {
     let row = |i: usize| {
         let gap = if i % 5 == 2 { String::new() } else { format!("{}", i as f64 * 0.5) };
-        format!("p{i},{gap},{},{}\n", (i * i % 17) as f64, if i % 3 == 0 { "a" } else { "b" })
+        format!("p{i},{gap},{},{}\n", (i * i % 17) as f64, if i.is_multiple_of(3) { "a" } else { "b" })
     };
     format!("patient,x,y,kind\n{}", (0..40).map(row).collect::<String>())
 }
@@ -36,7 +36,7 @@ fn belong_together(found: &[BTreeMap<String, String>]) {
         assert_eq!(row["patient"], format!("p{index}"), "{row:?}");
         assert!(index % 5 != 2, "a row with a gap: {row:?}");
         if let Some(class) = row.get("label") {
-            assert_eq!(class, if index % 3 == 0 { "a" } else { "b" }, "{row:?}");
+            assert_eq!(class, if index.is_multiple_of(3) { "a" } else { "b" }, "{row:?}");
         }
     }
 }
@@ -344,6 +344,126 @@ fn data_shows_the_split_that_train_uses() {
             (folder.run(&format!("--json data {data} {flags}")).done().json(), info(&folder.path(&out)));
         for part in ["train", "validation", "test"] {
             assert_eq!(shown["splits"][part], used["data"][part], "{data} {flags}: {part}");
+        }
+    }
+}
+
+#[test]
+fn the_strangest_examples_are_named_and_drawn() {
+    let folder = Folder::new();
+    folder.train("r", "").done();
+    let found = folder.run("score r --split all --plot strange.png").done().stdout;
+    assert!(found.contains("strangest by neg-elbo") && found.matches("index ").count() == 10, "{found}");
+    assert_eq!(&fs::read(folder.path("strange.png")).unwrap()[1..4], b"PNG");
+    let json = folder.run("--json score r --split all").done().json();
+    let scores: Vec<f64> =
+        json["strangest"].as_array().unwrap().iter().map(|one| one["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+}
+
+/// Weights that are finite may give results that are none: no file of them, and no exit code 0.
+#[test]
+fn results_that_are_not_finite_are_refused() {
+    let folder = Folder::new();
+    folder.train("r", "").done();
+    let weights = folder.path("r/checkpoints/last/model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for value in bytes[8 + length..].as_chunks_mut::<4>().0 {
+        *value = (f32::from_le_bytes(*value).signum() * 3e38).to_le_bytes();
+    }
+    fs::write(&weights, bytes).unwrap();
+    crate::support::reseal(&folder.path("r/checkpoints/last"));
+    for line in [
+        "encode r --checkpoint last --out z.npy",
+        "encode r --checkpoint last --out z.csv",
+        "reconstruct r --checkpoint last --out r.npy",
+        "reconstruct r --checkpoint last --out r.png",
+        "sample r --checkpoint last --out s.npy",
+        "interpolate r --checkpoint last --out i.npy",
+        "eval r --checkpoint last",
+        "score r --checkpoint last --out s.csv",
+    ] {
+        folder.run(line).refused(4, &["finite"]);
+        let out = line.split("--out ").nth(1);
+        assert!(out.is_none_or(|out| !folder.path(out).exists()), "{line}");
+    }
+}
+
+#[test]
+fn a_table_gives_as_many_rows_as_are_asked_for() {
+    let folder = Folder::new();
+    folder.write("t.csv", ordered());
+    folder.run(&format!("train --data t.csv --label kind --out r {QUICK}")).done();
+    folder.run("sample r -n 150000 --out s.csv").done();
+    assert_eq!(fs::read_to_string(folder.path("s.csv")).unwrap().lines().count(), 150_001);
+    folder.run("sample r -n 100000000 --out s.csv").refused(2, &["rows of 2 columns"]);
+}
+
+/// The Python that has torch; none where there is none, which is said.
+fn python() -> Option<String> {
+    let candidates = std::env::var("ELBO_PYTHON").ok().into_iter().chain(["python3".to_owned()]);
+    let has_torch = |python: &String| {
+        let found = Command::new(python).args(["-c", "import torch, safetensors, tomllib"]).output();
+        found.is_ok_and(|found| found.status.success())
+    };
+    let found = candidates.into_iter().find(has_torch);
+    if found.is_none() {
+        println!("skipped: no python3 with torch and safetensors; ELBO_PYTHON names one");
+    }
+    found
+}
+
+/// What `load_in_torch.py` reconstructs of zeros is what elbo does.
+#[test]
+fn every_kind_of_model_loads_in_torch() {
+    let Some(python) = python() else { return };
+    let folder = Folder::new();
+    folder.write("t.csv", ordered());
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 28, 28), }";
+    let padding = " ".repeat((64 - (11 + header.len()) % 64) % 64);
+    let length = ((header.len() + padding.len() + 1) as u16).to_le_bytes();
+    let start = [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), padding.as_bytes(), b"\n"].concat();
+    folder.write("zeros.npy", [start, vec![0; 2 * 784]].concat());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vae/load_in_torch.py");
+    let small = "--data digits --set data.count=64 --epochs 1 --batch-size 32";
+    for (recipe, flags) in [
+        ("digits", "--set network.hidden=[24,16]"),
+        ("digits", "--set model.likelihood=gaussian-shared --set network.hidden=[24]"),
+        ("digits", "--set model.likelihood=discretised-logistic --set network.hidden=[24]"),
+        ("digits", "--set model.likelihood=gaussian-per-pixel --set network.hidden=[24]"),
+        ("mnist-ae-20", "--set network.hidden=[24]"),
+        ("iwae-short", "--set network.hidden=[24]"),
+        ("conv", "--set network.channels=[4,6]"),
+        ("resnet", "--set network.channels=[4,8]"),
+        ("mnist-conv", ""),
+        ("fashion-conv", ""),
+        ("mnist-cvae", "--set network.hidden=[24]"),
+        ("mnist-cvae-conv", "--set network.channels=[4,6]"),
+        ("table", ""),
+    ] {
+        let name = format!("{recipe}-{}", flags.len());
+        let data = if recipe == "table" { "--data t.csv --label kind --epochs 1" } else { small };
+        folder.run(&format!("train {recipe} {data} {flags} --out {name}")).done();
+        let file = folder.path(&name).join("checkpoints/last/model.safetensors");
+        let loaded = Command::new(&python).arg(&script).arg(&file).output().unwrap();
+        assert!(loaded.status.success(), "{name}: {}", String::from_utf8_lossy(&loaded.stderr));
+        let text = String::from_utf8(loaded.stdout).unwrap();
+        let values: Vec<f32> = text.split_whitespace().map(|value| value.parse().unwrap()).collect();
+        assert!(
+            values.len() == if recipe == "table" { 2 } else { 784 } && values.iter().all(|v| v.is_finite()),
+            "{name}"
+        );
+        if ["table", "mnist-cvae", "mnist-cvae-conv"].contains(&recipe) {
+            continue;
+        }
+        folder.run(&format!("reconstruct {name} --checkpoint last --data zeros.npy -n 1 --out z{name}.npy")).done();
+        let bytes = fs::read(folder.path(&format!("z{name}.npy"))).unwrap();
+        let pixels = &bytes[bytes.len() - 784 * 4..];
+        let expected = pixels.as_chunks::<4>().0.iter().map(|pixel| f32::from_le_bytes(*pixel));
+        for (place, (found, expected)) in values.iter().zip(expected).enumerate() {
+            // As every comparison in float32 through a whole network: 1e-4, six decimals being printed.
+            assert!((found - expected).abs() < 1e-4, "{name}, pixel {place}: {found} for {expected}");
         }
     }
 }

@@ -40,7 +40,7 @@ fn a_folder_trains_resumes_and_is_decoded_once() {
     let first = folder.run("data set --json").done();
     let report = first.json();
     assert_eq!(report["shape"].to_string(), "[1,6,5]");
-    assert_eq!((report["name"].as_str(), report["splits"]["train"].as_u64()), (Some("set"), Some(32)));
+    assert_eq!((report["name"].as_str(), report["splits"]["train"].as_u64()), (Some("set"), Some(34)));
     assert_eq!(report["labels"][1]["name"], "dog");
     let findings = report["findings"].to_string();
     assert!(findings.contains("size 6x5") && findings.contains("1 channel"), "{findings}");

@@ -30,7 +30,7 @@ fn every_problem_of_a_folder_is_told_at_once_and_the_last_line_cures_all() {
     assert!(told.stdout.contains("1 .heic") && told.stdout.contains("`cat/copy.pgm`"), "{}", told.stdout);
     let line = line_of(&told.stdout);
     assert!(line.starts_with("train conv --data photos"), "{line}");
-    folder.run(&line.replace("train conv", "data")).done();
+    folder.run(&line.replace("train conv --data", "data")).done();
     let small = "--epochs 1 --set network.channels=[4] --set model.latent=2 --out run --json";
     folder.run(&format!("{line} {small}")).done();
     let info: Value = serde_json::from_slice(&std::fs::read(folder.path("run/run.json")).unwrap()).unwrap();
@@ -53,9 +53,9 @@ fn every_problem_of_a_table_is_told_at_once() {
     folder.write("t.csv", format!("petal length,b,class\n{rows}"));
     let told = folder
         .run("data t.csv")
-        .refused(3, &["line 2, column `class`", "--set data.label=class", "line 32", "data.missing=drop"]);
+        .refused(3, &["line 2, column `class`", "--label class", "line 32", "data.missing=drop"]);
     let line = line_of(&told.stdout);
-    assert_eq!(line, "train --data t.csv --set data.label=class --set data.missing=drop");
+    assert_eq!(line, "train --data t.csv --label class --set data.missing=drop");
     folder.run(&format!("{line} --epochs 1 --out run")).done();
     // Points in time keep their digits in arrays too.
     let times: String = (0..60).map(|i| format!("{},{i}\n", 1_700_000_000_000u64 + i)).collect();

@@ -33,7 +33,7 @@ impl Metric {
     /// assert_eq!((metric.value, metric.stderr), (2.0, Some(1.0)));
     /// ```
     pub fn mean_of(values: &[f64], unit: &str, definition: impl Into<String>) -> Self {
-        Self { stderr: known_stderr(values), ..Self::new(mean(values), unit, definition) }
+        Self { stderr: Some(stderr(values)), ..Self::new(mean(values), unit, definition) }
     }
 }
 

@@ -24,6 +24,7 @@ pub use super::info::{DataInfo, DimensionInfo, Origin, RUN_FORMAT, RunInfo, read
 use super::lock::{self, LOCK_FILE, RunLock};
 use super::tensorboard::EventWriter;
 use crate::error::{Error, Result};
+use crate::shell::quoted;
 
 /// The codes that a prior is trained on, in its run.
 pub const CODES_FILE: &str = "codes.npy";
@@ -92,7 +93,7 @@ impl RunDir {
         if names.is_empty() || is_stillborn(&names) {
             return Ok(());
         }
-        let shown = self.path.display();
+        let shown = quoted(&self.path.display().to_string());
         let help = match names.iter().any(|(name, _)| name == "run.json") {
             true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
             false => "choose another `--out`".into(),
@@ -452,7 +453,7 @@ impl RunDir {
 }
 
 fn occupied(path: &Path, found: &str, help: &str) -> Error {
-    Error::config("out", "a new or empty folder", format!("{}, {found}", path.display()), help)
+    Error::config("out", "a new or empty folder", format!("{}, {found}", quoted(&path.display().to_string())), help)
 }
 
 fn no_run(path: &Path, found: &str) -> Error {

@@ -258,9 +258,11 @@ pub fn evaluate(
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
             }
-            Err(error @ (Error::Config { .. } | Error::Unsupported { .. } | Error::Model { .. }))
-                if request.by_the_way(group) =>
-            {
+            // What is no number is refused where it was asked for, even by asking for nothing.
+            Err(error @ Error::Model { .. }) if request.by_the_way(group) && !request.metrics.is_empty() => {
+                judgement.left_out.push((group.name, error.to_string()));
+            }
+            Err(error @ (Error::Config { .. } | Error::Unsupported { .. })) if request.by_the_way(group) => {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
@@ -350,7 +352,7 @@ impl<'a> Judged<'a> {
     /// Refuses numbers that are none: they would stand in a file or a table like results. A PSNR may be infinite, of what is exact.
     fn sound(&self, metrics: Metrics) -> Result<Metrics> {
         let bad = |(name, metric): &&(&'static str, Metric)| {
-            !metric.value.is_finite() && !(*name == "psnr" && metric.value == f64::INFINITY)
+            !(metric.value.is_finite() || *name == "psnr" && metric.value == f64::INFINITY)
         };
         match metrics.iter().find(bad) {
             None => Ok(metrics),
@@ -477,9 +479,9 @@ impl<'a> Judged<'a> {
     fn regularity(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
         let MetricsRequest { seed, .. } = *self.request;
         let (model, device) = (self.run.model.as_ref(), &self.run.device);
-        let train = limited(std::slice::from_ref(&self.splits.train), self.n(), seed);
+        let train = drawn(std::slice::from_ref(&self.splits.train), self.n(), seed);
         let gap = evaluation::recon_gap(model, &self.parts, &train[0], device);
-        let probed = limited(&self.parts, EXAMINED, seed);
+        let probed = drawn(&self.parts, EXAMINED, seed);
         let tolerance = evaluation::noise_tolerance(model, &probed, seed, device);
         let named = |metric: Result<Metric>| self.run.explained("regularity", metric);
         Ok(vec![("recon_gap", named(gap)?), ("noise_tolerance", named(tolerance)?)])
@@ -492,7 +494,7 @@ impl<'a> Judged<'a> {
     }
 
     fn disentanglement(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
-        let part = &limited(&self.parts[..1], FACTORED, self.request.seed)[0];
+        let part = &drawn(&self.parts[..1], FACTORED, self.request.seed)[0];
         let source = part.source();
         let factors: Vec<u32> = part.indices().iter().flat_map(|&index| source.factors(index as usize)).collect();
         let codes = evaluation::encode(self.run.model.as_ref(), part, &self.run.device);
@@ -506,7 +508,7 @@ impl<'a> Judged<'a> {
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());
         }
-        let few = limited(&self.parts, EXAMINED, self.request.seed);
+        let few = drawn(&self.parts, EXAMINED, self.request.seed);
         let pictures = self.parts[0].source().domain() != Domain::Real;
         let similarity = if pictures { Some(self.similarity(&few)?) } else { None };
         // What cannot be read is told by those who need it.
@@ -557,12 +559,23 @@ pub fn limited(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
     at_places(parts, &data::stratified(&classes, count, seed))
 }
 
-/// At most `count` examples of all parts, chosen at random from `seed`, in random order.
+/// At most `count` examples of all parts, drawn from `seed` whatever their class, in random order.
 fn shuffled(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
+    at_places(parts, &drawn_places(parts, count, seed))
+}
+
+/// The same in their order: what metrics look at beside the examples that they are of.
+fn drawn(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
+    let mut places = drawn_places(parts, count, seed);
+    places.sort_unstable();
+    at_places(parts, &places)
+}
+
+fn drawn_places(parts: &[Subset], count: usize, seed: u64) -> Vec<u32> {
     let total: usize = parts.iter().map(Subset::len).sum();
     let mut places = Draws::new(seed, Purpose::Choice, 6, 0).permutation(total as u32);
     places.truncate(count);
-    at_places(parts, &places)
+    places
 }
 
 /// The examples at places of all parts, one after another, in the order given.

@@ -142,7 +142,8 @@ impl Run {
             Error::Unsupported { wanted, .. } => {
                 let about = about(&self.config.model);
                 let found = format!("{} ({about})", self.name());
-                let help = format!("`elbo report {}` shows what this run can do", self.dir.path().display());
+                let run = crate::shell::quoted(&self.dir.path().display().to_string());
+                let help = format!("`elbo report {run}` shows what this run can do");
                 Error::Unsupported { wanted_by: wanted_by.into(), wanted, found, help }
             }
             other => other,

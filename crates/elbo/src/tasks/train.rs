@@ -517,11 +517,16 @@ fn refuse_where_one_serves(parent: &Run, name: &str, settings: FitSettings) -> R
     if !prior.serves(&parent.origin(settings), None) {
         return Ok(());
     }
-    let (run, path) = (parent.dir.path().display(), prior.dir.path().display());
+    let (run, path) = (shown(parent.dir.path()), shown(prior.dir.path()));
     let help = format!(
         "`elbo resume {path}` continues it, `elbo priors {run} --set {name}.KEY=VALUE` trains it anew, `--set name=other` trains another"
     );
     Err(Error::config("name", "the name of no prior that the run has", format!("`{name}`"), help))
+}
+
+/// A path as a shell takes it.
+fn shown(path: &std::path::Path) -> String {
+    crate::shell::quoted(&path.display().to_string())
 }
 
 /// Whether a run says that it has ended.

@@ -23,6 +23,7 @@ use tokens::{tokens_of, without_tests};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("text", &[]),
+    ("shell", &[]),
     // Messages are cleaned where they are made.
     ("error", &["text"]),
     ("suggest", &[]),
@@ -34,13 +35,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("projection", &["error"]),
     ("mixtures", &["projection", "error", "random"]),
     // The batcher's gather is a kernel.
-    ("data", &["space", "suggest", "text", "error", "random", "kernels"]),
+    ("data", &["space", "suggest", "shell", "text", "error", "random", "kernels"]),
     // A pass has draws, and stages what buffers become.
     ("networks", &["error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are; a learned scale is a buffer.
     ("distributions", &["data", "networks", "space", "error", "random", "kernels"]),
     ("models", &["data", "networks", "distributions", "space", "error", "random", "kernels"]),
-    ("run", &["data", "space", "tensors", "error"]),
+    ("run", &["shell", "data", "space", "tensors", "error"]),
     ("training", &["data", "models", "networks", "run", "space", "tensors", "error", "random", "kernels"]),
     // Densities under many posteriors are a kernel; a classifier's features are a space to compare images in.
     (
@@ -102,6 +103,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "device",
             "space",
             "suggest",
+            "shell",
             "tensors",
             "error",
             "random",

@@ -217,7 +217,7 @@ fn part_of(folder: &str) -> Option<&'static str> {
         let exact = |word: &str| PARTS.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
         let joined = |word: &str| {
             let glued = |plain: &&str| word.strip_suffix(*plain).or_else(|| word.strip_prefix(*plain)).and_then(exact);
-            PLAIN.iter().find_map(|plain| glued(&plain))
+            PLAIN.iter().find_map(glued)
         };
         match exact(word).or_else(|| joined(word)) {
             Some(part) => Some(Some(part)),

@@ -42,7 +42,7 @@ const CONVERT: &str = "convert it to PNG or JPEG (`magick mogrify -format png FI
 
 impl Fault {
     fn new(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { expected: expected.into(), found: found.into(), help: DAMAGED }
+        Self { expected: expected.into(), found: found.into().trim_end().to_owned(), help: DAMAGED }
     }
 
     fn unsupported(expected: impl Into<String>, found: impl Into<String>) -> Self {

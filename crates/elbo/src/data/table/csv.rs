@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
         if let Some(&nameless) = columns.iter().find(|column| header.names[**column].is_empty()) {
             let others = columns.iter().map(|&column| &header.names[column]).filter(|name| !name.is_empty());
             let help = format!(
-                "pandas writes its index so (`to_csv(..., index=False)` does not); leave it out with {}",
+                "pandas writes its index so (`to_csv(..., index=False)` does not); leave it out with `{}`",
                 columns_flag(others)
             );
             return Err(request.error(format!("line 1, column {}", nameless + 1), "a name", "none", &help));
@@ -224,8 +224,10 @@ impl Rows<'_> {
         }
         let name = &self.header.names[column];
         let numbers = self.plan.columns.iter().filter(is_number).map(|&other| &self.header.names[other]);
-        let label = format!("if it is the class: `--set {}`", quoted(&format!("data.label={name}")));
-        let leave = format!("to leave it out: {}", columns_flag(numbers));
+        let label = format!("if it is the class: `--label {}`", quoted(name));
+        let id = format!("if it tells rows apart: `--id {}`; ", quoted(name));
+        let id = if self.plan.id.is_none() { id } else { String::new() };
+        let leave = format!("{id}to leave it out: `{}`", columns_flag(numbers));
         match (self.dialect.repeats.get(column), self.plan.label) {
             (Some(true), None) => format!("{label}; {leave}"),
             (_, None) => format!("{leave}; {label}"),

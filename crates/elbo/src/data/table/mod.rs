@@ -501,7 +501,7 @@ fn listed(names: &[String]) -> String {
 /// `--set 'data.columns=[...]'` with these names, as it is typed.
 fn columns_flag<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
-    format!("`--set {}`", quoted(&format!("data.columns=[{}]", names.join(", "))))
+    format!("--set {}", quoted(&format!("data.columns=[{}]", names.join(", "))))
 }
 
 #[cfg(test)]

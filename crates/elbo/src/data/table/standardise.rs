@@ -20,7 +20,8 @@ impl BadColumn {
             Some(row) => format!("row {row}, column `{}`", self.name),
             None => format!("column `{}`", self.name),
         };
-        let help = format!("rescale that column, or leave it out with {}", columns_flag([]).replace("[]", "[\"...\"]"));
+        let help =
+            format!("rescale that column, or leave it out with `{}`", columns_flag([]).replace("[]", "[\"...\"]"));
         request.error(place, "numbers whose spread fits float32", self.problem, &help)
     }
 }

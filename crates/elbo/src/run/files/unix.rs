@@ -95,5 +95,7 @@ fn found(stat: &Stat) -> Found {
     };
     let since = u64::try_from(stat.st_mtime).ok().map(|seconds| Duration::new(seconds, stat.st_mtime_nsec as u32));
     let modified = since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
-    Found { kind, len: u64::try_from(stat.st_size).unwrap_or(0), modified, names: stat.st_nlink as u64 }
+    #[allow(clippy::unnecessary_cast, reason = "the number of names has another type on other systems")]
+    let names = stat.st_nlink as u64;
+    Found { kind, len: u64::try_from(stat.st_size).unwrap_or(0), modified, names }
 }

@@ -363,3 +363,40 @@ fn decodes_that_wait_are_done_together_and_belong_to_their_requests() {
         assert!(count(&app.metrics.batches) <= 3, "{} passes", count(&app.metrics.batches));
     });
 }
+
+/// A run whose data were removed still decodes, and its knobs and its map know what it wrote down.
+#[test]
+fn knobs_and_the_decoded_map_need_no_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("set.npy");
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (40, 6, 6), }";
+    let padding = " ".repeat((64 - (11 + header.len()) % 64) % 64);
+    let length = (header.len() + padding.len() + 1) as u16;
+    let pixels: Vec<u8> = (0..40 * 36u32).map(|i| (i * i % 251) as u8).collect();
+    let start = [b"\x93NUMPY\x01\x00".as_slice(), &length.to_le_bytes()].concat();
+    std::fs::write(&data, [&start[..], header.as_bytes(), padding.as_bytes(), b"\n", &pixels].concat()).unwrap();
+    let source = format!("data.source={}", data.display());
+    let settings = [source.as_str(), "training.epochs=1", "network.hidden=[8]", "model.latent=3"];
+    train(&folder.path().join("gone-001"), &settings);
+    std::fs::remove_file(&data).unwrap();
+    let device = elbo::device::choose("cpu").unwrap();
+    let catalog = Catalog::new(vec![folder.path().to_owned()]);
+    let app = Service::new(catalog, device, Limits::default(), here());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let router = router(Arc::clone(&app));
+        let found = get(&router, "/api/runs/gone-001/dimensions").await.json();
+        let dimensions = found["dimensions"].as_array().unwrap();
+        assert_eq!((dimensions.len(), &found["n"]), (3, &json!(0)), "{found}");
+        assert!(dimensions.iter().all(|dimension| dimension["kl"].is_number()), "{found}");
+        assert!(found["without_data"].as_str().unwrap().contains("the run's data"), "{found}");
+        for body in [json!({ "method": "dims", "dims": [0, 2] }), json!({ "method": "pca" })] {
+            let answer = post(&router, "/api/runs/gone-001/project", &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{:?}", String::from_utf8_lossy(&answer.body));
+            let plane = answer.json();
+            assert_eq!((&plane["points"], plane["origin"].as_array().unwrap().len()), (&json!([]), 3), "{plane}");
+        }
+        let decoded = post(&router, "/api/runs/gone-001/decode", &json!({ "z": [[0.0, 1.0, 0.0]] })).await;
+        assert_eq!(decoded.status, StatusCode::OK);
+    });
+}

@@ -122,7 +122,7 @@ impl<'a> Records<'a> {
     }
 
     /// Passes over line ends in front of a row.
-    fn to_row(&mut self) -> Result<()> {
+    fn skip_line_ends(&mut self) -> Result<()> {
         loop {
             if self.unread.is_empty() {
                 self.refill()?;
@@ -140,7 +140,7 @@ impl<'a> Records<'a> {
     /// Goes to the next row; false when there is none. Empty lines are no rows.
     pub fn next(&mut self) -> Result<bool> {
         let (mut written, mut ended) = (0, 0);
-        self.to_row()?;
+        self.skip_line_ends()?;
         self.line = self.lines.ended + 1;
         loop {
             if self.unread.is_empty() {

@@ -33,6 +33,7 @@ use crate::data::idx::hex;
 use crate::data::pictures::Collection;
 use crate::data::source::ImageShape;
 use crate::error::{Error, Result};
+use crate::shell::quoted;
 
 pub(super) use shards::{MAGIC, holds_shards};
 
@@ -125,11 +126,11 @@ impl<'a> Set<'a> {
             let leaf = &self.leaves[other];
             let flag = columns_flag(chosen.iter().filter(is_number).map(|&place| &names[place]));
             let label = if leaf.kind.can_label() {
-                format!("if it is the class: `--set data.label={}`; ", leaf.name)
+                format!("if it is the class: `--label {0}`; if it tells rows apart: `--id {0}`; ", quoted(&leaf.name))
             } else {
                 String::new()
             };
-            let help = format!("{label}to leave it out: {flag}");
+            let help = format!("{label}to leave it out: `{flag}`");
             return Err(self.request.error(format!("column `{}`", leaf.name), "numbers", leaf.kind.words(), &help));
         }
         if chosen.is_empty() {
