@@ -68,6 +68,7 @@ pub mod space;
 mod suggest;
 pub mod tasks;
 pub mod tensors;
+pub mod text;
 pub mod training;
 
 pub use error::{Error, ErrorKind, Result};

@@ -23,6 +23,8 @@ use crate::worker::Worker;
 
 /// Examples in one step, between which other requests are answered.
 const STEP: usize = 256;
+/// How long data may take to be opened: sets of pictures are decoded first.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Analyses kept.
 const KEPT: usize = 12;
 
@@ -185,7 +187,8 @@ impl Analyses {
 }
 
 async fn make(worker: &Worker, datasets: &Datasets, loaded: Loaded, of: Of) -> Result<Arc<Analysis>, Problem> {
-    let data = datasets.of(&loaded.run).await?;
+    // Nobody waits for this longer than they like.
+    let data = datasets.of(&loaded.run, LONGEST).await?;
     let (split, examples) = match of {
         Of::HeldOut => data.split(None)?,
         Of::Gallery => ("train", &data.splits.train),

@@ -152,9 +152,9 @@ fn rows(codes: &Codes) -> Vec<f64> {
     codes.mean.iter().map(|value| f64::from(*value)).collect()
 }
 
-/// A .npy file of float32 in C order.
-pub fn npy(shape: &[u64], values: &[f32]) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(values.len() * 4 + 128);
+/// A .npy file of float32 or float64 in C order.
+pub fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], values: &[T]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size_of_val(values) + 128);
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values.iter().copied())?;
     writer.finish()?;

@@ -12,6 +12,8 @@ use elbo::projection::Projection;
 use elbo::recipe::Layers;
 use elbo::report::{Figure, mixture_figures};
 use elbo::run::atomic;
+use elbo::run::directory::RunDir;
+use elbo::tasks::FittedMixture;
 use serde_json::{Value, json};
 
 use super::recipes::{put_pictures, put_table, reading};
@@ -32,8 +34,8 @@ struct Fit {
 pub fn gmm(args: &Gmm, device: &str, context: Context) -> anyhow::Result<()> {
     check_files(args)?;
     args.em().check()?;
-    let is_run = Path::new(&args.data).join("run.json").is_file();
-    let (fit, value) = if is_run { of_run(args, device)? } else { of_table(args, context)? };
+    let is_run = RunDir::is_run(Path::new(&args.data));
+    let (fit, value) = if is_run { of_run(args, device, context)? } else { of_table(args, context)? };
     let best = &fit.selection.best;
     if !best.converged {
         let help = "raise `--max-iterations`, or accept a larger `--tolerance`";
@@ -125,14 +127,18 @@ fn configured(args: &Gmm) -> elbo::Result<DataConfig> {
     Ok(config)
 }
 
-fn of_run(args: &Gmm, device: &str) -> anyhow::Result<(Fit, Value)> {
+fn of_run(args: &Gmm, device: &str, context: Context) -> anyhow::Result<(Fit, Value)> {
     let reading = reading(args.own_data.as_ref(), &args.pictures, &args.table.rows, &args.set)?;
     let run = source::load_reading(Path::new(&args.data), args.checkpoint.as_deref(), reading, device)?;
     let range = args.components.clone().unwrap_or(elbo::priors::COMPONENTS..=elbo::priors::COMPONENTS);
     let codes = args.codes.map(Into::into);
-    let (selection, record, rows) = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
+    let fitted = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
+    let FittedMixture { selection, record, rows, not_kept } = fitted;
     let dims = record.latent;
-    let saved = store::path(&run.dir, &SamplerKind::Mixture);
+    let saved = store::path(&run.dir, &SamplerKind::Mixture).filter(|_| not_kept.is_none());
+    if let Some(why) = not_kept {
+        context.note(format!("note: the mixture is not kept in the run's folder: {why}"));
+    }
     let value = json!({ "run": args.data, "saved": saved, "record": record_of(&record) });
     let names = (0..dims).map(|j| format!("z{j}")).collect();
     Ok((Fit { selection, rows, names, scale: vec![1.0; dims] }, value))

@@ -264,8 +264,8 @@ pub(super) fn save(
     let bytes = match run.columns() {
         Some(table) if ends_in(target, "csv") => table.csv(&pictures.pixels).into_bytes(),
         Some(table) => {
-            let values: Vec<f32> = table.original(&pictures.pixels).into_iter().map(|value| value as f32).collect();
-            super::encode::npy(&[pictures.len() as u64, width as u64], &values)?
+            // Float64: a point in time in milliseconds has more digits than float32.
+            super::encode::npy(&[pictures.len() as u64, width as u64], &table.original(&pictures.pixels))?
         }
         None if ends_in(target, "npy") => {
             let shape = [pictures.len(), channels, height, width].map(|n| n as u64);

@@ -45,7 +45,7 @@ fn kinds(args: &Priors, run: &Run) -> elbo::Result<Vec<SamplerKind>> {
         return args.samplers.iter().map(|name| run.sampler_kind(name)).collect();
     }
     let mut kinds = SamplerKind::builtin();
-    let own = run.dir.priors().into_iter().map(SamplerKind::Prior);
+    let own = run.dir.priors()?.into_iter().map(SamplerKind::Prior);
     kinds.extend(own.filter(|kind| !SamplerKind::builtin().contains(kind)));
     Ok(kinds)
 }

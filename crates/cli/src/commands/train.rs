@@ -98,7 +98,6 @@ struct Done {
 fn run(first: TrainingRun, device: &str, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
     let chosen = elbo::device::choose(device)?;
     let root = first.dir().path().to_owned();
-    interruption.training_begins();
     let mut done = vec![one(first, interruption, context)?];
     while done.iter().all(|done| done.finished.ending != Ending::Interrupted) {
         let mut opening = DataProgress::new(context);
@@ -118,7 +117,11 @@ fn one(training: TrainingRun, interruption: &Interruption, context: Context) -> 
     let model = &training.config().model;
     let (has_elbo, has_kl) = (has_elbo(training.config()), model.can().contains(&Capability::Bound));
     let latent = model.likelihood_keys().map(|keys| keys.latent);
-    Ok(Done { finished: training.train(&mut progress, &interruption.stop)?, has_elbo, has_kl, latent })
+    // Before and after there is nothing to save: then a signal leaves at once.
+    interruption.training_begins();
+    let finished = training.train(&mut progress, &interruption.stop);
+    interruption.training_ends();
+    Ok(Done { finished: finished?, has_elbo, has_kl, latent })
 }
 
 fn likelihood(training: &TrainingRun) -> elbo::Result<Option<Likelihood>> {

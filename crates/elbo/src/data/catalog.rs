@@ -17,6 +17,7 @@ use super::source::{Columns, InMemory, Source};
 use super::split::{self, Splits, Subset};
 use super::sprites::Sprites;
 use super::table;
+use super::unknown;
 use crate::error::{Error, Result};
 use crate::space::Domain;
 
@@ -185,6 +186,9 @@ fn open_path(
     }
     if !known::is_idx_folder(path) && pictures::holds_pictures(path) {
         return pictures::open_path(path, &config.picture_settings(), config.division(seed), progress);
+    }
+    if path.is_file() && !unknown::looks_like_idx(path) {
+        return Err(unknown::refuse(path));
     }
     match known::open_idx(path)? {
         (train, Some(test)) => with_test(train, test, config, seed),

@@ -8,7 +8,7 @@ use super::binarize::Binarize;
 use super::classes;
 use super::pictures::{Division, Fit, OnBadImage, Settings, Size};
 use super::split::Validation;
-use super::table::{Missing, Range};
+use super::table::{Decimal, Missing, Range};
 use crate::error::{Error, Result};
 
 /// The `[data]` table of a recipe.
@@ -44,6 +44,9 @@ pub struct DataConfig {
     /// 1 for grey pictures, 3 for RGB; unset, 1 if all files are grey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
+    /// 16 keeps the levels of pictures of 12 and 16 bits, which are then numbers in [0, 1]; unset or 8, all pictures are bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u8>,
     /// What to do about a file that cannot be read as a picture: `fail` or `skip`.
     pub on_bad_image: OnBadImage,
     /// Whether decoded pictures are kept in the cache folder, so that the next start is instant.
@@ -65,6 +68,12 @@ pub struct DataConfig {
     /// The columns of a table to use; empty for all but the label and the identifier.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Whether the first line of a CSV file names the columns; unset, it does unless it looks like a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// What stands before the decimals in a CSV file, `"."` or `","`; unset, the file decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
     /// What happens to rows of a table with a missing value.
     pub missing: Missing,
     /// Where a known set was found before: looked at first, since content decides what it is. No setting of a recipe.
@@ -84,6 +93,7 @@ impl Default for DataConfig {
             size: None,
             fit: Fit::Crop,
             channels: None,
+            depth: None,
             on_bad_image: OnBadImage::Fail,
             cache: true,
             binarize: Binarize::None,
@@ -92,6 +102,8 @@ impl Default for DataConfig {
             label: None,
             id: None,
             columns: Vec::new(),
+            header: None,
+            decimal: None,
             missing: Missing::Fail,
             location: None,
         }
@@ -124,8 +136,8 @@ impl DataConfig {
 
     /// What pictures are brought to.
     pub fn picture_settings(&self) -> Settings {
-        let Self { size, fit, channels, on_bad_image, cache, .. } = *self;
-        Settings { size, fit, channels, on_bad_image, fresh: !cache }
+        let Self { size, fit, channels, depth, on_bad_image, cache, .. } = *self;
+        Settings { size, fit, channels, depth, on_bad_image, fresh: !cache }
     }
 
     /// The folder in which a known set was found before, where there still is one.

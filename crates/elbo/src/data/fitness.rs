@@ -7,7 +7,7 @@ use super::codes;
 use super::config::{DataConfig, located};
 use super::known;
 use super::pictures::{Fit, OnBadImage};
-use super::table::{self, Format, Missing};
+use super::table::{self, Decimal, Format, Missing};
 use crate::error::{Error, Result};
 
 /// What kind of data a source is, as far as keys go.
@@ -86,14 +86,32 @@ impl Kind {
                 _ => false,
             },
             "columns" | "missing" => matches!(self, Self::Rows(_)),
+            "header" | "decimal" => self == Self::Rows(Format::Csv),
+            // An array of another type than uint16 says so when it is read.
+            "depth" => matches!(self, Self::Pictures | Self::Cifar10 | Self::Array(_)),
             _ => true,
         }
     }
 }
 
 /// The keys that only some data heed.
-const KEYS: [&str; 12] =
-    ["count", "test", "size", "fit", "channels", "on_bad_image", "array", "range", "label", "id", "columns", "missing"];
+const KEYS: [&str; 15] = [
+    "count",
+    "test",
+    "size",
+    "fit",
+    "channels",
+    "depth",
+    "on_bad_image",
+    "array",
+    "range",
+    "label",
+    "id",
+    "columns",
+    "header",
+    "decimal",
+    "missing",
+];
 
 /// What a key is set to, where that is not its default.
 fn setting(config: &DataConfig, key: &str) -> Option<String> {
@@ -104,6 +122,9 @@ fn setting(config: &DataConfig, key: &str) -> Option<String> {
         "size" => config.size.map(|size| size.to_string()),
         "fit" => (config.fit != Fit::Crop).then(|| config.fit.word().to_owned()),
         "channels" => config.channels.map(|channels| channels.to_string()),
+        "depth" => config.depth.filter(|depth| *depth != 8).map(|depth| depth.to_string()),
+        "header" => config.header.map(|header| header.to_string()),
+        "decimal" => config.decimal.map(|decimal| if decimal == Decimal::Comma { "," } else { "." }.to_owned()),
         "on_bad_image" => (config.on_bad_image == OnBadImage::Skip).then(|| "skip".to_owned()),
         "array" => config.array.clone(),
         "range" => config.range.map(|range| range.word().to_owned()),

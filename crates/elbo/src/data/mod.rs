@@ -15,6 +15,7 @@
 pub mod augment;
 pub mod batch;
 mod binarize;
+mod bounds;
 mod cache_folder;
 mod catalog;
 mod choice;
@@ -34,6 +35,9 @@ pub mod source;
 pub mod split;
 pub mod sprites;
 pub mod table;
+mod unknown;
+mod unpack;
+mod zip_directory;
 
 pub use binarize::{Binarization, Binarize};
 pub use cache_folder::{Network, home};

@@ -55,11 +55,27 @@ pub struct Codes {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Result<Codes> {
+    encode_while(model, split, device, &|| Ok(()))
+}
+
+/// [`encode`], asking before each batch whether to go on.
+pub(crate) fn encode_while(
+    model: &dyn Model,
+    split: &Subset,
+    device: &Device,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Codes> {
     let encoder = model.encode_vectors_or_refuse()?;
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    let batches = places.chunks(BATCH).map(|chosen| Batch::of_split(split, chosen, model.needs(), device));
+    let mut outcome = Ok(());
+    let batches = places.chunks(BATCH).map_while(|chosen| {
+        outcome = go_on();
+        outcome.is_ok().then(|| Batch::of_split(split, chosen, model.needs(), device))
+    });
+    let codes = encode_batches(encoder, batches);
+    outcome?;
     let labels = (0..split.len()).map(|i| split.label(i)).collect();
-    Ok(Codes { labels, ..encode_batches(encoder, batches) })
+    Ok(Codes { labels, ..codes })
 }
 
 /// Encodes images given by their values, such as samples. `given` is what the model needs of a chunk of so many images, from the first place on.

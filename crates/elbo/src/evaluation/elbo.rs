@@ -59,6 +59,17 @@ pub struct Evaluation {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -> Result<Evaluation> {
+    evaluate_while(model, split, seed, device, &|| Ok(()))
+}
+
+/// [`evaluate`], asking before each batch whether to go on.
+pub(crate) fn evaluate_while(
+    model: &dyn Model,
+    split: &Subset,
+    seed: u64,
+    device: &Device,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Evaluation> {
     assert!(!split.is_empty(), "an empty split has no mean");
     let observe = model.observe_or_refuse()?;
     let mut evaluation = Evaluation {
@@ -74,6 +85,7 @@ pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -
     };
     let places: Vec<u32> = (0..split.len() as u32).collect();
     for (i, chosen) in places.chunks(model.examples_at_once()).enumerate() {
+        go_on()?;
         let batch = Batch::of_split(split, chosen, model.needs(), device);
         match model.bound() {
             Some(bound) => {

@@ -46,10 +46,12 @@ mod similarity;
 
 pub use anomaly::{Mahalanobis, Threshold, reconstruction_errors, typicality};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
+pub(crate) use codes::encode_while;
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode, encode_values};
 pub use coverage::{Coverage, NEIGHBOURS, coverage};
 pub use disentanglement::{Disentanglement, Importances, Representation, disentanglement};
 pub use doctor::{ModelFinding, Patient, examine};
+pub(crate) use elbo::evaluate_while;
 pub use elbo::{Evaluation, evaluate};
 pub use embedding::{Embedding, embedding};
 pub use features::{FeatureSpace, PCA_COMPONENTS};

@@ -47,7 +47,8 @@ impl Run {
 /// Opens the codes that lie in the folder of a prior's run.
 pub(super) fn open_codes(dir: &RunDir, info: &RunInfo, config: &DataConfig, seed: u64) -> Result<Splits> {
     match &info.data.columns {
-        Some(columns) => CodeSource::open(&dir.join(CODES_FILE), columns.clone())?.split(config, seed),
+        Some(columns) => CodeSource::of_file(&dir.open_file(CODES_FILE)?, &dir.join(CODES_FILE), columns.clone())?
+            .split(config, seed),
         None => {
             let help = "`elbo train` writes this file; a damaged one cannot be used";
             Err(Error::model(dir.join("run.json"), "data.columns", "the scale of the codes", "none", help))

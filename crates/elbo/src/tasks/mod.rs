@@ -58,7 +58,7 @@ pub use report::{compare, write_report};
 pub use run::{Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
-pub use samplers::{FitRequest, FitSettings, SamplerNote};
+pub use samplers::{FitRequest, FitSettings, FittedMixture, SamplerNote};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
 pub use stages::next_stage;
 pub use train::{Finished, TrainingRun};

@@ -19,6 +19,7 @@ use crate::run::directory::DimensionInfo;
 use crate::run::history::{LOSS, Means};
 use crate::shell::quoted;
 use crate::tensors::values_of;
+use crate::training::Stop;
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -52,7 +53,8 @@ const TRAVERSED: usize = 16;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
-    draw_report(run, Material::where_it_encodes(run, splits)?.as_ref())
+    run.dir.check_plain()?;
+    draw_report(run, Material::where_it_encodes(run, splits, &Stop::new())?.as_ref())
 }
 
 /// [`write_report`] from what was gathered before. A run that does not encode has its curves and facts.
@@ -112,7 +114,8 @@ pub fn compare(runs: &[(Run, Splits)]) -> Result<Comparison> {
 }
 
 fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
-    let material = Material::gather(run, splits)?;
+    let never = Stop::new();
+    let material = Material::gather(run, splits, &never)?;
     let mut pictures = match run.columns() {
         Some(columns) => tables::Rows::gather(run, material.split, columns)?.compared(),
         None => vec![
@@ -148,15 +151,21 @@ fn beta(run: &Run) -> Option<f64> {
 const TOGETHER: usize = 2048;
 
 /// The means that a run without reconstructions has on its held-out split: the negative log-likelihood of a density.
-pub(super) fn density_terms(run: &Run, splits: &Splits) -> Option<Means> {
-    let (density, split) = (run.model.density()?, held_out(splits).1);
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] once somebody asks to stop.
+pub(super) fn density_terms(run: &Run, splits: &Splits, stop: &Stop) -> Result<Option<Means>> {
+    let Some(density) = run.model.density() else { return Ok(None) };
+    let split = held_out(splits).1;
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    let sums = places.chunks(TOGETHER).map(|chosen| {
+    let mut sum = 0.0;
+    for chosen in places.chunks(TOGETHER) {
+        stop.check()?;
         let batch = Batch::of_split(split, chosen, run.model.needs(), &run.device);
         let log_prob = values_of(density.log_prob(&[batch.x], &batch.given));
-        log_prob.into_iter().map(f64::from).sum::<f64>()
-    });
-    Some(Means::of([(LOSS, -sums.sum::<f64>() / split.len().max(1) as f64)]))
+        sum += log_prob.into_iter().map(f64::from).sum::<f64>();
+    }
+    Ok(Some(Means::of([(LOSS, -sum / split.len().max(1) as f64)])))
 }
 
 /// Everything the pages are drawn from.
@@ -170,25 +179,35 @@ pub(super) struct Material<'a> {
     caution: Option<&'static str>,
     /// What one example and its dimensions are called.
     names: (&'static str, &'static str),
+    /// Asked before each part.
+    stop: &'a Stop,
 }
 
 impl<'a> Material<'a> {
     /// The material of a run that encodes and decodes; none for another, such as a density.
-    pub(super) fn where_it_encodes(run: &Run, splits: &'a Splits) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] once somebody asks to stop.
+    pub(super) fn where_it_encodes(run: &Run, splits: &'a Splits, stop: &'a Stop) -> Result<Option<Self>> {
         let model = run.model.as_ref();
         let encodes = model.encode_vectors_or_refuse().is_ok() && model.decoder().is_some();
-        encodes.then(|| Self::gather(run, splits)).transpose()
+        encodes.then(|| Self::gather(run, splits, stop)).transpose()
     }
 
-    pub(super) fn gather(run: &Run, splits: &'a Splits) -> Result<Self> {
+    pub(super) fn gather(run: &Run, splits: &'a Splits, stop: &'a Stop) -> Result<Self> {
         let (split_name, split) = held_out(splits);
         let seed = run.config.training.seed;
         let model = run.model.as_ref();
         Ok(Self {
             split_name,
             split,
-            evaluation: run.explained("report", evaluation::evaluate(model, split, seed, &run.device))?,
-            codes: run.explained("report", evaluation::encode(model, &split.sampled(CODES, seed), &run.device))?,
+            evaluation: run
+                .explained("report", evaluation::evaluate_while(model, split, seed, &run.device, &|| stop.check()))?,
+            codes: run.explained(
+                "report",
+                evaluation::encode_while(model, &split.sampled(CODES, seed), &run.device, &|| stop.check()),
+            )?,
+            stop,
             variational: run.model.bound().is_some(),
             dimensions: run.shape.numel(),
             caution: caution(&run.config, &run.info),
@@ -419,6 +438,7 @@ impl<'a> Material<'a> {
 
     /// Writes a picture to `plots/` and hands it on.
     fn saved(&self, run: &Run, name: &str, png: Png) -> Result<Png> {
+        self.stop.check()?;
         run.dir.write(&format!("plots/{name}.png"), &png.bytes)?;
         Ok(png)
     }
@@ -464,6 +484,9 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
     ];
+    if !data.notes.is_empty() {
+        facts.insert(1, fact("how they were read", data.notes.join("; ")));
+    }
     if !classes.is_empty() {
         facts.insert(1, fact("classes", format!("{} only, in every part", classes.join(", "))));
     }

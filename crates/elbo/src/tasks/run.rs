@@ -78,11 +78,15 @@ impl Run {
     /// # Errors
     /// [`Error::Model`] if there is no run, no valid checkpoint, or one that does not fit the configuration.
     pub fn open(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
-        let dir = RunDir::open(path)?;
+        Self::of(RunDir::open(path)?, checkpoint, device)
+    }
+
+    /// [`Run::open`] of a folder that is open.
+    pub(super) fn of(dir: RunDir, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
         let (config, info) = (read_config(&dir)?, dir.info()?);
         let checkpoint = match checkpoint {
             // Before the first epoch is over there is no `best`.
-            None if dir.checkpoints().join("best").exists() => config.preferred_checkpoint(),
+            None if dir.find("checkpoints/best")?.is_some() => config.preferred_checkpoint(),
             None => "last",
             Some("last") => "last",
             Some("best") => "best",
@@ -97,7 +101,7 @@ impl Run {
         config.model.check_setting(&setting).map_err(|error| in_run(&dir, error))?;
         check_size(&dir, checkpoint, config.model.parameters(&setting))?;
         let device = device.clone().without_autodiff();
-        let checkpoints = Checkpoints::new(dir.checkpoints(), "");
+        let checkpoints = Checkpoints::of_run(&dir, "");
         let passed_over = checkpoints.passed_over(checkpoint)?;
         let load = Load { setting: &setting, checkpoints: &checkpoints, checkpoint, device: &device };
         let (model, weights_sha256) = config.model.with(load)?;
@@ -194,7 +198,7 @@ impl Run {
     /// # Errors
     /// [`Error::Model`] if there is no valid checkpoint.
     pub fn state(&self) -> Result<TrainState> {
-        Checkpoints::new(self.dir.checkpoints(), "").state()
+        Checkpoints::of_run(&self.dir, "").state()
     }
 }
 
@@ -247,19 +251,20 @@ fn in_run(dir: &RunDir, error: Error) -> Error {
 /// Refuses a model far larger than its checkpoint before it takes memory; what is nearly right is told tensor by tensor later.
 fn check_size(dir: &RunDir, checkpoint: &str, parameters: u128) -> Result<()> {
     const SLACK: u128 = 64 << 20;
-    let files = places(dir, checkpoint).map(|place| place.join("model.safetensors"));
-    let size = files.iter().filter_map(|path| Some(path.metadata().ok()?.len())).max().unwrap_or(0);
+    let files = places(checkpoint).map(|place| format!("{place}/model.safetensors"));
+    // A link among them is told of when the checkpoint is read.
+    let size = files.iter().filter_map(|name| Some(dir.find(name).ok()??.len)).max().unwrap_or(0);
     if parameters * 4 <= u128::from(size) + SLACK {
         return Ok(());
     }
     let expected = format!("the {parameters} parameters that config.toml and run.json speak of");
     let help = "one of the three was changed: restore it, or train again";
-    Err(Error::model(&files[0], "size", expected, format!("{size} bytes"), help))
+    Err(Error::model(dir.join(&files[0]), "size", expected, format!("{size} bytes"), help))
 }
 
 /// Where a checkpoint may be, the usual place first.
-fn places(dir: &RunDir, checkpoint: &str) -> [PathBuf; 3] {
-    ["", ".writing", ".previous"].map(|end| dir.checkpoints().join(format!("{checkpoint}{end}")))
+fn places(checkpoint: &str) -> [String; 3] {
+    ["", ".writing", ".previous"].map(|end| format!("checkpoints/{checkpoint}{end}"))
 }
 
 /// The shape of the run's images, with no more values than a network may have inputs.
@@ -284,16 +289,18 @@ fn image_shape(dir: &RunDir, info: &RunInfo) -> Result<ImageShape> {
 
 /// Explains a checkpoint that was never written; a damaged one is found when it is read.
 fn check_saved(dir: &RunDir, checkpoint: &str, info: &RunInfo) -> Result<()> {
-    let names = places(dir, checkpoint);
-    if names.iter().any(|path| path.exists()) {
-        return Ok(());
+    let names = places(checkpoint);
+    for name in &names {
+        if dir.find(name)?.is_some() {
+            return Ok(());
+        }
     }
     let found = format!("none yet, in a run whose status is `{}`", info.status);
     let help = match checkpoint {
         "best" => "`--checkpoint last` has the newest weights; `best` comes with the first whole epoch",
         _ => "train it first: `elbo resume` begins again what was cut short before its first checkpoint",
     };
-    Err(Error::model(&names[0], "checkpoint", "saved weights", found, help))
+    Err(Error::model(dir.join(&names[0]), "checkpoint", "saved weights", found, help))
 }
 
 /// A split by name; the test split where there is one, else validation, else train.

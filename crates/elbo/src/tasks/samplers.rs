@@ -1,5 +1,7 @@
 //! The samplers of a saved run: fitted or trained when first asked for, kept in its folder.
 
+use std::path::PathBuf;
+
 use super::run::Run;
 use super::train::TrainingRun;
 use crate::error::{Error, Result};
@@ -39,6 +41,21 @@ pub enum SamplerNote {
     Fitted,
     /// There was one, of other weights, other codes or other settings.
     FittedAgain,
+    /// It was fitted and serves, but the run's folder could not keep it; the reason.
+    NotKept(String),
+}
+
+/// Mixtures fitted to the codes of a run.
+#[derive(Debug)]
+pub struct FittedMixture {
+    /// All that were fitted, and which is best.
+    pub selection: Selection,
+    /// What the best is kept with.
+    pub record: Record,
+    /// The codes, `[n, latent]`.
+    pub rows: Vec<f64>,
+    /// Why the run's folder has not kept the best; none where it has.
+    pub not_kept: Option<Error>,
 }
 
 /// A sampler with what was done to have it.
@@ -50,7 +67,7 @@ impl Run {
     /// # Errors
     /// [`Error::Config`] naming `sampler`.
     pub fn sampler_kind(&self, name: &str) -> Result<SamplerKind> {
-        match self.dir.priors().iter().any(|known| known == name) {
+        match self.dir.priors()?.iter().any(|known| known == name) {
             true => Ok(SamplerKind::prior(name)),
             false => name.parse(),
         }
@@ -136,13 +153,15 @@ impl Run {
         if let Some(stored) = self.stored_file(kind, &wanted, settings)? {
             return Ok((stored, SamplerNote::Loaded));
         }
-        let there = store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let there = store::is_there(&self.dir, kind)?;
         let note = if there { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
         let codes = self.training_codes(wanted.codes, settings.seed)?;
         let sampler = Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?;
         let stored = Stored { record: record(kind.clone(), &wanted, codes.len() / latent, latent), sampler };
-        store::save(&self.dir, &stored)?;
-        Ok((stored, note))
+        match not_kept(store::save(&self.dir, &stored))? {
+            None => Ok((stored, note)),
+            Some(why) => Ok((stored, SamplerNote::NotKept(why.to_string()))),
+        }
     }
 
     /// A prior that is trained: the run of it that serves, taken up where it was cut short, or a new one.
@@ -156,7 +175,7 @@ impl Run {
         let (settings, kind) = (request.settings, request.kind);
         let (wanted, found) = (self.origin(settings), PriorRun::find(self, name)?);
         let config = |base: Layers| prior_config(base, self.latent(), settings.seed, request.set);
-        let again = found.is_some() || store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let again = found.is_some() || store::is_there(&self.dir, kind)?;
         let set = (!request.set.is_empty()).then(|| config(recipe_of(name, found.as_ref(), true)?)).transpose()?;
         let serving = found.as_ref().filter(|prior| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref()));
         if let Some(prior) = serving.filter(|prior| prior.is_complete()) {
@@ -165,13 +184,20 @@ impl Run {
         if let (None, None, Some(stored)) = (serving, &set, self.stored_file(kind, &wanted, settings)?) {
             return Ok(Some((stored, SamplerNote::Loaded)));
         }
-        let training = match serving {
-            Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {})?,
-            None => {
-                let config = set.map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
-                let config = RunConfig { name: name.into(), ..config };
-                TrainingRun::replace_prior(self, config, settings, &self.info.device)?
-            }
+        let make = || {
+            let config = set.clone().map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
+            Ok(RunConfig { name: name.into(), ..config })
+        };
+        let begun = match serving {
+            Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {}),
+            None => TrainingRun::replace_prior(self, make()?, settings, &self.info.device),
+        };
+        let training = match begun {
+            Ok(training) => training,
+            Err(error) => match not_kept(Err(error))? {
+                Some(why) => return self.passing_prior(make()?, settings, why, observer, stop),
+                None => return Err(missing(&self.dir, name)),
+            },
         };
         let note = if again && serving.is_none() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
         if training.train(observer, stop)?.ending == Ending::Interrupted {
@@ -179,6 +205,24 @@ impl Run {
         }
         let trained = PriorRun::find(self, name)?.ok_or_else(|| missing(&self.dir, name))?;
         Ok(Some((trained.load(self)?, note)))
+    }
+
+    /// A prior of a run whose folder takes none: trained in a folder for temporary files, which goes when it is loaded.
+    fn passing_prior(
+        &self,
+        config: RunConfig,
+        settings: FitSettings,
+        why: Error,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<Fitted>> {
+        let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "create a folder in"))?;
+        let path = folder.path().join(&config.name);
+        let training = TrainingRun::begin_prior(self, config, settings, &self.info.device, path.clone(), false)?;
+        if training.train(observer, stop)?.ending == Ending::Interrupted {
+            return Ok(None);
+        }
+        Ok(Some((PriorRun::open(path)?.load(self)?, SamplerNote::NotKept(why.to_string()))))
     }
 
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
@@ -191,7 +235,7 @@ impl Run {
         config: &EmConfig,
         criterion: Criterion,
         codes: Option<CodesKind>,
-    ) -> Result<(Selection, Record, Vec<f64>)> {
+    ) -> Result<FittedMixture> {
         let latent = self.latent();
         let wanted = self.origin(FitSettings { codes, seed: config.seed });
         let codes = self.training_codes(wanted.codes, config.seed)?;
@@ -199,8 +243,18 @@ impl Run {
         let selection = select(&rows, latent, components, config, criterion)?;
         let record = record(SamplerKind::Mixture, &wanted, selection.best.n, latent);
         let sampler = Sampler::Mixture(selection.best.mixture.clone());
-        store::save(&self.dir, &Stored { record: record.clone(), sampler })?;
-        Ok((selection, record, rows))
+        let not_kept = not_kept(store::save(&self.dir, &Stored { record: record.clone(), sampler }))?;
+        Ok(FittedMixture { selection, record, rows, not_kept })
+    }
+}
+
+/// Why a result could not be written; none where it was. Only a run that cannot be written, or no longer, is passed over: whatever is in
+/// the place of a file is not.
+fn not_kept(written: Result<()>) -> Result<Option<Error>> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(error @ Error::Io { .. }) => Ok(Some(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -235,12 +289,15 @@ pub(super) struct PriorRun {
 impl PriorRun {
     /// The run of this name, if there is one.
     pub fn find(parent: &Run, name: &str) -> Result<Option<Self>> {
-        let path = parent.dir.prior(name);
-        if !path.join("run.json").is_file() {
+        if !parent.dir.has_file(&format!("priors/{name}/run.json"))? {
             return Ok(None);
         }
+        Self::open(parent.dir.prior(name)).map(Some)
+    }
+
+    fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let dir = RunDir::open(path)?;
-        Ok(Some(Self { config: super::run::read_config(&dir)?, info: dir.info()?, dir }))
+        Ok(Self { config: super::run::read_config(&dir)?, info: dir.info()?, dir })
     }
 
     /// Whether it is of these weights, and of these codes if any are asked for.

@@ -124,7 +124,7 @@ impl Default for Project {
 pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     asked.require("project", &[Capability::Encode])?;
-    let Project { method, dims, z } = asked.json()?;
+    let Project { method, dims, z } = asked.json().await?;
     if method == "tsne" {
         return match z {
             Some(_) => Err(Problem::field("z", "no codes with `tsne`, which has no place for new ones", "some")),
@@ -138,12 +138,17 @@ pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
         Err(problem) => return decoded_only(&asked, method, given.as_deref(), format, problem),
     };
     let plane = plane(&analysis, method).await?;
-    let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
-    if format == Format::Raw {
-        return Ok(response::floats(&points, &[points.len() / 2, 2]));
-    }
-    let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
-    Ok(Json(Projected { without_data: None, points: rows(&points, 2), plane: Some(&plane), split }).into_response())
+    let numbers = given.as_ref().map_or(analysis.codes.mean.len(), Vec::len);
+    let write = move || {
+        let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
+        if format == Format::Raw {
+            return Ok(response::floats(&points, &[points.len() / 2, 2]));
+        }
+        let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
+        let projected = Projected { without_data: None, points: rows(&points, 2), plane: Some(&plane), split };
+        Ok(Json(projected).into_response())
+    };
+    asked.written(numbers, write).await
 }
 
 /// The plane without any examples on it, for what is decoded.
@@ -213,7 +218,7 @@ struct Seen {
 pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     asked.require("mixture", &[Capability::Encode])?;
-    let Mixture { sampler: name, method, dims } = asked.json()?;
+    let Mixture { sampler: name, method, dims } = asked.json().await?;
     let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);
     if !matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture) {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));

@@ -34,6 +34,17 @@ impl Identity {
         self.rows.as_ref().map_or(index as u64, |rows| rows[index])
     }
 
+    /// `count` examples followed by `more` of another array; rows are places in the array each comes from.
+    pub fn followed_by(self, count: usize, other: &Self, more: usize) -> Self {
+        let own = (0..count).map(|index| self.row(index));
+        let rows: Arc<[u64]> = own.chain((0..more).map(|index| other.row(index))).collect();
+        let ids = self.ids.zip(other.ids.as_ref()).map(|((name, ids), (_, others))| {
+            let all: Arc<[String]> = ids.iter().chain(others.iter()).cloned().collect();
+            (name, all)
+        });
+        Self { rows: Some(rows), ids }
+    }
+
     /// Name of the column of identifiers.
     pub fn column(&self) -> Option<&str> {
         self.ids.as_ref().map(|(name, _)| name.as_str())

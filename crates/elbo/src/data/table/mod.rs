@@ -49,7 +49,9 @@ use super::pictures;
 use super::progress::Progress;
 use super::source::{Columns, ImageShape, Source};
 use super::split::{self, Splits};
+use super::unpack::{self, Packing};
 use crate::error::{Error, Result};
+use crate::shell::quoted;
 use identity::Identity;
 use images::ArrayImages;
 use labels::Labels;
@@ -92,6 +94,17 @@ pub enum Missing {
     Drop,
 }
 
+/// What stands before the decimals of numbers in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decimal {
+    /// `1.5`
+    #[serde(rename = ".")]
+    Point,
+    /// `1,5`
+    #[serde(rename = ",")]
+    Comma,
+}
+
 /// The file formats read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -111,6 +124,10 @@ pub(super) struct Request<'a> {
     columns: &'a [String],
     range: Option<Range>,
     missing: Missing,
+    header: Option<bool>,
+    decimal: Option<Decimal>,
+    /// Whether `data.depth` asks for 16 bits.
+    deep: bool,
     /// False for other data than a model was trained on: what only training needs may be absent.
     strict: bool,
     map_above: u64,
@@ -126,6 +143,9 @@ impl<'a> Request<'a> {
             columns: trained.map_or(&config.columns, |columns| &columns.names),
             range: config.range,
             missing: config.missing,
+            header: config.header,
+            decimal: config.decimal,
+            deep: config.depth == Some(16),
             strict: trained.is_none(),
             map_above: MAP_ABOVE,
         }
@@ -178,21 +198,28 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     if !meta.is_file() {
         return (meta.is_dir() && parquet::holds_shards(path)).then_some(Format::Parquet);
     }
-    let extension = path.extension().map(|end| end.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("npy") => return Some(Format::Npy),
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let plain = Packing::ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)?.strip_suffix('.'));
+    let start = unpack::start_of(path, 512);
+    match plain.unwrap_or(&name).rsplit_once('.').map(|(_, ending)| ending) {
+        Some("csv" | "tsv" | "tab" | "psv" | "amat") => return Some(Format::Csv),
+        // Names of anything; text without a tag or brace in front is a table, or refused as one.
+        Some("txt" | "dat" | "data") if is_plain_text(&start) => return Some(Format::Csv),
+        Some("npy") if plain.is_none() => return Some(Format::Npy),
         Some("npz") => return Some(Format::Npz),
-        Some("csv" | "tsv") => return Some(Format::Csv),
         Some("parquet") => return Some(Format::Parquet),
         _ => {}
     }
-    let mut start = [0; 6];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
-    match start {
-        array::MAGIC => Some(Format::Npy),
+    match &start[..] {
+        start if plain.is_none() && start.starts_with(&array::MAGIC) => Some(Format::Npy),
         start if start.starts_with(&parquet::MAGIC) => Some(Format::Parquet),
         _ => None,
     }
+}
+
+fn is_plain_text(start: &[u8]) -> bool {
+    let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+    !start.is_empty() && !start.iter().any(control) && !start.starts_with(b"<") && !start.starts_with(b"{")
 }
 
 /// Whether the configured data are rows of numbers rather than images, by a look at the beginning of the file. What cannot be read counts as
@@ -434,6 +461,7 @@ fn check_table_keys(request: &Request<'_>) -> Result<()> {
         Err(Error::config(key, "nothing: the data is a table", found, "remove the key: it belongs to arrays"))
     };
     match (request.array, request.range) {
+        _ if request.strict && request.deep => refuse("data.depth", "16".into()),
         (Some(name), _) if request.strict => refuse("data.array", format!("`{name}`")),
         (_, Some(range)) if request.strict && range != Range::Real => refuse("data.range", range.word().into()),
         _ => Ok(()),
@@ -473,7 +501,7 @@ fn listed(names: &[String]) -> String {
 /// `--set 'data.columns=[...]'` with these names, as it is typed.
 fn columns_flag<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
-    format!("--set {}", crate::shell::quoted(&format!("data.columns=[{}]", names.join(", "))))
+    format!("`--set {}`", quoted(&format!("data.columns=[{}]", names.join(", "))))
 }
 
 #[cfg(test)]

@@ -213,6 +213,11 @@ impl Shard {
         pages::check(&chunk).map_err(|found| Error::data(&self.path, place, "pages of ordinary size", found, DAMAGED))
     }
 
+    /// Bytes of the file.
+    pub fn stored_bytes(&self) -> u64 {
+        self.file.len()
+    }
+
     /// sha256 of the content.
     pub fn sha256(&self) -> Result<String> {
         let mut file = File::open(&self.path).map_err(Error::io(&self.path, "open"))?;
