@@ -64,7 +64,7 @@ fn columns_are_chosen_in_the_order_asked() {
 #[test]
 fn text_columns_are_refused_with_the_cure() {
     let cure = "--set 'data.columns=[\"length\", \"width\"]'";
-    refused("a.csv", IRIS.as_bytes(), "", &["line 2, column `species`", "`setosa`", "--label species", cure]);
+    refused("a.csv", IRIS.as_bytes(), "", &["line 2, column `species`", "`setosa`", "--set data.label=species", cure]);
     refused("a.csv", b"a,b\n1,2\n3,4,5\n", "", &["line 3", "expected 2 fields, found 3"]);
     refused("a.csv", b"a,b\n1,2\n3\n", "", &["line 3", "expected 2 fields, found 1"]);
     refused("a.csv", b"a,b\n1,2\n\"3,4\n5,6\n", "", &["line 3", "expected 2 fields, found 1"]);
