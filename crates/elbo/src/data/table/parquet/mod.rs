@@ -130,7 +130,7 @@ impl<'a> Set<'a> {
             } else {
                 String::new()
             };
-            let help = format!("{label}to leave it out: {flag}");
+            let help = format!("{label}to leave it out: `{flag}`");
             return Err(self.request.error(format!("column `{}`", leaf.name), "numbers", leaf.kind.words(), &help));
         }
         if chosen.is_empty() {
