@@ -23,8 +23,13 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
 fn text(measured: &Measured) -> String {
     let Measured { workload, threads, precision, images_per_s, ms_per_step, profile, .. } = measured;
     let products = if *precision == Precision::Bf16 { ", bfloat16 products" } else { "" };
+    let unit = match *workload {
+        "attention" => "examples",
+        "layer-norm" => "rows",
+        _ => "images",
+    };
     let mut text =
-        format!("{workload}: {images_per_s:.0} images/s, {ms_per_step:.3} ms a step, {threads} threads{products}\n");
+        format!("{workload}: {images_per_s:.0} {unit}/s, {ms_per_step:.3} ms a step, {threads} threads{products}\n");
     if let Some(p) = profile {
         for (part, ms) in [
             ("gather", p.gather),

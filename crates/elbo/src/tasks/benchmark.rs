@@ -2,6 +2,8 @@
 //!
 //! Workloads and keys are those of the PyTorch side in `bench/`: Adam 1e-3, Bernoulli from logits and KL, mean over the batch.
 
+mod kernels;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,10 +48,16 @@ pub enum Workload {
     Faces,
     /// The recipe `cifar10-conv`, from JPEG or binary files to training steps.
     Cifar10,
+    /// Attention forward and backward: batch 32, 4 heads, 256 tokens, width 64.
+    Attention,
+    /// Layer norm forward and backward: 8,192 rows of 256 values.
+    LayerNorm,
+    /// Group norm and SiLU forward and backward: batch 32, 16 x 16, 128 channels in 32 groups.
+    GroupNormSilu,
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 8] = [
+const NAMES: [(&str, Workload); 11] = [
     ("mlp", Workload::Mlp),
     ("mlp512", Workload::Mlp512),
     ("conv-s", Workload::ConvS),
@@ -58,6 +66,9 @@ const NAMES: [(&str, Workload); 8] = [
     ("decode", Workload::Decode),
     ("faces", Workload::Faces),
     ("cifar10", Workload::Cifar10),
+    ("attention", Workload::Attention),
+    ("layer-norm", Workload::LayerNorm),
+    ("group-norm-silu", Workload::GroupNormSilu),
 ];
 
 /// What came out.
@@ -71,7 +82,7 @@ pub struct Measured {
     pub threads: usize,
     /// Precision of the training steps' matrix products.
     pub precision: Precision,
-    /// The best repetition.
+    /// Images, or what else the workload counts (rows of a layer norm), a second in the best repetition.
     pub images_per_s: f64,
     /// Milliseconds a step in the best repetition.
     pub ms_per_step: f64,
@@ -133,6 +144,10 @@ impl Workload {
         })
     }
 
+    fn is_training(self) -> bool {
+        matches!(self, Self::Mlp | Self::Mlp512 | Self::ConvS | Self::ConvM | Self::Faces | Self::Cifar10)
+    }
+
     fn name(self) -> &'static str {
         NAMES.iter().find(|(_, workload)| *workload == self).map_or("", |(name, _)| name)
     }
@@ -159,9 +174,9 @@ pub struct Bench {
 /// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, and for inference in another precision than float32.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
     wanted.precision.check(device)?;
-    if wanted.precision != Precision::F32 && matches!(wanted.workload, Workload::Encode | Workload::Decode) {
-        let found = "`bf16`".to_owned();
-        return Err(Error::config("precision", "f32 for encode and decode", found, "inference is always in float32"));
+    if wanted.precision != Precision::F32 && !wanted.workload.is_training() {
+        let (expected, found) = (format!("f32 for {}", wanted.workload.name()), "`bf16`".to_owned());
+        return Err(Error::config("precision", expected, found, "only training steps have another precision"));
     }
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
@@ -178,6 +193,13 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
         }
         Workload::Faces => from_files(wanted, "faces", device),
         Workload::Cifar10 => from_files(wanted, "cifar10-conv", device),
+        Workload::Attention => {
+            Ok(summary(wanted, kernels::EXAMPLES, kernels::attention_passes(wanted.seconds, device)))
+        }
+        Workload::LayerNorm => Ok(summary(wanted, kernels::ROWS, kernels::layer_norm_passes(wanted.seconds, device))),
+        Workload::GroupNormSilu => {
+            Ok(summary(wanted, kernels::EXAMPLES, kernels::group_norm_passes(wanted.seconds, device)))
+        }
     }
 }
 
