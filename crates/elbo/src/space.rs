@@ -56,6 +56,14 @@ impl Space {
         self.shape.iter().product()
     }
 
+    /// How many symbols there are, where rows are symbols.
+    pub fn symbols(&self) -> Option<usize> {
+        match self.domain {
+            Domain::Index { of } => Some(of),
+            Domain::Levels | Domain::Unit | Domain::Real => None,
+        }
+    }
+
     /// The length of the vector, where rows are real vectors without height and channels.
     pub fn as_vector(&self) -> Option<usize> {
         (self.domain == Domain::Real && self.shape[..2] == [1, 1]).then_some(self.shape[2])
