@@ -17,6 +17,7 @@ mod recipes;
 mod score;
 mod serve;
 mod source;
+mod symbols;
 mod train;
 mod walks;
 

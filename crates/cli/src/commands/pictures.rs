@@ -28,7 +28,15 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
     check_count("--n", args.n)?;
     check_spread(args.temperature, args.truncation)?;
     let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    if let (None, Some(generator), Some(_)) = (run.model.decoder(), run.model.generator(), run.model.space().symbols())
+    {
+        return super::symbols::generate(&run, generator, args, context);
+    }
     check_kind(&run, &args.target)?;
+    if run.symbol_space().is_some() {
+        return super::symbols::sample(&run, args, context);
+    }
+    super::symbols::refuse_choices(args)?;
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let draw = Draw { count, temperature, truncation, seed };
     let class = source::class(&run, args.class.as_deref())?;
@@ -36,7 +44,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
         save(&run, &generated(&run, generator, args)?, &args.target, 0, json!({}), context)?;
         return Ok(0);
     }
-    let kind = run.sampler_kind(&args.sampler)?;
+    let kind = run.sampler_kind(args.sampler.as_deref().unwrap_or("normal"))?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
     let codes = match fitted(&run, FitRequest { kind: &kind, settings, set: &[] }, context)?.sample(&draw) {
         Ok(codes) => codes,
@@ -55,8 +63,8 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
 
 /// Examples of a model that makes them without codes.
 fn generated(run: &Run, generator: &dyn Generate, args: &Sample) -> anyhow::Result<Pictures> {
-    if args.sampler != "normal" {
-        let (found, help) = (format!("`{}`", args.sampler), "leave it away: this model needs no codes");
+    if let Some(sampler) = &args.sampler {
+        let (found, help) = (format!("`{sampler}`"), "leave it away: this model needs no codes");
         return Err(elbo::Error::config("sampler", "nothing for a model without a decoder", found, help).into());
     }
     let ask = Ask::new(args.n, args.seed).temperature(args.temperature).truncation(args.truncation);
@@ -155,7 +163,7 @@ fn class_grid(run: &Run, decoder: &CodeDecoder<'_>, rows: usize, args: &Grid, co
     save(run, &pictures, &args.target, classes.len(), json!({ "classes": classes }), context)
 }
 
-fn shown(observation: Observation, seed: u64) -> ShowAs {
+pub(super) fn shown(observation: Observation, seed: u64) -> ShowAs {
     match observation {
         Observation::Mean => ShowAs::Mean,
         Observation::Draw => ShowAs::Draw { seed },
@@ -255,7 +263,7 @@ fn numbered(csv: &str, places: &[u32]) -> String {
     format!("index,{header}\n{rows}")
 }
 
-fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
+pub(super) fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
     let out = target.out.display().to_string();
     let noun = if run.columns().is_some() { "rows" } else { "images" };
     facts["out"] = json!(out);

@@ -20,6 +20,7 @@ mod catalog;
 mod cifar10;
 mod classes;
 pub mod codes;
+pub mod symbols;
 mod config;
 pub mod digits;
 pub mod download;

@@ -82,8 +82,8 @@ pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -
             }
             // An autoencoder, which bounds nothing: what became of its examples.
             None => {
-                let code = model.encode_vectors_or_refuse()?.encode(&batch).mean();
-                let recon = observe.recon(&[code.into()], &batch.given, batch.x.real());
+                let codes = model.encode_or_refuse()?.encode(&batch).into_codes();
+                let recon = observe.recon(&codes, &batch.given, batch.x.real());
                 evaluation.recon.extend(values_of(recon));
                 evaluation.kl.resize(evaluation.recon.len(), 0.0);
             }

@@ -195,6 +195,14 @@ impl dyn Model + '_ {
         self.decoder().and_then(Decode::observation).ok_or_else(|| self.refusal(Capability::Observe))
     }
 
+    /// The codebooks, or the error that says what the model can do instead.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub fn discrete_or_refuse(&self) -> Result<&dyn Discrete> {
+        self.discrete().ok_or_else(|| self.unsupported("encodes examples to codes of a codebook"))
+    }
+
     /// As [`dyn Model::encode_or_refuse`].
     ///
     /// # Errors
@@ -232,6 +240,25 @@ impl dyn Model + '_ {
         let help = "`elbo recipes` lists models that can";
         Error::Unsupported { wanted_by: "model".into(), wanted: wanted.into(), found, help: help.into() }
     }
+}
+
+/// What a quantiser makes of a batch.
+#[derive(Debug, Clone)]
+pub struct Quantised {
+    /// The encoder's vectors, `[n * places, channels]`.
+    pub vectors: Tensor<2>,
+    /// The codes in their place.
+    pub codes: Tensor<2>,
+    /// The entries, `[n, numel]` of the space of codes.
+    pub indices: Tensor<2, Int>,
+    /// What the loss adds to `-log p(x|z)`, in nats, the mean over the batch. `[1]`.
+    pub penalty: Tensor<1>,
+}
+
+/// A model whose codes are entries of codebooks: maps of symbols.
+pub trait Discrete: Encode {
+    /// Vectors and their codes.
+    fn quantise(&self, batch: &Batch) -> Quantised;
 }
 
 /// What stands for x given its code.

@@ -58,8 +58,8 @@ use crate::space::Space;
 pub use ae::{Ae, AeConfig};
 pub use autoregressive::{Autoregressive, AutoregressiveConfig};
 pub use capability::{
-    Ask, Bound, Capability, Decode, Density, Embed, Encode, Generate, Generating, KeptSymbols, Observe, Posterior, Show,
-    Terms,
+    Ask, Bound, Capability, Decode, Density, Discrete, Embed, Encode, Generate, Generating, KeptSymbols, Observe, Posterior,
+    Quantised, Show, Terms,
 };
 pub use cvae::{Cvae, CvaeConfig};
 pub use iwae::{Iwae, IwaeConfig};
@@ -258,6 +258,11 @@ pub trait Model: Send + Sync + Debug {
 
     /// Itself as a generator of examples.
     fn generator(&self) -> Option<&dyn Generate> {
+        None
+    }
+
+    /// Itself as an encoder to entries of codebooks.
+    fn discrete(&self) -> Option<&dyn Discrete> {
         None
     }
 

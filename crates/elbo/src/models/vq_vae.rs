@@ -17,8 +17,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Beginning, Capability, Decode, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName, Loss,
-    Model, Observe, OutputBias, Posterior, Report, Setting, Show,
+    Beginning, Capability, Decode, Discrete, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName, Loss,
+    Model, Observe, OutputBias, Posterior, Quantised, Report, Setting, Show,
 };
 use crate::data::batch::{Batch, Given};
 use crate::distributions::{Likelihood, Observation};
@@ -155,6 +155,13 @@ impl VqVae {
         [height, width]
     }
 
+    /// The terms beside the likelihood, in nats: means over channels become sums over the values of an example.
+    fn penalty(&self, commitment: Tensor<1>, codebook: Option<Tensor<1>>) -> Tensor<1> {
+        let half = self.space.numel() as f64 / 2.0;
+        let commitment = commitment * (self.quantizer.config().commitment * half);
+        codebook.map_or(commitment.clone(), |codebook| commitment + codebook * half)
+    }
+
     fn parameters_of(&self, codes: &[Rows], pass: &Pass) -> Tensor<2> {
         let map = self.quantizer.embed(&codes[0].index(), self.sides(), self.quantizer.config().depth);
         self.decoder.forward(map, pass)
@@ -205,11 +212,7 @@ impl Learner for VqVae {
         let x = batch.x.real();
         let quantized = self.quantizer.forward(self.encoder.forward(x.clone(), pass), pass);
         let recon = self.observation.nll(self.decoder.forward(quantized.z, pass), x, pass).mean();
-        let half = self.space.numel() as f64 / 2.0;
-        let mut penalty = quantized.commitment * (self.quantizer.config().commitment * half);
-        if let Some(codebook) = quantized.codebook {
-            penalty = penalty + codebook * half;
-        }
+        let penalty = self.penalty(quantized.commitment, quantized.codebook);
         let number = |value: f64| Tensor::from_data([value as f32], &recon.device());
         let reports =
             vec![recon.clone(), penalty.clone(), number(quantized.perplexity), number(quantized.revived as f64)];
@@ -228,6 +231,25 @@ impl Model for VqVae {
 
     fn decoder(&self) -> Option<&dyn Decode> {
         Some(self)
+    }
+
+    fn discrete(&self) -> Option<&dyn Discrete> {
+        Some(self)
+    }
+}
+
+impl Discrete for VqVae {
+    fn quantise(&self, batch: &Batch) -> Quantised {
+        let pass = &Pass::still();
+        let quantized = self.quantizer.forward(self.encoder.forward(batch.x.real(), pass), pass);
+        let channels = self.quantizer.config().channels() as i64;
+        let codes = self.quantizer.embed(&quantized.indices, self.sides(), self.quantizer.config().depth);
+        Quantised {
+            vectors: quantized.vectors.reshape([-1, channels]),
+            codes: codes.reshape([-1, channels]),
+            penalty: self.penalty(quantized.commitment, quantized.codebook),
+            indices: quantized.indices,
+        }
     }
 }
 

@@ -27,11 +27,11 @@ fn half(levels: usize) -> usize {
     levels / 2
 }
 
-/// Rounds rows, with a straight gradient through the rounding; the entry of each row.
+/// Rows within their bounds, rounded with a straight gradient through the rounding, and the entry of each.
 ///
 /// # Shapes
-/// - `z`, returns: `[rows, channels]`, and an entry for each row
-pub(super) fn rounded(z: Tensor<2>, levels: &[usize]) -> (Tensor<2>, Vec<i32>) {
+/// - `z`, returns: `[rows, channels]` twice, and an entry for each row
+pub(super) fn rounded(z: Tensor<2>, levels: &[usize]) -> (Tensor<2>, Tensor<2>, Vec<i32>) {
     let shift = row(levels, |l| (offset(l) / half_width(l)).atanh(), &z);
     let (h, o, scale) = (row(levels, half_width, &z), row(levels, offset, &z), row(levels, |l| half(l) as f64, &z));
     let bounded = (z + shift).tanh() * h - o;
@@ -42,7 +42,8 @@ pub(super) fn rounded(z: Tensor<2>, levels: &[usize]) -> (Tensor<2>, Vec<i32>) {
         digits.fold(0i32, |entry, (value, &l)| entry * l as i32 + (value + half(l) as f32) as i32)
     };
     let entries = digits.chunks_exact(levels.len()).map(entry).collect();
-    ((bounded.clone() + (whole - bounded).detach()) / scale, entries)
+    let straight = bounded.clone() + (whole - bounded.clone()).detach();
+    (bounded / scale.clone(), straight / scale, entries)
 }
 
 /// The values of entries.
@@ -83,7 +84,7 @@ mod tests {
             };
             let z: Vec<f32> = codes.iter().zip(levels.iter().cycle()).map(inverse).collect();
             let z = Tensor::from_data(TensorData::new(z, [count, levels.len()]), &Device::flex());
-            let (back, entries) = rounded(z, &levels);
+            let (_, back, entries) = rounded(z, &levels);
             assert_eq!(entries, all, "{levels:?}");
             let back: Vec<f32> = back.into_data().try_into_vec().unwrap();
             assert!(back.iter().zip(&codes).all(|(a, b)| (a - b).abs() < 1e-6), "{levels:?}");

@@ -222,6 +222,9 @@ impl QuantizerConfig {
 /// What became of a map.
 #[derive(Debug, Clone)]
 pub struct Quantized {
+    /// What is quantised: the vectors as they came, of length 1 in each group for cosine codes, within their bounds for finite scalar quantisation.
+    /// `[n, h, w, channels]`.
+    pub vectors: Tensor<4>,
     /// The codes in the place of the vectors, with a gradient to them. `[n, h, w, channels]`.
     pub z: Tensor<4>,
     /// Mean of `(z - sg[e])^2` over places, channels and depths; 0 for finite scalar quantisation. `[1]`.
@@ -331,12 +334,13 @@ impl Quantizer {
         }
         let depths = self.depths(pass, &rows.device());
         let mut sums = Sums::default();
-        let parts = (0..self.config.groups).map(|group| {
-            let part = self.part(&rows, group);
-            let code = self.residual(&part, group, depths, pass, &mut sums);
-            estimated(part, code, self.config.gradient)
+        let parts: Vec<Tensor<2>> = (0..self.config.groups).map(|group| self.part(&rows, group)).collect();
+        let codes = parts.iter().enumerate().map(|(group, part)| {
+            let code = self.residual(part, group, depths, pass, &mut sums);
+            estimated(part.clone(), code, self.config.gradient)
         });
-        let z = Tensor::cat(parts.collect(), 1).reshape([n, height, width, channels]);
+        let whole = |parts: Vec<Tensor<2>>| Tensor::cat(parts, 1).reshape([n, height, width, channels]);
+        let z = whole(codes.collect());
         let terms = sums.commitment.len() as f64;
         let mean = |terms_of: Vec<Tensor<1>>| terms_of.into_iter().reduce(|a, b| a + b).map(|sum| sum / terms);
         let books = sums.indices.len() as f64;
@@ -346,6 +350,7 @@ impl Quantizer {
             perplexity: sums.indices.iter().map(|indices| perplexity(indices, self.config.codes)).sum::<f64>() / books,
             indices: in_rows(&sums.indices, [n, height * width], &z.device()),
             revived: sums.revived,
+            vectors: whole(parts),
             z,
         }
     }
@@ -385,13 +390,14 @@ impl Quantizer {
 
     /// Finite scalar quantisation of rows.
     fn rounded(&self, rows: Tensor<2>, [n, height, width]: [usize; 3]) -> Quantized {
-        let (z, indices) = fsq::rounded(rows, &self.config.levels);
+        let (vectors, z, indices) = fsq::rounded(rows, &self.config.levels);
         let (device, channels) = (z.device(), self.config.levels.len());
         Quantized {
             commitment: Tensor::zeros([1], &device),
             codebook: None,
             perplexity: perplexity(&indices, self.config.entries()),
             indices: in_rows(&[indices], [n, height * width], &device),
+            vectors: vectors.reshape([n, height, width, channels]),
             z: z.reshape([n, height, width, channels]),
             revived: 0,
         }

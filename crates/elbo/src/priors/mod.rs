@@ -42,7 +42,7 @@ use crate::random::{Draws, Purpose};
 
 pub use crate::data::codes::CodesKind;
 pub use codes::{sampler_codes, training_codes};
-pub use network::{NetworkPrior, RECIPES, prior_config};
+pub use network::{NetworkPrior, RECIPES, SYMBOL_RECIPE, prior_config};
 
 /// Components of the mixture that is fitted where nothing else is said: as many as Ghosh et al. 2020 take.
 pub const COMPONENTS: usize = 10;

@@ -54,6 +54,8 @@ pub fn builtin() -> &'static [Recipe] {
         "maf",
         "two-stage",
         "digits-maf",
+        "autoregressive",
+        "mnist-vq",
     ]
 }
 

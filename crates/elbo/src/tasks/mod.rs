@@ -25,6 +25,7 @@
 //! ```
 
 mod benchmark;
+mod code_report;
 mod codes;
 mod evaluate;
 mod feature_space;
@@ -54,7 +55,7 @@ pub use report::{compare, write_report};
 pub use run::{OwnData, Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
-pub use samplers::{FitRequest, FitSettings, SamplerNote};
+pub use samplers::{FitRequest, FitSettings, SamplerNote, SymbolPrior};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
 pub use stages::next_stage;
 pub use train::{Finished, TrainingRun};

@@ -1,5 +1,6 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
+use super::code_report::{self, CodeMaterial};
 use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
@@ -49,11 +50,16 @@ const TRAVERSED: usize = 16;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
-    draw_report(run, Material::where_it_encodes(run, splits)?.as_ref())
+    let codes = CodeMaterial::where_codes_are_symbols(run, splits)?;
+    draw_report(run, Material::where_it_encodes(run, splits)?.as_ref(), codes.as_ref())
 }
 
 /// [`write_report`] from what was gathered before. A run that does not encode has its curves and facts.
-pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<std::path::PathBuf> {
+pub(super) fn draw_report(
+    run: &Run,
+    material: Option<&Material<'_>>,
+    codes: Option<&CodeMaterial<'_>>,
+) -> Result<std::path::PathBuf> {
     let history = run.state()?.history;
     let page = Report {
         title: run.name(),
@@ -62,9 +68,13 @@ pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<
         facts: facts(run),
         variational: run.model.bound().is_some(),
         unit: unit(run),
-        summary: material.map(Material::summary),
+        summary: material.map(Material::summary).or(codes.map(|codes| codes.summary(run))),
         config_toml: run.config.to_toml(),
-        sections: material.map_or(Ok(Vec::new()), |material| material.sections(run))?,
+        sections: match (material, codes) {
+            (Some(material), _) => material.sections(run)?,
+            (None, Some(codes)) => codes.sections(run)?,
+            (None, None) => code_report::prior_sections(run)?,
+        },
         commands: commands(run),
         history,
     };
@@ -410,7 +420,7 @@ impl<'a> Material<'a> {
     }
 }
 
-fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
+pub(super) fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
     let crate::data::ImageShape { channels, height, width } = originals.shape;
     let batch = |p| ImageBatch::new(p, channels, height, width);
     let layout = GridLayout { columns: 16, ..Default::default() };
@@ -418,7 +428,7 @@ fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
     Ok(Png { width: grid.width(), height: grid.height(), bytes: image_grid::png(&grid)? })
 }
 
-fn art(png: Png, alt: &str) -> Picture {
+pub(super) fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 

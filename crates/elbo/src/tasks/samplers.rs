@@ -4,6 +4,7 @@ use super::run::Run;
 use super::train::TrainingRun;
 use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
+use crate::models::{Capability, Generate};
 use crate::priors::store::{self, Record, Stored};
 use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
 use crate::recipe::{Layers, RunConfig};
@@ -39,6 +40,33 @@ pub enum SamplerNote {
     Fitted,
     /// There was one, of other weights, other codes or other settings.
     FittedAgain,
+}
+
+/// A prior over the symbols of a run: a model that generates them.
+#[derive(Debug)]
+pub struct SymbolPrior {
+    /// Its run.
+    pub run: Run,
+}
+
+impl SymbolPrior {
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.run.name()
+    }
+
+    /// What generates.
+    ///
+    /// # Panics
+    /// Never: it was looked for when the prior was loaded.
+    pub fn generator(&self) -> &dyn Generate {
+        self.run.model.generator().expect("it was looked for")
+    }
+
+    /// Names of the classes that it may be told; none where it was trained without.
+    pub fn classes(&self) -> &[String] {
+        &self.run.info.data.classes
+    }
 }
 
 /// A sampler with what was done to have it.
@@ -153,22 +181,41 @@ impl Run {
         observer: &mut dyn Observer,
         stop: &Stop,
     ) -> Result<Option<Fitted>> {
+        let (settings, wanted) = (request.settings, self.origin(request.settings));
+        let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes);
+        if request.set.is_empty() && !PriorRun::find(self, name)?.is_some_and(|prior| serves(&prior)) {
+            if let Some(stored) = self.stored_file(request.kind, &wanted, settings)? {
+                return Ok(Some((stored, SamplerNote::Loaded)));
+            }
+        }
+        match self.prior_run(name, request, observer, stop)? {
+            Some((prior, note)) => Ok(Some((prior.load(self)?, note))),
+            None => Ok(None),
+        }
+    }
+
+    /// The run of a prior that serves, trained where there is none.
+    fn prior_run(
+        &self,
+        name: &str,
+        request: &FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(PriorRun, SamplerNote)>> {
         let (settings, kind) = (request.settings, request.kind);
-        let (wanted, found) = (self.origin(settings), PriorRun::find(self, name)?);
+        let (wanted, mut found) = (self.origin(settings), PriorRun::find(self, name)?);
         let config = |base: Layers| prior_config(base, self.latent(), settings.seed, request.set);
         let again = found.is_some() || store::path(&self.dir, kind).is_some_and(|path| path.exists());
         let set = (!request.set.is_empty()).then(|| config(recipe_of(name, found.as_ref(), true)?)).transpose()?;
-        let serving = found.as_ref().filter(|prior| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref()));
-        if let Some(prior) = serving.filter(|prior| prior.is_complete()) {
-            return Ok(Some((prior.load(self)?, SamplerNote::Loaded)));
+        let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref());
+        if found.as_ref().is_some_and(|prior| serves(prior) && prior.is_complete()) {
+            return Ok(found.take().map(|prior| (prior, SamplerNote::Loaded)));
         }
-        if let (None, None, Some(stored)) = (serving, &set, self.stored_file(kind, &wanted, settings)?) {
-            return Ok(Some((stored, SamplerNote::Loaded)));
-        }
+        let serving = found.as_ref().filter(|prior| serves(prior));
         let training = match serving {
             Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {})?,
             None => {
-                let config = set.map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
+                let config = set.clone().map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
                 let config = RunConfig { name: name.into(), ..config };
                 TrainingRun::replace_prior(self, config, settings, &self.info.device)?
             }
@@ -178,7 +225,46 @@ impl Run {
             return Ok(None);
         }
         let trained = PriorRun::find(self, name)?.ok_or_else(|| missing(&self.dir, name))?;
-        Ok(Some((trained.load(self)?, note)))
+        Ok(Some((trained, note)))
+    }
+
+    /// The prior over codes that are symbols, by this name: from the run's folder, or trained and kept there. None where the training was stopped.
+    ///
+    /// # Errors
+    /// As [`Run::sampler`]; [`Error::Unsupported`] for a run whose codes are no symbols.
+    pub fn symbol_prior(
+        &self,
+        request: FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(SymbolPrior, SamplerNote)>> {
+        self.explained("priors", self.model.discrete_or_refuse())?;
+        let SamplerKind::Prior(name) = request.kind else { return Err(no_symbols(request.kind.name())) };
+        match self.prior_run(name, &request, observer, stop)? {
+            Some((prior, note)) => Ok(Some((prior.load_symbols(self)?, note))),
+            None => Ok(None),
+        }
+    }
+
+    /// A prior over its symbols that is there and complete: of this name, or any where none is named.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a damaged run.
+    pub fn stored_symbol_prior(&self, name: Option<&str>) -> Result<Option<SymbolPrior>> {
+        if self.symbol_space().is_none() {
+            return Ok(None);
+        }
+        let wanted = self.origin(FitSettings::default());
+        for known in self.dir.priors() {
+            if name.is_some_and(|name| name != known) {
+                continue;
+            }
+            let found = PriorRun::find(self, &known)?;
+            if let Some(prior) = found.filter(|prior| prior.serves(&wanted, None) && prior.is_complete()) {
+                return prior.load_symbols(self).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
@@ -207,6 +293,12 @@ impl Run {
 fn record(sampler: SamplerKind, origin: &Origin, n: usize, latent: usize) -> Record {
     let Origin { weights_sha256, checkpoint, split, codes, seed } = origin.clone();
     Record { format: store::FORMAT, sampler, codes, split, n, latent, seed, checkpoint, weights_sha256 }
+}
+
+/// The error for a sampler that draws no symbols.
+fn no_symbols(name: &str) -> Error {
+    let help = "`--sampler autoregressive` is trained on them; leave it away for the one the run has";
+    Error::config("sampler", "a prior over symbols", format!("`{name}`, which draws real numbers"), help)
 }
 
 fn missing(dir: &RunDir, name: &str) -> Error {
@@ -263,6 +355,13 @@ impl PriorRun {
     /// Whether nothing is left to train.
     pub fn is_complete(&self) -> bool {
         super::train::is_complete(&self.info)
+    }
+
+    /// The trained prior over symbols.
+    fn load_symbols(&self, parent: &Run) -> Result<SymbolPrior> {
+        let run = Run::open(self.dir.path(), None, &parent.device)?;
+        run.explained("sample", run.model.generator().ok_or_else(|| run.model.refusal(Capability::Generate)))?;
+        Ok(SymbolPrior { run })
     }
 
     /// The trained sampler.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::codes::{self, RunCodes};
+use super::codes;
 use super::initial;
 use super::memory::peak_memory_mb;
 use super::recorder::Recorder;
+use super::code_report::{self, CodeMaterial};
 use super::report::{self, Material, density_terms};
 use super::run::{Run, check_fingerprint, held_out, read_config};
 use super::samplers::{FitSettings, PriorRun};
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::models::{Family, Learner, Visit};
 use crate::recipe::{RunConfig, Stages};
 use crate::run::atomic;
-use crate::run::directory::{CODES_FILE, DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
+use crate::run::directory::{DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
 use crate::run::lock::RunLock;
 use crate::run::tensorboard::EventWriter;
 use crate::space::Domain;
@@ -160,9 +161,9 @@ impl TrainingRun {
     ) -> Result<Self> {
         config.check()?;
         config.training.precision.check(&parent.device)?;
-        let RunCodes { source, origin } = parent.codes(settings)?;
-        let files = vec![(CODES_FILE, source.to_npy())];
-        let splits = source.split(&config.data, config.training.seed)?;
+        let mut codes = parent.codes(settings)?;
+        let (origin, files) = (codes.origin.clone(), std::mem::take(&mut codes.files));
+        let splits = codes.split(&config.data, config.training.seed)?;
         let out = parent.dir.prior(&config.name);
         let replaces = PriorRun::find(parent, &config.name)?.is_some();
         let beside = Beside { origin: Some(origin), files, replaces };
@@ -337,6 +338,10 @@ impl TrainingRun {
         }
         // Only now is it true: a run killed while its report is drawn is taken up again and draws it.
         self.dir.write_info(&self.info)?;
+        if ending != Ending::Interrupted && self.info.origin.is_some() {
+            let prior = Run::open(self.dir.path(), None, &self.device)?;
+            Error::catch(|| code_report::show_in_parent(&prior))?;
+        }
         Ok(self.finished(ending))
     }
 
@@ -410,12 +415,14 @@ impl TrainingRun {
     fn conclude(&mut self) -> Result<()> {
         let trained = Run::open(self.dir.path(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits)?;
-        self.info.test = match &material {
-            Some(material) => Some(material.terms()),
-            None => density_terms(&trained, &self.splits),
+        let codes = CodeMaterial::where_codes_are_symbols(&trained, &self.splits)?;
+        self.info.test = match (&material, &codes) {
+            (Some(material), _) => Some(material.terms()),
+            (None, Some(codes)) => Some(codes.terms()),
+            (None, None) => density_terms(&trained, &self.splits),
         };
         self.info.peak_memory_mb = peak_memory_mb();
-        report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref())?;
+        report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref(), codes.as_ref())?;
         Ok(())
     }
 }
