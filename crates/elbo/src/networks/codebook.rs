@@ -76,7 +76,7 @@ impl Codebook {
     pub(super) fn init(entries: Tensor<2>, trained: bool) -> Self {
         let ([codes, _], device) = (entries.dims(), entries.device());
         if trained {
-            return Self::Trained(TrainedBook { embedding: Param::from_tensor(entries) });
+            return Self::Trained(TrainedBook { embedding: Param::from_data(entries.into_data(), &device) });
         }
         Self::Averaged(AveragedBook {
             embed_sum: Buffer::new(entries.clone()),
@@ -112,7 +112,8 @@ impl Codebook {
                 embed_sum: book.embed_sum.holding(sums),
             }),
             Self::Trained(book) => {
-                Self::Trained(TrainedBook { embedding: book.embedding.map(|_| entries.require_grad()) })
+                let entries = if device.is_autodiff() { entries.require_grad() } else { entries };
+                Self::Trained(TrainedBook { embedding: book.embedding.map(|_| entries) })
             }
         }
     }

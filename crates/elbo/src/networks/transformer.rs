@@ -127,7 +127,7 @@ struct Table {
 
 impl Table {
     fn init(entries: usize, width: usize, draws: &mut Draws, device: &Device) -> Self {
-        Self { weight: Param::from_tensor(normal([entries, width], DEVIATION, draws, device).require_grad()) }
+        Self { weight: Param::from_data(normal([entries, width], DEVIATION, draws), device) }
     }
 
     fn of(&self, indices: Tensor<1, Int>) -> Tensor<2> {
@@ -153,16 +153,16 @@ impl LayerNorm {
     }
 }
 
-fn normal(dims: [usize; 2], deviation: f32, draws: &mut Draws, device: &Device) -> Tensor<2> {
+fn normal(dims: [usize; 2], deviation: f32, draws: &mut Draws) -> TensorData {
     let values: Vec<f32> = draws.normals(dims[0] * dims[1]).into_iter().map(|value| value * deviation).collect();
-    Tensor::from_data(TensorData::new(values, dims), device)
+    TensorData::new(values, dims)
 }
 
 /// A layer with weights of this deviation and no bias at the start.
 fn layer([inputs, outputs]: [usize; 2], deviation: f32, draws: &mut Draws, device: &Device) -> Linear {
-    let weight = normal([outputs, inputs], deviation, draws, device).require_grad();
+    let weight = Param::from_data(normal([outputs, inputs], deviation, draws), device);
     let bias = TensorData::new(vec![0f32; outputs], [outputs]);
-    Linear { weight: Param::from_tensor(weight), bias: Param::from_data(bias, device) }
+    Linear { weight, bias: Param::from_data(bias, device) }
 }
 
 /// `x + out(attention(in(norm1(x))))`, then `x + down(gelu(up(norm2(x))))`.
