@@ -7,7 +7,7 @@
 //! | a vector code | `[1, 1, latent]` [`Domain::Real`] |
 //! | a map of symbols, text | `[1, h, w]` or `[1, 1, length]` [`Domain::Index`] |
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// What the numbers of a row are, and so which likelihoods fit them.
@@ -87,6 +87,15 @@ pub enum Rows {
 }
 
 impl Rows {
+    /// Rows of `width` symbols.
+    ///
+    /// # Panics
+    /// If they are no whole number of rows.
+    pub fn symbols(symbols: Vec<i32>, width: usize, device: &Device) -> Self {
+        let n = symbols.len() / width;
+        Self::Index(Tensor::from_data(TensorData::new(symbols, [n, width]), device))
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         match self {

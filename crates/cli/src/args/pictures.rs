@@ -79,6 +79,41 @@ pub struct Sample {
 }
 
 #[derive(Debug, Args)]
+pub struct Complete {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub target: Target,
+    /// The place of the image in its split.
+    #[arg(long)]
+    pub image: usize,
+    /// Which part of its codes stays. The prior goes through them row by row: what it draws knows the kept codes before it, not those after it.
+    #[arg(long, value_enum, default_value_t = KeepName::TopHalf)]
+    pub keep: KeepName,
+    /// How many completions; the image itself, reconstructed, comes first.
+    #[arg(short, long, default_value_t = 15)]
+    pub n: usize,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Divisor of the logits: below 1 safer, above 1 more varied.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f64,
+    /// The prior that draws [default: the one in the run].
+    #[arg(long)]
+    pub sampler: Option<String>,
+}
+
+/// The part of an image whose codes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepName {
+    TopHalf,
+    BottomHalf,
+    LeftHalf,
+    RightHalf,
+}
+
+#[derive(Debug, Args)]
 pub struct Reconstruct {
     #[command(flatten)]
     pub source: Source,

@@ -81,7 +81,7 @@ pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::R
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
     check_count("--n", args.n)?;
     check_format(&args.target)?;
-    let opened = source::open(&args.source, device, "reconstruct")?;
+    let opened = source::open_autoencoder(&args.source, device, "reconstruct")?;
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);
@@ -89,6 +89,10 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let decoded = match args.observation {
         Observation::Mean => {
             run.explained("reconstruct", generation::reconstruct(run.model.as_ref(), split, &chosen, &run.device))?
+        }
+        Observation::Draw if run.symbol_space().is_some() => {
+            let symbols = run.symbols(&images)?;
+            generation::decode_symbols(run.model.as_ref(), &symbols, shown(args.observation, args.seed), &run.device)?
         }
         Observation::Draw => {
             let codes = elbo::evaluation::encode(run.model.as_ref(), &images, &run.device);

@@ -2,14 +2,15 @@
 
 use elbo::data::batch::Given;
 use elbo::generation::{decode_symbols, draw_symbols};
-use elbo::models::{Ask, Generate};
+use elbo::models::{Ask, Generate, KeptSymbols};
 use elbo::run::atomic;
 use elbo::tasks::Run;
 use serde_json::json;
 
 use super::fitting::symbol_prior;
-use super::pictures::{check_number, ends_in, said, save, shown};
-use crate::args::Sample;
+use super::pictures::{check_count, check_format, check_kind, check_number, ends_in, said, save, shown};
+use super::source;
+use crate::args::{Complete, KeepName, Sample};
 use crate::output::Context;
 
 /// Strongest guidance accepted, either way.
@@ -61,6 +62,50 @@ pub fn generate(run: &Run, generator: &dyn Generate, args: &Sample, context: Con
 
 fn drawn(generator: &dyn Generate, ask: &Ask) -> elbo::Result<Vec<u16>> {
     Ok(draw_symbols(generator, ask, &mut |_, _| true)?.unwrap_or_default())
+}
+
+/// Pictures whose codes are kept in part and drawn for the rest.
+pub fn complete(args: &Complete, device: &str, context: Context) -> anyhow::Result<u8> {
+    check_format(&args.target)?;
+    check_count("--n", args.n)?;
+    let opened = source::open_autoencoder(&args.source, device, "complete")?;
+    let (run, split) = (&opened.run, opened.first());
+    let Some(space) = run.symbol_space() else {
+        let refused = run.model.discrete_or_refuse().map(|_| ());
+        run.explained("complete", refused)?;
+        return Ok(2);
+    };
+    check_kind(run, &args.target)?;
+    let image = split.select(&source::checked(split, &[args.image], "--image")?);
+    let prior = match symbol_prior(run, args.sampler.as_deref(), context)? {
+        Ok(prior) => prior,
+        Err(code) => return Ok(code),
+    };
+    let own = run.symbols(&image)?;
+    let symbols: Vec<u32> = own.iter().map(|&symbol| u32::from(symbol)).collect();
+    let kept = KeptSymbols { symbols: symbols.repeat(args.n), is_kept: args.keep.of(space.shape) };
+    let mut ask = Ask::new(args.n, args.seed).temperature(args.temperature).keeping(kept);
+    if let (false, Some(class)) = (prior.classes().is_empty(), image.label(0)) {
+        ask = ask.given(Given::of_class(class, args.n, &run.device));
+    }
+    let drawn = [own, drawn(prior.generator(), &ask)?].concat();
+    let pictures = decode_symbols(run.model.as_ref(), &drawn, elbo::generation::ShowAs::Mean, &run.device)?;
+    save(run, &pictures, &args.target, 0, json!({ "image": args.image, "prior": prior.name() }), context)?;
+    Ok(0)
+}
+
+impl KeepName {
+    /// Which symbols of a map `[channels, height, width]` are kept.
+    fn of(self, [channels, height, width]: [usize; 3]) -> Vec<bool> {
+        let place = |i: usize| (i / width % height, i % width);
+        let kept = |(row, column): (usize, usize)| match self {
+            Self::TopHalf => 2 * row < height,
+            Self::BottomHalf => 2 * row >= height,
+            Self::LeftHalf => 2 * column < width,
+            Self::RightHalf => 2 * column >= width,
+        };
+        (0..channels * height * width).map(|i| kept(place(i))).collect()
+    }
 }
 
 /// What is asked of a prior; `classes` are those it knows.

@@ -89,6 +89,22 @@ impl CodeUse {
         self.distortion.len()
     }
 
+    /// Adds what the same model makes of further examples.
+    pub fn append(&mut self, further: Self) {
+        let share = further.n() as f64 / (self.n() + further.n()) as f64;
+        for (mean, other) in [(&mut self.error, further.error), (&mut self.variance, further.variance)] {
+            *mean += share * (other - *mean);
+        }
+        self.penalty += share * (further.penalty - self.penalty);
+        self.symbols.extend(further.symbols);
+        self.distortion.extend(further.distortion);
+        if let (Some(classes), Some(more)) = (&mut self.classes, &further.classes) {
+            classes.extend(more);
+        } else {
+            self.classes = None;
+        }
+    }
+
     /// Entries of a codebook.
     pub fn entries(&self) -> usize {
         self.space.symbols().unwrap_or(0)

@@ -30,8 +30,8 @@ pub struct Setting<'a> {
 
 impl<'a> Setting<'a> {
     /// The tables without data, which stand for pictures of 1 x 64 x 64 with a class: what is checked before data are open.
-    pub fn of_tables(network: &'a NetworkConfig, loss: &'a ObjectiveConfig, quantizer: &'a QuantizerConfig) -> Self {
-        Self { space: Space::from([1, 64, 64]), classes: 1, network, loss, quantizer }
+    pub fn of_tables(network: &'a NetworkConfig, loss: &'a ObjectiveConfig) -> Self {
+        Self { space: Space::from([1, 64, 64]), classes: 1, network, loss, quantizer: QuantizerConfig::standard() }
     }
 
     /// The sizes of a model around one vector code.
@@ -267,7 +267,7 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] naming the first bad key of `[model]` or `[network]`.
     pub fn check(&self, network: &NetworkConfig, loss: &ObjectiveConfig) -> Result<()> {
-        self.check_tables(network, loss, &QuantizerConfig::default())
+        self.check_tables(network, loss, QuantizerConfig::standard())
     }
 
     /// The same with a `[quantizer]` of its own.
@@ -288,7 +288,7 @@ impl ModelConfig {
             }
         }
         network.check()?;
-        self.with(CheckTables(Setting::of_tables(network, loss, quantizer)))
+        self.with(CheckTables(Setting { quantizer, ..Setting::of_tables(network, loss) }))
     }
 
     /// Whether the family's codes are described by `[quantizer]`.

@@ -10,6 +10,8 @@
 //! | residual codes (Lee et al. 2022, arXiv:2203.01941) | `depth` |
 //! | finite scalar quantisation (Mentzer et al. 2023, arXiv:2309.15505) | [`CodebookKind::Fsq`] |
 
+use std::sync::LazyLock;
+
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -138,6 +140,12 @@ fn below(key: &str, value: f64, most: f64, help: &str) -> Result<()> {
 }
 
 impl QuantizerConfig {
+    /// The defaults, where a table is asked for and none is given.
+    pub fn standard() -> &'static Self {
+        static STANDARD: LazyLock<QuantizerConfig> = LazyLock::new(QuantizerConfig::default);
+        &STANDARD
+    }
+
     /// Checks the keys.
     ///
     /// # Errors

@@ -1,7 +1,5 @@
 //! The complete configuration of a run.
 
-use std::sync::LazyLock;
-
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
@@ -99,8 +97,7 @@ impl RunConfig {
 
     /// The quantiser of a model that has one.
     pub fn quantizer(&self) -> &QuantizerConfig {
-        static DEFAULT: LazyLock<QuantizerConfig> = LazyLock::new(QuantizerConfig::default);
-        self.quantizer.as_ref().unwrap_or(&DEFAULT)
+        self.quantizer.as_ref().unwrap_or(QuantizerConfig::standard())
     }
 
     /// Refuses a quantiser of a model that has none.

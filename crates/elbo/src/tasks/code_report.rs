@@ -2,7 +2,7 @@
 
 use super::plots::example;
 use super::recorder::{Png, grid_png};
-use super::report::{art, pairs_png, write_report};
+use super::report::{art, pairs_png, unit, write_report};
 use super::run::{Run, held_out};
 use super::samplers::SymbolPrior;
 use crate::data::batch::Given;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::evaluation::{CodeUse, code_patches, code_use, mean, stderr};
 use crate::generation::{self, Pictures, ShowAs};
 use crate::models::Ask;
-use crate::report::{Estimate, Section, Summary};
+use crate::report::{ComparedRun, Estimate, Section, Summary};
 use crate::run::history::{LOSS, Means};
 
 /// Images reconstructed, and samples drawn where there are no classes.
@@ -85,6 +85,23 @@ impl<'a> CodeMaterial<'a> {
         }
         sections.push(self.codebook(run)?);
         Ok(sections)
+    }
+
+    /// What a page of several runs shows.
+    pub fn compared(&self, run: &Run) -> Result<ComparedRun> {
+        let sections = self.sections(run)?;
+        let pictures = sections.into_iter().filter_map(|section| Some((section.title, section.pictures.into_iter().next()?)));
+        Ok(ComparedRun {
+            name: run.name(),
+            status: run.info.status.clone(),
+            model: run.config.describe(run.shape.dims()),
+            variational: false,
+            unit: unit(run),
+            summary: Some(self.summary(run)),
+            history: run.state()?.history,
+            pictures: pictures.collect(),
+            beta: None,
+        })
     }
 
     fn reconstructions(&self, run: &Run) -> Result<Section> {

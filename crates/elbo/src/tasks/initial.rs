@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::data::{ImageShape, InMemory};
     use crate::models::{Family, ObjectiveConfig, Setting, VaeConfig};
-    use crate::networks::{NetworkConfig, QuantizerConfig};
+    use crate::networks::NetworkConfig;
 
     #[test]
     fn a_decoder_that_ignores_its_code_gives_the_mean_of_the_data() {
@@ -88,9 +88,7 @@ mod tests {
             ..Default::default()
         };
         let (network, loss) = (NetworkConfig::mlp(&[4]), ObjectiveConfig::default());
-        let quantizer = QuantizerConfig::default();
-        let tables = Setting::of_tables(&network, &loss, &quantizer);
-        let setting = Setting { space: [1, 1, 3].into(), classes: 0, ..tables };
+        let setting = Setting { space: [1, 1, 3].into(), classes: 0, ..Setting::of_tables(&network, &loss) };
         let model = config.init(&setting, 0, &device).unwrap();
         let model = prepared(model, config.likelihood_keys().as_ref(), &train, 7);
         // All biases but the last are 0: the code 0 reaches the last layer as 0.

@@ -32,6 +32,7 @@ mod feature_space;
 mod initial;
 mod memory;
 mod plots;
+mod rate;
 mod recorder;
 mod report;
 mod run;

@@ -119,6 +119,9 @@ pub fn compare(runs: &[(Run, Splits)]) -> Result<Comparison> {
 }
 
 fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
+    if let Some(codes) = CodeMaterial::where_codes_are_symbols(run, splits)? {
+        return codes.compared(run);
+    }
     let material = Material::gather(run, splits)?;
     let mut pictures = match run.columns() {
         Some(columns) => tables::Rows::gather(run, material.split, columns)?.compared(),
@@ -432,7 +435,7 @@ pub(super) fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-fn unit(run: &Run) -> String {
+pub(super) fn unit(run: &Run) -> String {
     let unit = run.model.observe_or_refuse().map_or("nats per example", |observe| observe.likelihood().unit());
     unit.replace("example", example(run))
 }
