@@ -56,6 +56,8 @@ pub fn builtin() -> &'static [Recipe] {
         "digits-maf",
         "autoregressive",
         "mnist-vq",
+        "mnist-fsq",
+        "cifar10-vq",
     ]
 }
 
