@@ -198,14 +198,14 @@ recipe = "digits"
 name = "vq"
 data = { count = 300 }
 model = { kind = "vq-vae" }
-network = { kind = "conv", channels = [4, 4] }
+network = { kind = "conv", channels = [4, 4], hidden = [] }
 quantizer = { codes = 16, dims = 4, gradient = "rotation" }
 training = { epochs = 12, batch_size = 28, checkpoint_seconds = 0.005 }
 [[stage]]
 recipe = "autoregressive"
 codes_of = "vq"
 model = { kind = "autoregressive", width = 8, layers = 1, heads = 2 }
-training = { epochs = 3, steps = 0, batch_size = 32, checkpoint_seconds = 0.005 }
+training = { epochs = 3, batch_size = 32, checkpoint_seconds = 0.005 }
 "#;
 
 #[test]
