@@ -136,7 +136,9 @@ fn logits_loss_gradients_and_a_hundred_steps_of_the_transformer() {
     let logits = model.transformer().forward(steps, starts.clone(), &Pass::still());
     table.tensor("logits", &values_of(logits), &numbers(&case["logits"]));
     // The class beyond the last is "no class", so the starts may be handed over as classes.
-    let batch = Batch { x: rows, given: Given { class: Some(starts), ..Given::default() } };
+    let mut given = Given::default();
+    given.class = Some(starts);
+    let batch = Batch { x: rows, given };
     let loss = model.loss(0, &batch, &training()).total;
     table.tensor("loss", &values_of(loss.clone()), &[number(&case["loss"])]);
     let stored = case["gradients"].as_object().expect("gradients by name");

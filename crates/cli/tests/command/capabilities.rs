@@ -80,7 +80,13 @@ fn every_command_works_with_every_family_or_says_that_it_cannot() {
     let folder = Folder::new();
     let mut wrong = Vec::new();
     for kind in KINDS {
-        folder.run(&training(kind.name)).done();
+        if !folder.path(place(kind.name)).exists() {
+            folder.run(&training(kind.name)).done();
+        }
+        if kind.name == "vq-vae" {
+            // Small, where a command would train the usual prior.
+            folder.run(&training("autoregressive")).done();
+        }
         for command in COMMANDS {
             let line = command.replace("RUN", place(kind.name));
             wrong.extend(kept(&line, &folder.run(&line)).err());

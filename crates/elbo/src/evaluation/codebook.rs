@@ -5,6 +5,7 @@
 
 use burn::tensor::Device;
 
+use super::doctor::ModelFinding;
 use super::metric::{Metric, mean};
 use crate::data::Subset;
 use crate::data::batch::Batch;
@@ -218,6 +219,34 @@ impl CodeUse {
     }
 }
 
+/// Share of the entries below which a codebook counts as collapsed.
+const USED: f64 = 0.5;
+/// Signal to noise of the quantiser, in decibels, below which it loses too much.
+const SNR: f64 = 3.0;
+/// Codes of a split for each entry below which nothing is said: too few to tell a dead code from a rare one.
+const CODES_PER_ENTRY: usize = 10;
+
+/// What the doctor says of a codebook: collapse and lost signal, each with the setting that cures it.
+pub fn examine_codes(found: &CodeUse) -> Vec<ModelFinding> {
+    let (entries, used, snr) = (found.entries(), found.used(), found.snr());
+    let mut findings = Vec::new();
+    if found.n() * found.places() >= CODES_PER_ENTRY * entries && used < USED * entries as f64 {
+        findings.push(ModelFinding {
+            finding: format!("{used:.0} of {entries} codes are used: the codebook has collapsed"),
+            cure: "`--set quantizer.start=kmeans --set quantizer.revive=0.1` and more steps, or \
+                   `--set quantizer.kind=fsq`, which has no codes to lose"
+                .into(),
+        });
+    }
+    if snr < SNR {
+        findings.push(ModelFinding {
+            finding: format!("the codes keep little of the vectors: {snr:.1} dB of signal to noise"),
+            cure: "more codes (`--set quantizer.codes=1024`) or residual codes (`--set quantizer.depth=2`)".into(),
+        });
+    }
+    findings
+}
+
 /// What an entry stands for: the mean of the patches of the pictures that use it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodePatch {
@@ -300,6 +329,18 @@ mod tests {
         let rates = held_out.rate_by_place(&training);
         let expected = [-(7f64 / 8.0).ln() - (6f64 / 8.0).ln(), -(1f64 / 8.0).ln() - (6f64 / 8.0).ln()];
         assert!(rates.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{rates:?}");
+    }
+
+    #[test]
+    fn collapse_and_lost_signal_are_told_and_health_is_not() {
+        let collapsed = of(vec![3; 400], 8, 10);
+        assert!(examine_codes(&collapsed).iter().any(|found| found.finding.contains("1 of 8")));
+        let mut noisy = of((0..400).map(|i| i % 8).collect(), 8, 10);
+        assert!(examine_codes(&noisy).is_empty());
+        noisy.error = 0.7;
+        assert!(examine_codes(&noisy)[0].cure.contains("depth"));
+        // Of a few codes nothing is said.
+        assert!(examine_codes(&of(vec![3; 40], 8, 10)).is_empty());
     }
 
     #[test]

@@ -574,6 +574,9 @@ impl<'a> Judged<'a> {
     }
 
     fn examine(&self) -> Result<Vec<ModelFinding>> {
+        if self.run.symbol_space().is_some() {
+            return Ok(evaluation::examine_codes(self.code_use()?));
+        }
         // The doctor knows models around a vector code.
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());
