@@ -10,24 +10,27 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 ///
 /// The body must consist of plain loops over slices. Which copy runs is decided at run time, once per call, so one
 /// binary is right for every machine and users pass no compiler flags.
+///
+/// With `fused NAME:` in front, the body finds a constant `NAME`: whether `f32::mul_add` is one instruction. Elsewhere it
+/// would be a call for each number.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    (@levels [$($constant:tt)*] [$($fused:tt)*] [$($plain:tt)*] $(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments, reason = "kernels take their slices and scalars one by one")]
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, reason = "as above")]
-            fn generic($($arg: $ty),*) $(-> $ret)? $body
+            fn generic $($constant)* ($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             {
                 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? { generic($($arg),*) }
+                fn avx512($($arg: $ty),*) $(-> $ret)? { generic $($fused)* ($($arg),*) }
 
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "as above")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? { generic($($arg),*) }
+                fn avx2($($arg: $ty),*) $(-> $ret)? { generic $($fused)* ($($arg),*) }
 
                 match $crate::simd::level() {
                     // SAFETY: `level` reports AVX-512 only after the processor confirmed every feature named above.
@@ -37,9 +40,13 @@ macro_rules! multiversion {
                     $crate::simd::Level::Baseline => {}
                 }
             }
-            generic($($arg),*)
+            generic $($plain)* ($($arg),*)
         }
     };
+    (fused $name:ident: $($function:tt)*) => {
+        $crate::simd::multiversion! { @levels [<const $name: bool>] [::<true>] [::<false>] $($function)* }
+    };
+    ($($function:tt)*) => { $crate::simd::multiversion! { @levels [] [] [] $($function)* } };
 }
 pub(crate) use multiversion;
 
@@ -125,6 +132,16 @@ pub(crate) fn sum_of_lanes<const LANES: usize>(lanes: &[f32; LANES]) -> f32 {
     halves(*lanes, |a, b| a + b)
 }
 
+/// The first two halvings of [`sum_of_lanes`], while the lanes are still in vectors.
+#[inline(always)]
+pub(crate) fn folded(lanes: [f32; 32]) -> [f32; 8] {
+    let mut sums = [0f32; 8];
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = (lanes[i] + lanes[i + 16]) + (lanes[i + 8] + lanes[i + 24]);
+    }
+    sums
+}
+
 /// The largest of the lanes; NaN loses against anything. Never inlined, as [`sum_of_lanes`].
 #[inline(never)]
 pub(crate) fn most_of_lanes<const LANES: usize>(lanes: &[f32; LANES]) -> f32 {
@@ -140,6 +157,29 @@ fn halves<const LANES: usize>(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f
         half /= 2;
     }
     lanes[0]
+}
+
+/// Asks for the cache lines of four-byte values, which may lie behind the end of what there is: a hint that reads nothing.
+#[inline(always)]
+pub(crate) fn prefetch<T>(start: *const T, count: usize) {
+    /// Values of a line.
+    const LINE: usize = 16;
+    for line in (0..count).step_by(LINE) {
+        let line = start.wrapping_add(line);
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: the instruction has no effect but on the caches.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = line;
+    }
+}
+
+/// `a b + c`, in one rounding if `FUSED`, which `multiversion` sets where that is one instruction.
+#[inline(always)]
+pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Largest relative error of [`exp`] on [-87, 88].

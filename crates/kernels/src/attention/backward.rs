@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use super::engine::Engine;
 use super::forward::for_parts;
-use super::head::{Columns, KEY_TILE, QUERY_TILE, Rows, tiles};
-use super::shape::{AttentionShape, Strided};
+use super::head::{Columns, KEY_TILE, Panels, QUERY_TILE, Rows, SCORE_PITCH, tiles};
+use super::shape::{AHEAD, AttentionShape, Strided};
 use super::softmax;
 use super::tile::{Left, Out, Tile};
 use crate::pool::{Room, SharedMut};
 use crate::scratch::Kept;
+use crate::simd;
 use std::mem::MaybeUninit;
 
 /// What the forward pass had and found, and what comes from above.
@@ -54,21 +55,24 @@ unsafe fn write_rows(
     tokens: usize,
     to: &SharedMut<MaybeUninit<f32>>,
 ) {
+    let place = |token: usize| ((unit / shape.heads * tokens + token) * shape.heads + unit % shape.heads) * shape.width;
     for token in 0..tokens {
-        let place = ((unit / shape.heads * tokens + token) * shape.heads + unit % shape.heads) * shape.width;
+        let ahead = place((token + AHEAD).min(tokens - 1));
+        let place = place(token);
+        simd::prefetch(to.as_mut_ptr().wrapping_add(ahead), shape.width);
         // SAFETY: the caller's promise.
         unsafe { to.slice(place..place + shape.width) }.write_copy_of_slice(rows.row(token, shape.width));
     }
 }
 
-/// One head. `q` is scaled, so that its products are scores.
+/// One head. `q` and `k` are scaled: their products with the columns are scores, and those with slopes are gradients.
 struct Head<'a> {
     engine: Engine,
     shape: &'a AttentionShape,
     log_sums: &'a [f32],
-    q: Rows,
-    dy: Rows,
-    k: Rows,
+    q: Panels,
+    dy: Panels,
+    k: Panels,
     k_columns: Columns,
     v_columns: Columns,
     /// `sum p dp` of each query, which is `y . dy`.
@@ -81,34 +85,38 @@ impl<'a> Head<'a> {
         let (queries, keys) = (0..shape.queries, 0..shape.keys);
         let contiguous = |data| Strided::contiguous(data, [shape.queries, shape.heads, shape.width]);
         let (y, dy) = (contiguous(saved.y), contiguous(saved.dy));
-        let mean = |query| softmax::dot(y.row(shape, unit, query), dy.row(shape, unit, query));
+        let rows = |of: Strided<'a>| of.rows(shape, unit, queries.clone());
         Self {
             engine,
             shape,
             log_sums: &saved.log_sums[unit * shape.queries..(unit + 1) * shape.queries],
-            q: Rows::copy(engine, shape, saved.q, unit, queries.clone(), shape.scale()),
-            dy: Rows::copy(engine, shape, dy, unit, queries.clone(), 1.0),
-            k: Rows::copy(engine, shape, saved.k, unit, keys.clone(), 1.0),
+            q: Panels::copy(engine, shape, saved.q, unit, queries.clone(), shape.scale()),
+            dy: Panels::copy(engine, shape, dy, unit, queries.clone(), 1.0),
+            k: Panels::copy(engine, shape, saved.k, unit, keys.clone(), shape.scale()),
             k_columns: Columns::copy(engine, shape, saved.k, unit, keys.clone()),
             v_columns: Columns::copy(engine, shape, saved.v, unit, keys),
-            means: queries.map(mean).collect(),
+            means: rows(y).zip(rows(dy)).map(|(y, dy)| softmax::dot(y, dy)).collect(),
         }
     }
 
     /// `dq`, `dk`, `dv`.
     fn gradients(&self) -> [Rows; 3] {
         let shape = self.shape;
-        let mut found = [shape.queries, shape.keys, shape.keys].map(|count| Rows::zeros(self.engine, shape, count));
-        let mut tile = [QUERY_TILE * KEY_TILE; 2].map(Kept::floats);
+        let mut found = [shape.queries, shape.keys, shape.keys].map(|count| Rows::room(self.engine, shape, count));
+        if shape.queries == 0 {
+            found.iter_mut().for_each(|rows| rows.after_mut(0).fill(0.0));
+        }
+        let mut tile = [QUERY_TILE * SCORE_PITCH; 2].map(Kept::floats);
         for keys in tiles(0..shape.keys, KEY_TILE) {
-            for queries in tiles(0..shape.queries, QUERY_TILE) {
-                if shape.visible(queries.end - 1) > keys.start {
-                    self.probabilities(queries.clone(), keys.clone(), &mut tile);
-                    self.add(queries, keys.clone(), &tile, &mut found);
+            // The last queries see all keys, and leave all of `dk` and `dv` that the others add to.
+            for (i, queries) in tiles(0..shape.queries, QUERY_TILE).rev().enumerate() {
+                let seen = keys.start..keys.end.min(shape.visible(queries.end - 1));
+                if !seen.is_empty() {
+                    self.probabilities(queries.clone(), seen.clone(), &mut tile);
+                    self.add(queries, seen, &tile, &mut found, i == 0);
                 }
             }
         }
-        softmax::scale(&mut found[0].values, shape.scale());
         found
     }
 
@@ -119,12 +127,12 @@ impl<'a> Head<'a> {
         for (rows, columns, out) in
             [(&self.q, &self.k_columns, &mut *scores), (&self.dy, &self.v_columns, &mut *slopes)]
         {
-            let left = Left { data: rows.after(queries.start), row: rows.pitch, step: 1 };
-            let out = Out { data: out, row: KEY_TILE };
+            let left = rows.left(queries.start);
+            let out = Out { data: out, row: SCORE_PITCH };
             self.engine.multiply(tile, left, columns.right(keys.start), out, false);
         }
         for (r, query) in queries.enumerate() {
-            let line = r * KEY_TILE..r * KEY_TILE + keys.len();
+            let line = r * SCORE_PITCH..r * SCORE_PITCH + keys.len();
             let seen = self.shape.visible(query).saturating_sub(keys.start).min(keys.len());
             let (scores, unseen) = scores[line.clone()].split_at_mut(seen);
             let (slopes, unseen_slopes) = slopes[line].split_at_mut(seen);
@@ -134,26 +142,28 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Adds what a tile gives to `dq`, `dk` and `dv`.
+    /// Adds what a tile gives to `dq`, `dk` and `dv`. The first keys are the first that `dq` hears of; `first` says that
+    /// these are the first queries for `dk` and `dv`.
     fn add(
         &self,
         queries: Range<usize>,
         keys: Range<usize>,
         [scores, slopes]: &[Kept; 2],
         [dq, dk, dv]: &mut [Rows; 3],
+        first: bool,
     ) {
-        let panels = self.q.panels();
+        let panels = self.shape.width.div_ceil(self.engine.panel());
         let across = Tile { rows: keys.len(), terms: queries.len(), panels };
         for (probabilities, rows, to) in [(scores, &self.dy, dv), (slopes, &self.q, dk)] {
-            let left = Left { data: probabilities, row: 1, step: KEY_TILE };
+            let left = Left::even(probabilities, 1, SCORE_PITCH);
             let row = to.pitch;
             let out = Out { data: to.after_mut(keys.start), row };
-            self.engine.multiply(across, left, rows.right(queries.start), out, true);
+            self.engine.multiply(across, left, rows.right(queries.start), out, !first);
         }
         let tile = Tile { rows: queries.len(), terms: keys.len(), panels };
-        let left = Left { data: slopes, row: KEY_TILE, step: 1 };
+        let left = Left::even(slopes, SCORE_PITCH, 1);
         let row = dq.pitch;
         let out = Out { data: dq.after_mut(queries.start), row };
-        self.engine.multiply(tile, left, self.k.right(keys.start), out, true);
+        self.engine.multiply(tile, left, self.k.right(keys.start), out, keys.start > 0);
     }
 }

@@ -69,7 +69,7 @@ impl Engine {
             let lines = out.data.chunks_mut(out.row).take(if add { 0 } else { rows });
             return lines.for_each(|line| line[..panels * width].fill(0.0));
         }
-        assert!((rows - 1) * a.row + (terms - 1) * a.step < a.data.len(), "the left operand");
+        assert!(a.last(rows, terms) < a.data.len(), "the left operand");
         assert!((panels - 1) * b.panel + (terms - 1) * b.row + width <= b.data.len(), "the right operand");
         match self {
             // SAFETY: the assertions are the contract; the processor has the engine's instructions, see `best`.
@@ -90,7 +90,7 @@ fn portable(tile: Tile, a: Left<'_>, b: Right<'_>, out: Out<'_>, add: bool) {
         for r in 0..tile.rows {
             let mut sums = [0f32; WIDTH];
             for k in 0..tile.terms {
-                let value = a.data[r * a.row + k * a.step];
+                let value = a.data[k / a.run * a.jump + r * a.row + k % a.run * a.step];
                 let line = &b.data[panel * b.panel + k * b.row..][..WIDTH];
                 sums.iter_mut().zip(line).for_each(|(sum, b)| *sum += value * b);
             }
@@ -110,6 +110,31 @@ mod tests {
     }
 
     #[test]
+    fn a_left_operand_in_runs_is_read_run_by_run() {
+        let (rows, terms, run) = (7, 20, 8);
+        let a = numbers(rows * terms, 3);
+        // Three panels of eight columns, the last of four.
+        let mut panels = vec![0.0; 3 * rows * run];
+        for (i, value) in a.iter().enumerate() {
+            let (r, k) = (i / terms, i % terms);
+            panels[k / run * rows * run + r * run + k % run] = *value;
+        }
+        for engine in Engine::all() {
+            let width = engine.panel();
+            let b = numbers(terms * width, 4);
+            let right = Right { data: &b, row: width, panel: terms * width };
+            let product = |left| {
+                let mut out = vec![0.0; rows * width];
+                let place = Out { data: &mut out, row: width };
+                engine.multiply(Tile { rows, terms, panels: 1 }, left, right, place, false);
+                out
+            };
+            let in_runs = Left { data: &panels, row: run, step: 1, run, jump: rows * run };
+            assert_eq!(product(in_runs), product(Left::even(&a, terms, 1)), "{engine:?}");
+        }
+    }
+
+    #[test]
     fn products_are_exact_sums_inside_their_columns() {
         for (rows, terms, panels) in [(1, 1, 1), (6, 3, 2), (13, 64, 1), (8, 0, 1), (17, 5, 3)] {
             for engine in Engine::all() {
@@ -119,7 +144,7 @@ mod tests {
                 let right = Right { data: &b, row: width, panel: (terms + 1) * width };
                 // Read along rows and, transposed, along columns.
                 for (row, step) in [(terms + 2, 1), (1, rows + 1)] {
-                    let left = Left { data: &a, row, step };
+                    let left = Left::even(&a, row, step);
                     let mut out = vec![0.5; rows * (columns + 3)];
                     for add in [false, true] {
                         let place = Out { data: &mut out, row: columns + 3 };

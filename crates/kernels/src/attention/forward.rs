@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::engine::Engine;
-use super::head::{Columns, KEY_TILE, QUERY_TILE, Rows, tiles};
+use super::head::{Columns, KEY_TILE, Panels, QUERY_TILE, Rows, SCORE_PITCH, tiles};
 use super::shape::{AttentionShape, Strided};
 use super::softmax;
 use super::tile::{Left, Out, Tile};
@@ -59,7 +59,7 @@ struct Head<'a> {
     shape: &'a AttentionShape,
     unit: usize,
     keys: Columns,
-    values: Rows,
+    values: Panels,
 }
 
 /// What a tile of queries gathers on its way over the keys.
@@ -67,6 +67,7 @@ struct Running {
     /// The largest score of each query so far, and its sum of exponentials.
     most: [f32; QUERY_TILE],
     sum: [f32; QUERY_TILE],
+    /// What the first tile of keys leaves here, and what others add.
     y: Rows,
 }
 
@@ -74,16 +75,16 @@ impl<'a> Head<'a> {
     fn new(shape: &'a AttentionShape, k: Strided<'_>, v: Strided<'_>, unit: usize) -> Self {
         let engine = Engine::best();
         let keys = Columns::copy(engine, shape, k, unit, 0..shape.keys);
-        let values = Rows::copy(engine, shape, v, unit, 0..shape.keys, 1.0);
+        let values = Panels::copy(engine, shape, v, unit, 0..shape.keys, 1.0);
         Self { engine, shape, unit, keys, values }
     }
 
     /// Calls `write(query, row, log_sum)` for each of `queries`.
     fn attend(&self, q: Strided<'_>, queries: Range<usize>, mut write: impl FnMut(usize, &[f32], f32)) {
-        let mut scores = Kept::floats(QUERY_TILE * KEY_TILE);
+        let mut scores = Kept::floats(QUERY_TILE * SCORE_PITCH);
         for tile in tiles(queries, QUERY_TILE) {
             let rows = Rows::copy(self.engine, self.shape, q, self.unit, tile.clone(), self.shape.scale());
-            let y = Rows::zeros(self.engine, self.shape, tile.len());
+            let y = Rows::room(self.engine, self.shape, tile.len());
             let mut running = Running { most: [f32::NEG_INFINITY; QUERY_TILE], sum: [0.0; QUERY_TILE], y };
             let seen = self.shape.visible(tile.end - 1);
             for keys in tiles(0..seen, KEY_TILE) {
@@ -101,11 +102,11 @@ impl<'a> Head<'a> {
     fn step(&self, rows: &Rows, queries: Range<usize>, keys: Range<usize>, scores: &mut [f32], running: &mut Running) {
         let panels = keys.len().div_ceil(self.engine.panel());
         let tile = Tile { rows: queries.len(), terms: self.shape.width, panels };
-        let left = Left { data: &rows.values, row: rows.pitch, step: 1 };
-        let out = Out { data: scores, row: KEY_TILE };
+        let left = Left::even(&rows.values, rows.pitch, 1);
+        let out = Out { data: scores, row: SCORE_PITCH };
         self.engine.multiply(tile, left, self.keys.right(keys.start), out, false);
         for (r, query) in queries.clone().enumerate() {
-            let scores = &mut scores[r * KEY_TILE..r * KEY_TILE + keys.len()];
+            let scores = &mut scores[r * SCORE_PITCH..r * SCORE_PITCH + keys.len()];
             let seen = self.shape.visible(query).saturating_sub(keys.start).min(keys.len());
             let (scores, unseen) = scores.split_at_mut(seen);
             unseen.fill(0.0);
@@ -114,10 +115,10 @@ impl<'a> Head<'a> {
             }
         }
         let tile = Tile { rows: queries.len(), terms: keys.len(), panels: running.y.panels() };
-        let left = Left { data: scores, row: KEY_TILE, step: 1 };
+        let left = Left::even(scores, SCORE_PITCH, 1);
         let pitch = running.y.pitch;
         let out = Out { data: running.y.after_mut(0), row: pitch };
-        self.engine.multiply(tile, left, self.values.right(keys.start), out, true);
+        self.engine.multiply(tile, left, self.values.right(keys.start), out, keys.start > 0);
     }
 }
 
@@ -127,9 +128,11 @@ impl Running {
         let (before, found) = (self.most[r], softmax::largest(scores));
         let most = if found > before { found } else { before };
         if most > before {
-            let factor = (before - most).exp();
-            self.sum[r] *= factor;
-            softmax::scale(&mut self.y.after_mut(r)[..width], factor);
+            if before > f32::NEG_INFINITY {
+                let factor = (before - most).exp();
+                self.sum[r] *= factor;
+                softmax::scale(&mut self.y.after_mut(r)[..width], factor);
+            }
             self.most[r] = most;
         }
         self.sum[r] += softmax::exponentials(scores, most);

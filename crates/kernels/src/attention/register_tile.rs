@@ -21,7 +21,7 @@ macro_rules! register_tile {
                     let rows = (tile.rows - first).min($most);
                     // SAFETY: rows and panels of the product, which the operands hold by the caller's promise.
                     unsafe {
-                        let from = (a.data.as_ptr().add(first * a.row), a.row, a.step);
+                        let from = Left { data: a.data.get_unchecked(first * a.row..), ..a };
                         let with = (b.data.as_ptr().add(panel * b.panel), b.row);
                         let to = (out.data.as_mut_ptr().add(first * out.row + panel * 2 * LANES), out.row);
                         match rows {
@@ -37,30 +37,37 @@ macro_rules! register_tile {
         /// `ROWS` rows by two vectors.
         ///
         /// # Safety
-        /// The processor has the features; `a` may be read at each row and step, `b` over two
+        /// The processor has the features; `a` has each row and term, `b` may be read over two
         /// vectors in each of `terms` rows, and `out` written over two vectors in each row.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn block<const ROWS: usize>(
             terms: usize,
-            (mut a, a_row, step): (*const f32, usize, usize),
+            a: Left<'_>,
             (mut b, b_row): (*const f32, usize),
             (out, out_row): (*mut f32, usize),
             add: bool,
         ) {
             let mut sums = [[zero(); 2]; ROWS];
-            for _ in 0..terms {
-                // SAFETY: the caller's promise; the pointers move on without being read behind the last term.
-                unsafe {
-                    let columns = [load(b), load(b.add(LANES))];
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let value = splat(*a.add(r * a_row));
-                        sums[0] = multiply_add(value, columns[0], sums[0]);
-                        sums[1] = multiply_add(value, columns[1], sums[1]);
+            let mut start = a.data.as_ptr();
+            let mut missing = terms;
+            while missing > 0 {
+                let (mut place, run) = (start, missing.min(a.run));
+                for _ in 0..run {
+                    // SAFETY: the caller's promise; the pointers move on without being read behind the last term.
+                    unsafe {
+                        let columns = [load(b), load(b.add(LANES))];
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let value = splat(*place.add(r * a.row));
+                            sums[0] = multiply_add(value, columns[0], sums[0]);
+                            sums[1] = multiply_add(value, columns[1], sums[1]);
+                        }
                     }
-                    a = a.wrapping_add(step);
+                    place = place.wrapping_add(a.step);
                     b = b.wrapping_add(b_row);
                 }
+                start = start.wrapping_add(a.jump);
+                missing -= run;
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {

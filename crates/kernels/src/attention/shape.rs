@@ -1,5 +1,12 @@
 //! Sizes of an attention, and where a tensor keeps a head's rows.
 
+use std::ops::Range;
+
+use crate::simd;
+
+/// Rows that are on their way from memory while one is read or written.
+pub(super) const AHEAD: usize = 8;
+
 /// Sizes of an attention of `heads` heads over `batch` examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AttentionShape {
@@ -22,7 +29,7 @@ impl AttentionShape {
         if self.causal { (query + 1 + self.keys).saturating_sub(self.queries).min(self.keys) } else { self.keys }
     }
 
-    /// What scores are multiplied by.
+    /// What products of queries and keys are multiplied by, `1 / sqrt(width)`.
     pub(super) fn scale(&self) -> f32 {
         (1.0 / (self.width as f64).sqrt()) as f32
     }
@@ -42,6 +49,21 @@ impl<'a> Strided<'a> {
     /// A tensor whose values follow each other in the order of its dimensions.
     pub(crate) fn contiguous(data: &'a [f32], [tokens, heads, width]: [usize; 3]) -> Self {
         Self { data, start: 0, strides: [tokens * heads * width, heads * width, width] }
+    }
+
+    /// The rows of some tokens of a head, whose neighbours in memory belong to other heads: those that come next are asked
+    /// for while one is read.
+    pub(super) fn rows(
+        self,
+        shape: &AttentionShape,
+        unit: usize,
+        tokens: Range<usize>,
+    ) -> impl Iterator<Item = &'a [f32]> {
+        let last = tokens.end.saturating_sub(1);
+        tokens.map(move |token| {
+            simd::prefetch(self.row(shape, unit, (token + AHEAD).min(last)).as_ptr(), shape.width);
+            self.row(shape, unit, token)
+        })
     }
 
     /// The row of one token in head `unit % heads` of example `unit / heads`.

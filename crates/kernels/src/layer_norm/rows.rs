@@ -154,36 +154,55 @@ impl<'a> Slopes<'a> {
     }
 }
 
-/// `sum f(v)` over a row.
+/// Rows of which each step is done before the next one, so that one row's sum is added up while the next row is read. They
+/// stay in the first-level cache.
+fn rows_together(width: usize) -> usize {
+    (1024 / width).clamp(1, BLOCK_ROWS)
+}
+
+/// The sum over a row, value by value as `add` takes it in.
 #[inline(always)]
-fn total(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+fn total(row: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let chunks = row.chunks_exact(LANES);
-    let rest: f32 = chunks.remainder().iter().map(|v| f(*v)).sum();
+    let rest: f32 = chunks.remainder().iter().fold(0.0, |sum, v| add(sum, *v));
     for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += f(*v));
+        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane = add(*lane, *v));
     }
-    rest + simd::sum_of_lanes(&lanes)
+    rest + simd::sum_of_lanes(&simd::folded(lanes))
 }
 
 simd::multiversion! {
-    /// Writes `y` and the statistics of some rows; `centred` tells whether the mean is taken off.
+    fused FUSED:
+    /// Writes `y` and the statistics of some rows; `centred` tells whether the mean is taken off, for which it is 0 so far.
     fn normalise(x: &[f32], weight: &[f32], bias: &[f32], centred: bool, eps: f64, y: &mut [MaybeUninit<f32>], numbers: &mut [f32]) {
-        let width = weight.len();
-        let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(numbers.chunks_exact_mut(STATISTICS));
-        for ((x, y), numbers) in rows {
-            let mean = if centred { total(x, |v| v) / width as f32 } else { 0.0 };
-            let square = total(x, |v| (v - mean) * (v - mean)) / width as f32;
-            let inverse = (1.0 / (f64::from(square) + eps).sqrt()) as f32;
-            for (((x, y), w), b) in x.iter().zip(y).zip(weight).zip(bias) {
-                y.write((*x - mean) * inverse * *w + *b);
+        let (width, group) = (weight.len(), rows_together(weight.len()));
+        let groups = x.chunks(group * width).zip(y.chunks_mut(group * width)).zip(numbers.chunks_mut(group * STATISTICS));
+        for ((x, y), numbers) in groups {
+            if centred {
+                for (x, numbers) in x.chunks_exact(width).zip(numbers.chunks_exact_mut(STATISTICS)) {
+                    numbers[0] = total(x, |sum, v| sum + v) / width as f32;
+                }
             }
-            numbers.copy_from_slice(&[mean, inverse]);
+            for (x, numbers) in x.chunks_exact(width).zip(numbers.chunks_exact_mut(STATISTICS)) {
+                let mean = numbers[0];
+                let squares = total(x, |sum, v| simd::multiply_add::<FUSED>(v - mean, v - mean, sum));
+                numbers[1] = (1.0 / (f64::from(squares / width as f32) + eps).sqrt()) as f32;
+            }
+            let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(numbers.chunks_exact(STATISTICS));
+            for ((x, y), numbers) in rows {
+                let (mean, inverse) = (numbers[0], numbers[1]);
+                simd::prefetch(x.as_ptr().wrapping_add(group * width), width);
+                for (((x, y), w), b) in x.iter().zip(y).zip(weight).zip(bias) {
+                    y.write(simd::multiply_add::<FUSED>((*x - mean) * inverse, *w, *b));
+                }
+            }
         }
     }
 }
 
 simd::multiversion! {
+    fused FUSED:
     /// `dx` of some rows; adds to the gradients of weight and bias.
     ///
     /// With `h = (x - mean) / deviation` and `g = dy weight`: `dx = (g - mean(g) - h mean(g h)) / deviation`
@@ -191,19 +210,31 @@ simd::multiversion! {
     fn slopes_back(
         x: &[f32], numbers: &[f32], weight: &[f32], centred: bool, dy: &[f32], dx: &mut [MaybeUninit<f32>], dweight: &mut [f32], dbias: &mut [f32],
     ) {
-        let width = weight.len();
-        let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
-        for (((x, dy), dx), numbers) in rows.zip(numbers.chunks_exact(STATISTICS)) {
-            let (mean, inverse) = (numbers[0], numbers[1]);
-            let [sum, product] = row_sums(x, dy, weight, mean);
-            let constant = if centred { sum / width as f32 * inverse } else { 0.0 };
-            let slope = product / width as f32 * inverse * inverse * inverse;
+        let (width, group) = (weight.len(), rows_together(weight.len()));
+        let groups = x.chunks(group * width).zip(dy.chunks(group * width)).zip(dx.chunks_mut(group * width));
+        for (((x, dy), dx), numbers) in groups.zip(numbers.chunks(group * STATISTICS)) {
+            let rows = || x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(numbers.chunks_exact(STATISTICS));
+            // What is taken off: a share of the offset, and a constant.
+            let mut shares = [[0f32; 2]; BLOCK_ROWS];
+            for (((x, dy), numbers), share) in rows().zip(&mut shares) {
+                let (mean, inverse) = (numbers[0], numbers[1]);
+                let [sum, product] = row_sums::<FUSED>(x, dy, weight, mean);
+                let constant = if centred { sum / width as f32 * inverse } else { 0.0 };
+                *share = [product / width as f32 * inverse * inverse * inverse, constant];
+            }
             let (dweight, dbias) = (&mut dweight[..width], &mut dbias[..width]);
-            for i in 0..width {
-                let (offset, dy) = (x[i] - mean, dy[i]);
-                dx[i].write(dy * weight[i] * inverse - offset * slope - constant);
-                dweight[i] += dy * (offset * inverse);
-                dbias[i] += dy;
+            for ((((x, dy), numbers), [slope, constant]), dx) in rows().zip(shares).zip(dx.chunks_exact_mut(width)) {
+                let (mean, inverse) = (numbers[0], numbers[1]);
+                for next in [x, dy] {
+                    simd::prefetch(next.as_ptr().wrapping_add(group * width), width);
+                }
+                for i in 0..width {
+                    let (offset, dy) = (x[i] - mean, dy[i]);
+                    let gradient = simd::multiply_add::<FUSED>(dy, weight[i] * inverse, -constant);
+                    dx[i].write(simd::multiply_add::<FUSED>(offset, -slope, gradient));
+                    dweight[i] = simd::multiply_add::<FUSED>(dy, offset * inverse, dweight[i]);
+                    dbias[i] += dy;
+                }
             }
         }
     }
@@ -211,14 +242,14 @@ simd::multiversion! {
 
 /// `sum g` and `sum g (x - mean)` of one row.
 #[inline(always)]
-fn row_sums(x: &[f32], dy: &[f32], weight: &[f32], mean: f32) -> [f32; 2] {
+fn row_sums<const FUSED: bool>(x: &[f32], dy: &[f32], weight: &[f32], mean: f32) -> [f32; 2] {
     let (mut sums, mut products) = ([0f32; LANES], [0f32; LANES]);
     let chunks = x.chunks_exact(LANES).zip(dy.chunks_exact(LANES)).zip(weight.chunks_exact(LANES));
     for ((x, dy), w) in chunks {
         for lane in 0..LANES {
             let g = dy[lane] * w[lane];
             sums[lane] += g;
-            products[lane] += g * (x[lane] - mean);
+            products[lane] = simd::multiply_add::<FUSED>(g, x[lane] - mean, products[lane]);
         }
     }
     let whole = x.len() / LANES * LANES;
@@ -227,7 +258,8 @@ fn row_sums(x: &[f32], dy: &[f32], weight: &[f32], mean: f32) -> [f32; 2] {
         sum += dy * w;
         product += dy * w * (x - mean);
     }
-    [sum + simd::sum_of_lanes(&sums), product + simd::sum_of_lanes(&products)]
+    let lanes = [sums, products].map(simd::folded);
+    [sum + simd::sum_of_lanes(&lanes[0]), product + simd::sum_of_lanes(&lanes[1])]
 }
 
 #[cfg(test)]
