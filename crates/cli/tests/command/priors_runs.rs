@@ -194,9 +194,8 @@ const CODES: &str = r#"
 format = 2
 name = "codes"
 [[stage]]
-recipe = "digits"
 name = "vq"
-data = { count = 300 }
+data = { source = "digits", count = 300 }
 model = { kind = "vq-vae" }
 network = { kind = "conv", channels = [4, 4], hidden = [] }
 quantizer = { codes = 16, dims = 4, gradient = "rotation" }
