@@ -5,9 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use elbo::data::batch::Given;
 use elbo::models::{Ask, Autoregressive, AutoregressiveConfig, Density, Generate, KeptSymbols};
-use elbo::networks::{
-    CodebookKind, CodebookStart, Estimator, Moment, Pass, Quantizer, QuantizerConfig, When,
-};
+use elbo::networks::{CodebookKind, CodebookStart, Estimator, Moment, Pass, Quantizer, QuantizerConfig, When};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters;
 use elbo::space::{Domain, Rows, Space};
@@ -53,7 +51,10 @@ fn invariant(model: &Quantizer, what: &str) {
         let smoothed = (f64::from(count) + 1e-5) / (sum + n.len() as f64 * 1e-5) * sum;
         for (m, e) in m[k * 4..k * 4 + 4].iter().zip(&e[k * 4..]) {
             let expected = f64::from(*m) / smoothed;
-            assert!((expected - f64::from(*e)).abs() < 1e-5 * expected.abs().max(1.0), "{what}: code {k}: {e} {expected}");
+            assert!(
+                (expected - f64::from(*e)).abs() < 1e-5 * expected.abs().max(1.0),
+                "{what}: code {k}: {e} {expected}"
+            );
         }
     }
 }
@@ -123,7 +124,9 @@ fn a_start_from_data_and_a_revival_keep_averages_and_codes_together() {
     let again = quantizer(&config, &device).started(&vectors, 64, 9);
     assert_eq!(book(&again)[2], e, "a function of the seed");
     // Vectors near the first code alone: after a while the others are hardly used and take vectors of the batch.
-    let near = |step: u64| map(16, step, 1e-3, &device) + Tensor::<1>::from_data([e[0], e[1], e[2], e[3]], &device).reshape([1, 1, 1, 4]);
+    let near = |step: u64| {
+        map(16, step, 1e-3, &device) + Tensor::<1>::from_data([e[0], e[1], e[2], e[3]], &device).reshape([1, 1, 1, 4])
+    };
     let (mut model, mut revived) = (model, 0);
     for step in 1..=400 {
         let pass = training(step, 0.5);
@@ -198,7 +201,8 @@ fn residual_codes_add_up_and_a_codebook_of_zeros_adds_nothing() {
     }
     let shallow = parameters::import(model, tensors);
     let found = shallow.forward(map(3, 1, 0.1, &device), &Pass::still());
-    let (deep, two) = (values_of(shallow.embed(&found.indices, [2, 2], 3)), values_of(shallow.embed(&found.indices, [2, 2], 2)));
+    let (deep, two) =
+        (values_of(shallow.embed(&found.indices, [2, 2], 3)), values_of(shallow.embed(&found.indices, [2, 2], 2)));
     assert_eq!(deep, two);
 }
 
@@ -228,7 +232,8 @@ fn all_rows_together_have_probability_one() {
         let sum: f64 = values_of(model.log_prob(&[all_rows()], &given)).iter().map(|p| f64::from(*p).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");
     }
-    let [none, zero] = [Given::default(), Given::of_class(0, 81, &device())].map(|g| values_of(model.log_prob(&[all_rows()], &g)));
+    let [none, zero] =
+        [Given::default(), Given::of_class(0, 81, &device())].map(|g| values_of(model.log_prob(&[all_rows()], &g)));
     assert!(none.iter().zip(&zero).any(|(a, b)| (a - b).abs() > 1e-3), "the class tells something");
 }
 
@@ -236,7 +241,8 @@ fn all_rows_together_have_probability_one() {
 fn a_later_symbol_changes_nothing_before_it_and_the_cache_changes_nothing_at_all() {
     let (model, device) = (prior(0.1), device());
     let (transformer, n) = (model.transformer(), 5);
-    let symbols: Vec<i32> = Draws::new(1, Purpose::Choice, 0, 0).permutation(20).iter().map(|s| (*s % 3) as i32).collect();
+    let symbols: Vec<i32> =
+        Draws::new(1, Purpose::Choice, 0, 0).permutation(20).iter().map(|s| (*s % 3) as i32).collect();
     let starts = vec![0, 1, 2, 2, 0];
     let logits = |symbols: &[i32]| {
         let steps = Tensor::<2, Int>::from_data(TensorData::new(symbols.to_vec(), [n, 4]), &device);
@@ -276,8 +282,10 @@ fn drawn(model: &Autoregressive, ask: &Ask) -> Vec<i32> {
 fn rows_come_as_often_as_their_probability_says() {
     let (model, n) = (prior(0.1), 100_000);
     let class = Given::of_class(1, n, &device());
-    let probabilities: Vec<f64> =
-        values_of(model.log_prob(&[all_rows()], &Given::of_class(1, 81, &device()))).iter().map(|p| f64::from(*p).exp()).collect();
+    let probabilities: Vec<f64> = values_of(model.log_prob(&[all_rows()], &Given::of_class(1, 81, &device())))
+        .iter()
+        .map(|p| f64::from(*p).exp())
+        .collect();
     let mut counts = vec![0f64; 81];
     for row in drawn(&model, &Ask::new(n, 3).given(class)).chunks_exact(4) {
         counts[row.iter().rev().fold(0, |index, symbol| index * 3 + *symbol as usize)] += 1.0;
@@ -286,7 +294,11 @@ fn rows_come_as_often_as_their_probability_says() {
     assert!(chi < 124.8, "{chi}");
     // The check can fail: the other class has other probabilities.
     let other = values_of(model.log_prob(&[all_rows()], &Given::of_class(0, 81, &device())));
-    let wrong: f64 = counts.iter().zip(&other).map(|(c, p)| (c - f64::from(*p).exp() * n as f64).powi(2) / (f64::from(*p).exp() * n as f64)).sum();
+    let wrong: f64 = counts
+        .iter()
+        .zip(&other)
+        .map(|(c, p)| (c - f64::from(*p).exp() * n as f64).powi(2) / (f64::from(*p).exp() * n as f64))
+        .sum();
     assert!(wrong > 1000.0, "{wrong}");
 }
 

@@ -131,8 +131,10 @@ fn ask(run: &Run, args: &Sample, classes: &[String]) -> elbo::Result<Ask> {
 
 /// Refuses numbers that are none of a choice.
 fn check_choices(args: &Sample) -> elbo::Result<()> {
-    args.top_p.map_or(Ok(()), |share| check_number("--top-p", share, 1e-6..=1.0, "0.95 leaves out what is unlikely"))?;
-    args.guidance.map_or(Ok(()), |w| check_number("--guidance", w, -MAX_GUIDANCE..=MAX_GUIDANCE, "1 is none, 2 some"))?;
+    args.top_p
+        .map_or(Ok(()), |share| check_number("--top-p", share, 1e-6..=1.0, "0.95 leaves out what is unlikely"))?;
+    args.guidance
+        .map_or(Ok(()), |w| check_number("--guidance", w, -MAX_GUIDANCE..=MAX_GUIDANCE, "1 is none, 2 some"))?;
     match args.top_k {
         Some(0) => Err(elbo::Error::config("--top-k", "at least 1 symbol", "0", "leave it away for all")),
         _ => Ok(()),

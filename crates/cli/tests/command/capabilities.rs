@@ -14,7 +14,9 @@ fn training(kind: &str) -> String {
         }
         "vq-vae" => {
             let network = "--set network={kind=\"conv\",channels=[4,4]} --set quantizer.codes=8 --set quantizer.dims=4";
-            format!("train digits --set data.count=120 --set model={{kind=\"vq-vae\"}} {network} --epochs 1 --batch-size 32 --out vq-vae")
+            format!(
+                "train digits --set data.count=120 --set model={{kind=\"vq-vae\"}} {network} --epochs 1 --batch-size 32 --out vq-vae"
+            )
         }
         _ => {
             let flags = "--set data.count=120 --set network.hidden=[8] --set model.latent=2 --epochs 1 --batch-size 32";

@@ -213,9 +213,8 @@ fn codes_and_their_prior_end_alike_wherever_they_were_killed() {
     folder.write("codes.toml", CODES);
     let line = "train codes.toml";
     folder.run(&format!("{line} --out whole")).done();
-    let both = |run: &str| {
-        [training(&folder.path(run)), training(&folder.path(&format!("{run}/priors/autoregressive")))]
-    };
+    let both =
+        |run: &str| [training(&folder.path(run)), training(&folder.path(&format!("{run}/priors/autoregressive")))];
     let whole = both("whole");
     for threads in [1, 3] {
         folder.run(&format!("{line} --threads {threads} --out threads-{threads}")).done();

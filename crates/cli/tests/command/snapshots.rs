@@ -162,7 +162,9 @@ fn prepared() -> Folder {
     folder.run(&format!("train {small} --out run")).done();
     folder.run(&format!("train {small} --set model.kind=ae --out ae")).done();
     let codes = "--set model={kind=\"vq-vae\"} --set quantizer.codes=8 --set quantizer.dims=4";
-    folder.run(&format!("train --set data.count=120 --set network.hidden=[8] {codes} --epochs 1 --quiet --out codes")).done();
+    folder
+        .run(&format!("train --set data.count=120 --set network.hidden=[8] {codes} --epochs 1 --quiet --out codes"))
+        .done();
     let tiny = "--set prior.width=8 --set prior.layers=1 --set prior.heads=2 --epochs 1 --quiet";
     folder.run(&format!("train autoregressive --codes-of codes {tiny}")).done();
     let rows = (0..40).map(|i| format!("{},{}\n", i % 7, (i * i) % 11));

@@ -20,7 +20,6 @@ mod catalog;
 mod cifar10;
 mod classes;
 pub mod codes;
-pub mod symbols;
 mod config;
 pub mod digits;
 pub mod download;
@@ -32,6 +31,7 @@ mod progress;
 pub mod source;
 pub mod split;
 pub mod sprites;
+pub mod symbols;
 pub mod table;
 
 pub use binarize::{Binarization, Binarize};

@@ -97,10 +97,8 @@ impl SymbolSource {
         let width = space.numel();
         let symbols: Vec<u16> =
             read(codes, "<u2", width)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-        let rows: Vec<u32> = read(&rows_path, "<u4", 2)?
-            .chunks_exact(4)
-            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let rows: Vec<u32> =
+            read(&rows_path, "<u4", 2)?.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let of = space.symbols().unwrap_or(0);
         if let Some(symbol) = symbols.iter().find(|&&symbol| usize::from(symbol) >= of) {
             return Err(other(codes, &format!("symbols below {of}"), symbol.to_string()));
@@ -208,9 +206,15 @@ fn read(path: &Path, kind: &str, columns: usize) -> Result<Vec<u8>> {
     let size: usize = kind[2..].parse().unwrap_or(1);
     let values = bytes.len().saturating_sub(HEADER_BYTES);
     let rows = values / (size * columns).max(1);
-    if bytes.len() < HEADER_BYTES || !bytes.starts_with(&header(kind, [rows, columns])) || values != rows * size * columns
+    if bytes.len() < HEADER_BYTES
+        || !bytes.starts_with(&header(kind, [rows, columns]))
+        || values != rows * size * columns
     {
-        return Err(other(path, &format!("rows of {columns} numbers"), format!("{} bytes with another header", bytes.len())));
+        return Err(other(
+            path,
+            &format!("rows of {columns} numbers"),
+            format!("{} bytes with another header", bytes.len()),
+        ));
     }
     Ok(bytes[HEADER_BYTES..].to_vec())
 }

@@ -64,7 +64,9 @@ pub fn code_use(model: &dyn Model, split: &Subset, device: &Device) -> Result<Co
         squares += vectors.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
         values += vectors.len() as f64;
         let rows = [Rows::Index(indices.clone())];
-        found.distortion.extend(values_of(observe.recon(&rows, &batch.given, batch.x.real())).into_iter().map(f64::from));
+        found
+            .distortion
+            .extend(values_of(observe.recon(&rows, &batch.given, batch.x.real())).into_iter().map(f64::from));
         let indices: Vec<i32> = indices.into_data_as::<i32>().try_into_vec().expect("whole numbers");
         found.symbols.extend(indices.into_iter().map(|index| index as u16));
     }
@@ -183,7 +185,11 @@ impl CodeUse {
             ("perplexity", metric(self.perplexity(), "codes", "exp of the entropy of the entries over all examples")),
             (
                 "perplexity_by_place",
-                metric(self.perplexity_by_place(), "codes", "the same for each place of the map alone, mean over places"),
+                metric(
+                    self.perplexity_by_place(),
+                    "codes",
+                    "the same for each place of the map alone, mean over places",
+                ),
             ),
             ("code_entropy", metric(self.perplexity().ln(), "nats per code", "ln of the perplexity")),
             ("code_snr", metric(self.snr(), "dB", "10 log10(Var z / E (z - e)^2) of the quantiser")),

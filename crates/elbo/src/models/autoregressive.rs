@@ -15,9 +15,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Ask, Capability, Density, Family, Generate, Generating, Learner, Loss, Model, Report, Setting,
-};
+use super::{Ask, Capability, Density, Family, Generate, Generating, Learner, Loss, Model, Report, Setting};
 use crate::data::batch::{Batch, Given, Needs};
 use crate::error::{Error, Result};
 use crate::networks::{
@@ -178,7 +176,8 @@ impl Density for Autoregressive {
     fn log_prob(&self, rows: &[Rows], given: &Given) -> Tensor<1> {
         let rows = rows[0].index();
         let [n, tokens] = rows.dims();
-        let sums: Vec<f32> = self.surprise(&rows, given).chunks_exact(tokens).map(|row| -row.iter().sum::<f32>()).collect();
+        let sums: Vec<f32> =
+            self.surprise(&rows, given).chunks_exact(tokens).map(|row| -row.iter().sum::<f32>()).collect();
         Tensor::from_data(TensorData::new(sums, [n]), &self.transformer.device().without_autodiff())
     }
 
@@ -351,7 +350,8 @@ impl Generating for Writing<'_> {
 
 impl Family for AutoregressiveConfig {
     const KIND: &'static str = "autoregressive";
-    const ABOUT: &'static str = "a causal transformer over codes or other symbols: exact log p(k), and samples of a class";
+    const ABOUT: &'static str =
+        "a causal transformer over codes or other symbols: exact log p(k), and samples of a class";
     const CAN: &'static [Capability] = &[Capability::Density, Capability::Generate];
     const KEYS: &'static [&'static str] = &["width", "layers", "heads", "dropout", "dropped_labels"];
     const REPORTS: &'static [Report] = &[];
@@ -373,7 +373,8 @@ impl Family for AutoregressiveConfig {
             return Err(Error::config("model.dropped_labels", "at least 0 and below 1", found, help));
         }
         if setting.space.symbols().is_none() {
-            let help = "`--codes-of RUN` of a run whose codes are symbols, such as one of `mnist-vq`; `maf` models real codes";
+            let help =
+                "`--codes-of RUN` of a run whose codes are symbols, such as one of `mnist-vq`; `maf` models real codes";
             return Err(Error::config("model.kind", "symbols for `autoregressive`", "numbers", help));
         }
         let tokens = setting.space.numel();

@@ -58,8 +58,8 @@ use crate::space::Space;
 pub use ae::{Ae, AeConfig};
 pub use autoregressive::{Autoregressive, AutoregressiveConfig};
 pub use capability::{
-    Ask, Bound, Capability, Decode, Density, Discrete, Embed, Encode, Generate, Generating, KeptSymbols, Observe, Posterior,
-    Quantised, Show, Terms,
+    Ask, Bound, Capability, Decode, Density, Discrete, Embed, Encode, Generate, Generating, KeptSymbols, Observe,
+    Posterior, Quantised, Show, Terms,
 };
 pub use cvae::{Cvae, CvaeConfig};
 pub use iwae::{Iwae, IwaeConfig};

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    AeConfig, Architecture, AutoregressiveConfig, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys, MAX_PARAMETERS, MafConfig,
-    ObjectiveConfig, Report, Update, VaeConfig, VqVaeConfig,
+    AeConfig, Architecture, AutoregressiveConfig, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys,
+    MAX_PARAMETERS, MafConfig, ObjectiveConfig, Report, Update, VaeConfig, VqVaeConfig,
 };
 use crate::data::batch::Needs;
 use crate::error::{Error, Result};

@@ -17,15 +17,13 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Beginning, Capability, Decode, Discrete, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName, Loss,
-    Model, Observe, OutputBias, Posterior, Quantised, Report, Setting, Show,
+    Beginning, Capability, Decode, Discrete, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName,
+    Loss, Model, Observe, OutputBias, Posterior, Quantised, Report, Setting, Show,
 };
 use crate::data::batch::{Batch, Given};
 use crate::distributions::{Likelihood, Observation};
 use crate::error::{Error, Result};
-use crate::networks::{
-    LayerSummary, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantizer, QuantizerConfig, When,
-};
+use crate::networks::{LayerSummary, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantizer, QuantizerConfig, When};
 use crate::random::{Draws, Purpose};
 use crate::space::{Domain, Rows, Space};
 
@@ -126,14 +124,7 @@ impl VqVae {
         Self {
             encoder: MapEncoder::init(network, shape, channels, draws, device),
             quantizer: Quantizer::init(quantizer, draws, device),
-            decoder: MapDecoder::init(
-                network,
-                channels,
-                shape,
-                likelihood.output_channels(shape[0]),
-                draws,
-                device,
-            ),
+            decoder: MapDecoder::init(network, channels, shape, likelihood.output_channels(shape[0]), draws, device),
             observation: Observation::new(likelihood, device),
             space,
             codes: [Space { shape: [quantizer.tokens(), height, width], domain }],

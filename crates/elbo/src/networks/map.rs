@@ -108,13 +108,7 @@ impl MapEncoder {
     ///
     /// # Panics
     /// If the examples are too small: [`NetworkConfig::check_shape`] says so before.
-    pub fn init(
-        network: &NetworkConfig,
-        shape: [usize; 3],
-        dims: usize,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
+    pub fn init(network: &NetworkConfig, shape: [usize; 3], dims: usize, draws: &mut Draws, device: &Device) -> Self {
         let body = network.encoder(shape, draws, device);
         let residual = residual_of(network).map(|(config, activation)| {
             ResidualStack::init([map_shape(network, shape)[0]; 2], config, activation, draws, device)
@@ -157,9 +151,7 @@ fn residual_of(network: &NetworkConfig) -> Option<(ResidualConfig, Activation)> 
 /// Channels, height and width of the map before it is projected.
 fn map_shape(network: &NetworkConfig, shape: [usize; 3]) -> [usize; 3] {
     match network {
-        NetworkConfig::Mlp(config) => {
-            [config.hidden.last().copied().unwrap_or_else(|| shape.iter().product()), 1, 1]
-        }
+        NetworkConfig::Mlp(config) => [config.hidden.last().copied().unwrap_or_else(|| shape.iter().product()), 1, 1],
         NetworkConfig::Conv(config) => config.smallest(shape),
         NetworkConfig::Resnet(config) => config.checked(shape).smallest(shape[0]),
     }

@@ -396,10 +396,7 @@ fn attend(mixed: &[f32], cache: &mut Cache, step: usize, tokens: usize, heads: u
     let scale = 1.0 / (size as f32).sqrt();
     let mut out = vec![0f32; n * width];
     let rows = out.par_chunks_exact_mut(width).zip(mixed.par_chunks_exact(3 * width));
-    let caches = cache
-        .keys
-        .par_chunks_exact_mut(tokens * width)
-        .zip(cache.values.par_chunks_exact_mut(tokens * width));
+    let caches = cache.keys.par_chunks_exact_mut(tokens * width).zip(cache.values.par_chunks_exact_mut(tokens * width));
     rows.zip(caches).for_each_init(
         || vec![0f32; tokens],
         |scores, ((out, mixed), (keys, values))| {

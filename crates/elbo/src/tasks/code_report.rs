@@ -90,7 +90,8 @@ impl<'a> CodeMaterial<'a> {
     /// What a page of several runs shows.
     pub fn compared(&self, run: &Run) -> Result<ComparedRun> {
         let sections = self.sections(run)?;
-        let pictures = sections.into_iter().filter_map(|section| Some((section.title, section.pictures.into_iter().next()?)));
+        let pictures =
+            sections.into_iter().filter_map(|section| Some((section.title, section.pictures.into_iter().next()?)));
         Ok(ComparedRun {
             name: run.name(),
             status: run.info.status.clone(),

@@ -89,8 +89,7 @@ impl Run {
         let splits = self.open_data(None)?;
         let held_back = splits.validation.filter(|_| !splits.validation_is_test);
         let parts: Vec<Subset> = [Some(splits.train), held_back, Some(splits.test)].into_iter().flatten().collect();
-        let classes: Option<Vec<u32>> =
-            parts.iter().flat_map(|part| (0..part.len()).map(|i| part.label(i))).collect();
+        let classes: Option<Vec<u32>> = parts.iter().flat_map(|part| (0..part.len()).map(|i| part.label(i))).collect();
         let counts = match parts.as_slice() {
             [train, validation, test] => [train.len(), validation.len(), test.len()],
             [train, test] => [train.len(), 0, test.len()],

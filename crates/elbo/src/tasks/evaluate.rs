@@ -320,7 +320,15 @@ type Metrics = Vec<(&'static str, Metric)>;
 
 impl<'a> Judged<'a> {
     fn new(run: &'a Run, splits: &'a Splits, parts: Vec<Subset>, request: &'a MetricsRequest) -> Self {
-        Self { run, splits, parts, request, evaluation: OnceCell::new(), codes: OnceCell::new(), code_use: OnceCell::new() }
+        Self {
+            run,
+            splits,
+            parts,
+            request,
+            evaluation: OnceCell::new(),
+            codes: OnceCell::new(),
+            code_use: OnceCell::new(),
+        }
     }
 
     fn n(&self) -> usize {

@@ -34,7 +34,8 @@ pub(super) fn metrics(
             "rate_frequencies",
             "bits_frequencies",
             found.rate_by_place(&training),
-            "-ln p of each code by how often the training codes have it at that place, one added to each count".to_owned(),
+            "-ln p of each code by how often the training codes have it at that place, one added to each count"
+                .to_owned(),
         ),
     ];
     if let Some((rate, name)) = learned(run, parts, found)? {
@@ -66,7 +67,9 @@ fn no_bits(likelihood: &Likelihood, parts: &[Subset]) -> Option<&'static str> {
     let levels = parts.iter().all(|part| part.source().domain() == Domain::Levels);
     let binary = parts.iter().all(|part| part.binarization().binarize != Binarize::None);
     match likelihood {
-        Likelihood::Categorical | Likelihood::DiscretisedLogistic | Likelihood::LogisticMixture { .. } if levels => None,
+        Likelihood::Categorical | Likelihood::DiscretisedLogistic | Likelihood::LogisticMixture { .. } if levels => {
+            None
+        }
         Likelihood::Bernoulli if binary => None,
         Likelihood::Bernoulli => Some("the data are grey, and the Bernoulli formula is a probability of binary values"),
         _ if likelihood.is_distribution() => {

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+use super::code_report::{self, CodeMaterial};
 use super::codes;
 use super::initial;
 use super::memory::peak_memory_mb;
 use super::recorder::Recorder;
-use super::code_report::{self, CodeMaterial};
 use super::report::{self, Material, density_terms};
 use super::run::{Run, check_fingerprint, held_out, read_config};
 use super::samplers::{FitSettings, PriorRun};

@@ -293,7 +293,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.state.step += 1;
         let mut numbers = Numbers::default();
         for update in 0..self.optimizers.len() {
-            let moment = Moment { step: self.state.step as u64, done: self.epochs_done() / self.config.epochs.max(1) as f64 };
+            let moment =
+                Moment { step: self.state.step as u64, done: self.epochs_done() / self.config.epochs.max(1) as f64 };
             let pass = Pass::new(when, draws.take().expect("a pass gives its stream back")).at(moment);
             draws = self.update(update, &batch, pass, &mut numbers, &mut clock)?;
         }
