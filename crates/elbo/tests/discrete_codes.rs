@@ -1,5 +1,6 @@
-//! What must hold of codebooks and of priors over codes, without training: moving averages against their closed form, which term moves what, the
-//! rotation, residual codes, a distribution that sums to one, and caches that change nothing.
+//! What must hold of codebooks and of priors over codes, without training: moving averages against their
+//! closed form, which term moves what, the rotation, residual codes, a distribution that sums to one, and
+//! caches that change nothing.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -94,7 +95,8 @@ fn moving_averages_have_their_closed_form() {
     }
 }
 
-/// The starts in the wild (N at 0, or sums that do not belong to the counts) throw such codes away at the first step.
+/// The starts in the wild (N at 0, or sums that do not belong to the counts) throw such codes away at the
+/// first step.
 #[test]
 fn a_code_without_a_hit_stays_where_it_is() {
     let device = device();
@@ -123,7 +125,8 @@ fn a_start_from_data_and_a_revival_keep_averages_and_codes_together() {
     assert!((n.iter().sum::<f32>() - 64.0).abs() < 1e-3, "counted as in one batch");
     let again = quantizer(&config, &device).started(&vectors, 64, 9);
     assert_eq!(book(&again)[2], e, "a function of the seed");
-    // Vectors near the first code alone: after a while the others are hardly used and take vectors of the batch.
+    // Vectors near the first code alone: after a while the others are hardly used and take vectors of the
+    // batch.
     let near = |step: u64| {
         map(16, step, 1e-3, &device) + Tensor::<1>::from_data([e[0], e[1], e[2], e[3]], &device).reshape([1, 1, 1, 4])
     };
@@ -179,7 +182,8 @@ fn the_rotation_gives_the_code_and_scales_the_gradient() {
         let [z, q, g, up] = [&values, &code, &gradient, &up].map(|all| &all[row * 4..][..4]);
         let lambda = norm(q) / norm(z);
         assert!((norm(g) - lambda * norm(up)).abs() < 1e-5 * norm(g), "row {row}: scaled by lambda");
-        // A rotation that leads z to q keeps the angle: between gradient and z it is as between the upstream gradient and q.
+        // A rotation that leads z to q keeps the angle: between gradient and z it is as between the
+        // upstream gradient and q.
         let (before, after) = (dot(up, q) / norm(up) / norm(q), dot(g, z) / norm(g) / norm(z));
         assert!((before - after).abs() < 1e-5, "row {row}: {before} {after}");
     }

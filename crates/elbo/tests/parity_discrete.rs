@@ -1,5 +1,5 @@
-//! Quantisers, a VQ-VAE and the causal transformer against PyTorch in float64 (`fixtures/discrete`): codes, losses, gradients, moving averages, and a
-//! hundred steps of AdamW.
+//! Quantisers, a VQ-VAE and the causal transformer against PyTorch in float64 (`fixtures/discrete`): codes,
+//! losses, gradients, moving averages, and a hundred steps of AdamW.
 
 #[path = "../../kernels/tests/support/comparison.rs"]
 mod comparison;

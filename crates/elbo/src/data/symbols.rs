@@ -1,7 +1,9 @@
-//! Rows of symbols as data: the codes of a VQ-VAE that a prior over them is trained on, with the classes of their examples.
+//! Rows of symbols as data: the codes of a VQ-VAE that a prior over them is trained on, with the classes of
+//! their examples.
 //!
-//! They are kept in a run as two arrays of NumPy's: `codes.npy`, `[n, symbols]` of two bytes each, and `codes-rows.npy`, `[n, 2]`: the class of each
-//! row (2^32 - 1 for none) and the split of the run that it is from (0 training, 1 validation, 2 test).
+//! They are kept in a run as two arrays of NumPy's: `codes.npy`, `[n, symbols]` of two bytes each, and
+//! `codes-rows.npy`, `[n, 2]`: the class of each row (2^32 - 1 for none) and the split of the run that it
+//! is from (0 training, 1 validation, 2 test).
 
 use std::fs;
 use std::ops::Range;
@@ -52,10 +54,12 @@ pub struct SymbolSource {
 }
 
 impl SymbolSource {
-    /// Rows `[n, numel]` of a space of symbols: those of training, validation and test one after another, with a class for each where all have one.
+    /// Rows `[n, numel]` of a space of symbols: those of training, validation and test one after another,
+    /// with a class for each where all have one.
     ///
     /// # Panics
-    /// If the space is none of symbols, a symbol is not below their number, the parts are not all rows, or a class has no name.
+    /// If the space is none of symbols, a symbol is not below their number, the parts are not all rows, or
+    /// a class has no name.
     pub fn new(
         space: Space,
         symbols: Vec<u16>,
@@ -121,7 +125,8 @@ impl SymbolSource {
         Ok(Self::new(space, symbols, parts, classes, names))
     }
 
-    /// The splits: those of the run that encoded; where that held nothing back for validation, `[data]` says how much is.
+    /// The splits: those of the run that encoded; where that held nothing back for validation, `[data]`
+    /// says how much is.
     ///
     /// # Errors
     /// As [`split::split_parts`].

@@ -1,7 +1,8 @@
 //! How a model uses its codes, over a whole split.
 //!
-//! The perplexity of a *batch*, which training shows, grows with the batch and says little. Here all examples count: how many codes are used, how
-//! evenly, where in the map, how much of the vectors is lost, and what the codes tell of the class.
+//! The perplexity of a *batch*, which training shows, grows with the batch and says little. Here all
+//! examples count: how many codes are used, how evenly, where in the map, how much of the vectors is lost,
+//! and what the codes tell of the class.
 
 use burn::tensor::Device;
 
@@ -159,7 +160,8 @@ impl CodeUse {
         10.0 * (self.variance / self.error.max(f64::MIN_POSITIVE)).log10()
     }
 
-    /// What a code tells of the class: `I(k; y)` of the codes at all places, the mean over codebooks, in nats. None without classes.
+    /// What a code tells of the class: `I(k; y)` of the codes at all places, the mean over codebooks, in
+    /// nats. None without classes.
     pub fn class_information(&self) -> Option<f64> {
         let classes = self.classes.as_ref()?;
         let count = classes.iter().max().map_or(0, |&class| class as usize + 1);
@@ -200,7 +202,8 @@ impl CodeUse {
         metrics
     }
 
-    /// Nats of the codes of an example under `p(k)` of each value that the `training` codes have, with a count of one added to each.
+    /// Nats of the codes of an example under `p(k)` of each value that the `training` codes have, with a
+    /// count of one added to each.
     ///
     /// # Panics
     /// If the codes are of other spaces.

@@ -1,4 +1,5 @@
-//! Autoregressive transformer over symbols: the prior over the codes of a VQ-VAE, or a model of any other rows of symbols.
+//! Autoregressive transformer over symbols: the prior over the codes of a VQ-VAE, or a model of any other
+//! rows of symbols.
 //!
 //! | what | here |
 //! |---|---|
@@ -7,9 +8,10 @@
 //! | labels dropped with probability 0.1, `l_u + w (l_c - l_u)` (Ho & Salimans 2022, arXiv:2207.12598) | `loss`, [`Ask::guidance`] |
 //! | temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020) | [`TokenChoice`](crate::networks::TokenChoice) |
 //!
-//! The class is the token before the first symbol; without one it is the "no class" token, so that one model gives `p(k)` and `p(k given y)`.
-//! Departure from van den Oord et al. (2017), who train a PixelCNN: each new symbol costs one pass over one token here, since keys and values of what
-//! came before are kept, where a PixelCNN passes over the whole map.
+//! The class is the token before the first symbol; without one it is the "no class" token, so that one
+//! model gives `p(k)` and `p(k given y)`. Departure from van den Oord et al. (2017), who train a PixelCNN:
+//! each new symbol costs one pass over one token here, since keys and values of what came before are kept,
+//! where a PixelCNN passes over the whole map.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -72,7 +74,8 @@ pub struct Autoregressive {
 }
 
 impl Autoregressive {
-    /// A model of rows of symbols, told one of `classes` classes (0 for none), with initial weights drawn from `seed`.
+    /// A model of rows of symbols, told one of `classes` classes (0 for none), with initial weights drawn
+    /// from `seed`.
     ///
     /// # Panics
     /// If the space is not one of symbols, or a size is 0.

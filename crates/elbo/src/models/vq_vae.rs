@@ -1,4 +1,5 @@
-//! Vector-quantised VAE (van den Oord, Vinyals & Kavukcuoglu 2017, "Neural discrete representation learning", arXiv:1711.00937).
+//! Vector-quantised VAE (van den Oord, Vinyals & Kavukcuoglu 2017, "Neural discrete representation
+//! learning", arXiv:1711.00937).
 //!
 //! | paper | here |
 //! |---|---|
@@ -6,11 +7,13 @@
 //! | `log p(x given z_q) + abs(sg[z_e] - e)^2 + beta abs(z_e - sg[e])^2`, eq. 3 | [`Learner::loss`] |
 //! | moving averages, appendix A.1 | [`networks::Codebook`](crate::networks::Codebook) |
 //!
-//! The loss is in nats: `recon + penalty`, with `beta (D / 2)` times the mean of `(z_e - sg[e])^2` over places and channels as the commitment, `D` being
-//! the number of values of an example. Under a Gaussian whose variance is the data's, this is Sonnet's loss times `D / 2`: the published beta keeps its
-//! meaning for every size of picture, which a sum over the code does not.
+//! The loss is in nats: `recon + penalty`, with `beta (D / 2)` times the mean of `(z_e - sg[e])^2` over
+//! places and channels as the commitment, `D` being the number of values of an example. Under a Gaussian
+//! whose variance is the data's, this is Sonnet's loss times `D / 2`: the published beta keeps its meaning
+//! for every size of picture, which a sum over the code does not.
 //!
-//! The likelihood given the codes is all that the model has: the rate of the codes is that of a prior over them, another model.
+//! The likelihood given the codes is all that the model has: the rate of the codes is that of a prior over
+//! them, another model.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -146,7 +149,8 @@ impl VqVae {
         [height, width]
     }
 
-    /// The terms beside the likelihood, in nats: means over channels become sums over the values of an example.
+    /// The terms beside the likelihood, in nats: means over channels become sums over the values of an
+    /// example.
     fn penalty(&self, commitment: Tensor<1>, codebook: Option<Tensor<1>>) -> Tensor<1> {
         let half = self.space.numel() as f64 / 2.0;
         let commitment = commitment * (self.quantizer.config().commitment * half);

@@ -1,8 +1,9 @@
 //! One codebook: moving averages of the vectors that use each code, or weights that the optimiser moves.
 //!
-//! `N <- g N + (1 - g) n`, `m <- g m + (1 - g) sum z`, `e = m / N~` with `N~ = (N + eps) / (sum N + K eps) sum N` (van den Oord et al. 2017,
-//! appendix A.1, with Laplace smoothing). `e = m / N~` holds from the start on: a start that lets `N` and `m` disagree throws codes without a hit
-//! away at the first step. Smoothed counts never enter the averages.
+//! `N <- g N + (1 - g) n`, `m <- g m + (1 - g) sum z`, `e = m / N~` with `N~ = (N + eps) / (sum N + K eps)
+//! sum N` (van den Oord et al. 2017, appendix A.1, with Laplace smoothing). `e = m / N~` holds from the
+//! start on: a start that lets `N` and `m` disagree throws codes without a hit away at the first step.
+//! Smoothed counts never enter the averages.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -193,7 +194,8 @@ fn unit(vector: &mut [f32]) {
     vector.iter_mut().for_each(|v| *v /= norm);
 }
 
-/// Gives codes that are hardly used vectors of the batch, each another, with the mean count; every 100 steps, but not in the last fifth of training.
+/// Gives codes that are hardly used vectors of the batch, each another, with the mean count; every 100
+/// steps, but not in the last fifth of training.
 fn revive(
     entries: &mut [f32],
     counts: &mut [f32],
@@ -220,8 +222,9 @@ fn revive(
     taken.len().min(dead.len())
 }
 
-/// k-means++ (Arthur & Vassilvitskii 2007): each further centre is a vector drawn with a probability in proportion to its squared distance from the
-/// nearest centre so far; any vector once all of them are centres.
+/// k-means++ (Arthur & Vassilvitskii 2007): each further centre is a vector drawn with a probability in
+/// proportion to its squared distance from the nearest centre so far; any vector once all of them are
+/// centres.
 fn spread(vectors: &[f32], width: usize, count: usize, draws: &mut Draws) -> Vec<f32> {
     let n = vectors.len() / width;
     let row = |i: usize| &vectors[i * width..][..width];

@@ -4,7 +4,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use elbo_kernels::simd;
 use rayon::prelude::*;
 
-/// Logits become `softmax`, the target's less 1, all times `scale`: the gradient of `scale * nll`. Returns the nll.
+/// Logits become `softmax`, the target's less 1, all times `scale`: the gradient of `scale * nll`. Returns
+/// the nll.
 fn gradient_in_place(logits: &mut [f32], target: usize, scale: f32) -> f32 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let own = logits[target] - most;
@@ -54,7 +55,8 @@ pub fn token_nll(logits: Tensor<2>, targets: Tensor<1, Int>) -> Vec<f32> {
         .collect()
 }
 
-/// The sum of [`token_nll`] divided by `examples`, with its gradient, which is made in the same pass over the logits.
+/// The sum of [`token_nll`] divided by `examples`, with its gradient, which is made in the same pass over
+/// the logits.
 ///
 /// # Shapes
 /// - `logits`: `[n, symbols]`; `targets`: `[n]`

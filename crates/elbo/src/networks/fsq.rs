@@ -1,8 +1,9 @@
-//! Finite scalar quantisation (Mentzer et al. 2023, arXiv:2309.15505, section 3): each channel is squeezed between two bounds and rounded.
+//! Finite scalar quantisation (Mentzer et al. 2023, arXiv:2309.15505, section 3): each channel is squeezed
+//! between two bounds and rounded.
 //!
-//! `f(z) = tanh(z + atanh(o / h)) h - o` with `h = (L - 1)(1 + 1e-3) / 2` and `o` one half for an even number of levels `L`, else 0; then
-//! `round(f) / floor(L / 2)`, which lies in [-1, 1]. The entry of a vector is its rounded values read as the digits of a number, the first channel
-//! the lowest.
+//! `f(z) = tanh(z + atanh(o / h)) h - o` with `h = (L - 1)(1 + 1e-3) / 2` and `o` one half for an even
+//! number of levels `L`, else 0; then `round(f) / floor(L / 2)`, which lies in [-1, 1]. The entry of a
+//! vector is its rounded values read as the digits of a number, the first channel the lowest.
 
 use burn::tensor::{Int, Tensor, TensorData};
 

@@ -1,4 +1,5 @@
-//! Encoders and decoders whose code is a map: bodies that end, and begin, at the smallest map instead of a vector.
+//! Encoders and decoders whose code is a map: bodies that end, and begin, at the smallest map instead of a
+//! vector.
 //!
 //! | body | encoder | decoder |
 //! |---|---|---|
@@ -95,7 +96,8 @@ fn project(layer: &Linear, map: Tensor<4>) -> Tensor<4> {
 
 /// From examples to a map of vectors.
 ///
-/// In PyTorch: `body` as the encoder of that kind, `residual.{input,blocks.N.conv1,blocks.N.conv2}`, `project`.
+/// In PyTorch: `body` as the encoder of that kind, `residual.{input,blocks.N.conv1,blocks.N.conv2}`,
+/// `project`.
 #[derive(Module, Debug)]
 pub struct MapEncoder {
     body: Encoder,
@@ -260,7 +262,8 @@ pub struct ResnetMapDecoder {
     body: ResnetDecoder,
 }
 
-/// Channels of the layers of a [`ConvMapDecoder`]: in and out of each transposed convolution, and of the last one where there is one.
+/// Channels of the layers of a [`ConvMapDecoder`]: in and out of each transposed convolution, and of the
+/// last one where there is one.
 struct Channels {
     up: Vec<[usize; 2]>,
     output: Option<[usize; 2]>,
@@ -271,7 +274,8 @@ fn channels(config: &ConvConfig, dims: usize, shape: [usize; 3], outputs: usize)
     let (steps, mirrored) = (pyramid.steps.len(), config.residual.is_some());
     let mut before = if mirrored { pyramid.smallest(shape[0])[0] } else { dims };
     let up = pyramid.steps.iter().enumerate().rev().map(|(i, step)| {
-        // Mirrored, each layer leads to the channels before its halving; else to those after it, with one more layer at the end.
+        // Mirrored, each layer leads to the channels before its halving; else to those after it, with one
+        // more layer at the end.
         let after = match mirrored {
             true if i == 0 => outputs,
             true => step.inputs,

@@ -1,4 +1,5 @@
-//! Vector quantisation: each vector of a map becomes the nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937).
+//! Vector quantisation: each vector of a map becomes the nearest entry of a codebook (van den Oord et al.
+//! 2017, arXiv:1711.00937).
 //!
 //! | what | where |
 //! |---|---|
@@ -92,8 +93,8 @@ pub struct QuantizerConfig {
     pub decay: f64,
     /// Where the codebook starts.
     pub start: CodebookStart,
-    /// Every 100 steps, codes used less often than this share of the mean take a random vector of the batch; off in the last fifth of training. 0 for
-    /// never. Of `kind = "ema"`.
+    /// Every 100 steps, codes used less often than this share of the mean take a random vector of the
+    /// batch; off in the last fifth of training. 0 for never. Of `kind = "ema"`.
     pub revive: f64,
     /// How gradients pass the choice.
     pub gradient: Estimator,
@@ -230,8 +231,8 @@ impl QuantizerConfig {
 /// What became of a map.
 #[derive(Debug, Clone)]
 pub struct Quantized {
-    /// What is quantised: the vectors as they came, of length 1 in each group for cosine codes, within their bounds for finite scalar quantisation.
-    /// `[n, h, w, channels]`.
+    /// What is quantised: the vectors as they came, of length 1 in each group for cosine codes, within
+    /// their bounds for finite scalar quantisation. `[n, h, w, channels]`.
     pub vectors: Tensor<4>,
     /// The codes in the place of the vectors, with a gradient to them. `[n, h, w, channels]`.
     pub z: Tensor<4>,
@@ -249,7 +250,8 @@ pub struct Quantized {
 
 /// The codebooks of a map: `groups * depth` of them, the depths of a group one after another.
 ///
-/// In PyTorch: `books.N.{embedding,cluster_size,embed_sum}`, or `books.N.embedding` of a codebook that the optimiser moves.
+/// In PyTorch: `books.N.{embedding,cluster_size,embed_sum}`, or `books.N.embedding` of a codebook that the
+/// optimiser moves.
 #[derive(Module, Debug)]
 pub struct Quantizer {
     books: Vec<Codebook>,
@@ -363,7 +365,8 @@ impl Quantizer {
         }
     }
 
-    /// The sum of a group's codes, one depth after another. Depths beyond `depths` say the entry 0, which nobody reads.
+    /// The sum of a group's codes, one depth after another. Depths beyond `depths` say the entry 0, which
+    /// nobody reads.
     fn residual(&self, part: &Tensor<2>, group: usize, depths: usize, pass: &Pass, sums: &mut Sums) -> Tensor<2> {
         let (mut left, mut whole) = (part.clone(), part.zeros_like().detach());
         for depth in 0..self.config.depth {
@@ -478,7 +481,8 @@ fn estimated(z: Tensor<2>, code: Tensor<2>, estimator: Estimator) -> Tensor<2> {
 }
 
 /// `lambda R z` with `R = I - 2 w w' + 2 q^ z^'`, `w = (z^ + q^) / |z^ + q^|` and `lambda = |q| / |z|` held constant (Fifty et al. 2024, section 4):
-/// its value is `q`. Where z or q is 0 or they point in opposite directions, there is no rotation, and gradients pass straight through.
+/// its value is `q`. Where z or q is 0 or they point in opposite directions, there is no rotation, and
+/// gradients pass straight through.
 fn rotated(z: Tensor<2>, code: Tensor<2>) -> Tensor<2> {
     const TINY: f64 = 1e-6;
     let (fixed, code) = (z.clone().detach(), code.detach());

@@ -1,6 +1,7 @@
 //! How a symbol is drawn from logits.
 
-/// Temperature, then the `top_k` most likely, then the fewest that hold `top_p` of what is left, then a draw among these in proportion.
+/// Temperature, then the `top_k` most likely, then the fewest that hold `top_p` of what is left, then a
+/// draw among these in proportion.
 ///
 /// A temperature of 0 takes the most likely, the first of equals.
 ///

@@ -1,9 +1,12 @@
-//! A causal transformer over rows of symbols: pre-norm, as GPT-2 (Radford et al. 2019), with learned embeddings of row, column and channel.
+//! A causal transformer over rows of symbols: pre-norm, as GPT-2 (Radford et al. 2019), with learned
+//! embeddings of row, column and channel.
 //!
-//! The token at a place is predicted from what comes before it: the start token, which says the class, and the symbols so far. The position that
-//! enters is that of the symbol *to be predicted*. Labels have a table of their own, so that no label takes probability at the place of a symbol.
+//! The token at a place is predicted from what comes before it: the start token, which says the class, and
+//! the symbols so far. The position that enters is that of the symbol *to be predicted*. Labels have a
+//! table of their own, so that no label takes probability at the place of a symbol.
 //!
-//! A row of symbols of `[channels, height, width]` is read place after place, the channels of a place one after another.
+//! A row of symbols of `[channels, height, width]` is read place after place, the channels of a place one
+//! after another.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -211,8 +214,8 @@ impl Block {
 
 /// The transformer.
 ///
-/// In PyTorch: `tokens`, `start`, `rows`, `columns`, `channels` (`nn.Embedding`), `blocks.N.{norm1,attention_in,attention_out,norm2,up,down}`, `norm`,
-/// `head`.
+/// In PyTorch: `tokens`, `start`, `rows`, `columns`, `channels` (`nn.Embedding`),
+/// `blocks.N.{norm1,attention_in,attention_out,norm2,up,down}`, `norm`, `head`.
 #[derive(Module, Debug)]
 pub struct Transformer {
     tokens: Table,
@@ -358,7 +361,8 @@ pub struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
-    /// Logits of the next step, `[n, symbols]`, from the token before it: the starts at the first step, the symbols of the last step after that.
+    /// Logits of the next step, `[n, symbols]`, from the token before it: the starts at the first step, the
+    /// symbols of the last step after that.
     ///
     /// # Panics
     /// If all steps are done, or there is not one token for each row.

@@ -1,4 +1,5 @@
-//! What examples cost in bits: the distortion that the decoder leaves, and the rate of the codes under three priors.
+//! What examples cost in bits: the distortion that the decoder leaves, and the rate of the codes under
+//! three priors.
 //!
 //! The posterior is a point, so `-log p(x) <= D + R` with `D = -log p(x|e_k)` and `R = -log p(k)` for any prior over the codes. Bits mean something only
 //! where `D` is that of a probability of the levels; a density has none.
@@ -100,7 +101,8 @@ pub(super) fn learned_rate(run: &Run, split: &Subset) -> Result<Vec<f64>> {
     Ok(surprise(run, density, split, &run.symbols(split)?))
 }
 
-/// `-ln p(k)` of the codes of a split. The prior is not told the classes: a code length that leaves them out would not be that of the picture.
+/// `-ln p(k)` of the codes of a split. The prior is not told the classes: a code length that leaves them
+/// out would not be that of the picture.
 fn surprise(run: &Run, density: &dyn Density, part: &Subset, rows: &[u16]) -> Vec<f64> {
     let width = rows.len() / part.len().max(1);
     let of = |chunk: &[u16]| {
