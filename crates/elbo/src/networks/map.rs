@@ -390,7 +390,7 @@ impl MapDecoder {
                 body.forward(map.reshape([n, height * width * channels]))
             }
             Self::Conv(body) => to_rows(body.forward(map, pass)),
-            Self::Resnet(body) => to_rows(body.body.from_map(project(&body.project, map), pass)),
+            Self::Resnet(body) => to_rows(body.body.up_from(project(&body.project, map), pass)),
         }
     }
 }

@@ -336,11 +336,11 @@ impl ResnetDecoder {
             Some(input) => input.forward(z, Activation::None),
             None => z,
         };
-        to_rows(self.from_map(from_rows(rows, self.smallest), pass))
+        to_rows(self.up_from(from_rows(rows, self.smallest), pass))
     }
 
     /// From the smallest map, channels last, to images, channels last.
-    pub(super) fn from_map(&self, map: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub(super) fn up_from(&self, map: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let mut y = map;
         for (i, stage) in self.stages.iter().enumerate() {
             y = stage.blocks.iter().fold(y, |y, block| block.forward(y, pass));

@@ -183,10 +183,9 @@ impl Run {
     ) -> Result<Option<Fitted>> {
         let (settings, wanted) = (request.settings, self.origin(request.settings));
         let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes);
-        if request.set.is_empty() && !PriorRun::find(self, name)?.is_some_and(|prior| serves(&prior)) {
-            if let Some(stored) = self.stored_file(request.kind, &wanted, settings)? {
-                return Ok(Some((stored, SamplerNote::Loaded)));
-            }
+        let unserved = request.set.is_empty() && !PriorRun::find(self, name)?.is_some_and(|prior| serves(&prior));
+        if unserved && let Some(stored) = self.stored_file(request.kind, &wanted, settings)? {
+            return Ok(Some((stored, SamplerNote::Loaded)));
         }
         match self.prior_run(name, request, observer, stop)? {
             Some((prior, note)) => Ok(Some((prior.load(self)?, note))),
