@@ -128,7 +128,7 @@ pub struct Settings {
 }
 
 /// What pictures are brought to.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Pictures {
     /// Bring pictures to this height and width, HxW in pixels, or one number for a square.
     #[arg(long, value_name = "HxW")]
@@ -145,17 +145,49 @@ pub struct Pictures {
 }
 
 /// What is taken of a table.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub struct Table {
+    #[command(flatten)]
+    pub rows: Rows,
+    /// The columns to use, comma-separated [default: all but the label and the identifier].
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub columns: Vec<String>,
+}
+
+/// How rows of a table are read, whichever columns they have.
+#[derive(Debug, Default, Clone, Args)]
+pub struct Rows {
     /// The column of classes (of .npz: the array).
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
-    /// The columns to use, comma-separated [default: all but the label].
-    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
-    pub columns: Vec<String>,
+    /// The column that tells rows apart (of .npz: the array): no value of a row, but carried through every output.
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
     /// What to do about rows with a missing value [default: fail].
     #[arg(long, value_name = "fail|drop")]
     pub missing: Option<String>,
+}
+
+/// How a run's data are read: the same flags for every command that opens any. The columns are the run's.
+#[derive(Debug, Default, Args)]
+pub struct Reading {
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub rows: Rows,
+    /// Change another setting of how data are read, e.g. `--set data.array=x`; may be repeated.
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Where a run's own data are, and how they are read.
+#[derive(Debug, Default, Args)]
+pub struct Own {
+    /// Where the run's data are now, if they moved: their content is compared.
+    #[arg(long = "data", id = "own_data", value_name = "DATA")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +215,8 @@ pub struct Resume {
     /// Train up to this many epochs instead of the number in its configuration.
     #[arg(long)]
     pub epochs: Option<usize>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 /// Which run, which weights, which images.
@@ -193,9 +227,11 @@ pub struct Source {
     /// Weights: last or best [default: best when the run stops early, else last].
     #[arg(long)]
     pub checkpoint: Option<String>,
-    /// Other data than the run's own.
+    /// Other data than the run's own, or the run's own at another place: their content tells.
     #[arg(long)]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Which part of the data [default: test; all with --data].
     #[arg(long)]
     pub split: Option<SplitName>,
@@ -305,6 +341,8 @@ shown the whole test split, the classes left out too.";
 pub struct RunOnly {
     /// The run directory.
     pub run: PathBuf,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]
@@ -324,6 +362,8 @@ pub struct Compare {
     /// Also write the plane of rate and distortion, .png or .svg.
     #[arg(long)]
     pub plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]
@@ -361,7 +401,15 @@ pub struct Gmm {
     #[arg(long)]
     pub plot: Option<PathBuf>,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub table: Table,
+    /// Change another setting of how data are read, e.g. `--set data.array=x`; may be repeated.
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Of a run: where its data are now, if they moved.
+    #[arg(long = "data", id = "own_data", value_name = "DATA")]
+    pub own_data: Option<String>,
     /// Of a run: which codes [default: sample for a VAE, mean for an autoencoder].
     #[arg(long, value_enum)]
     pub codes: Option<CodesName>,
@@ -438,9 +486,16 @@ pub struct Priors {
     #[arg(long, value_delimiter = ',')]
     pub samplers: Vec<String>,
     /// Change a setting of the priors that are trained, e.g. `--set prior.hidden=[256,256]`, or of one, `--set maf.epochs=20`; may be repeated.
-    /// A prior that was trained with others is trained anew.
+    /// A prior that was trained with others is trained anew. `--set data.KEY=VALUE` is about how the run's data are read.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Where the run's data are now, if they moved: their content is compared.
+    #[arg(long = "data", id = "own_data", value_name = "DATA")]
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub rows: Rows,
     /// Samples of each for the distance [default: 10000, at most as many as there are held-out images].
     #[arg(short, long, default_value_t = 10_000)]
     pub n: usize,
@@ -484,9 +539,9 @@ pub struct Data {
     /// Images in the grid.
     #[arg(short, long, default_value_t = 200)]
     pub n: usize,
-    /// Seed of generators and splits.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of generators and splits [default: the recipe's].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Change a setting, e.g. `--set data.count=1000` or `--set model.likelihood=laplace`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

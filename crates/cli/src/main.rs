@@ -20,17 +20,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Milliseconds that freed memory stays mapped; mimalloc's own 10 are shorter than a step of a convolutional network, whose memory the system would
 /// then zero anew each time. When they are over all free memory goes back at once, so that they should be many steps. `MIMALLOC_PURGE_DELAY` overrides it.
-const PURGE_DELAY: std::ffi::c_long = 30_000;
-
-fn keep_freed_memory() {
-    /// `mi_option_purge_delay`, which the bindings do not name; 15 in versions 2 and 3 of mimalloc.
-    const OPTION: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: sets a number in a table of mimalloc's, before any other thread begins.
-    unsafe { libmimalloc_sys::mi_option_set_default(OPTION, PURGE_DELAY) }
-}
+const PURGE_DELAY: u32 = 30_000;
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    elbo::device::keep_freed_memory(PURGE_DELAY);
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

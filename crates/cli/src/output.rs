@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use elbo::ErrorKind;
+use elbo::text::{cut, lines};
 use serde_json::{Value, json};
 
 /// How to talk.
@@ -28,7 +29,7 @@ impl Context {
     pub fn note(self, text: impl AsRef<str>) {
         if !self.quiet {
             // A closed standard error is no reason to stop training.
-            let _ = writeln!(io::stderr(), "{}", text.as_ref());
+            let _ = writeln!(io::stderr(), "{}", lines(text.as_ref()));
         }
     }
 }
@@ -40,9 +41,9 @@ pub fn warn_of_damage(passed_over: &[elbo::Error]) {
     }
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+/// Prints to standard output, control characters spelt out: names in a table may come from a file. A reader that has gone away (`| head`) is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
+    match writeln!(io::stdout(), "{}", lines(text.trim_end())) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("cannot write to standard output"))
         }
@@ -60,6 +61,11 @@ fn with_version(value: Value) -> Value {
 
 /// Reports a failed command; returns its exit code.
 pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
+    ExitCode::from(failure_code(error, context))
+}
+
+/// [`failure`], with the exit code as a number.
+pub fn failure_code(error: &anyhow::Error, context: Context) -> u8 {
     let known = error.downcast_ref::<elbo::Error>();
     let (kind, code) = match known {
         Some(error) => code_of(error.kind()),
@@ -68,7 +74,7 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     };
     let help = known.map(|error| error.help().to_owned()).unwrap_or_default();
     let path = known.and_then(|error| error.path()).map(|path| path.display().to_string());
-    let message = known.map_or_else(|| error.to_string(), in_flags);
+    let message = known.map_or_else(|| fit(&error.to_string()), in_flags);
     if context.json {
         let object = json!({ "error": { "kind": kind, "message": message, "path": path, "help": help } });
         let _ = print(&with_version(object).to_string());
@@ -76,7 +82,7 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {message}");
     for cause in error.chain().skip(1) {
         // Our own messages already tell their cause.
-        let cause = cause.to_string();
+        let cause = fit(&cause.to_string());
         if !message.contains(&cause) {
             let _ = writeln!(io::stderr(), "caused by: {cause}");
         }
@@ -84,7 +90,12 @@ pub fn failure(error: &anyhow::Error, context: Context) -> ExitCode {
     if !help.is_empty() {
         let _ = writeln!(io::stderr(), "help: {help}");
     }
-    ExitCode::from(code)
+    code
+}
+
+/// A message that the library did not make, without what steers a terminal and not without end.
+fn fit(message: &str) -> String {
+    cut(&lines(message), 1200).into_owned()
 }
 
 /// Keys of the library's errors that are flags here; all others are keys of a recipe or name what they concern.

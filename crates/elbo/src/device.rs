@@ -4,6 +4,13 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
+/// Keeps freed memory mapped for so many milliseconds, in a program whose allocator is mimalloc; `MIMALLOC_PURGE_DELAY` overrides it.
+/// Call it first in `main`.
+#[cfg(feature = "mimalloc")]
+pub fn keep_freed_memory(milliseconds: u32) {
+    elbo_kernels::keep_freed_memory(milliseconds);
+}
+
 /// The device names this build accepts.
 pub fn names() -> Vec<&'static str> {
     let mut names = vec!["auto", "cpu"];

@@ -14,9 +14,12 @@
 //! ```
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+use crate::text::{cut, one_line};
 
 /// What kind of trouble it is. The `elbo` command maps each kind to one exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub enum Error {
     /// A configuration value, recipe or argument that cannot be used.
-    #[error("`{key}`: expected {expected}, found {found}")]
+    #[error("{}", shown(&["`", key, "`: expected ", expected, ", found ", found]))]
     Config {
         /// The dotted key or flag, for example `training.batch_size`.
         key: String,
@@ -53,7 +56,7 @@ pub enum Error {
         help: String,
     },
     /// A data source that cannot be read as what it should be.
-    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    #[error("{}", in_path(path, place, expected, found))]
     Data {
         /// The file or folder.
         path: PathBuf,
@@ -67,7 +70,7 @@ pub enum Error {
         help: String,
     },
     /// A checkpoint, weight file or run directory that cannot be used.
-    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    #[error("{}", in_path(path, place, expected, found))]
     Model {
         /// The file or directory.
         path: PathBuf,
@@ -81,7 +84,7 @@ pub enum Error {
         help: String,
     },
     /// Something was asked of a trained model that it cannot do.
-    #[error("`{wanted_by}`: expected a run that {wanted}, found {found}")]
+    #[error("{}", shown(&["`", wanted_by, "`: expected a run that ", wanted, ", found ", found]))]
     Unsupported {
         /// What asked: a command, a metric, an endpoint.
         wanted_by: String,
@@ -93,7 +96,7 @@ pub enum Error {
         help: String,
     },
     /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}", shown(&[&path.to_string_lossy(), ": cannot ", action, ": ", &source.to_string()]))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -118,7 +121,7 @@ pub enum Error {
         tensor: Option<String>,
     },
     /// A network transfer failed.
-    #[error("cannot download {url}: {message}")]
+    #[error("{}", shown(&["cannot download ", url, ": ", message]))]
     Download {
         /// The address asked.
         url: String,
@@ -127,14 +130,67 @@ pub enum Error {
         /// What to do about it.
         help: String,
     },
+    /// Somebody asked to stop before there was a result.
+    #[error("interrupted")]
+    Interrupted,
     /// The program contradicts itself: a panic, on whichever thread. What was saved before is sound.
-    #[error("internal error: {message}")]
+    #[error("{}", shown(&["internal error: ", message]))]
     Internal {
         /// The panic's message.
         message: String,
         /// What to do about it.
         help: String,
     },
+}
+
+/// The cure for a run directory with something in it that no run has.
+const OWN_FILES: &str = "a run is a folder of plain files and folders, none of them endless; if you trust what is there, put a copy in its place, else remove it";
+
+/// Something in the place of a file or folder that is not touched, inside an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub(crate) struct Refused {
+    path: PathBuf,
+    expected: String,
+    found: String,
+}
+
+impl Refused {
+    pub(crate) fn of(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> io::Error {
+        let refused = Self { path: path.to_owned(), expected: expected.into(), found: found.into() };
+        io::Error::new(io::ErrorKind::InvalidInput, refused)
+    }
+}
+
+/// Longest message in characters that is shown whole; of a longer one, each part is cut to [`MAX_PART`].
+const MAX_MESSAGE: usize = 1200;
+/// Most characters of one part of a message that is too long.
+const MAX_PART: usize = 240;
+/// Most characters of a help.
+const MAX_HELP: usize = 900;
+
+/// A message of parts that may come from a file: nothing in it steers a terminal, and it ends. This is the one place
+/// where messages of errors are made.
+fn shown(parts: &[&str]) -> String {
+    let whole = parts.concat();
+    match whole.chars().nth(MAX_MESSAGE) {
+        None => one_line(&whole).into_owned(),
+        // Escapes are longer than what they stand for, so they are cut with it.
+        Some(_) => parts.iter().map(|part| cut(&one_line(part), MAX_PART).into_owned()).collect(),
+    }
+}
+
+fn in_path(path: &Path, place: &str, expected: &str, found: &str) -> String {
+    shown(&[&path.to_string_lossy(), ": ", place, ": expected ", expected, ", found ", found])
+}
+
+/// A help that is fit to be shown.
+fn clean(help: impl Into<String>) -> String {
+    let help = help.into();
+    match (one_line(&help), help.len() > MAX_HELP) {
+        (Cow::Borrowed(_), false) => help,
+        (clean, _) => cut(&clean, MAX_HELP).into_owned(),
+    }
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
@@ -157,7 +213,7 @@ impl Error {
         found: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self::Config { key: key.into(), expected: expected.into(), found: found.into(), help: help.into() }
+        Self::Config { key: key.into(), expected: expected.into(), found: found.into(), help: clean(help) }
     }
 
     /// A [`Error::Data`] from its five parts.
@@ -173,7 +229,7 @@ impl Error {
             place: place.into(),
             expected: expected.into(),
             found: found.into(),
-            help: help.into(),
+            help: clean(help),
         }
     }
 
@@ -190,14 +246,18 @@ impl Error {
             place: place.into(),
             expected: expected.into(),
             found: found.into(),
-            help: help.into(),
+            help: clean(help),
         }
     }
 
-    /// A closure for `map_err` that adds path and action to an [`io::Error`].
+    /// A closure for `map_err` that adds path and action to an [`io::Error`]. What was refused before it was read or written, a link in
+    /// the place of a file of a run, becomes an [`Error::Model`].
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io { path, action, source }
+        move |source| match source.get_ref().and_then(|inner| inner.downcast_ref::<Refused>()) {
+            Some(Refused { path, expected, found }) => Self::model(path, "file", expected, found, OWN_FILES),
+            None => Self::Io { path, action, source },
+        }
     }
 
     /// Runs `work`; a panic in it, on this thread or on one that works for it, becomes [`Error::Internal`].
@@ -231,7 +291,7 @@ impl Error {
             Self::Model { .. } => ErrorKind::Model,
             Self::Io { .. } => ErrorKind::Io,
             Self::Diverged { .. } => ErrorKind::Diverged,
-            Self::Internal { .. } => ErrorKind::Other,
+            Self::Internal { .. } | Self::Interrupted => ErrorKind::Other,
         }
     }
 
@@ -243,7 +303,8 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Diverged { .. }
             | Self::Download { .. }
-            | Self::Internal { .. } => None,
+            | Self::Internal { .. }
+            | Self::Interrupted => None,
         }
     }
 
@@ -264,6 +325,7 @@ impl Error {
                 }
                 _ => "see the system's message above",
             },
+            Self::Interrupted => "ask again",
             Self::Diverged { .. } => {
                 "train again with a lower learning rate (`--set optimizer.lr=1e-4`) or with clipped gradients \
                  (`--set optimizer.clip_norm=1.0`); what was saved before, if anything, is sound and kept"
@@ -283,6 +345,30 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Data);
         assert_eq!(error.path(), Some(Path::new("a.idx")));
         assert_eq!(error.help(), "give the image file");
+    }
+
+    #[test]
+    fn a_message_steers_no_terminal_and_ends() {
+        let escape = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{9b}2J\u{202e}";
+        let endless = "[]".repeat(400_000) + escape;
+        for found in [escape, &endless] {
+            let errors = [
+                Error::config(found, found, found, found),
+                Error::data(found, found, found, found, found),
+                Error::model(found, found, found, found, found),
+                Error::io(found, "read")(io::Error::other(found)),
+                Error::Download { url: found.into(), message: found.into(), help: String::new() },
+                Error::Internal { message: found.into(), help: String::new() },
+            ];
+            for error in errors {
+                let text = format!("{error}{}", error.help());
+                assert!(!text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{text:?}");
+                assert!(text.len() < 2048, "{} bytes", text.len());
+            }
+        }
+        let parts = Error::data("t.csv", "column `b\u{1b}`", "a number", "`x`", "rename `b\u{1b}`");
+        assert_eq!(parts.to_string(), "t.csv: column `b\\u{1b}`: expected a number, found `x`");
+        assert_eq!(parts.help(), "rename `b\\u{1b}`");
     }
 
     #[test]

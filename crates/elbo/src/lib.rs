@@ -63,10 +63,12 @@ pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod space;
 mod suggest;
 pub mod tasks;
 pub mod tensors;
+pub mod text;
 pub mod training;
 
 pub use error::{Error, ErrorKind, Result};

@@ -23,13 +23,15 @@ use crate::worker::Worker;
 
 /// Examples in one step, between which other requests are answered.
 const STEP: usize = 256;
+/// How long data may take to be opened: sets of pictures are decoded first.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Analyses kept.
 const KEPT: usize = 12;
 
 /// Which examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
-    /// The split held back for the test, from its start.
+    /// Examples of the split held back for the test, chosen at random where it is large.
     HeldOut,
     /// Training examples chosen at random.
     Gallery,
@@ -185,13 +187,15 @@ impl Analyses {
 }
 
 async fn make(worker: &Worker, datasets: &Datasets, loaded: Loaded, of: Of) -> Result<Arc<Analysis>, Problem> {
-    let data = datasets.of(&loaded.run).await?;
+    // Nobody waits for this longer than they like.
+    let data = datasets.of(&loaded.run, LONGEST).await?;
     let (split, examples) = match of {
         Of::HeldOut => data.split(None)?,
         Of::Gallery => ("train", &data.splits.train),
     };
     let places = match of {
-        Of::HeldOut => (0..examples.len().min(MAX_EXAMPLES) as u32).collect(),
+        // Sources may be ordered by class: the first ones are no sample.
+        Of::HeldOut => examples.sampled_places(MAX_EXAMPLES, loaded.run.config.training.seed),
         Of::Gallery => random_places(examples, GALLERY, loaded.run.config.training.seed),
     };
     let work = analyse(loaded, split, examples.clone(), places);

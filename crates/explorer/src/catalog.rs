@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::run_entry::{Listed, RunEntry, Unreadable};
+use elbo::run::directory::RunDir;
+
+use crate::run_entry::{Listed, RunEntry, Unreadable, stamp};
 
 /// Runs below one folder that are shown.
 const MAX_RUNS: usize = 2_000;
@@ -32,7 +34,7 @@ struct Stamp([Option<SystemTime>; 5]);
 impl Stamp {
     fn of(path: &Path) -> Self {
         let names = ["run.json", "config.toml", "metrics.jsonl", "checkpoints/last/manifest.json", "priors"];
-        Self(names.map(|name| path.join(name).metadata().ok()?.modified().ok()))
+        Self(names.map(|name| stamp(path, name)))
     }
 }
 
@@ -129,7 +131,7 @@ fn runs_in(root: &Path) -> Vec<PathBuf> {
 
 /// Without a configuration it is one that cannot be read, and is shown as that.
 fn is_run(path: &Path) -> bool {
-    path.join("run.json").is_file()
+    RunDir::is_run(path)
 }
 
 /// What there is to tell of a folder. What was a run a moment ago and cannot be read now, for a file is between two versions, stays what it was.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use elbo::data::{Splits, Subset};
 use elbo::tasks::{Run, held_out};
@@ -44,8 +45,9 @@ impl Datasets {
     /// The data of a run.
     ///
     /// # Errors
-    /// If they cannot be opened, or are not those it was trained on. The next call tries again.
-    pub async fn of(&self, run: &Arc<Run>) -> Result<Arc<Dataset>, Problem> {
+    /// If they cannot be opened, or are not those it was trained on; the next call tries again. [`Problem::late`] if that takes longer than
+    /// `patience`: it goes on, for the next call.
+    pub async fn of(&self, run: &Arc<Run>, patience: Duration) -> Result<Arc<Dataset>, Problem> {
         let config = &run.config;
         let key = format!("{:?} {} {}", config.data, config.training.seed, run.info.data.fingerprint);
         let cell = {
@@ -55,12 +57,20 @@ impl Datasets {
             }
             Arc::clone(opened.entry(key).or_default())
         };
-        let opening = || async {
-            let run = Arc::clone(run);
+        if let Some(opened) = cell.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let run = Arc::clone(run);
+        let opening = || async move {
             let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| run.open_data(None)));
             let splits = splits.await.map_err(|_| Problem::internal())??;
             Ok::<_, Problem>(Arc::new(Dataset { splits }))
         };
-        cell.get_or_try_init(opening).await.map(Arc::clone)
+        // A task of its own: whoever loses patience leaves it to the next.
+        let opening = tokio::spawn(async move { cell.get_or_try_init(opening).await.map(Arc::clone) });
+        match tokio::time::timeout(patience, opening).await {
+            Ok(opened) => opened.map_err(|_| Problem::internal())?,
+            Err(_) => Err(Problem::late(patience)),
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! suddenly resolves to 127.0.0.1 (DNS rebinding) makes the browser believe that page and service are one. Hence: the `Host` must be this
 //! machine, a request from another page (`Origin`, `Sec-Fetch-Site`) is refused, and anything but the loopback address needs a token.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -57,22 +57,49 @@ impl Guard {
 
     /// The host asked for, which must be this one. Other machines know this one by names it does not know itself: there the token decides.
     fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, Problem> {
-        let given = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = given.or_else(|| uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
-        if (!self.loopback && !host.is_empty()) || is_loopback(host) {
-            return Ok(host.to_owned());
+        let given: Vec<&str> =
+            headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default()).collect();
+        let absolute = uri.authority().map(|authority| authority.as_str());
+        let refused = |host: &str, why: &str| {
+            Err(Problem::new(StatusCode::BAD_REQUEST, "host", format!("the host `{}` {why}", shortened(host))))
+        };
+        // An address with a host of its own and a header that names another: a proxy and this service would each believe one.
+        let host = match (given.as_slice(), absolute) {
+            ([host], None) => *host,
+            ([], Some(host)) => host,
+            ([host], Some(other)) if host.eq_ignore_ascii_case(other) => *host,
+            ([], None) => return refused("", "is missing"),
+            ([_], Some(other)) => return refused(other, "in the address is not the one in the header"),
+            ([_, second, ..], _) => return refused(second, "is a second one"),
+        };
+        let Some(name) = host_name(host) else { return refused(host, "is no name or number with a port") };
+        match self.loopback && !is_loopback(name) {
+            true => refused(host, "is not this one: ask for 127.0.0.1 or localhost"),
+            false => Ok(host.to_owned()),
         }
-        let message = format!("the host `{}` is not this one: ask for 127.0.0.1 or localhost", shortened(host));
-        Err(Problem::new(StatusCode::BAD_REQUEST, "host", message))
     }
 }
 
-/// Whether `host`, with or without a port, names this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// The name in `NAME`, `NAME:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`, and in nothing else.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(inner) => {
+            let (address, rest) = inner.split_once(']')?;
+            (address.parse::<Ipv6Addr>().is_ok().then_some(address)?, rest)
+        }
+        None => {
+            let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            ((!name.is_empty() && name.bytes().all(plain)).then_some(name)?, rest)
+        }
     };
+    let is_port =
+        |port: &str| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)).then_some(name)
+}
+
+/// Whether a name is one of this machine.
+fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -148,15 +175,73 @@ pub(crate) async fn protect(State(app): State<App>, request: Request, next: Next
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        for host in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
+    fn asked(guard: &Guard, hosts: &[&str], address: &str) -> Result<String, Problem> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
         }
-        for host in
-            ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "[::2]:1", "::1"]
-        {
-            assert!(!is_loopback(host), "{host}");
+        guard.check_host(&headers, &address.parse().unwrap())
+    }
+
+    #[test]
+    fn only_plain_names_of_this_machine_are_let_in() {
+        let here = Guard { token: None, loopback: true };
+        for host in ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "[::1]"] {
+            assert!(asked(&here, &[host], "/api/runs").is_ok(), "{host}");
+            assert!(asked(&here, &[host], &format!("http://{host}/api/runs")).is_ok(), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example:80",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "[::2]:1",
+            "::1",
+            "[::1].evil.example",
+            "[::1]evil.example",
+            "[::1]:80evil",
+            "[::1",
+            "[127.0.0.1]",
+            "[localhost]",
+            "[::1%25lo]",
+            "localhost:80@evil.example",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "localhost:",
+            "localhost:x",
+            "localhost:99999",
+            "localhost:+80",
+            "localhost:80:80",
+            "localhost/evil.example",
+            "localhost#",
+            "localhost?x",
+            "localhost evil",
+            " localhost",
+            "localhost,evil.example",
+            "localhost\\evil",
+            "127.0.0.1:80, evil.example",
+            "localhost.",
+            "0.0.0.0",
+            "2130706433",
+            "127.1",
+            "\u{ff4c}ocalhost",
+        ] {
+            assert!(asked(&here, &[host], "/api/runs").is_err(), "{host}");
+        }
+        assert!(asked(&here, &[], "/").is_err() && asked(&here, &["127.0.0.1", "evil.example"], "/").is_err());
+        assert!(asked(&here, &["127.0.0.1", "127.0.0.1"], "/").is_err());
+        assert!(asked(&here, &["127.0.0.1"], "http://evil.example/api/runs").is_err());
+        assert!(asked(&here, &["evil.example"], "http://127.0.0.1/api/runs").is_err());
+        assert!(asked(&here, &[], "http://127.0.0.1/api/runs").is_ok());
+    }
+
+    #[test]
+    fn elsewhere_a_host_still_has_to_be_one() {
+        let open = Guard { token: Some("a-secret-token".into()), loopback: false };
+        assert!(asked(&open, &["machine.example:80"], "/").is_ok());
+        for hosts in [&["a", "b"][..], &["a@b"], &["[::1].a"], &[""], &[]] {
+            assert!(asked(&open, hosts, "/").is_err(), "{hosts:?}");
         }
     }
 

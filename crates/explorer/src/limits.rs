@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of all large bodies that are in memory at once; one that finds no room is refused.
+    pub bodies_bytes: usize,
+    /// Bytes of all large answers that clients have not taken yet; one that finds no room is not given.
+    pub answers_bytes: usize,
     /// Codes or images in one request.
     pub batch: usize,
     /// Numbers in one answer.
@@ -35,6 +39,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 << 20,
+            bodies_bytes: 128 << 20,
+            answers_bytes: 512 << 20,
             batch: 1024,
             values: 16 << 20,
             queue: 512,
@@ -57,5 +63,11 @@ pub(crate) const MAX_CODE: f32 = 1e6;
 pub(crate) const MAX_EXAMPLES: usize = 20_000;
 /// Training examples, chosen at random, that scores and neighbours are taken from.
 pub(crate) const GALLERY: usize = 10_000;
+/// Bodies and answers of more bytes or numbers are read and written beside the threads that serve.
+pub(crate) const LARGE: usize = 32 << 10;
+/// Large requests that are read at once: one picture of the largest size is in memory for each.
+pub(crate) const READING: usize = 1;
+/// Large answers that are written at once.
+pub(crate) const WRITING: usize = 2;
 /// Longest name of a header or field repeated in a message.
 pub(crate) const MAX_QUOTED: usize = 80;

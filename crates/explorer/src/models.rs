@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use elbo::tasks::Run;
 
 use crate::problem::Problem;
-use crate::run_entry::RunEntry;
+use crate::run_entry::{Identity, RunEntry};
 
 /// How long weights count as unchanged without a look at the disk.
 const TRUSTED: Duration = Duration::from_millis(300);
@@ -18,6 +18,15 @@ pub(crate) struct Loaded {
     pub run: Arc<Run>,
     /// When its weights were written.
     pub stamp: SystemTime,
+    /// What it was loaded as.
+    identity: Arc<Identity>,
+}
+
+impl Loaded {
+    fn open(entry: &RunEntry, stamp: SystemTime, device: &Device) -> elbo::Result<Self> {
+        let run = Arc::new(Run::open(&entry.path, None, device)?);
+        Ok(Self { identity: Arc::new(Identity::of(&run.config, &run.info)), run, stamp })
+    }
 }
 
 /// Owned by the worker thread alone.
@@ -34,13 +43,15 @@ impl Models {
         Self { device, capacity: capacity.max(1), loaded: Vec::new() }
     }
 
-    /// The model of a run, with the newest weights there are.
+    /// The model of a run as it is listed, with the newest weights there are.
     ///
     /// # Errors
-    /// If there are none yet, or they cannot be loaded and never could.
+    /// If there are none yet, they cannot be loaded and never could, or they are not those of the configuration that is listed.
     pub fn get(&mut self, entry: &RunEntry) -> Result<Loaded, Problem> {
         let place = self.loaded.iter().position(|(id, ..)| *id == entry.id);
         let known = place.map(|place| self.loaded.remove(place));
+        // What was loaded as another is of no use: neither its sizes nor its data are what requests were checked against.
+        let known = known.filter(|(_, _, loaded)| loaded.identity == entry.identity);
         if let Some((id, checked, loaded)) = known.clone().filter(|(_, checked, _)| checked.elapsed() < TRUSTED) {
             self.loaded.push((id, checked, loaded.clone()));
             return Ok(loaded);
@@ -48,8 +59,9 @@ impl Models {
         let stamp = entry.weights_stamp();
         let loaded = match (known, stamp) {
             (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
-            (known, Some(stamp)) => match (Run::open(&entry.path, None, &self.device), known) {
-                (Ok(run), _) => Loaded { run: Arc::new(run), stamp },
+            (known, Some(stamp)) => match (Loaded::open(entry, stamp, &self.device), known) {
+                (Ok(loaded), _) if loaded.identity != entry.identity => return Err(Problem::changed()),
+                (Ok(loaded), _) => loaded,
                 // In the middle of being replaced: the weights before are good for another moment.
                 (Err(_), Some((_, _, loaded))) => loaded,
                 (Err(error), None) => return Err(error.into()),

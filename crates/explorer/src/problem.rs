@@ -1,5 +1,7 @@
 //! What went wrong, as a status and a JSON object `{error, type, field}`.
 
+use std::path::Path;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use elbo::{Error, ErrorKind};
@@ -47,6 +49,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// The model that is loaded is not the one that the run's files now tell of.
+    pub fn changed() -> Self {
+        Self::conflict("the run's configuration and its model do not fit: undo the change, or train the run again")
+    }
+
     /// More requests wait than are let in.
     pub fn busy(queue: usize) -> Self {
         let message = format!("{queue} requests are waiting already: try again in a second");
@@ -81,10 +88,13 @@ impl Problem {
             Error::Data { place, expected, found, .. } => {
                 ("data", format!("the run's data cannot be used: {place}: expected {expected}, found {found}"))
             }
-            Error::Model { place, expected, found, .. } => {
-                ("model", format!("the run cannot be loaded: {place}: expected {expected}, found {found}"))
+            Error::Model { path, place, expected, found, .. } => {
+                let file = file_name(path);
+                ("model", format!("the run cannot be loaded: {file}: {place}: expected {expected}, found {found}"))
             }
-            Error::Io { action, source, .. } => ("io", format!("cannot {action} a file of the run: {source}")),
+            Error::Io { path, action, source } => {
+                ("io", format!("cannot {action} `{}` of the run: {source}", file_name(path)))
+            }
             Error::Unsupported { wanted_by, wanted, found, .. } => {
                 let message = format!("`{wanted_by}` needs a run that {wanted}: this one is {found}");
                 return Self::new(StatusCode::CONFLICT, "capability", message);
@@ -100,6 +110,12 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self::of(&error)
     }
+}
+
+/// The last name of a path: where it lies is nobody's business.
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    shortened(&name.chars().flat_map(char::escape_debug).collect::<String>())
 }
 
 /// What a client sent, cut to what a message bears.

@@ -1,6 +1,5 @@
 //! One run directory as the service tells of it.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use elbo::models::{Capability, Family, LikelihoodName, ModelConfig, Report, Visit};
 use elbo::priors::SamplerKind;
 use elbo::recipe::{Layers, RunConfig};
-use elbo::run::directory::{RunDir, RunInfo};
+use elbo::run::directory::{DataInfo, DimensionInfo, RunDir, RunInfo};
+use elbo::run::files::Files;
 use elbo::run::history::{EpochRecord, Means};
-use elbo::run::lock::LOCK_FILE;
 use elbo::space::Domain;
+use elbo::tasks::{Measure, caution, has_elbo};
 use serde::{Serialize, Serializer};
 
 use crate::problem::Problem;
@@ -22,6 +22,26 @@ pub(crate) struct RunEntry {
     pub id: String,
     pub path: PathBuf,
     pub summary: Summary,
+    /// What a loaded model must have been loaded as.
+    pub identity: Arc<Identity>,
+}
+
+/// What a model is made of: two truths about one run would answer one client with the numbers of the other.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Identity {
+    config: RunConfig,
+    data: DataInfo,
+}
+
+impl Identity {
+    /// Of the configuration and the facts of a run. How long it trains does not matter.
+    pub fn of(config: &RunConfig, info: &RunInfo) -> Self {
+        let mut config = config.clone();
+        config.training.epochs = 0;
+        // Where the data lie and what was said of them does not either.
+        let data = DataInfo { location: None, notes: Vec::new(), ..info.data.clone() };
+        Self { config, data }
+    }
 }
 
 /// A folder with a run in it, or with something that was meant to be one.
@@ -135,6 +155,12 @@ pub(crate) struct Summary {
     /// What losses are measured in.
     pub unit: &'static str,
     pub test: Option<Terms>,
+    /// The weight of the KL term, of a model that has one.
+    pub beta: Option<f64>,
+    /// The same for runs whose ELBOs compare; none for a run without an ELBO.
+    pub measure: Option<String>,
+    /// What has to be said beside the numbers, where they are no log-likelihoods.
+    pub caution: Option<&'static str>,
     pub last: Option<EpochRecord>,
     /// Epochs of which there is a picture.
     pub pictures: usize,
@@ -147,6 +173,9 @@ pub(crate) struct Summary {
     pub device: String,
     pub threads: usize,
     pub elbo_version: String,
+    /// What each dimension of the code carries, as the run wrote it down.
+    #[serde(skip)]
+    pub dimensions: Option<Vec<DimensionInfo>>,
 }
 
 /// A number that each epoch reports.
@@ -182,26 +211,25 @@ fn terms(model: &ModelConfig, unit: &'static str) -> Vec<Term> {
 
 /// The samplers in the folder of a run, whether they fit its newest weights or not.
 fn priors(dir: &RunDir) -> Vec<SamplerKind> {
-    let folder = dir.join("priors");
     let is_there = |kind: &SamplerKind| {
-        let file = |end: &str| folder.join(format!("{kind}{end}"));
-        file(".json").is_file() || file(".safetensors").is_file() || file("/config.toml").is_file()
+        let file = |end: &str| dir.has_file(&format!("priors/{kind}{end}")).unwrap_or(false);
+        file(".json") || file(".safetensors") || file("/config.toml")
     };
     let mut kinds: Vec<SamplerKind> = SamplerKind::builtin().into_iter().filter(is_there).collect();
-    let trained = dir.priors().into_iter().map(|name| SamplerKind::prior(&name));
+    let trained = dir.priors().unwrap_or_default().into_iter().map(|name| SamplerKind::prior(&name));
     let others: Vec<SamplerKind> = trained.filter(|kind| !kinds.contains(kind)).collect();
     kinds.extend(others);
     kinds
 }
 
-/// The numbers of a split by name, as `run.json` has them, and `elbo` where there are both of its terms.
+/// The numbers of a split by name, as `run.json` has them, and `elbo` of a run that has one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Terms(Means);
 
-impl From<Means> for Terms {
-    fn from(mut means: Means) -> Self {
-        if let Some(elbo) = means.elbo() {
+impl Terms {
+    fn of(mut means: Means, has_elbo: bool) -> Self {
+        if let Some(elbo) = means.elbo().filter(|_| has_elbo) {
             means.add(1.0, &Means::of([("elbo", elbo)]));
         }
         Self(means)
@@ -218,22 +246,25 @@ pub(crate) enum Drawn {
 }
 
 impl Drawn {
-    fn file(self, path: &Path, epoch: usize) -> PathBuf {
+    fn file(self, epoch: usize) -> String {
         let name = match self {
             Self::Samples => "epoch",
             Self::Reconstructions => "reconstructions",
         };
-        path.join(format!("samples/{name}-{epoch:04}.png"))
+        format!("samples/{name}-{epoch:04}.png")
     }
 }
 
 /// Epochs that were drawn: all of them, if the last one was.
-fn drawn(path: &Path, of: Drawn, last: Option<&EpochRecord>) -> usize {
-    last.map(|record| record.epoch).filter(|&epoch| of.file(path, epoch).exists()).unwrap_or(0)
+fn drawn(dir: &RunDir, of: Drawn, last: Option<&EpochRecord>) -> usize {
+    let is_there = |epoch: &usize| dir.has_file(&of.file(*epoch)).unwrap_or(false);
+    last.map(|record| record.epoch).filter(is_there).unwrap_or(0)
 }
 
-/// Largest `metrics.jsonl` that is read.
-const MAX_METRICS: u64 = 64 << 20;
+/// Largest picture that is sent, in bytes.
+const MAX_PICTURE: u64 = 64 << 20;
+/// What every PNG begins with. Nothing else is sent as a picture, whatever its name.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 impl RunEntry {
     /// Reads what there is of the run at `path`.
@@ -243,8 +274,11 @@ impl RunEntry {
     pub fn read(id: &str, path: &Path) -> elbo::Result<Self> {
         let dir = RunDir::open(path)?;
         let (info, config) = (dir.info()?, Layers::from_text("line", &dir.config_text()?)?.build()?);
-        let live = info.status == "running" && trainer(path).is_some();
-        Ok(Self { id: id.to_owned(), path: path.to_owned(), summary: summary(id, &dir, info, &config, live) })
+        let live = dir.trainer()?.is_some() && info.status == "running";
+        let last = dir.history()?.pop();
+        let identity = Arc::new(Identity::of(&config, &info));
+        let summary = summary(id, &dir, info, &config, live, last);
+        Ok(Self { id: id.to_owned(), path: path.to_owned(), summary, identity })
     }
 
     /// Refuses what the run's model cannot do, before anything is loaded. What is encoded and decoded here is one
@@ -268,13 +302,17 @@ impl RunEntry {
     }
 
     /// All epochs there are.
-    pub fn history(&self) -> Vec<EpochRecord> {
-        history(&self.path)
+    ///
+    /// # Errors
+    /// As [`RunDir::history`].
+    pub fn history(&self) -> elbo::Result<Vec<EpochRecord>> {
+        RunDir::open(&self.path)?.history()
     }
 
     /// The picture of `epoch`, if there is one.
     pub fn picture(&self, of: Drawn, epoch: usize) -> Option<Vec<u8>> {
-        fs::read(of.file(&self.path, epoch)).ok()
+        let picture = RunDir::open(&self.path).ok()?.read(&of.file(epoch), MAX_PICTURE).ok()?;
+        picture.starts_with(PNG).then_some(picture)
     }
 
     /// When its weights were written last.
@@ -284,12 +322,19 @@ impl RunEntry {
 
     /// The process that trains it, if one does: the id in the lock file of a lock that is held.
     pub fn trainer(&self) -> Option<u32> {
-        trainer(&self.path)
+        RunDir::open(&self.path).and_then(|dir| dir.trainer()).unwrap_or(None)
     }
 }
 
-fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool) -> Summary {
-    let (last, keys) = (history(dir.path()).pop(), config.model.likelihood_keys());
+fn summary(
+    id: &str,
+    dir: &RunDir,
+    info: RunInfo,
+    config: &RunConfig,
+    live: bool,
+    last: Option<EpochRecord>,
+) -> Summary {
+    let keys = config.model.likelihood_keys();
     let unit = keys.as_ref().map_or("nats", |keys| unit(keys.likelihood));
     Summary {
         id: id.to_owned(),
@@ -315,9 +360,12 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         seconds: info.seconds,
         images_per_s: info.images_per_s,
         unit,
-        test: info.test.map(Terms::from),
-        pictures: drawn(dir.path(), Drawn::Samples, last.as_ref()),
-        reconstructions: drawn(dir.path(), Drawn::Reconstructions, last.as_ref()),
+        beta: config.model.can().contains(&Capability::Bound).then_some(config.loss.beta),
+        measure: Measure::of(config, &info).key(),
+        caution: caution(config, &info),
+        test: info.test.map(|test| Terms::of(test, has_elbo(config))),
+        pictures: drawn(dir, Drawn::Samples, last.as_ref()),
+        reconstructions: drawn(dir, Drawn::Reconstructions, last.as_ref()),
         last,
         updated: updated(dir.path()),
         weights: weights_stamp(dir.path()).is_some(),
@@ -325,6 +373,7 @@ fn summary(id: &str, dir: &RunDir, info: RunInfo, config: &RunConfig, live: bool
         device: info.device,
         threads: info.threads,
         elbo_version: info.elbo_version,
+        dimensions: info.dimensions,
     }
 }
 
@@ -341,29 +390,16 @@ fn unit(likelihood: LikelihoodName) -> &'static str {
     }
 }
 
-fn history(path: &Path) -> Vec<EpochRecord> {
-    let path = path.join("metrics.jsonl");
-    if path.metadata().map_or(true, |metadata| metadata.len() > MAX_METRICS) {
-        return Vec::new();
-    }
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
-}
-
 fn weights_stamp(path: &Path) -> Option<SystemTime> {
-    let manifest = |name: &str| path.join("checkpoints").join(name).join("manifest.json");
-    ["best", "last"].iter().filter_map(|name| manifest(name).metadata().ok()?.modified().ok()).max()
+    ["best", "last"].iter().filter_map(|name| stamp(path, &format!("checkpoints/{name}/manifest.json"))).max()
 }
 
 fn updated(path: &Path) -> u64 {
-    let stamp = |name: &str| path.join(name).metadata().ok()?.modified().ok();
-    let newest = ["run.json", "metrics.jsonl"].iter().filter_map(|name| stamp(name)).max();
+    let newest = ["run.json", "metrics.jsonl"].iter().filter_map(|name| stamp(path, name)).max();
     newest.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_secs())
 }
 
-/// A lock that nobody holds names no process: its trainer was killed.
-fn trainer(path: &Path) -> Option<u32> {
-    let file = File::open(path.join(LOCK_FILE)).ok()?;
-    let pid: u32 = fs::read_to_string(path.join(LOCK_FILE)).ok()?.trim().parse().ok()?;
-    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)).then_some(pid)
+/// When something in a run was last written; none where nothing can be told.
+pub(crate) fn stamp(path: &Path, name: &str) -> Option<SystemTime> {
+    Files::new(Files::root_of_run(path)).find(&path.join(name)).ok()??.modified
 }

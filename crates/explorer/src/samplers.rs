@@ -64,8 +64,10 @@ impl Samplers {
 
 impl Makers {
     async fn make(self, run: Arc<RunEntry>, loaded: Loaded, kind: SamplerKind) -> Result<Fitted, Problem> {
-        let (stored, wanted) = (Arc::clone(&loaded.run), kind.clone());
-        if let Some(stored) = self.worker.call(move |_| Ok(stored.stored_sampler(&wanted)?)).await? {
+        let (from, wanted) = (Arc::clone(&loaded.run), kind.clone());
+        // Not the worker: it has other runs to answer while a file is read.
+        let reading = tokio::task::spawn_blocking(move || elbo::Error::catch(|| from.stored_sampler(&wanted)));
+        if let Some(stored) = reading.await.map_err(|_| Problem::internal())?? {
             return Ok(Fitted { sampler: stored.sampler, n: stored.record.n, stored: true });
         }
         let gallery = self.analyses.get(&run, Of::Gallery).await?;

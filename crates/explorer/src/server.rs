@@ -24,15 +24,18 @@ use crate::App;
 const MAX_HEAD: usize = 64 << 10;
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
-/// Between "not ready" and the last connection accepted, so that whoever balances load notices.
+/// At least so long new requests are told that the service ends, so that whoever balances load notices.
 const GRACE: Duration = Duration::from_millis(250);
+/// For answers on their way when all have been given.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
-/// Serves until `end` is ready, then finishes what is under way.
+/// Serves until `end` is ready; then finishes what is under way and tells whoever comes that it is too late, as long as
+/// [`drain`](crate::Limits::drain) at most.
 pub(crate) async fn serve(listener: TcpListener, app: App, router: Router, end: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(app.limits.connections));
     let mut end = std::pin::pin!(end);
-    let mut last = None::<Pin<Box<Sleep>>>;
+    let mut last = None::<Pin<Box<dyn Future<Output = ()> + Send>>>;
     loop {
         let accepted = async {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
@@ -40,14 +43,18 @@ pub(crate) async fn serve(listener: TcpListener, app: App, router: Router, end: 
         };
         let over = async {
             match last.as_mut() {
-                Some(sleep) => sleep.await,
+                Some(last) => last.await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = &mut end, if !*app.closing.borrow() => {
                 app.close();
-                last = Some(Box::pin(sleep(GRACE)));
+                let app = Arc::clone(&app);
+                last = Some(Box::pin(async move {
+                    let all_answered = async { tokio::join!(sleep(GRACE), app.inside.empty()) };
+                    let _ = tokio::time::timeout(app.limits.drain, all_answered).await;
+                }));
             }
             () = over => break,
             (connection, slot) = accepted => match connection {
@@ -68,7 +75,8 @@ pub(crate) async fn serve(listener: TcpListener, app: App, router: Router, end: 
         }
     }
     drop(listener);
-    let _ = tokio::time::timeout(app.limits.drain, graceful.shutdown()).await;
+    app.give_up();
+    let _ = tokio::time::timeout(LAST_BYTES, graceful.shutdown()).await;
 }
 
 type Connection = http1::Connection<TokioIo<Patient>, TowerToHyperService<Router>>;

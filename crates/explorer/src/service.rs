@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use burn::tensor::Device;
 use elbo::models::Capability;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::analysis::Analyses;
 use crate::background::Alone;
 use crate::catalog::Catalog;
 use crate::datasets::{Dataset, Datasets};
+use crate::door::Inside;
 use crate::guard::Guard;
+use crate::heavy::Heavy;
 use crate::layouts::Layouts;
-use crate::limits::Limits;
+use crate::limits::{LARGE, Limits, READING, WRITING};
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
@@ -33,6 +35,16 @@ pub(crate) struct Service {
     pub samplers: Samplers,
     pub layouts: Layouts,
     alone: Alone,
+    /// For large requests.
+    pub reading: Heavy,
+    /// For large answers.
+    pub writing: Heavy,
+    /// Room for large bodies, in units of [`LARGE`] bytes.
+    pub room: Semaphore,
+    /// Room for large answers on their way, in units of [`LARGE`] bytes.
+    pub answers: Arc<Semaphore>,
+    /// Requests without an answer yet.
+    pub inside: Inside,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub device: Device,
@@ -60,6 +72,11 @@ impl Service {
             datasets,
             analyses,
             alone,
+            reading: Heavy::new(READING, limits.deadline),
+            writing: Heavy::new(WRITING, limits.deadline),
+            room: Semaphore::new(limits.bodies_bytes.max(limits.body_bytes).div_ceil(LARGE)),
+            answers: Arc::new(Semaphore::new(limits.answers_bytes.div_ceil(LARGE))),
+            inside: Inside::default(),
             metrics,
             limits,
             device,
@@ -86,7 +103,7 @@ impl Service {
 
     /// Its data.
     pub async fn dataset(&self, run: &Arc<RunEntry>) -> Result<Arc<Dataset>, Problem> {
-        self.datasets.of(&self.loaded(run).await?.run).await
+        self.datasets.of(&self.loaded(run).await?.run, self.limits.deadline).await
     }
 
     /// Whether requests will be answered as they should be.
@@ -137,9 +154,13 @@ impl Service {
         }
     }
 
-    /// Begins the end: not ready, no new work; what is under way is finished.
+    /// Begins the end: not ready, nobody new is let in; what is under way is finished.
     pub fn close(&self) {
         self.closing.send_replace(true);
+    }
+
+    /// Refuses what still waits.
+    pub fn give_up(&self) {
         self.alone.close();
         self.worker.close();
     }

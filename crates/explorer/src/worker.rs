@@ -25,6 +25,8 @@ use crate::run_entry::RunEntry;
 
 /// Panics in a row after which the service is not ready.
 const MAX_PANICS: usize = 3;
+/// Deadlines that one piece of work may last before the worker counts as stuck: nothing it does should take one.
+const STUCK: u32 = 2;
 
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
@@ -42,6 +44,8 @@ struct Shared {
     batch: usize,
     deadline: Duration,
     panics: Panics,
+    /// Since when the work under way is; none while there is none.
+    busy_since: Mutex<Option<Instant>>,
     metrics: Arc<Metrics>,
 }
 
@@ -162,6 +166,7 @@ impl Worker {
             batch,
             deadline,
             panics: Panics::default(),
+            busy_since: Mutex::default(),
             metrics,
         });
         let worker = Arc::clone(&shared);
@@ -172,9 +177,11 @@ impl Worker {
         Self { shared }
     }
 
-    /// Whether work is done as it should be.
+    /// Whether work is done as it should be: without panics, and without a piece of it that never ends.
     pub fn is_sound(&self) -> bool {
-        self.shared.panics.in_a_row.load(Relaxed) < MAX_PANICS
+        let busy_since = *self.shared.busy_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_stuck = busy_since.is_some_and(|since| since.elapsed() > self.shared.deadline * STUCK);
+        self.shared.panics.in_a_row.load(Relaxed) < MAX_PANICS && !is_stuck
     }
 
     /// Decodes codes `z` to E[x|z], together with what else waits for the same run. `classes` holds one for each code
@@ -291,6 +298,7 @@ impl Shared {
 
     fn work(&self, mut models: Models) {
         while let Some(next) = self.next() {
+            self.is_busy(true);
             match next {
                 Next::Patient(mut step) => {
                     if !step.abandoned() && step.step(&mut models, &self.panics) {
@@ -304,7 +312,12 @@ impl Shared {
                     self.decode(&mut models, &run, codes, reply);
                 }
             }
+            self.is_busy(false);
         }
+    }
+
+    fn is_busy(&self, busy: bool) {
+        *self.busy_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = busy.then(Instant::now);
     }
 
     fn next(&self) -> Option<Next> {
@@ -332,6 +345,9 @@ impl Shared {
             let loaded = models.get(run)?;
             let decoder = loaded.run.decoder("decode")?;
             let latent = decoder.latent();
+            if !together.z.len().is_multiple_of(latent) {
+                return Err(Problem::changed());
+            }
             self.join(run, self.batch * latent, &mut together, &mut waiting);
             self.metrics.batches.fetch_add(1, Relaxed);
             self.metrics.decoded.fetch_add(together.z.len() / latent, Relaxed);
@@ -357,7 +373,10 @@ impl Shared {
         for job in queue.urgent.drain(..) {
             match job {
                 Job { work: Work::Decode { run: other, codes, reply }, deadline }
-                    if other.id == run.id && deadline > now && together.z.len() + codes.z.len() <= most =>
+                    if other.id == run.id
+                        && other.identity == run.identity
+                        && deadline > now
+                        && together.z.len() + codes.z.len() <= most =>
                 {
                     if !reply.is_closed() {
                         together.z.extend_from_slice(&codes.z);

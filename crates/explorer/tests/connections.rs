@@ -249,6 +249,48 @@ fn many_clients_get_their_own_answers() {
     });
 }
 
+/// S7: of 64 clients whose requests were sent before the end, each gets its whole answer; who comes later is told that it is too late.
+#[test]
+fn what_has_begun_is_answered_whole_and_what_is_new_is_refused() {
+    let mut service = Running::start(Limits::default());
+    let address = service.address;
+    let mut clients: Vec<TcpStream> = (0..64).map(|_| service.connect()).collect();
+    let mut late = service.connect();
+    for client in &mut clients {
+        client.write_all(post("/api/runs/r/sample", r#"{"n": 512}"#).as_bytes()).unwrap();
+    }
+    // A request whose body is still on its way has begun too.
+    let mut slow = service.connect();
+    let body = r#"{"z": [[0.5, -1.0]]}"#;
+    slow.write_all(&post("/api/runs/r/decode", body).as_bytes()[..post("/api/runs/r/decode", body).len() - 5]).unwrap();
+    thread::sleep(Duration::from_millis(30));
+    service.end.take().unwrap().send(()).unwrap();
+    thread::sleep(Duration::from_millis(60));
+    let read = |stream: &mut TcpStream| {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    // On a connection that is open, and on a new one.
+    late.write_all(post("/api/runs/r/decode", DECODE).as_bytes()).unwrap();
+    let refused = read(&mut late);
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("connection: close"), "{refused}");
+    let new = service.decode();
+    assert!(new.starts_with("HTTP/1.1 503") && new.contains("being stopped"), "{new}");
+    assert!(service.get("/healthz").starts_with("HTTP/1.1 200"), "alive");
+    assert!(service.get("/readyz").starts_with("HTTP/1.1 503"), "not ready");
+    slow.write_all(&body.as_bytes()[body.len() - 5..]).unwrap();
+    for client in clients.iter_mut().chain([&mut slow]) {
+        let answer = read(client);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:.200}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        assert_eq!(body.len(), length.parse::<usize>().unwrap(), "a whole answer");
+    }
+    service.thread.take().unwrap().join().unwrap();
+    assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+}
+
 /// S7.
 #[test]
 fn the_end_waits_for_what_is_under_way() {

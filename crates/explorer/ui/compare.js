@@ -13,6 +13,13 @@ export function Compare({ run, runs }) {
   const columns = able.filter((one) => chosen.includes(one.id));
   const terms = termNames(columns.map((one) => one.last));
   const data = [...new Set(columns.map((one) => one.data))];
+  // ELBOs compare on the same examples under the same measure; losses across betas never do.
+  const measures = [...new Set(columns.map((one) => one.measure))];
+  const comparable = measures.length === 1 && measures[0] !== null;
+  const elbos = columns.map((one) => one.test?.elbo).filter((elbo) => elbo !== undefined);
+  const highest = comparable && columns.length > 1 && elbos.length === columns.length ? Math.max(...elbos) : undefined;
+  const cautions = [...new Set(columns.map((one) => one.caution).filter(Boolean))];
+  const ranked = highest === undefined ? columns : [...columns].sort((a, b) => b.test.elbo - a.test.elbo);
   const decoding = columns.filter((one) => !lacks(one, ["decode"]));
   const [page, setPage] = useState(0);
   return html`
@@ -21,13 +28,14 @@ export function Compare({ run, runs }) {
     ${columns.length < 2 && html`<p class="card quiet">Choose two runs or more.</p>`}
     ${columns.length > 0 && html`
       <section class="card scroll" aria-label="Numbers"><table>
-        <thead><tr><th scope="col">run</th><th scope="col" class="words">model</th>${terms.map((name) => html`<th scope="col">${name}</th>`)}<th scope="col">epochs</th><th scope="col">time</th></tr></thead>
-        <tbody>${columns.map((one) => {
+        <thead><tr><th scope="col">run</th><th scope="col" class="words">model</th><th scope="col">beta</th><th scope="col">ELBO</th>${terms.map((name) => html`<th scope="col">${name}</th>`)}<th scope="col">epochs</th><th scope="col">time</th></tr></thead>
+        <tbody>${ranked.map((one) => {
           const [found] = judged(one);
-          const best = one.test && columns.every((other) => other.unit === one.unit && (other.id === one.id || !other.test || other.test.loss > one.test.loss));
-          return html`<tr><th scope="row">${one.name} ${one.live && html`<${Badge} run=${one} />`}</th><td class="words">${one.model}</td>${terms.map((name) => html`<td>${best && name === "loss" ? html`<b>${number(found.loss)}</b>` : number(found?.[name])}</td>`)}<td>${one.epochs}</td><td>${duration(one.seconds)}</td></tr>`;
+          const elbo = comparable && one.test?.elbo !== undefined ? number(one.test.elbo) : "–";
+          return html`<tr><th scope="row">${one.name} ${one.live && html`<${Badge} run=${one} />`}</th><td class="words">${one.model}</td><td>${one.beta === null ? "–" : number(one.beta)}</td><td>${highest !== undefined && one.test.elbo === highest ? html`<b>${elbo}</b>` : elbo}</td>${terms.map((name) => html`<td>${number(found?.[name])}</td>`)}<td>${one.epochs}</td><td>${duration(one.seconds)}</td></tr>`;
         })}</tbody></table>
-        <p class="hint">${columns.every((one) => one.unit === columns[0].unit) ? `in ${columns[0].unit}, over the test split where the run has ended` : "in different units: these losses do not compare with each other"}</p>
+        <p class="hint">${columns.every((one) => one.unit === columns[0].unit) ? `in ${columns[0].unit}, over the test split where the run has ended` : "in different units: these losses do not compare with each other"}${comparable ? "; ELBO is −(recon + KL) whatever beta is, higher is better" : "; their ELBOs do not compare: other data, held-out examples, likelihood or measure, or no KL term"}</p>
+        ${cautions.map((caution) => html`<p class="hint">${caution}</p>`)}
       </section>
       ${data.length === 1
         ? html`<section class="card" aria-label="Reconstructions"><div class="row spread"><h2>The same examples</h2><button type="button" onClick=${() => setPage(page + 1)}>Others</button></div><${Reconstructions} runs=${columns.filter((one) => !lacks(one, ["encode", "decode"]))} page=${page} /></section>`

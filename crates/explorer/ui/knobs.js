@@ -19,6 +19,7 @@ export function Knobs({ run }) {
   return html`
     <div class="title"><h1>Knobs</h1><p class="quiet">${run.name}: one slider for each dimension of the code, those that carry most first</p></div>
     <${Trouble} error=${loaded.error} />
+    ${loaded.value?.without_data && html`<p class="hint">Measured in training: the run's data cannot be opened now, and decoding needs none. ${loaded.value.without_data}</p>`}
     ${loaded.value ? html`<${Panel} run=${run} found=${loaded.value} />` : !loaded.error && html`<${Waiting}>Measuring the dimensions<//>`}`;
 }
 

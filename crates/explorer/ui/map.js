@@ -13,6 +13,14 @@ const BATCH = 256;
 /** What the map is drawn on. */
 const METHODS = [["pca", "PCA"], ["dims", "Two dimensions"], ["tsne", "t-SNE"]];
 
+/** How many examples are shown, and of how many, where that is a sample of them. */
+function counted(run, plane) {
+  if (!plane.split) return "";
+  const all = run.examples[["train", "validation", "test"].indexOf(plane.split)];
+  const shown = plane.points.length.toLocaleString("en");
+  return plane.points.length < all ? `${shown} of ${all.toLocaleString("en")} ${plane.split} (chosen at random)` : `${shown} ${plane.split}`;
+}
+
 export function LatentMap({ run, theme }) {
   const [method, setMethod] = useState(run.latent > 2 ? "pca" : "dims");
   const [dims, setDims] = useState([0, Math.min(1, run.latent - 1)]);
@@ -37,7 +45,7 @@ export function LatentMap({ run, theme }) {
   const { plane } = loaded.value ?? {};
   const colours = [["label", "By class"], ...(plane && !plane.score ? [] : [["score", "By score"]])];
   return html`
-    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane?.points.length.toLocaleString("en") ?? ""} ${plane?.split ?? ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
+    <div class="title"><h1>Latent map</h1><p class="quiet">${run.name}: where the encoder puts ${plane ? counted(run, plane) : ""} examples${flat && ", and what the decoder draws everywhere else"}</p></div>
     <div class="toolbar">
       <${Choice} label="Drawn on" value=${method} options=${methods} onChange=${setMethod} />
       ${method === "dims" && run.latent > 2 && [0, 1].map((axis) => html`<label class="field">${axis === 0 ? "across" : "up"}
@@ -48,6 +56,7 @@ export function LatentMap({ run, theme }) {
       ${flat && html`<span class="row wrap">${box(tiles, setTiles, "Manifold")}<${ClassChoice} run=${run} value=${told} onChange=${setTold} label="of class" />${has(run, "prior") && box(prior, setPrior, "Prior")}${box(mixed, setMixed, "Mixture")}</span>`}
     </div>
     <${Trouble} error=${loaded.error ?? mixture.error} />
+    ${plane?.without_data && html`<p class="hint">No examples, since the run's data cannot be opened; what the decoder draws needs none. ${plane.without_data}</p>`}
     ${mixed && flat && mixture.busy && !mixture.value && html`<${Computing}>Fitting a mixture to the codes of the training data<//>`}
     ${plane && flat === Boolean(plane.x) ? html`<${Plane} run=${run} theme=${theme} colour=${colour} tiles=${tiles && flat} prior=${prior && flat && has(run, "prior")} told=${told} mixture=${mixed && flat ? mixture.value : null} ...${loaded.value} />` : !loaded.error && html`<${Computing} found=${progress}>${flat ? "Encoding the held-out examples" : "Laying out neighbours"}<//>`}`;
 }

@@ -25,6 +25,8 @@
 mod activation;
 mod adam;
 mod aggregate;
+#[cfg(feature = "mimalloc")]
+mod allocator;
 mod attention;
 mod batch_norm;
 mod bf16;
@@ -44,6 +46,7 @@ mod latent;
 mod layer_norm;
 mod likelihood;
 mod linear;
+mod mapped;
 mod matrix;
 #[cfg(feature = "tensors")]
 mod ops;
@@ -66,6 +69,8 @@ pub use adam::AdamStep;
 #[cfg(feature = "tensors")]
 pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_squares};
 pub use aggregate::{DiagonalPosteriors, LogDensity};
+#[cfg(feature = "mimalloc")]
+pub use allocator::keep_freed_memory;
 #[cfg(feature = "tensors")]
 pub use attention::attention;
 #[cfg(feature = "tensors")]
@@ -86,6 +91,7 @@ pub use group_norm::group_norm;
 pub use layer_norm::{layer_norm, rms_norm};
 pub use likelihood::{LEVELS, Link, MIN_LOG_SCALE, MIN_LOG_VAR, Reconstruction};
 pub use linear::peak_gflops;
+pub use mapped::map_file;
 #[cfg(feature = "tensors")]
 pub use ops::{
     bernoulli_nll, gaussian_kl, linear, linear_reconstruction, reconstruction, reparameterize, squared_error,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{CodesName, Source};
+use super::{CodesName, Own, Reading, Source};
 
 /// Where pictures go.
 #[derive(Debug, Args)]
@@ -76,6 +76,8 @@ pub struct Sample {
     /// Weights: last or best.
     #[arg(long)]
     pub checkpoint: Option<String>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]
@@ -309,12 +311,14 @@ pub struct Neighbours {
     /// Look at these images of the test split, comma-separated places, instead of fresh samples.
     #[arg(long, value_delimiter = ',', conflicts_with = "data")]
     pub images: Vec<usize>,
-    /// Look at the first pictures of other data instead of fresh samples.
+    /// Look at pictures of other data, chosen at random, instead of fresh samples.
     #[arg(long)]
     pub data: Option<String>,
     /// How many images; distances are summed up over them, and 16 are drawn.
     #[arg(short, long, default_value_t = 100)]
     pub n: usize,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Nearest training images of each.
     #[arg(short, long, default_value_t = 5)]
     pub k: usize,

@@ -6,14 +6,14 @@ use elbo::data::Splits;
 use elbo::report::{ComparedRun, Comparison, Estimate, Trend, TrendPoint};
 use elbo::run::atomic;
 use elbo::tasks::{self, MetricsReport, MetricsRequest, Run};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{eval, plot, source};
 use crate::args::{Compare, RunOnly};
 use crate::output::Context;
 
 pub fn report(args: &RunOnly, device: &str, context: Context) -> anyhow::Result<()> {
-    let run = source::load(&args.run, None, device)?;
+    let run = source::load_reading(&args.run, None, args.own.settings()?, device)?;
     let splits = run.open_data(None)?;
     let page = tasks::write_report(&run, &splits)?.display().to_string();
     context.result(json!({ "run": args.run, "report": page }), || page.clone())
@@ -24,11 +24,12 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
     if let Some(path) = &args.plot {
         plot::check(path, "plane.png")?;
     }
+    let reading = args.own.settings()?;
     let runs: Vec<(Run, Splits)> = args
         .runs
         .iter()
         .map(|path| {
-            let run = source::load(path, None, device)?;
+            let run = source::load_reading(path, None, reading.clone(), device)?;
             let splits = run.open_data(None)?;
             Ok((run, splits))
         })
@@ -47,17 +48,40 @@ pub fn compare(args: &Compare, device: &str, context: Context) -> anyhow::Result
         row["metrics"] = judgement.metrics.iter().map(|(name, metric)| ((*name).to_owned(), json!(metric))).collect();
     }
     let out = args.out.display().to_string();
-    context.result(json!({ "out": out, "plot": args.plot, "runs": rows, "trends": comparison.trends }), || {
-        let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
-        for row in &rows {
-            let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
-            let name = row["run"].as_str().unwrap_or_default();
-            let [recon, kl, loss, elbo] = ["recon", "kl", "loss", "elbo"].map(number);
-            text += &format!("{name:<24} {recon:>9.2} {kl:>9.2} {loss:>9.2} {elbo:>10.2}\n");
-        }
+    let comparable = comparison.comparable();
+    let value = json!({
+        "out": out,
+        "plot": args.plot,
+        "runs": rows,
+        "comparable": comparable.is_ok(),
+        "not_comparable": comparable.err(),
+        "trends": comparison.trends,
+    });
+    context.result(value, || {
+        let mut text = table(&rows, &comparison);
         text += &comparison.trends.iter().map(trend_text).collect::<String>();
         format!("{text}\npage: {out}")
     })
+}
+
+/// A line for each run, ranked by nothing but their ELBO and only where that compares.
+fn table(rows: &[Value], comparison: &Comparison) -> String {
+    let mut text = format!("{:<24} {:>9} {:>9} {:>9} {:>10}\n", "run", "recon", "kl", "loss", "elbo");
+    let comparable = comparison.comparable();
+    for row in rows {
+        let cell = |key: &str| match row[key].as_f64() {
+            Some(value) if key != "elbo" || comparable.is_ok() => format!("{value:.2}"),
+            _ => "-".to_owned(),
+        };
+        let best = comparison.best_elbo().is_some_and(|best| row["elbo"].as_f64() == Some(best));
+        let [recon, kl, loss, elbo] = ["recon", "kl", "loss", "elbo"].map(cell);
+        let name = row["run"].as_str().unwrap_or_default();
+        text += &format!(
+            "{name:<24} {recon:>9} {kl:>9} {loss:>9} {elbo:>10}{}\n",
+            if best { "  highest ELBO" } else { "" }
+        );
+    }
+    text + &comparable.err().map_or(String::new(), |why| format!("{why}\n"))
 }
 
 /// Judges every run by its held-out split.
@@ -96,9 +120,9 @@ fn draw(path: &Path, comparison: &Comparison) -> elbo::Result<()> {
     plot::write(path, &figure)
 }
 
-/// The numbers of the page, so that table and page never differ; an autoencoder's KL is 0.
-fn row(run: &Run, compared: &ComparedRun) -> serde_json::Value {
-    let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.value);
+/// The numbers of the page, so that table and page never differ; what a run does not have is null.
+fn row(run: &Run, compared: &ComparedRun) -> Value {
+    let value = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.value);
     let summary = compared.summary.as_ref();
     let (recon, kl) = (value(summary.map(|s| s.recon)), value(summary.and_then(|s| s.kl)));
     json!({
@@ -108,9 +132,9 @@ fn row(run: &Run, compared: &ComparedRun) -> serde_json::Value {
         "recon": recon,
         "kl": run.symbol_space().is_none().then_some(kl),
         "loss": value(summary.map(|s| s.loss)),
-        "elbo": run.symbol_space().is_none().then_some(-(recon + kl)),
+        "elbo": value(summary.and_then(|s| s.elbo)),
         "beta": compared.beta,
-        "rate": compared.variational.then_some(kl),
-        "distortion": compared.variational.then_some(recon),
+        "rate": kl,
+        "distortion": if compared.variational { recon } else { None },
     })
 }

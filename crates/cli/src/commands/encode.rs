@@ -9,7 +9,7 @@ use npyz::WriterBuilder;
 use serde_json::{Value, json};
 
 use super::plot;
-use super::source::{self, Opened};
+use super::source::{self, Opened, finite};
 use crate::args::{Encode, ProjectName};
 use crate::output::Context;
 
@@ -29,6 +29,10 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
     let mut codes = encoded(&opened.parts[0])?;
     for part in &opened.parts[1..] {
         codes.append(encoded(part)?);
+    }
+    finite(run, "encode", &codes.mean)?;
+    if args.project.is_some() || args.plot.is_some() {
+        codes.check_spread(if args.project.is_some() { "--project" } else { "--plot" })?;
     }
     let plane = Plane::of(args, &codes, context)?;
     let columns = plane.as_ref().filter(|_| args.project.is_some()).map(|plane| plane.points.as_slice());
@@ -148,9 +152,9 @@ fn rows(codes: &Codes) -> Vec<f64> {
     codes.mean.iter().map(|value| f64::from(*value)).collect()
 }
 
-/// A .npy file of float32 in C order.
-pub fn npy(shape: &[u64], values: &[f32]) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(values.len() * 4 + 128);
+/// A .npy file of float32 or float64 in C order.
+pub fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], values: &[T]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size_of_val(values) + 128);
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values.iter().copied())?;
     writer.finish()?;
@@ -168,11 +172,19 @@ fn array(codes: &Codes, plane: Option<&[[f32; 2]]>) -> anyhow::Result<Vec<u8>> {
     npy(&[n as u64, latent as u64 + 2], &values)
 }
 
+/// The column of identifiers and what it says of every example of `parts`, where they have one.
+pub(super) fn identifiers(parts: &[elbo::data::Subset]) -> Option<(String, Vec<String>)> {
+    let name = parts.iter().find_map(|part| part.source().identifier_column())?;
+    let ids = parts.iter().flat_map(|part| (0..part.len()).map(|i| part.identifier(i).unwrap_or_default().to_owned()));
+    Some((name.to_owned(), ids.collect()))
+}
+
 fn table<'a>(opened: &Opened, codes: &'a Codes, plane: Option<&'a [[f32; 2]]>) -> CodeTable<'a> {
     let examples = || opened.parts.iter().flat_map(|part| (0..part.len()).map(move |i| (part, i)));
     CodeTable {
-        index: examples().map(|(part, i)| part.indices()[i]).collect(),
-        path: examples().map(|(part, i)| part.source().id(part.indices()[i] as usize)).collect(),
+        index: examples().map(|(part, i)| part.place(i)).collect(),
+        path: examples().map(|(part, i)| part.path(i)).collect(),
+        id: identifiers(&opened.parts),
         label: examples().map(|(part, i)| part.class(i).map(str::to_owned)).collect(),
         latent: codes.latent,
         mean: &codes.mean,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use elbo::priors::store::{Record, Stored};
 use elbo::priors::{Draw, SYMBOL_RECIPE, SamplerKind};
 use elbo::tasks::{FitRequest, FitSettings, Run, SamplerNote, SymbolPrior};
-use elbo::training::{Observer, Stop};
+use elbo::training::{EpochEnd, Observer, StepReport, Stop};
 
 use crate::output::Context;
 use crate::progress::Progress;
@@ -32,8 +32,27 @@ impl Fitted {
 /// Training under way: its progress, and what may stop it.
 pub struct Training {
     interruption: Option<Arc<Interruption>>,
-    progress: Progress,
+    progress: Watched,
     never: Stop,
+}
+
+/// The progress of a training. Until its first step there is nothing to save, and a signal leaves at once.
+struct Watched {
+    progress: Progress,
+    interruption: Option<Arc<Interruption>>,
+}
+
+impl Observer for Watched {
+    fn step(&mut self, report: &StepReport) -> elbo::Result<()> {
+        if let Some(interruption) = &self.interruption {
+            interruption.training_begins();
+        }
+        self.progress.step(report)
+    }
+
+    fn epoch(&mut self, end: &EpochEnd<'_>) -> elbo::Result<()> {
+        self.progress.epoch(end)
+    }
 }
 
 impl Training {
@@ -41,10 +60,8 @@ impl Training {
     pub fn of<'a>(kinds: impl IntoIterator<Item = &'a SamplerKind>, context: Context) -> anyhow::Result<Self> {
         let trains = kinds.into_iter().any(|kind| matches!(kind, SamplerKind::Prior(_)));
         let interruption = trains.then(Interruption::listen).transpose()?;
-        if let Some(interruption) = &interruption {
-            interruption.training_begins();
-        }
-        Ok(Self { interruption, progress: Progress::new(context, 0), never: Stop::new() })
+        let progress = Watched { progress: Progress::new(context, 0), interruption: interruption.clone() };
+        Ok(Self { interruption, progress, never: Stop::new() })
     }
 
     /// The observer, and the request to stop.
@@ -113,11 +130,14 @@ pub fn tell_interruption(run: &Run, context: Context) {
 
 /// Says where a sampler came from, when that took work.
 pub fn tell_fit(kind: &SamplerKind, record: &Record, note: &SamplerNote, context: Context) {
+    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
     let why = match note {
         SamplerNote::Loaded => return,
         SamplerNote::Fitted => "",
         SamplerNote::FittedAgain => ", since the one there was of other weights, codes or settings",
+        SamplerNote::NotKept(why) => {
+            return context.note(format!("fitted `{kind}` to {what}; not kept in the run's folder: {why}"));
+        }
     };
-    let what = format!("{} training codes ({}), seed {}", record.n, record.codes, record.seed);
     context.note(format!("fitted `{kind}` to {what}{why}; kept in the run's folder `priors`"));
 }

@@ -3,21 +3,23 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use elbo::data::{self, Columns, Subset, Validation};
-use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Selection, select};
+use elbo::data::DataConfig;
+use elbo::data::table::{self, ExactRows};
+use elbo::mixtures::{Criterion, Fitted, GaussianMixture, Selection, regularisation, select};
 use elbo::priors::SamplerKind;
 use elbo::priors::store::{self, Record};
 use elbo::projection::Projection;
 use elbo::recipe::Layers;
 use elbo::report::{Figure, mixture_figures};
 use elbo::run::atomic;
+use elbo::run::directory::RunDir;
+use elbo::tasks::FittedMixture;
 use serde_json::{Value, json};
 
-use super::recipes::put_table;
+use super::recipes::{put_pictures, put_table, reading};
 use super::{plot, source};
 use crate::args::Gmm;
 use crate::output::Context;
-use crate::progress::DataProgress;
 
 /// What a mixture was fitted to.
 struct Fit {
@@ -32,8 +34,8 @@ struct Fit {
 pub fn gmm(args: &Gmm, device: &str, context: Context) -> anyhow::Result<()> {
     check_files(args)?;
     args.em().check()?;
-    let is_run = Path::new(&args.data).join("run.json").is_file();
-    let (fit, value) = if is_run { of_run(args, device)? } else { of_table(args, context)? };
+    let is_run = RunDir::is_run(Path::new(&args.data));
+    let (fit, value) = if is_run { of_run(args, device, context)? } else { of_table(args, context)? };
     let best = &fit.selection.best;
     if !best.converged {
         let help = "raise `--max-iterations`, or accept a larger `--tolerance`";
@@ -77,48 +79,65 @@ fn of_table(args: &Gmm, context: Context) -> anyhow::Result<(Fit, Value)> {
         let help = "a mixture of codes is fitted to the folder that `elbo train` made";
         return Err(elbo::Error::config("--codes", "a run directory", args.data.clone(), help).into());
     }
-    let (split, columns) = open(args, context)?;
+    let found = table::exact_rows(&configured(args)?)?;
+    found.notes.iter().for_each(|note| context.note(format!("note   {note}")));
+    let ExactRows { name, fingerprint, columns, values, standardised, .. } = found;
     let dims = columns.names.len();
-    let mut values = vec![0f32; split.len() * dims];
-    for (row, values) in split.indices().iter().zip(values.chunks_exact_mut(dims)) {
-        split.source().read_values(*row as usize, values);
-    }
-    let rows: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
     // Fitted where every column has deviation 1, so that units do not matter to the start and the regularisation.
-    let selection = select(&rows, dims, components(args, split.len()), &args.em(), args.criterion.into())?;
+    let rows = values.len() / dims;
+    let selection = select(&standardised, dims, components(args, rows), &args.em(), args.criterion.into())?;
     let selection = selection.rescaled(&columns.mean, &columns.std)?;
-    let source = split.source();
-    let value = json!({ "data": source.name(), "columns": columns.names, "sha256": source.fingerprint() });
-    let fit = Fit { selection, rows: columns.original(&values), names: columns.names, scale: columns.std };
+    let value = json!({ "data": name, "columns": columns.names, "sha256": fingerprint });
+    let fit = Fit { selection, rows: values, names: columns.names, scale: columns.std };
+    tell_regularisation(&fit, args, context);
     Ok((fit, value))
 }
 
-/// All rows of a table, nothing held back.
-fn open(args: &Gmm, context: Context) -> anyhow::Result<(Subset, Columns)> {
-    let mut layers = Layers::from_text("defaults", "")?;
-    layers.put("data.source", args.data.clone().into())?;
-    put_table(&mut layers, &args.table)?;
-    let mut config = layers.build()?.data;
-    (config.validation, config.test) = (Validation::NONE, 0.0);
-    let mut opening = DataProgress::new(context);
-    let splits = data::open(&config, args.seed, &mut |progress| opening.show(progress))?;
-    let split = splits.train;
-    match split.source().columns().cloned() {
-        Some(columns) => Ok((split, columns)),
-        None => {
-            let help = "images are mixed by their codes: train a model on them, for example with `--set model.kind=ae`, then `elbo gmm RUN`";
-            Err(elbo::Error::data(&args.data, "content", "rows of numbers", "images", help).into())
+/// Says where the regularisation decides a variance rather than the data.
+fn tell_regularisation(fit: &Fit, args: &Gmm, context: Context) {
+    let (mixture, dims) = (&fit.selection.best.mixture, fit.names.len());
+    let scales = fit.scale.iter().map(|scale| scale * scale);
+    let added =
+        regularisation(&fit.rows, dims, args.reg_covar).into_iter().zip(scales).map(|(part, scale)| part * scale);
+    let added: Vec<f64> = added.collect();
+    for k in 0..mixture.components() {
+        let covariance = mixture.covariance_of(k);
+        // What is added is half of a variance that it exceeds without it.
+        let decided = (0..dims).filter(|&j| 2.0 * added[j] > covariance[j][j]);
+        let names: Vec<&str> = decided.map(|j| fit.names[j].as_str()).collect();
+        if !names.is_empty() {
+            context.note(format!(
+                "note: in component {k} the regularisation exceeds the variance of {}: the rows are all but equal there; a smaller `--reg-covar` shows more",
+                names.join(", ")
+            ));
         }
     }
 }
 
-fn of_run(args: &Gmm, device: &str) -> anyhow::Result<(Fit, Value)> {
-    let run = source::load(Path::new(&args.data), args.checkpoint.as_deref(), device)?;
+/// How the table is read.
+fn configured(args: &Gmm) -> elbo::Result<DataConfig> {
+    let mut layers = Layers::from_text("defaults", "")?;
+    layers.put("data.source", args.data.clone().into())?;
+    args.set.iter().try_for_each(|assignment| layers.set(assignment))?;
+    put_pictures(&mut layers, &args.pictures)?;
+    put_table(&mut layers, &args.table)?;
+    let config = layers.build()?.data;
+    config.check_keys()?;
+    Ok(config)
+}
+
+fn of_run(args: &Gmm, device: &str, context: Context) -> anyhow::Result<(Fit, Value)> {
+    let reading = reading(args.own_data.as_ref(), &args.pictures, &args.table.rows, &args.set)?;
+    let run = source::load_reading(Path::new(&args.data), args.checkpoint.as_deref(), reading, device)?;
     let range = args.components.clone().unwrap_or(elbo::priors::COMPONENTS..=elbo::priors::COMPONENTS);
     let codes = args.codes.map(Into::into);
-    let (selection, record, rows) = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
+    let fitted = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
+    let FittedMixture { selection, record, rows, not_kept } = fitted;
     let dims = record.latent;
-    let saved = store::path(&run.dir, &SamplerKind::Mixture);
+    let saved = store::path(&run.dir, &SamplerKind::Mixture).filter(|_| not_kept.is_none());
+    if let Some(why) = not_kept {
+        context.note(format!("note: the mixture is not kept in the run's folder: {why}"));
+    }
     let value = json!({ "run": args.data, "saved": saved, "record": record_of(&record) });
     let names = (0..dims).map(|j| format!("z{j}")).collect();
     Ok((Fit { selection, rows, names, scale: vec![1.0; dims] }, value))

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod bench;
 mod compare;
+mod cures;
 mod data;
 mod encode;
 mod eval;
@@ -45,7 +46,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Gmm(args) => gmm::gmm(&args, device, context)?,
         Command::Priors(args) => return priors::priors(&args, device, context),
         Command::Recipes(args) => recipes::recipes(&args, context)?,
-        Command::Data(args) => data::data(&args, context)?,
+        Command::Data(args) => return data::data(&args, context),
         Command::Config(args) => recipes::config(args, context)?,
         Command::Bench(args) => bench::bench(&args, device, context)?,
         Command::Serve(args) => return serve::serve(args, device, context),

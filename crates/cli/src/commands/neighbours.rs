@@ -24,7 +24,7 @@ const MOST: usize = 50;
 
 pub fn neighbours(args: &Neighbours, device: &str, context: Context) -> anyhow::Result<()> {
     check(args)?;
-    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.reading.settings()?, device)?;
     if run.columns().is_some() {
         let help = "`elbo encode RUN --out z.csv` writes the codes of rows";
         return Err(elbo::Error::config("neighbours", "a run trained on images", "a table", help).into());
@@ -80,7 +80,10 @@ fn images(args: &Neighbours, run: &Run, splits: &Splits, context: Context) -> an
         return Ok((format!("given images of the {name} split"), of(&chosen)));
     }
     if let Some(data) = &args.data {
-        return Ok((format!("given images of {data}"), of(&run.open_data(Some(data))?.train.whole().take(args.n))));
+        return Ok((
+            format!("given images of {data}"),
+            of(&run.open_data(Some(data))?.train.whole().sampled(args.n, args.seed)),
+        ));
     }
     let kind = run.sampler_kind(&args.sampler)?;
     let (stored, note) = run.sampler(&kind, FitSettings { codes: None, seed: run.config.training.seed })?;

@@ -2,16 +2,18 @@
 
 use std::ops::RangeInclusive;
 
-use elbo::data::ImageShape;
+use elbo::data::{ImageShape, Subset, csv_field};
 use elbo::generation::{self, CodeDecoder, Pictures, ShowAs};
 use elbo::models::{Ask, Generate};
 use elbo::priors::Draw;
+use elbo::report::code_table::id_header;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
 use elbo::run::atomic;
 use elbo::tasks::{FitRequest, FitSettings, Run};
 use elbo::tensors::values_of;
 use serde_json::{Value, json};
 
+use super::encode::identifiers;
 use super::fitting::fitted;
 use super::source;
 use crate::args::{Grid, GridName, Observation, Reconstruct, Sample, Target};
@@ -25,14 +27,21 @@ pub(super) const MAX_REACH: f64 = 1e6;
 
 pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u8> {
     check_format(&args.target)?;
-    check_count("--n", args.n)?;
+    if args.n == 0 {
+        check_count("--n", args.n)?;
+    }
     check_spread(args.temperature, args.truncation)?;
-    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.own.settings()?, device)?;
     if let (None, Some(generator), Some(_)) = (run.model.decoder(), run.model.generator(), run.model.space().symbols())
     {
+        check_count("--n", args.n)?;
         return super::symbols::generate(&run, generator, args, context);
     }
     check_kind(&run, &args.target)?;
+    match run.columns() {
+        Some(columns) => check_rows("--n", args.n, columns.names.len())?,
+        None => check_count("--n", args.n)?,
+    }
     if run.symbol_space().is_some() {
         return super::symbols::sample(&run, args, context);
     }
@@ -106,12 +115,13 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
             )?
         }
     };
+    source::finite(run, "reconstruct", &decoded.pixels)?;
     if let Some(columns) = run.columns().filter(|_| ends_in(&args.target, "csv")) {
-        atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), images.indices()).as_bytes())?;
-        return said(run, &args.target, decoded.len(), json!({}), context);
+        atomic::write_file(&args.target.out, numbered(&columns.csv(&decoded.pixels), &images).as_bytes())?;
+        return said(run, &args.target, decoded.len(), which(&images), context);
     }
     if !ends_in(&args.target, "png") {
-        return save(run, &decoded, &args.target, 0, json!({}), context);
+        return save(run, &decoded, &args.target, 0, which(&images), context);
     }
     let originals = generation::originals(split, &chosen, &run.device);
     let ImageShape { channels, height, width } = run.shape;
@@ -123,7 +133,19 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     };
     let grid = image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?;
     atomic::write_file(&args.target.out, &image_grid::png(&grid)?)?;
-    said(run, &args.target, decoded.len(), json!({}), context)
+    said(run, &args.target, decoded.len(), which(&images), context)
+}
+
+/// Which examples the pictures or rows are of, in their order.
+fn which(images: &Subset) -> Value {
+    let mut facts = json!({ "index": images.places() });
+    if let Some(paths) = (0..images.len()).map(|i| images.path(i)).collect::<Option<Vec<_>>>() {
+        facts["path"] = json!(paths);
+    }
+    if let Some((name, ids)) = identifiers(std::slice::from_ref(images)) {
+        facts["id"] = json!({ "column": name, "values": ids });
+    }
+    facts
 }
 
 pub fn grid(args: &Grid, device: &str, context: Context) -> anyhow::Result<()> {
@@ -183,6 +205,19 @@ pub(super) fn check_count(key: &str, count: usize) -> elbo::Result<()> {
     Err(elbo::Error::config(key, expected, count.to_string(), "choose another number"))
 }
 
+/// Numbers in the rows that a command makes at most.
+const MAX_VALUES: usize = 100_000_000;
+
+/// The same of rows of a table, which are small.
+fn check_rows(key: &str, count: usize, width: usize) -> elbo::Result<()> {
+    let most = (MAX_VALUES / width.max(1)).max(1);
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    let expected = format!("1 to {most} rows of {width} columns");
+    Err(elbo::Error::config(key, expected, count.to_string(), "make them in parts, with another `--seed` each"))
+}
+
 pub(super) fn check_number(key: &str, value: f64, accepted: RangeInclusive<f64>, help: &str) -> elbo::Result<()> {
     if accepted.contains(&value) {
         return Ok(());
@@ -237,12 +272,13 @@ pub(super) fn save(
     facts: Value,
     context: Context,
 ) -> anyhow::Result<()> {
+    source::finite(run, "results", &pictures.pixels)?;
     let ImageShape { channels, height, width } = pictures.shape;
     let bytes = match run.columns() {
         Some(table) if ends_in(target, "csv") => table.csv(&pictures.pixels).into_bytes(),
         Some(table) => {
-            let values: Vec<f32> = table.original(&pictures.pixels).into_iter().map(|value| value as f32).collect();
-            super::encode::npy(&[pictures.len() as u64, width as u64], &values)?
+            // Float64: a point in time in milliseconds has more digits than float32.
+            super::encode::npy(&[pictures.len() as u64, width as u64], &table.original(&pictures.pixels))?
         }
         None if ends_in(target, "npy") => {
             let shape = [pictures.len(), channels, height, width].map(|n| n as u64);
@@ -259,12 +295,16 @@ pub(super) fn save(
     said(run, target, pictures.len(), facts, context)
 }
 
-/// Rows as CSV with a first column `index`: the place of each row in its source.
-fn numbered(csv: &str, places: &[u32]) -> String {
-    let mut lines = csv.lines();
-    let header = lines.next().unwrap_or_default();
-    let rows: String = places.iter().zip(lines).map(|(place, line)| format!("{place},{line}\n")).collect();
-    format!("index,{header}\n{rows}")
+/// Rows as CSV with first columns `index`, the place of each row in its source, and what identifies it, where there is such.
+fn numbered(csv: &str, rows: &Subset) -> String {
+    // Only the header may hold line breaks, in quotes: as many lines as there are rows end the text.
+    let mut lines: Vec<&str> = csv.lines().collect();
+    let values = lines.split_off(lines.len().saturating_sub(rows.len()));
+    let ids = identifiers(std::slice::from_ref(rows));
+    let id = |row: usize| ids.as_ref().map_or(String::new(), |(_, ids)| format!("{},", csv_field(&ids[row])));
+    let named = ids.as_ref().map_or(String::new(), |(name, _)| format!("{},", csv_field(id_header(name))));
+    let text = values.iter().enumerate().map(|(row, line)| format!("{},{}{line}\n", rows.place(row), id(row)));
+    format!("index,{named}{}\n{}", lines.join("\n"), text.collect::<String>())
 }
 
 pub(super) fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::fitting::{Training, tell_fit, tell_interruption};
 use super::pictures::{check_count, check_spread};
+use super::recipes::reading;
 use super::source;
 use crate::args::Priors;
 use crate::output::Context;
@@ -14,11 +15,14 @@ use crate::output::Context;
 pub fn priors(args: &Priors, device: &str, context: Context) -> anyhow::Result<u8> {
     check_count("--n", args.n)?;
     check_spread(args.temperature, args.truncation)?;
-    let run = source::load(&args.run, args.checkpoint.as_deref(), device)?;
+    let (of_data, of_priors): (Vec<String>, Vec<String>) =
+        args.set.iter().cloned().partition(|assignment| assignment.trim_start().starts_with("data."));
+    let reading = reading(args.data.as_ref(), &args.pictures, &args.rows, &of_data)?;
+    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), reading, device)?;
     let wanted = SamplerComparison {
         kinds: kinds(args, &run)?,
         fit: FitSettings { codes: args.codes.map(Into::into), seed: args.seed },
-        set: args.set.clone(),
+        set: of_priors,
         samples: Draw { count: args.n, temperature: args.temperature, truncation: args.truncation, seed: args.seed },
     };
     let splits = run.open_data(None)?;
@@ -41,7 +45,7 @@ fn kinds(args: &Priors, run: &Run) -> elbo::Result<Vec<SamplerKind>> {
         return args.samplers.iter().map(|name| run.sampler_kind(name)).collect();
     }
     let mut kinds = SamplerKind::builtin();
-    let own = run.dir.priors().into_iter().map(SamplerKind::Prior);
+    let own = run.dir.priors()?.into_iter().map(SamplerKind::Prior);
     kinds.extend(own.filter(|kind| !SamplerKind::builtin().contains(kind)));
     Ok(kinds)
 }

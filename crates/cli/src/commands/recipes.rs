@@ -3,10 +3,12 @@
 use elbo::data::table;
 use elbo::priors::prior_config;
 use elbo::recipe::{Layers, Recipe, RunConfig, StagedLayers, Stages, builtin, find};
+use elbo::tasks::Reading;
 use serde_json::json;
 use std::path::Path;
+use toml::Value;
 
-use crate::args::{Config, Pictures, Recipes, Settings, Table};
+use crate::args::{self, Config, Pictures, Recipes, Rows, Settings, Table};
 use crate::output::Context;
 
 /// Recipe, then `--set`, then the named flags. Without a recipe, the data decides: `table` for rows of numbers, else `digits`.
@@ -24,7 +26,14 @@ pub fn layers(settings: &Settings) -> elbo::Result<StagedLayers> {
 /// A recipe with the flags, which are the first stage's.
 fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<StagedLayers> {
     let mut staged = StagedLayers::from_recipe(recipe)?;
-    for assignment in &settings.set {
+    // What is said of the data is said of these.
+    let (sources, others): (Vec<&String>, Vec<&String>) =
+        settings.set.iter().partition(|assignment| assignment.trim_start().starts_with("data.source"));
+    sources.into_iter().try_for_each(|assignment| staged.set(assignment))?;
+    if let Some(data) = &settings.data {
+        staged.first_mut().put("data.source", data.clone().into())?;
+    }
+    for assignment in others {
         staged.set(assignment)?;
     }
     put_flags(staged.first_mut(), settings)?;
@@ -34,15 +43,15 @@ fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<StagedLayers> {
 /// The configuration of a prior over codes of `latent` numbers, by the recipe that is named or the `usual` one; `seed` is that of the run.
 pub fn of_prior(settings: &Settings, usual: &str, latent: usize, seed: u64) -> elbo::Result<RunConfig> {
     let mut layers = Layers::from_recipe(settings.recipe.as_deref().unwrap_or(usual))?;
+    if let Some(data) = &settings.data {
+        layers.put("data.source", data.clone().into())?;
+    }
     put_flags(&mut layers, settings)?;
     prior_config(layers, latent, settings.seed.unwrap_or(seed), &settings.set)
 }
 
 /// The named flags.
 fn put_flags(layers: &mut Layers, settings: &Settings) -> elbo::Result<()> {
-    if let Some(data) = &settings.data {
-        layers.put("data.source", data.clone().into())?;
-    }
     if let Some(precision) = &settings.precision {
         layers.put("training.precision", precision.clone().into())?;
     }
@@ -67,23 +76,49 @@ fn put_flags(layers: &mut Layers, settings: &Settings) -> elbo::Result<()> {
 
 /// The flags about pictures, as settings.
 pub fn put_pictures(layers: &mut Layers, pictures: &Pictures) -> elbo::Result<()> {
+    of_pictures(pictures).into_iter().try_for_each(|(key, value)| layers.put(key, value))
+}
+
+fn of_pictures(pictures: &Pictures) -> Vec<(&'static str, Value)> {
     let texts =
         [("data.size", &pictures.size), ("data.fit", &pictures.fit), ("data.on_bad_image", &pictures.on_bad_image)];
-    for (key, text) in texts {
-        if let Some(text) = text {
-            layers.put(key, text.clone().into())?;
-        }
+    let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?.into())));
+    texts.chain(pictures.channels.map(|channels| ("data.channels", channels.into()))).collect()
+}
+
+fn of_rows(rows: &Rows) -> Vec<(&'static str, Value)> {
+    let texts = [("data.label", &rows.label), ("data.id", &rows.id), ("data.missing", &rows.missing)];
+    texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?.into()))).collect()
+}
+
+/// How a run's data are read, and where they are.
+pub fn reading(data: Option<&String>, pictures: &Pictures, rows: &Rows, set: &[String]) -> elbo::Result<Reading> {
+    let mut reading = Reading::default();
+    reading.data = data.cloned();
+    set.iter().try_for_each(|assignment| reading.set(assignment))?;
+    let flags = of_pictures(pictures).into_iter().chain(of_rows(rows));
+    flags.into_iter().try_for_each(|(key, value)| reading.put(key, value))?;
+    Ok(reading)
+}
+
+impl args::Reading {
+    /// As the library has it.
+    pub fn settings(&self) -> elbo::Result<Reading> {
+        reading(None, &self.pictures, &self.rows, &self.set)
     }
-    pictures.channels.map_or(Ok(()), |channels| layers.put("data.channels", channels.into()))
+}
+
+impl args::Own {
+    /// As the library has it.
+    pub fn settings(&self) -> elbo::Result<Reading> {
+        let args::Reading { pictures, rows, set } = &self.reading;
+        reading(self.data.as_ref(), pictures, rows, set)
+    }
 }
 
 /// The flags about tables, as settings.
 pub fn put_table(layers: &mut Layers, table: &Table) -> elbo::Result<()> {
-    for (key, text) in [("data.label", &table.label), ("data.missing", &table.missing)] {
-        if let Some(text) = text {
-            layers.put(key, text.clone().into())?;
-        }
-    }
+    of_rows(&table.rows).into_iter().try_for_each(|(key, value)| layers.put(key, value))?;
     match table.columns.is_empty() {
         true => Ok(()),
         false => layers.put("data.columns", table.columns.clone().into()),

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use elbo::data::{Subset, check_labels, csv_field};
+use elbo::report::code_table::id_header;
 use elbo::run::atomic;
 use elbo::tasks::{self, Score, ScoreColumn, ScoreRequest, Scored};
 use serde_json::{Map, Value, json};
 
+use super::encode::identifiers;
 use super::source::{self, Opened};
 use crate::args;
 use crate::output::Context;
@@ -92,17 +94,20 @@ fn warn(scored: &Scored, request: &ScoreRequest, context: Context) {
     }
 }
 
-/// `index,path,label,score`, further scores by their names, `flagged` by the first, `anomaly` where that is known of any.
+/// `index,path[,ID],label,score`, further scores by their names, `flagged` by the first, `anomaly` where that is known of any.
 fn csv(parts: &[Subset], anomalies: &[Subset], scored: &Scored) -> String {
     let further: String = scored.columns[1..].iter().map(|column| format!(",{}", column.score.name())).collect();
     let known = scored.anomalous.iter().any(Option::is_some);
     let word = |truth: Option<bool>| truth.map_or("", |truth| if truth { "yes" } else { "no" });
-    let mut text = format!("index,path,label,score{further},flagged{}\n", if known { ",anomaly" } else { "" });
+    let all: Vec<Subset> = parts.iter().chain(anomalies).cloned().collect();
+    let ids = identifiers(&all);
+    let id = ids.as_ref().map_or(String::new(), |(name, _)| format!(",{}", csv_field(id_header(name))));
+    let mut text = format!("index,path{id},label,score{further},flagged{}\n", if known { ",anomaly" } else { "" });
     let places = parts.iter().chain(anomalies).flat_map(|part| (0..part.len()).map(move |i| (part, i)));
     for (row, (part, i)) in places.enumerate() {
-        let index = part.indices()[i];
-        let path = part.source().id(index as usize).unwrap_or_default();
-        text += &format!("{index},{},{}", csv_field(&path), csv_field(part.class(i).unwrap_or_default()));
+        let (index, path) = (part.place(i), part.path(i).unwrap_or_default());
+        let id = ids.as_ref().map_or(String::new(), |(_, ids)| format!(",{}", csv_field(&ids[row])));
+        text += &format!("{index},{}{id},{}", csv_field(&path), csv_field(part.class(i).unwrap_or_default()));
         scored.columns.iter().for_each(|column| text += &format!(",{}", column.values[row]));
         let first = &scored.columns[0];
         text += &format!(",{}", word(first.threshold.map(|threshold| threshold.flags(first.values[row]))));

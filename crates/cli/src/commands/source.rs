@@ -4,7 +4,7 @@ use std::path::Path;
 
 use elbo::data::{Splits, Subset};
 use elbo::generation::CodeDecoder;
-use elbo::tasks::{OwnData, Run};
+use elbo::tasks::{OwnData, Reading, Run};
 
 use crate::args::{Source, SplitName};
 use crate::output::warn_of_damage;
@@ -27,14 +27,24 @@ impl Opened {
 
 /// Loads a run, and says so when its newest weights are damaged and older ones are taken.
 pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Run> {
-    let run = Run::open(path, checkpoint, &elbo::device::choose(device)?)?;
+    load_reading(path, checkpoint, Reading::default(), device)
+}
+
+/// The same, with its data where and as they are said to be.
+pub fn load_reading(path: &Path, checkpoint: Option<&str>, reading: Reading, device: &str) -> elbo::Result<Run> {
+    let mut run = Run::open(path, checkpoint, &elbo::device::choose(device)?)?;
+    run.reading = reading;
     warn_of_damage(&run.passed_over);
     Ok(run)
 }
 
+fn load_source(source: &Source, device: &str) -> elbo::Result<Run> {
+    load_reading(&source.run, source.checkpoint.as_deref(), source.reading.settings()?, device)
+}
+
 /// Loads a run that encodes to vectors, which is asked before its images are looked for, and opens the images.
 pub fn open(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Opened> {
-    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    let run = load_source(source, device)?;
     run.encoder(wanted_by)?;
     Ok(opened(run, source)?.0)
 }
@@ -50,21 +60,12 @@ pub fn open_autoencoder(source: &Source, device: &str, wanted_by: &str) -> anyho
 
 /// The same, with all that there is of the data.
 pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
-    opened(load(&source.run, source.checkpoint.as_deref(), device)?, source)
+    opened(load_source(source, device)?, source)
 }
 
 fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
-    let (splits, complete, default) = match &source.data {
-        Some(data) => {
-            let splits = run.open_data(Some(data))?;
-            (splits.clone(), splits, SplitName::All)
-        }
-        None => {
-            let OwnData { chosen, complete } = run.open_own()?;
-            (chosen, complete, SplitName::Test)
-        }
-    };
-    let split = source.split.unwrap_or(default);
+    let OwnData { chosen: splits, complete } = run.open_shown(source.data.as_deref())?.data;
+    let split = source.split.unwrap_or(default_split(source));
     // All images are all there are, whichever the run was trained on.
     let (name, parts) = chosen(if split == SplitName::All { complete } else { splits.clone() }, split)?;
     Ok((Opened { run, name, parts }, splits))
@@ -72,14 +73,15 @@ fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
 
 /// Loads the run with its own data, and opens the images with all their classes, whatever the run was trained on.
 pub fn open_complete(source: &Source, device: &str) -> anyhow::Result<(Opened, OwnData)> {
-    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
-    let own = run.open_own()?;
-    let (splits, default) = match &source.data {
-        Some(data) => (run.open_data(Some(data))?, SplitName::All),
-        None => (own.complete.clone(), SplitName::Test),
-    };
-    let (name, parts) = chosen(splits, source.split.unwrap_or(default))?;
+    let run = load_source(source, device)?;
+    let shown = run.open_shown(source.data.as_deref())?;
+    let own = if shown.is_own { shown.data.clone() } else { run.open_own()? };
+    let (name, parts) = chosen(shown.data.complete, source.split.unwrap_or(default_split(source)))?;
     Ok((Opened { run, name, parts }, own))
+}
+
+fn default_split(source: &Source) -> SplitName {
+    if source.data.is_some() { SplitName::All } else { SplitName::Test }
 }
 
 /// A split that has images.
@@ -138,6 +140,14 @@ pub fn class(run: &Run, name: Option<&str>) -> elbo::Result<Option<u32>> {
 pub fn decoder<'a>(run: &'a Run, wanted_by: &str, name: Option<&str>) -> elbo::Result<CodeDecoder<'a>> {
     let decoder = run.decoder(wanted_by)?;
     Ok(class(run, name)?.map_or(decoder, |class| decoder.of_class(class)))
+}
+
+/// Refuses results that are no finite numbers: a file of them would look like a result.
+pub fn finite(run: &Run, made_by: &str, values: &[f32]) -> elbo::Result<()> {
+    let Some(place) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let found = format!("{} at value {place}", values[place]);
+    let help = "the weights or the input are far out of range: look at `elbo eval RUN`, or take another `--checkpoint`";
+    Err(elbo::Error::model(run.dir.path(), made_by, "finite numbers", found, help))
 }
 
 /// Places that a split has.

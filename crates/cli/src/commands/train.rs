@@ -7,7 +7,8 @@ use elbo::models::Capability;
 use elbo::priors::SYMBOL_RECIPE;
 use elbo::run::directory::RunDir;
 use elbo::run::history::Means;
-use elbo::tasks::{Finished, FitSettings, TrainingRun, next_stage};
+use elbo::shell::quoted;
+use elbo::tasks::{Finished, FitSettings, TrainingRun, has_elbo, next_stage};
 use elbo::training::Ending;
 use serde_json::{Value, json};
 
@@ -71,11 +72,15 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let training = TrainingRun::resume(args.run, args.epochs, &chosen, device, &mut |p| opening.show(p))?;
+    let training =
+        TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| {
+            opening.show(p)
+        })?;
     drop(opening);
     warn_of_damage(training.passed_over());
     if training.is_complete() {
-        let (done, path) = (count(training.info().epochs, "epoch"), training.dir().path().display());
+        let path = quoted(&training.dir().path().display().to_string());
+        let done = count(training.info().epochs, "epoch");
         context.note(format!("nothing left to train: {done} done; `elbo resume {path} --epochs N` trains up to N"));
     } else {
         announce(&training, context)?;
@@ -83,17 +88,21 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     run(training, device, &interruption, context)
 }
 
-/// A run that has ended, and whether its loss is a surrogate's.
+/// A run that has ended.
 struct Done {
     finished: Finished,
-    surrogate: bool,
+    /// Whether its model has an ELBO.
+    has_elbo: bool,
+    /// Whether there is a KL term.
+    has_kl: bool,
+    /// Dimensions of its code, where that is one vector.
+    latent: Option<usize>,
 }
 
 /// Trains a run and, where its recipe has several stages, what comes after it.
 fn run(first: TrainingRun, device: &str, interruption: &Interruption, context: Context) -> anyhow::Result<u8> {
     let chosen = elbo::device::choose(device)?;
     let root = first.dir().path().to_owned();
-    interruption.training_begins();
     let mut done = vec![one(first, interruption, context)?];
     while done.iter().all(|done| done.finished.ending != Ending::Interrupted) {
         let mut opening = DataProgress::new(context);
@@ -110,8 +119,14 @@ fn run(first: TrainingRun, device: &str, interruption: &Interruption, context: C
 /// Trains one run.
 fn one(training: TrainingRun, interruption: &Interruption, context: Context) -> anyhow::Result<Done> {
     let mut progress = Progress::new(context, training.config().training.epochs);
-    let surrogate = likelihood(&training)?.is_some_and(|likelihood| likelihood.is_surrogate());
-    Ok(Done { finished: training.train(&mut progress, &interruption.stop)?, surrogate })
+    let model = &training.config().model;
+    let (has_elbo, has_kl) = (has_elbo(training.config()), model.can().contains(&Capability::Bound));
+    let latent = model.likelihood_keys().map(|keys| keys.latent);
+    // Before and after there is nothing to save: then a signal leaves at once.
+    interruption.training_begins();
+    let finished = training.train(&mut progress, &interruption.stop);
+    interruption.training_ends();
+    Ok(Done { finished: finished?, has_elbo, has_kl, latent })
 }
 
 fn likelihood(training: &TrainingRun) -> elbo::Result<Option<Likelihood>> {
@@ -172,7 +187,7 @@ fn report(done: &[Done], context: Context) -> anyhow::Result<()> {
 
 impl Done {
     fn elbo(&self, means: &Means) -> Option<f64> {
-        means.elbo().filter(|_| !self.surrogate)
+        means.elbo().filter(|_| self.has_elbo)
     }
 
     fn value(&self) -> Value {
@@ -196,32 +211,63 @@ impl Done {
     }
 
     fn text(&self) -> String {
-        let (info, path) = (&self.finished.info, self.finished.path.display());
-        let Some(test) = &info.test else {
+        let (info, path) = (&self.finished.info, quoted(&self.finished.path.display().to_string()));
+        if self.finished.ending == Ending::Interrupted {
             let done = count(info.epochs, "whole epoch");
             return format!("{} after {done}\ncontinue with: elbo resume {path}", info.status);
-        };
-        let end = if info.data.columns.is_some() { "csv" } else { "png" };
+        }
         let tried = match &info.origin {
             Some(_) => self.of_prior(),
-            None => format!(
-                "elbo sample {path} --out samples.{end}\n       elbo interpolate {path} --out walk.{end}\n       elbo eval {path}"
-            ),
+            None => self.of_run(&path),
         };
+        let test = match &info.test {
+            Some(test) => {
+                let elbo = self.elbo(test).map_or_else(String::new, |elbo| format!(", elbo {elbo:.2}"));
+                format!("{}{elbo}", terms(&self.with_kl(test)))
+            }
+            None => "no numbers: no test examples were held back (`data.test = 0.1` does)".into(),
+        };
+        let report = quoted(&self.finished.path.join("report.html").display().to_string());
         format!(
-            "{}: {} in {:.1} s\ntest   {}{}\nreport {path}/report.html\n\ntry    {tried}",
+            "{}: {} in {:.1} s\ntest   {test}\nreport {report}\n\ntry    {tried}",
             info.status,
             count(info.epochs, "epoch"),
             info.seconds,
-            terms(test),
-            self.elbo(test).map_or_else(String::new, |elbo| format!(", elbo {elbo:.2}"))
         )
+    }
+
+    /// The terms that the model has: an autoencoder reports a KL of 0, which it has not.
+    fn with_kl(&self, means: &Means) -> Means {
+        Means::of(means.iter().filter(|(name, _)| self.has_kl || *name != "kl").map(|(n, v)| (n.to_owned(), v)))
+    }
+
+    /// What to try with a run: commands that work with what it has.
+    fn of_run(&self, path: &str) -> String {
+        let data = &self.finished.info.data;
+        let end = if data.columns.is_some() { "csv" } else { "png" };
+        // Codes of an autoencoder lie where they like.
+        let sampler = if self.has_kl { "" } else { " --sampler gaussian" };
+        let split = match (data.test, data.validation) {
+            (0, 0) => " --split train",
+            (0, _) => " --split validation",
+            _ => "",
+        };
+        let mut lines = vec![
+            format!("elbo sample {path}{sampler} --out samples.{end}"),
+            format!("elbo interpolate {path}{split} --out walk.{end}"),
+            format!("elbo eval {path}{split}"),
+        ];
+        if self.latent == Some(2) && data.columns.is_none() {
+            lines.push(format!("elbo grid {path} --out manifold.png"));
+        }
+        lines.join("\n       ")
     }
 
     /// What to try with a prior: its run lies in `priors/` of the run that it belongs to.
     fn of_prior(&self) -> String {
         let name = self.finished.path.file_name().unwrap_or_default().to_string_lossy();
-        let run = self.finished.path.ancestors().nth(2).unwrap_or(&self.finished.path).display();
+        let run = self.finished.path.ancestors().nth(2).unwrap_or(&self.finished.path);
+        let run = quoted(&run.display().to_string());
         format!("elbo sample {run} --sampler {name} --out samples.png\n       elbo priors {run}")
     }
 }

@@ -45,7 +45,8 @@ impl Folder {
         command
     }
 
-    fn at_home(&self, command: &mut Command) {
+    /// The same for a command that is not `elbo` itself.
+    pub fn at_home(&self, command: &mut Command) {
         command
             .current_dir(self.0.path())
             .env("ELBO_HOME", self.path("home"))

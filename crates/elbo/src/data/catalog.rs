@@ -1,6 +1,6 @@
 //! From the name or path in a recipe to splits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::binarize::{Binarization, Binarize};
@@ -17,6 +17,7 @@ use super::source::{Columns, InMemory, Source};
 use super::split::{self, Splits, Subset};
 use super::sprites::Sprites;
 use super::table;
+use super::unknown;
 use crate::error::{Error, Result};
 use crate::space::Domain;
 
@@ -36,6 +37,7 @@ use crate::space::Domain;
 /// assert_eq!((splits.train.len(), splits.test.len()), (180, 33));
 /// ```
 pub fn open(config: &DataConfig, seed: u64, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Splits> {
+    config.check_keys()?;
     open_for(config, seed, None, progress)
 }
 
@@ -51,12 +53,41 @@ pub fn open_for(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Splits> {
     let complete = open_complete(config, seed, columns, progress)?;
-    chosen(complete, config)
+    let of_classes = classes::of_classes(complete, &config.labels)?;
+    let before = of_classes.train.len();
+    let splits = limited(of_classes, config.limit, seed);
+    if splits.train.len() < before {
+        progress(Progress::Note(&limit_note(splits.train.len(), before, seed)));
+    }
+    Ok(splits)
+}
+
+/// What `data.limit` did, in words.
+fn limit_note(count: usize, of: usize, seed: u64) -> String {
+    format!(
+        "{count} of {of} training examples, chosen at random by the seed {seed}, of each class its share (`data.limit`)"
+    )
 }
 
 /// What `data.labels` and `data.limit` leave of the splits of [`open_complete`].
-pub(crate) fn chosen(complete: Splits, config: &DataConfig) -> Result<Splits> {
-    Ok(limited(classes::of_classes(complete, &config.labels)?, config.limit))
+pub(crate) fn chosen(complete: Splits, config: &DataConfig, seed: u64) -> Result<Splits> {
+    Ok(limited(classes::of_classes(complete, &config.labels)?, config.limit, seed))
+}
+
+/// Where the configured data lie now, as a path that does not depend on the folder or the environment of the command; none for what is generated.
+///
+/// A run keeps it, so that its data are found again.
+pub(crate) fn location(config: &DataConfig) -> Option<PathBuf> {
+    let name = config.source.as_str();
+    let found = match name {
+        "digits" | "sprites" => None,
+        name if is_known(name) => {
+            let places = Places::from_env(name, config.location.as_deref());
+            places.folders.into_iter().find(|folder| folder.is_dir())
+        }
+        path => Some(located(Path::new(path))),
+    };
+    found?.canonicalize().ok()
 }
 
 /// [`open_for`] before examples are chosen: all classes, and all training images.
@@ -76,12 +107,12 @@ pub(crate) fn open_complete(
         }
         "sprites" => split::split_single(Arc::new(Sprites::new()), config.test, config.validation, seed),
         cifar10::NAME => {
-            let places = Places::from_env(cifar10::NAME, None);
+            let places = Places::from_env(cifar10::NAME, config.known_folder());
             let (settings, division) = (config.picture_settings(), config.division(seed));
             cifar10::open(&places.folders, places.cache.as_deref(), network(), &settings, division, progress)
         }
         name if known::known_names().any(|known| known == name) => {
-            let (train, test) = load_known(name, progress)?;
+            let (train, test) = known::load_observed(name, config.known_folder(), network(), progress)?;
             with_test(train, test, config, seed)
         }
         codes::SOURCE if !located(Path::new(codes::SOURCE)).exists() => {
@@ -109,12 +140,18 @@ fn binarized(splits: Splits, binarize: Binarize, seed: u64) -> Result<Splits> {
     })
 }
 
+/// Whether a source is called by name rather than by path: what is generated, what is published, and the codes of a run.
+pub(crate) fn is_named(source: &str) -> bool {
+    ["digits", "sprites", codes::SOURCE].contains(&source) || is_known(source)
+}
+
+/// Whether a source is a published set, called by name.
+pub(crate) fn is_known(source: &str) -> bool {
+    known::known_names().any(|known| known == source)
+}
+
 /// Flips the seed of the test part of a generated set.
 const TEST_SEED: u64 = 0x7465_7374_5f73_6574;
-
-fn load_known(name: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(InMemory, InMemory)> {
-    known::load_observed(name, None, network(), progress)
-}
 
 fn network() -> Network {
     if std::env::var_os("ELBO_OFFLINE").is_some() { Network::Offline } else { Network::Allowed }
@@ -150,6 +187,9 @@ fn open_path(
     if !known::is_idx_folder(path) && pictures::holds_pictures(path) {
         return pictures::open_path(path, &config.picture_settings(), config.division(seed), progress);
     }
+    if path.is_file() && !unknown::looks_like_idx(path) {
+        return Err(unknown::refuse(path));
+    }
     match known::open_idx(path)? {
         (train, Some(test)) => with_test(train, test, config, seed),
         (all, None) => split::split_single(Arc::new(all) as Arc<dyn Source>, config.test, config.validation, seed),
@@ -160,9 +200,10 @@ fn open_path(
 const FACES: &str = "the ORL faces are not downloaded: put their 40 folders of pictures into `faces/orl` here or in `$ELBO_DATA`, or give another folder of \
                      faces with `--data FOLDER --size 56x46`";
 
-fn limited(mut splits: Splits, limit: usize) -> Splits {
+/// At most `limit` training examples, as [`Subset::sampled`] chooses them; all for 0.
+fn limited(mut splits: Splits, limit: usize, seed: u64) -> Splits {
     if limit > 0 {
-        splits.train = splits.train.take(limit);
+        splits.train = splits.train.sampled(limit, seed);
     }
     splits
 }

@@ -142,7 +142,7 @@ impl CodeSource {
         Self { values: Numbers::Owned(values), columns: standardised.columns(), fingerprint }
     }
 
-    /// The standardised codes as an array file of NumPy's (`.npy`, version 1) that [`CodeSource::open`] maps.
+    /// The standardised codes as an array file of NumPy's (`.npy`, version 1) that [`CodeSource::of_file`] maps.
     pub fn to_npy(&self) -> Vec<u8> {
         let values = self.values.as_slice();
         let mut bytes = header(self.len(), self.columns.names.len());
@@ -150,12 +150,11 @@ impl CodeSource {
         bytes
     }
 
-    /// Maps a file of [`CodeSource::to_npy`]. `columns` is the scale that was kept with it.
+    /// Maps an open file of [`CodeSource::to_npy`]. `columns` is the scale that was kept with it; `path` is what errors name.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Data`] for another file.
-    pub fn open(path: &Path, columns: Columns) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path, "open"))?;
+    pub fn of_file(file: &File, path: &Path, columns: Columns) -> Result<Self> {
         let size = file.metadata().map_err(Error::io(path, "read"))?.len() as usize;
         let latent = columns.names.len().max(1);
         let other = |found: String| {
@@ -167,7 +166,7 @@ impl CodeSource {
         if n == 0 || size != HEADER_BYTES + 4 * latent * n {
             return Err(other(format!("{size} bytes")));
         }
-        let map = mapped::map(path, &file)?;
+        let map = mapped::map(path, file)?;
         if map[..HEADER_BYTES] != header(n, latent) {
             return Err(other("another header".into()));
         }
@@ -183,7 +182,7 @@ impl CodeSource {
     pub fn split(self, config: &DataConfig, seed: u64) -> Result<Splits> {
         let few = self.len() < FEWEST_HELD_OUT;
         let (test, validation) = if few { (0.0, Validation::NONE) } else { (config.test, config.validation) };
-        chosen(split::split_single(Arc::new(self), test, validation, seed)?, config)
+        chosen(split::split_single(Arc::new(self), test, validation, seed)?, config, seed)
     }
 }
 
@@ -281,13 +280,15 @@ mod tests {
         let bytes = source.to_npy();
         assert_eq!((bytes.len(), bytes[HEADER_BYTES - 1]), (HEADER_BYTES + 24, b'\n'));
         std::fs::write(&path, &bytes).unwrap();
-        let mapped = CodeSource::open(&path, source.columns.clone()).unwrap();
+        let mapped = CodeSource::of_file(&File::open(&path).unwrap(), &path, source.columns.clone()).unwrap();
         assert_eq!((mapped.floats(), mapped.fingerprint()), (source.floats(), source.fingerprint()));
         let damaged: [Vec<u8>; 4] =
             [vec![], bytes[..HEADER_BYTES].to_vec(), bytes[..bytes.len() - 1].to_vec(), [b"x", &bytes[1..]].concat()];
         for bytes in damaged {
             std::fs::write(&path, bytes).unwrap();
-            let error = CodeSource::open(&path, source.columns.clone()).map(|_| ()).unwrap_err();
+            let error = CodeSource::of_file(&File::open(&path).unwrap(), &path, source.columns.clone())
+                .map(|_| ())
+                .unwrap_err();
             assert!(error.to_string().contains("codes of 2 numbers"), "{error}");
         }
     }

@@ -8,7 +8,7 @@ use super::binarize::Binarize;
 use super::classes;
 use super::pictures::{Division, Fit, OnBadImage, Settings, Size};
 use super::split::Validation;
-use super::table::{Missing, Range};
+use super::table::{Decimal, Missing, Range};
 use crate::error::{Error, Result};
 
 /// The `[data]` table of a recipe.
@@ -34,7 +34,7 @@ pub struct DataConfig {
     /// Train, validate and test on these classes only; empty for all. `elbo score` tests on the others too.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "classes::names")]
     pub labels: Vec<String>,
-    /// Use only the first so many training images; 0 for all.
+    /// Use only so many training images, chosen at random by the seed, of each class its share; 0 for all.
     pub limit: usize,
     /// Height and width that pictures are brought to, `"112x92"` or `64`; unset, they must share one size.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +44,9 @@ pub struct DataConfig {
     /// 1 for grey pictures, 3 for RGB; unset, 1 if all files are grey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
+    /// 16 keeps the levels of pictures of 12 and 16 bits, which are then numbers in [0, 1]; unset or 8, all pictures are bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u8>,
     /// What to do about a file that cannot be read as a picture: `fail` or `skip`.
     pub on_bad_image: OnBadImage,
     /// Whether decoded pictures are kept in the cache folder, so that the next start is instant.
@@ -59,11 +62,23 @@ pub struct DataConfig {
     /// The column, or array, of classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The columns of a table to use; empty for all but the label.
+    /// The column, or array, that tells examples apart: no value of a row, but carried through every output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The columns of a table to use; empty for all but the label and the identifier.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Whether the first line of a CSV file names the columns; unset, it does unless it looks like a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// What stands before the decimals in a CSV file, `"."` or `","`; unset, the file decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
     /// What happens to rows of a table with a missing value.
     pub missing: Missing,
+    /// Where a known set was found before: looked at first, since content decides what it is. No setting of a recipe.
+    #[serde(skip)]
+    pub location: Option<PathBuf>,
 }
 
 impl Default for DataConfig {
@@ -78,14 +93,19 @@ impl Default for DataConfig {
             size: None,
             fit: Fit::Crop,
             channels: None,
+            depth: None,
             on_bad_image: OnBadImage::Fail,
             cache: true,
             binarize: Binarize::None,
             array: None,
             range: None,
             label: None,
+            id: None,
             columns: Vec::new(),
+            header: None,
+            decimal: None,
             missing: Missing::Fail,
+            location: None,
         }
     }
 }
@@ -116,8 +136,13 @@ impl DataConfig {
 
     /// What pictures are brought to.
     pub fn picture_settings(&self) -> Settings {
-        let Self { size, fit, channels, on_bad_image, cache, .. } = *self;
-        Settings { size, fit, channels, on_bad_image, fresh: !cache }
+        let Self { size, fit, channels, depth, on_bad_image, cache, .. } = *self;
+        Settings { size, fit, channels, depth, on_bad_image, fresh: !cache }
+    }
+
+    /// The folder in which a known set was found before, where there still is one.
+    pub(super) fn known_folder(&self) -> Option<&Path> {
+        self.location.as_deref().filter(|folder| folder.is_dir())
     }
 
     /// How a set without parts of its own is divided.
@@ -127,7 +152,7 @@ impl DataConfig {
 }
 
 /// `path` itself where it exists, else below `$ELBO_DATA`, so that recipes name data without saying where they lie.
-pub(super) fn located(path: &Path) -> PathBuf {
+pub(crate) fn located(path: &Path) -> PathBuf {
     let elsewhere = std::env::var_os("ELBO_DATA").map(|data| Path::new(&data).join(path));
     match elsewhere {
         Some(elsewhere) if !path.exists() && path.is_relative() && elsewhere.exists() => elsewhere,

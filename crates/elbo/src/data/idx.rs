@@ -20,6 +20,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::bounds;
 use crate::error::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -245,12 +246,33 @@ impl Content<'_> {
             })
     }
 
+    /// Refuses packed content that would take far more memory than a file of this size should. It is counted first, without keeping it: a header
+    /// that promises more than there is, is another fault.
+    fn check_memory(&mut self, promised: usize) -> Result<()> {
+        let most = bounds::allowed(self.size);
+        if !self.gzip || promised as u64 <= most {
+            return Ok(());
+        }
+        let mut counted = Vec::new();
+        while self.position <= most {
+            counted.clear();
+            // What breaks or ends it is told by the body, which finds nothing more.
+            if self.append(&mut counted, CHUNK).is_some() || counted.len() < CHUNK {
+                return Ok(());
+            }
+        }
+        bounds::check(self.path, "header", promised as u64, self.size)
+    }
+
     fn body(&mut self, dims: [usize; 3], promised: usize) -> Result<Vec<u8>> {
+        let before = self.position;
+        self.check_memory(promised)?;
+        let counted = (self.position - before) as usize;
         let trusted = usize::try_from(self.size.saturating_mul(TRUSTED_RATIO)).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity((promised + 1).min(trusted));
         let failure = self.append(&mut bytes, promised + 1);
         let (noun, expected) = (self.kind.noun(), self.declared(dims, promised));
-        let whole = bytes.len() / (dims[1] * dims[2]);
+        let whole = (counted + bytes.len()) / (dims[1] * dims[2]);
         match failure {
             Some(error) => Err(self.broken(error, &expected, &format!("got {whole} {noun}"))),
             None if bytes.len() < promised => {
@@ -324,7 +346,7 @@ impl Content<'_> {
 const UNSIGNED_BYTE: u8 = 0x08;
 
 /// How well-known formats begin.
-const SIGNATURES: [(&[u8], &str); 14] = [
+const SIGNATURES: [(&[u8], &str); 32] = [
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -338,6 +360,24 @@ const SIGNATURES: [(&[u8], &str); 14] = [
     (b"\x93NUMPY", "a NumPy array (npy)"),
     (b"PAR1", "a Parquet file"),
     (b"%PDF", "a PDF document"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"ARROW1", "an Arrow file (Feather)"),
+    (b"FEA1", "a Feather file"),
+    (b"ORC", "an ORC file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"P5", "a PGM image"),
+    (b"P6", "a PPM image"),
+    (b"\x04\x22\x4d\x18", "an LZ4 file"),
+    (b"{", "a JSON document"),
     (b"<", "an HTML or XML page"),
 ];
 

@@ -10,6 +10,8 @@
 
 mod values;
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -55,11 +57,28 @@ pub struct DataReport {
     pub labels: Vec<LabelCount>,
     /// The source's fingerprint.
     pub sha256: String,
+    /// Which examples are copies of others; the first [`MAX_DUPLICATES`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<Duplicate>,
     /// Images of the train part that the numbers above come from: all of them, or an evenly spaced sample.
     pub examined: usize,
     /// What is worth knowing, warnings first.
     pub findings: Vec<DataFinding>,
 }
+
+/// An example that is a copy of one of the train part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// The part it is in: `train`, `validation` or `test`.
+    pub part: &'static str,
+    /// What it is called, or its place in the source.
+    pub name: String,
+    /// Which example of the train part it is a copy of.
+    pub of: String,
+}
+
+/// Most duplicates that are named.
+pub const MAX_DUPLICATES: usize = 1000;
 
 /// A column of a table: numbers of the train part, in the units of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -148,10 +167,11 @@ pub fn inspect(splits: &Splits) -> DataReport {
     let labels = count_labels(&train);
     let validation = splits.validation.as_ref();
     let mut findings: Vec<DataFinding> = [
+        source.warnings().iter().map(|warning| DataFinding::warning(warning, "")).collect(),
         source.notes().iter().map(|note| DataFinding::note(note, "")).collect(),
         size_findings(splits, train.len()),
         facts.findings,
-        copy_findings(splits, &facts.hashes),
+        copy_findings(splits, &train, &facts.hashes),
         label_findings(&labels, &train),
     ]
     .concat();
@@ -173,6 +193,7 @@ pub fn inspect(splits: &Splits) -> DataReport {
         columns: facts.columns,
         labels,
         sha256: source.fingerprint().to_owned(),
+        duplicates: duplicates(splits, &train, &facts.hashes),
         examined: train.len(),
         findings,
     }
@@ -199,7 +220,7 @@ impl Facts {
                 binary: pixels.histogram[1..255].iter().all(|count| *count == 0),
                 moments: pixels.moments(),
                 columns: Vec::new(),
-                findings: pixels.findings(part.len()),
+                findings: pixels.findings(part),
                 hashes: pixels.hashes,
             };
         }
@@ -243,46 +264,56 @@ fn sample(part: &Subset) -> Subset {
 struct Pixels {
     /// How often each byte value occurs.
     histogram: [u64; 256],
-    /// Smallest and largest byte of each position in the image.
-    lowest: Vec<u8>,
-    highest: Vec<u8>,
+    /// A bit for each position in the image: whether it differs from the first image somewhere.
+    varies: Vec<u64>,
+    /// Positions in an image.
+    numel: usize,
+    /// Of the positions that never vary, those that are 0.
+    constant_zeros: usize,
     /// Of each image, in order.
     hashes: Vec<u64>,
 }
 
 impl Pixels {
     fn of(part: &Subset) -> Self {
+        let numel = part.source().shape().numel();
+        let first = if part.is_empty() { Cow::Owned(vec![0; numel]) } else { pixels_of(part, 0) };
         let starts: Vec<usize> = (0..part.len()).step_by(BLOCK).collect();
-        let empty = || Self::empty(part.source().shape().numel());
         let blocks = starts.into_par_iter().map(|start| {
-            let mut block = empty();
-            let mut pixels = vec![0; block.lowest.len()];
+            let mut block = Self::empty(numel);
             for index in start..part.len().min(start + BLOCK) {
-                part.read(index, &mut pixels);
-                block.add(&pixels);
+                block.add(&pixels_of(part, index), &first);
             }
             block
         });
-        blocks.reduce(empty, Self::joined)
+        let mut all = blocks.reduce_with(Self::joined).unwrap_or_else(|| Self::empty(numel));
+        let constant = first.iter().enumerate().filter(|(place, _)| !all.varies_at(*place));
+        all.constant_zeros = constant.filter(|(_, value)| **value == 0).count();
+        all
     }
 
     fn empty(numel: usize) -> Self {
-        Self { histogram: [0; 256], lowest: vec![255; numel], highest: vec![0; numel], hashes: Vec::new() }
+        Self { histogram: [0; 256], varies: vec![0; numel.div_ceil(64)], numel, constant_zeros: 0, hashes: Vec::new() }
     }
 
-    fn add(&mut self, pixels: &[u8]) {
+    fn varies_at(&self, place: usize) -> bool {
+        self.varies[place / 64] >> (place % 64) & 1 == 1
+    }
+
+    fn add(&mut self, pixels: &[u8], first: &[u8]) {
         for &byte in pixels {
             self.histogram[byte as usize] += 1;
         }
-        self.lowest.iter_mut().zip(pixels).for_each(|(lowest, &byte)| *lowest = byte.min(*lowest));
-        self.highest.iter_mut().zip(pixels).for_each(|(highest, &byte)| *highest = byte.max(*highest));
+        for (word, (ours, firsts)) in self.varies.iter_mut().zip(pixels.chunks(64).zip(first.chunks(64))) {
+            let differ = ours.iter().zip(firsts).enumerate().map(|(bit, (a, b))| u64::from(a != b) << bit);
+            *word |= differ.fold(0, |bits, bit| bits | bit);
+        }
         self.hashes.push(hash(pixels));
     }
 
     fn joined(mut self, other: Self) -> Self {
         self.histogram.iter_mut().zip(other.histogram).for_each(|(count, more)| *count += more);
-        self.lowest.iter_mut().zip(other.lowest).for_each(|(lowest, byte)| *lowest = byte.min(*lowest));
-        self.highest.iter_mut().zip(other.highest).for_each(|(highest, byte)| *highest = byte.max(*highest));
+        self.varies.iter_mut().zip(other.varies).for_each(|(bits, more)| *bits |= more);
         self.hashes.extend(other.hashes);
         self
     }
@@ -304,23 +335,24 @@ impl Pixels {
         (mean / 255.0, variance.sqrt() / 255.0)
     }
 
-    fn findings(&self, images: usize) -> Vec<DataFinding> {
-        let (numel, range) = (self.lowest.len(), self.range());
+    fn findings(&self, part: &Subset) -> Vec<DataFinding> {
+        let (range, images) = (self.range(), part.len());
         let mut findings = Vec::new();
         if images > 1 && self.hashes.iter().all(|hash| *hash == self.hashes[0]) {
             let help = "check how the set was made: there is nothing to learn from copies of one image";
             findings.push(DataFinding::warning(format!("all {images} images are the same"), help));
             return findings;
         }
-        findings.extend(self.constant_pixels(numel, images));
+        findings.extend(self.constant_pixels(images));
         findings.extend(range_finding(range));
-        findings.extend(copies(&self.hashes, "image"));
+        findings.extend(copies(part, &self.hashes, "image"));
         findings
     }
 
-    fn constant_pixels(&self, numel: usize, images: usize) -> Option<DataFinding> {
-        let constant = || self.lowest.iter().zip(&self.highest).filter(|(lowest, highest)| lowest == highest);
-        let (all, zero) = (constant().count(), constant().filter(|(lowest, _)| **lowest == 0).count());
+    fn constant_pixels(&self, images: usize) -> Option<DataFinding> {
+        let varying: u32 = self.varies.iter().map(|word| word.count_ones()).sum();
+        let (numel, zero) = (self.numel, self.constant_zeros);
+        let all = numel - varying as usize;
         if all == 0 || images < 2 {
             return None;
         }
@@ -334,15 +366,34 @@ impl Pixels {
     }
 }
 
+/// The pixels of an image: where they lie, when all lie in memory, so that large ones are not copied.
+fn pixels_of(part: &Subset, place: usize) -> Cow<'_, [u8]> {
+    let (numel, index) = (part.source().shape().numel(), part.indices()[place] as usize);
+    match part.source().bytes() {
+        Some(bytes) => Cow::Borrowed(&bytes[index * numel..(index + 1) * numel]),
+        None => {
+            let mut pixels = vec![0; numel];
+            part.read(place, &mut pixels);
+            Cow::Owned(pixels)
+        }
+    }
+}
+
 /// Examples that are in the part more than once.
-fn copies(hashes: &[u64], noun: &str) -> Option<DataFinding> {
+fn copies(part: &Subset, hashes: &[u64], noun: &str) -> Option<DataFinding> {
     let (count, distinct) = (hashes.len(), hashes.iter().collect::<HashSet<_>>().len());
     let copies = count - distinct;
     let message = format!("{copies} of {count} train {noun}s are copies of others");
-    let help = format!("remove the copies, or the model will favour these {noun}s");
+    let mut first = HashMap::new();
+    let pairs = hashes.iter().enumerate().filter_map(|(place, hash)| {
+        let of = *first.entry(*hash).or_insert(place);
+        (of != place).then(|| (name_of(part, place), name_of(part, of)))
+    });
+    let pairs = named(pairs);
+    let help = format!("remove the copies, or the model will favour these {noun}s{pairs}");
     match copies {
         0 => None,
-        few if few * 100 <= count => Some(DataFinding::note(message, "harmless at this number")),
+        few if few * 100 <= count => Some(DataFinding::note(message, format!("harmless at this number{pairs}"))),
         _ => Some(DataFinding::warning(message, help)),
     }
 }
@@ -360,7 +411,7 @@ fn range_finding([lowest, highest]: [u8; 2]) -> Option<DataFinding> {
             format!(
                 "the largest byte is {highest}: the values seem to be scaled to 0..1 already, then stored as bytes"
             ),
-            "store the images with bytes 0..255 (multiply by 255 before converting): the model divides them by 255",
+            "of an array, `--set data.range=unit` takes them as they are; pictures need bytes 0..255 (multiply by 255): the model divides by 255",
         )),
         (56.., _) | (_, ..200) => Some(DataFinding::note(
             format!("bytes reach from {lowest} to {highest} of 0..255"),
@@ -394,19 +445,63 @@ fn size_findings(splits: &Splits, examined: usize) -> Vec<DataFinding> {
     findings
 }
 
-/// Test and validation images that the model has seen in training.
-fn copy_findings(splits: &Splits, train_hashes: &[u64]) -> Vec<DataFinding> {
-    let seen: HashSet<_> = train_hashes.iter().collect();
+/// The parts that are held out, as far as they are looked at.
+fn held_out(splits: &Splits) -> impl Iterator<Item = (&'static str, Subset)> {
     let validation = splits.validation.as_ref().filter(|_| !splits.validation_is_test);
     let parts = [("test", Some(&splits.test)), ("validation", validation)];
-    let parts = parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))));
-    let leaks = parts.filter_map(|(name, part)| {
-        let leaked = hashes(&part).iter().filter(|hash| seen.contains(hash)).count();
+    parts.into_iter().filter_map(|(name, part)| Some((name, sample(part?))))
+}
+
+/// The examples that are copies of one of the train part, by name.
+fn duplicates(splits: &Splits, train: &Subset, hashes_of_train: &[u64]) -> Vec<Duplicate> {
+    let (mut first, mut found) = (HashMap::new(), Vec::new());
+    for (place, hash) in hashes_of_train.iter().enumerate() {
+        match first.entry(*hash) {
+            Entry::Occupied(of) if found.len() < MAX_DUPLICATES => {
+                let (name, of) = (name_of(train, place), name_of(train, *of.get()));
+                found.push(Duplicate { part: "train", name, of });
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(entry) => drop(entry.insert(place)),
+        }
+    }
+    for (name, part) in held_out(splits) {
+        let leaked =
+            hashes(&part).into_iter().enumerate().filter_map(|(place, hash)| Some((place, *first.get(&hash)?)));
+        let leaked =
+            leaked.map(|(place, of)| Duplicate { part: name, name: name_of(&part, place), of: name_of(train, of) });
+        found.extend(leaked.take(MAX_DUPLICATES - found.len()));
+    }
+    found
+}
+
+/// What an example is called, or its place in the source.
+fn name_of(part: &Subset, place: usize) -> String {
+    let index = part.indices()[place] as usize;
+    part.source().id(index).unwrap_or_else(|| format!("{} {index}", noun(part)))
+}
+
+/// The first pairs, in words.
+fn named(pairs: impl Iterator<Item = (String, String)>) -> String {
+    let pairs: Vec<_> = pairs.take(5).map(|(copy, of)| format!("`{copy}` is `{of}`")).collect();
+    if pairs.is_empty() { String::new() } else { format!(" ({})", pairs.join(", ")) }
+}
+
+/// Test and validation images that the model has seen in training.
+fn copy_findings(splits: &Splits, train: &Subset, train_hashes: &[u64]) -> Vec<DataFinding> {
+    let seen: HashMap<_, _> = train_hashes.iter().enumerate().rev().map(|(place, hash)| (*hash, place)).collect();
+    let leaks = held_out(splits).filter_map(|(name, part)| {
+        let hashes = hashes(&part);
+        let leaked = hashes.iter().filter(|hash| seen.contains_key(hash)).count();
+        let pairs = hashes.iter().enumerate().filter_map(|(place, hash)| Some((place, *seen.get(hash)?)));
+        let pairs = named(pairs.map(|(place, of)| (name_of(&part, place), name_of(train, of))));
         let message = format!("{leaked} of {} {name} {}s are in the train part too", part.len(), noun(&part));
-        let help = format!("remove them from one of the two, or the {name} numbers will look too good");
+        let help = format!("remove them from one of the two, or the {name} numbers will look too good{pairs}");
         match leaked {
             0 => None,
-            few if few * 100 <= part.len() => Some(DataFinding::note(message, "harmless at this number")),
+            few if few * 100 <= part.len() => {
+                Some(DataFinding::note(message, format!("harmless at this number{pairs}")))
+            }
             _ => Some(DataFinding::warning(message, help)),
         }
     });

@@ -92,10 +92,10 @@ pub fn open_idx(path: &Path) -> Result<(InMemory, Option<InMemory>)> {
     if !path.is_dir() {
         return open_single(path).map(|images| (images, None));
     }
-    let four = Four::read(&find_files(path).map_err(|missing| missing_files(path, &missing))?)?;
+    let mut four = Four::read(&find_files(path).map_err(|missing| missing_files(path, &missing))?)?;
     let known = KNOWN.iter().find(|set| set.sha256 == four.hashes());
     let name = known.map_or_else(|| name_of(path), |set| set.name.to_owned());
-    let labels = known.map(KnownSet::label_names).unwrap_or_else(|| four.numbered_labels());
+    let labels = known.map(KnownSet::label_names).unwrap_or_else(|| four.numbered());
     let (train, test) = four.into_sources(&name, labels);
     Ok((train, Some(test)))
 }
@@ -318,8 +318,9 @@ impl Four {
         [&self.train.sha256, &self.train_labels.sha256, &self.test.sha256, &self.test_labels.sha256]
     }
 
-    fn numbered_labels(&self) -> Vec<String> {
-        numbered(self.train_labels.labels.iter().chain(&self.test_labels.labels))
+    /// Names of the classes, which are numbered anew.
+    fn numbered(&mut self) -> Vec<String> {
+        numbered(&mut [&mut self.train_labels.labels, &mut self.test_labels.labels])
     }
 
     fn into_sources(self, name: &str, labels: Vec<String>) -> (InMemory, InMemory) {
@@ -342,9 +343,13 @@ fn check_count(path: &Path, labels: &IdxLabels, images: &IdxImages) -> Result<()
     Err(Error::data(path, "number of labels", expected, found, "give images and labels of one set"))
 }
 
-/// Class names "0", "1", ... up to the largest label.
-fn numbered<'a>(labels: impl Iterator<Item = &'a u8>) -> Vec<String> {
-    labels.max().map_or_else(Vec::new, |&largest| (0..=largest).map(|label| label.to_string()).collect())
+/// Class names: the numbers from the smallest label to the largest. The labels become places among them, so that labels from 1 on, as
+/// EMNIST has them, make no class 0 that nobody has seen.
+fn numbered(labels: &mut [&mut Vec<u8>]) -> Vec<String> {
+    let all = || labels.iter().flat_map(|labels| labels.iter().copied());
+    let (Some(smallest), Some(largest)) = (all().min(), all().max()) else { return Vec::new() };
+    labels.iter_mut().flat_map(|labels| labels.iter_mut()).for_each(|label| *label -= smallest);
+    (smallest..=largest).map(|label| label.to_string()).collect()
 }
 
 fn name_of(path: &Path) -> String {
@@ -353,7 +358,7 @@ fn name_of(path: &Path) -> String {
 
 fn open_single(path: &Path) -> Result<InMemory> {
     let images = read_images(path)?;
-    let labels = match labels_beside(path) {
+    let mut labels = match labels_beside(path) {
         Some(labels_path) => {
             let labels = read_labels(&labels_path)?;
             check_count(&labels_path, &labels, &images)?;
@@ -361,7 +366,7 @@ fn open_single(path: &Path) -> Result<InMemory> {
         }
         None => None,
     };
-    let names = labels.as_ref().map(|labels| numbered(labels.labels.iter())).unwrap_or_default();
+    let names = labels.as_mut().map(|labels| numbered(&mut [&mut labels.labels])).unwrap_or_default();
     let hashes: Vec<_> =
         [Some(&images.sha256), labels.as_ref().map(|labels| &labels.sha256)].into_iter().flatten().collect();
     let print = fingerprint(&hashes.iter().map(|hash| hash.as_str()).collect::<Vec<_>>());

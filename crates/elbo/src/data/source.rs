@@ -33,6 +33,13 @@ impl ImageShape {
         [self.channels, self.height, self.width]
     }
 
+    /// Whether images of this shape, one after another, have three channels that are equal everywhere.
+    pub(super) fn is_colourless<T: PartialEq>(&self, values: &[T]) -> bool {
+        let plane = self.height * self.width;
+        let equal = |image: &[T]| image[..plane] == image[plane..2 * plane] && image[..plane] == image[2 * plane..];
+        self.channels == 3 && values.chunks_exact(3 * plane.max(1)).all(equal)
+    }
+
     /// Values per image: `channels * height * width`.
     pub fn numel(&self) -> usize {
         self.channels * self.height * self.width
@@ -110,6 +117,11 @@ pub fn csv_field(text: &str) -> String {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
     }
+}
+
+/// [`decimal`] as a number again.
+pub(super) fn rounded(value: f64, error: f64) -> f64 {
+    decimal(value, error).parse().unwrap_or(value)
 }
 
 /// A number that is known to about `error`, without digits that mean nothing.
@@ -244,8 +256,35 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The place of example `index` where it comes from: the row of the file, or the picture among those found, counted from 0 before any
+    /// was left out. What joins a result to its source.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn place(&self, index: usize) -> u64 {
+        index as u64
+    }
+
+    /// The column that identifies examples, where one was named (`data.id`).
+    fn identifier_column(&self) -> Option<&str> {
+        None
+    }
+
+    /// What that column says of example `index`.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn identifier(&self, _index: usize) -> Option<&str> {
+        None
+    }
+
     /// What was chosen or left out on the user's behalf when the set was opened, in one sentence each.
     fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// What was noticed when the set was opened and is likely to spoil the result, in one sentence each: told before anything is trained.
+    fn warnings(&self) -> &[String] {
         &[]
     }
 

@@ -90,6 +90,36 @@ impl Subset {
         self.label(index).map(|label| self.source.label_names()[label as usize].as_str())
     }
 
+    /// The place in its source of the subset's image `index`: the row of the file, or the picture among those found, from 0, those left out
+    /// counted. See [`Source::place`].
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    pub fn place(&self, index: usize) -> u64 {
+        self.source.place(self.indices[index] as usize)
+    }
+
+    /// The places of all images in their source.
+    pub fn places(&self) -> Vec<u64> {
+        (0..self.len()).map(|index| self.place(index)).collect()
+    }
+
+    /// What the subset's image `index` is called where it comes from: a path inside a folder or archive.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    pub fn path(&self, index: usize) -> Option<String> {
+        self.source.id(self.indices[index] as usize)
+    }
+
+    /// What the column of identifiers says of the subset's image `index`.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    pub fn identifier(&self, index: usize) -> Option<&str> {
+        self.source.identifier(self.indices[index] as usize)
+    }
+
     /// Where the images come from.
     pub fn source(&self) -> &Arc<dyn Source> {
         &self.source

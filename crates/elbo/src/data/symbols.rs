@@ -5,9 +5,8 @@
 //! `codes-rows.npy`, `[n, 2]`: the class of each row (2^32 - 1 for none) and the split of the run that it
 //! is from (0 training, 1 validation, 2 test).
 
-use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -92,20 +91,26 @@ impl SymbolSource {
         parts.enumerate().map(|(i, part)| [self.classes.as_ref().map_or(NO_CLASS, |classes| classes[i]), part])
     }
 
-    /// Reads the files of [`SymbolSource::files`].
+    /// Reads the files of [`SymbolSource::files`], each with its path, which errors name.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Data`] for other files.
-    pub fn open(codes: &Path, space: Space, names: Vec<String>) -> Result<Self> {
-        let rows_path = codes.with_file_name(ROWS_FILE);
+    /// [`Error::Data`] for other files.
+    pub fn of_files(
+        (codes, symbols): (PathBuf, Vec<u8>),
+        (rows_path, rows): (PathBuf, Vec<u8>),
+        space: Space,
+        names: Vec<String>,
+    ) -> Result<Self> {
         let width = space.numel();
         let symbols: Vec<u16> =
-            read(codes, "<u2", width)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-        let rows: Vec<u32> =
-            read(&rows_path, "<u4", 2)?.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            values(&codes, symbols, "<u2", width)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+        let rows: Vec<u32> = values(&rows_path, rows, "<u4", 2)?
+            .chunks_exact(4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         let of = space.symbols().unwrap_or(0);
         if let Some(symbol) = symbols.iter().find(|&&symbol| usize::from(symbol) >= of) {
-            return Err(other(codes, &format!("symbols below {of}"), symbol.to_string()));
+            return Err(other(&codes, &format!("symbols below {of}"), symbol.to_string()));
         }
         let n = symbols.len() / width;
         let (mut parts, mut classes, mut last) = ([0usize; 3], Vec::with_capacity(n), 0);
@@ -206,8 +211,7 @@ fn header(kind: &str, [rows, columns]: [usize; 2]) -> Vec<u8> {
 }
 
 /// The values of a file with rows of `columns` numbers.
-fn read(path: &Path, kind: &str, columns: usize) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(Error::io(path, "read"))?;
+fn values(path: &Path, bytes: Vec<u8>, kind: &str, columns: usize) -> Result<Vec<u8>> {
     let size: usize = kind[2..].parse().unwrap_or(1);
     let values = bytes.len().saturating_sub(HEADER_BYTES);
     let rows = values / (size * columns).max(1);
@@ -243,28 +247,24 @@ mod tests {
 
     #[test]
     fn files_come_back_and_damage_is_told() {
-        let folder = tempfile::tempdir().unwrap();
         let symbols = vec![1, 299, 0, 4, 5, 6, 7, 8];
         let source = SymbolSource::new(space(), symbols, [2, 1, 1], Some(vec![1, 0, 1, 1]), names());
         let files = source.files("codes.npy");
-        let write = |files: &[(&str, Vec<u8>)]| {
-            files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+        let open = |files: &[(&str, Vec<u8>)]| {
+            let [codes, rows] = [0, 1].map(|i| (PathBuf::from(files[i].0), files[i].1.clone()));
+            SymbolSource::of_files(codes, rows, space(), names())
         };
-        write(&files);
-        let open = || SymbolSource::open(&folder.path().join("codes.npy"), space(), names());
-        let back = open().unwrap();
+        let back = open(&files).unwrap();
         assert_eq!((back.fingerprint(), back.parts, back.label(1)), (source.fingerprint(), [2, 1, 1], Some(0)));
         let splits = back.split(&DataConfig::default(), 0).unwrap();
         assert_eq!((splits.train.len(), splits.validation.unwrap().len(), splits.test.len()), (2, 1, 1));
         for (file, damage) in [(0, HEADER_BYTES), (0, HEADER_BYTES + 1), (0, 0), (1, HEADER_BYTES + 8), (1, 3)] {
             let mut cut = files.clone();
             cut[file].1.truncate(damage);
-            write(&cut);
-            assert!(open().is_err(), "{damage}");
+            assert!(open(&cut).is_err(), "{damage}");
         }
         let mut large = files.clone();
         large[0].1[HEADER_BYTES + 1] = 255;
-        write(&large);
-        assert!(open().unwrap_err().to_string().contains("below 300"));
+        assert!(open(&large).unwrap_err().to_string().contains("below 300"));
     }
 }

@@ -6,13 +6,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::batch::{Batch, Given};
 use crate::data::split::Subset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::{Encode, Model, Posterior};
 use crate::space::Rows;
 use crate::tensors::values_of;
 
 /// Variance of the posterior mean over data above which a dimension counts as active (Burda et al. 2015, arXiv:1509.00519, section 4).
 pub const ACTIVE_THRESHOLD: f64 = 0.01;
+/// Deviation relative to the mean below which float32 codes are the same: rounding in a sum of some hundred products.
+const SAME: f64 = 3e-6;
 
 /// Examples encoded at once.
 const BATCH: usize = 512;
@@ -53,11 +55,27 @@ pub struct Codes {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn encode(model: &dyn Model, split: &Subset, device: &Device) -> Result<Codes> {
+    encode_while(model, split, device, &|| Ok(()))
+}
+
+/// [`encode`], asking before each batch whether to go on.
+pub(crate) fn encode_while(
+    model: &dyn Model,
+    split: &Subset,
+    device: &Device,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Codes> {
     let encoder = model.encode_vectors_or_refuse()?;
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    let batches = places.chunks(BATCH).map(|chosen| Batch::of_split(split, chosen, model.needs(), device));
+    let mut outcome = Ok(());
+    let batches = places.chunks(BATCH).map_while(|chosen| {
+        outcome = go_on();
+        outcome.is_ok().then(|| Batch::of_split(split, chosen, model.needs(), device))
+    });
+    let codes = encode_batches(encoder, batches);
+    outcome?;
     let labels = (0..split.len()).map(|i| split.label(i)).collect();
-    Ok(Codes { labels, ..encode_batches(encoder, batches) })
+    Ok(Codes { labels, ..codes })
 }
 
 /// Encodes images given by their values, such as samples. `given` is what the model needs of a chunk of so many images, from the first place on.
@@ -150,6 +168,46 @@ impl Codes {
     /// Dimensions whose posterior mean varies by more than [`ACTIVE_THRESHOLD`] over the data.
     pub fn active_units(&self) -> usize {
         self.moments().into_iter().filter(|(_, variance)| *variance > ACTIVE_THRESHOLD).count()
+    }
+
+    /// Whether each dimension is active, as [`Codes::active_units`] counts them.
+    pub fn active(&self) -> Vec<bool> {
+        self.moments().into_iter().map(|(_, variance)| variance > ACTIVE_THRESHOLD).collect()
+    }
+
+    /// Mean and standard deviation of each dimension of the aggregate posterior, `1/n sum_i q(z|x_i)`, which the prior is meant to be; none for an
+    /// autoencoder, which has no posterior.
+    ///
+    /// ```
+    /// use elbo::evaluation::Codes;
+    ///
+    /// let codes = Codes { latent: 1, mean: vec![-1.0, 1.0], log_var: Some(vec![0.0, 0.0]), labels: None };
+    /// assert_eq!(codes.aggregate_moments(), Some(vec![(0.0, 2f64.sqrt())]));
+    /// ```
+    pub fn aggregate_moments(&self) -> Option<Vec<(f64, f64)>> {
+        let (log_var, n) = (self.log_var.as_ref()?, self.n().max(1) as f64);
+        let mut within = vec![0f64; self.latent];
+        for row in log_var.chunks_exact(self.latent) {
+            within.iter_mut().zip(row).for_each(|(sum, log_var)| *sum += f64::from(*log_var).exp() / n);
+        }
+        let moments = self.moments().into_iter().zip(within);
+        Some(moments.map(|((mean, between), within)| (mean, (between + within).sqrt())).collect())
+    }
+
+    /// Refuses codes that all lie in one place, as far as float32 tells: there is no plane to lay them out in, and nothing to tell them apart by.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming `wanted_by`.
+    pub fn check_spread(&self, wanted_by: &str) -> Result<()> {
+        let finite = self.mean.iter().all(|value| value.is_finite());
+        let flat =
+            |(mean, variance): (f64, f64)| variance.sqrt() <= SAME * mean.abs().max(f64::from(f32::MIN_POSITIVE));
+        if self.n() < 2 || !finite || !self.moments().into_iter().all(flat) {
+            return Ok(());
+        }
+        let found = format!("{} equal ones", self.n());
+        let help = "the data are all equal, or the posterior collapsed: `elbo data DATA` and `elbo eval RUN` tell";
+        Err(Error::config(wanted_by, "codes that differ", found, help))
     }
 
     /// Mean and variance (over n, as a population's) of each dimension.

@@ -40,12 +40,19 @@ const FALLEN: f64 = 0.5;
 const POINT_LOG_VAR: f64 = -12.0;
 /// Log variance that no posterior needs: three times the prior's deviation.
 const WIDE_LOG_VAR: f64 = 2.2;
-/// Share of the images' edge energy below which reconstructions are blurred.
-const BLURRED: f64 = 0.5;
+/// Share of the images' edge energy below which reconstructions are blurred more than a VAE's usually are: healthy ones keep 40 to 60 %.
+const BLURRED: f64 = 0.25;
+/// Distance of the mean of a dimension's codes from 0 beyond which N(0, 1) hardly meets them.
+const OFF_CENTRE: f64 = 0.75;
+/// Deviations of a dimension's codes, of which N(0, 1) has 1, outside of which samples miss them.
+const USUAL_DEVIATIONS: std::ops::RangeInclusive<f64> = 0.6..=1.5;
+/// Codes of which the mean and deviation tell something.
+const FEWEST_CODES: usize = 30;
 /// Share of the training loss by which the held-out loss may exceed it.
 const GAP: f64 = 0.1;
 
-/// Looks for posterior collapse, unused dimensions, posteriors that became points or wide, blurred reconstructions, and overfitting.
+/// Looks for posterior collapse, unused dimensions, posteriors that became points or wide, codes that lie outside the prior, blurred reconstructions,
+/// and overfitting.
 ///
 /// An autoencoder has no posterior: only its reconstructions and its gap are looked at.
 pub fn examine(patient: &Patient<'_>) -> Vec<ModelFinding> {
@@ -54,6 +61,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<ModelFinding> {
         findings.extend(collapse(patient).or_else(|| unused(patient)));
         findings.extend(falling_kl(patient));
         findings.extend(scales(patient));
+        findings.extend(off_prior(patient));
     }
     findings.extend(blur(patient));
     findings.extend(overfitting(patient));
@@ -135,6 +143,32 @@ fn scales(patient: &Patient<'_>) -> Option<ModelFinding> {
     let text =
         format!("{} of the posteriors' log variances exceed {WIDE_LOG_VAR}: wider than the prior", percent(wide));
     finding(text, "--set optimizer.lr=3e-4 (the encoder's variances have run away; a smaller step holds them)")
+}
+
+/// Codes, draws of all posteriors together, that do not lie where N(0, I) draws: what it draws is then none of them.
+fn off_prior(patient: &Patient<'_>) -> Option<ModelFinding> {
+    let Codes { latent, .. } = *patient.codes;
+    let active = patient.codes.active();
+    if patient.codes.n() < FEWEST_CODES {
+        return None;
+    }
+    let moments = patient.codes.aggregate_moments()?;
+    let strange = |(mean, deviation): &(f64, f64)| mean.abs() > OFF_CENTRE || !USUAL_DEVIATIONS.contains(deviation);
+    let found: Vec<usize> = (0..latent).filter(|&dim| active[dim] && strange(&moments[dim])).collect();
+    let extent = |dim: &usize| moments[*dim].0.abs().max((moments[*dim].1.ln()).abs());
+    let worst = *found.iter().max_by(|a, b| extent(a).total_cmp(&extent(b)))?;
+    let text = format!(
+        "codes lie outside N(0, I) in {} of {latent} dimensions: those of z{worst} have mean {:.2} and deviation {:.2}, so that samples from N(0, I) are none of them",
+        found.len(),
+        moments[worst].0,
+        moments[worst].1
+    );
+    let beta = 2.0 * patient.objective.beta.max(0.05);
+    let cure = format!(
+        "--set loss.beta={} (more weight on the KL term; of this run, `elbo sample RUN --sampler gaussian`, or mixture, draws where the codes lie)",
+        short(beta)
+    );
+    finding(text, cure)
 }
 
 fn blur(patient: &Patient<'_>) -> Option<ModelFinding> {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::metric::{Metric, mean, stderr};
+use super::metric::{Metric, known_stderr, mean};
 use crate::data::batch::Batch;
 use crate::data::split::Subset;
 use crate::distributions::{Bits, Likelihood};
@@ -59,6 +59,17 @@ pub struct Evaluation {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -> Result<Evaluation> {
+    evaluate_while(model, split, seed, device, &|| Ok(()))
+}
+
+/// [`evaluate`], asking before each batch whether to go on.
+pub(crate) fn evaluate_while(
+    model: &dyn Model,
+    split: &Subset,
+    seed: u64,
+    device: &Device,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Evaluation> {
     assert!(!split.is_empty(), "an empty split has no mean");
     let observe = model.observe_or_refuse()?;
     let mut evaluation = Evaluation {
@@ -74,6 +85,7 @@ pub fn evaluate(model: &dyn Model, split: &Subset, seed: u64, device: &Device) -
     };
     let places: Vec<u32> = (0..split.len() as u32).collect();
     for (i, chosen) in places.chunks(model.examples_at_once()).enumerate() {
+        go_on()?;
         let batch = Batch::of_split(split, chosen, model.needs(), device);
         match model.bound() {
             Some(bound) => {
@@ -145,7 +157,7 @@ impl Evaluation {
         let unit = self.likelihood.unit();
         let over = format!("summed over {dims} values, mean over {} examples", self.n());
         let sum: Vec<f32> = self.recon.iter().zip(&self.kl).map(|(r, k)| r + k).collect();
-        let stderr = |values: &[f32]| stderr(&widened(values));
+        let stderr = |values: &[f32]| known_stderr(&widened(values));
         let metric =
             |value, stderr, unit: &str, definition: String| Metric { stderr, ..Metric::new(value, unit, definition) };
         let scale = self.scale.map_or(String::new(), |scale| format!(" ({scale:.4})"));
@@ -158,22 +170,24 @@ impl Evaluation {
             ),
         };
         let mut metrics = vec![
-            ("recon", metric(recon_mean, Some(stderr(&self.recon)), unit, recon)),
-            ("kl", metric(kl_mean, Some(stderr(&self.kl)), "nats per example", kl)),
+            ("recon", metric(recon_mean, stderr(&self.recon), unit, recon)),
+            ("kl", metric(kl_mean, stderr(&self.kl), "nats per example", kl)),
             ("loss", metric(loss, self.loss_stderr(&sum), unit, format!("{}, {over}", self.loss_definition()))),
         ];
-        // What is made of a surrogate bounds nothing.
-        if !self.likelihood.is_surrogate() {
+        // What is made of a surrogate bounds nothing, and neither does an autoencoder.
+        if !self.likelihood.is_surrogate() && latent > 0 {
             let definition = format!("-(recon + kl), higher is better, {over}");
-            metrics.push(("elbo", metric(elbo, Some(stderr(&sum)), unit, definition)));
+            metrics.push(("elbo", metric(elbo, stderr(&sum), unit, definition)));
         }
         // An autoencoder has no distribution of codes, so no code length either.
         if let Some(Bits { offset, definition }) = self.likelihood.bits(self.domain).filter(|_| latent > 0) {
             let per_nat = 1.0 / (dims as f64 * std::f64::consts::LN_2);
             let value = -elbo * per_nat + offset;
             let definition = format!("{definition}, mean over {} examples", self.n());
-            metrics
-                .push(("bits_per_dim", metric(value, Some(stderr(&sum) * per_nat), "bits per dimension", definition)));
+            metrics.push((
+                "bits_per_dim",
+                metric(value, stderr(&sum).map(|error| error * per_nat), "bits per dimension", definition),
+            ));
         }
         metrics
     }
@@ -195,12 +209,12 @@ impl Evaluation {
     /// Known only where the loss is a mean over examples.
     fn loss_stderr(&self, sum: &[f32]) -> Option<f64> {
         if !self.bound.is_empty() {
-            return Some(stderr(&widened(&self.bound)));
+            return known_stderr(&widened(&self.bound));
         }
         let Objective { beta, free_bits, capacity } = self.objective;
         let plain = capacity.is_none() && free_bits == 0.0;
         let weighted: Vec<f32> = sum.iter().zip(&self.kl).map(|(s, k)| s + (beta as f32 - 1.0) * k).collect();
-        (plain || self.kl_per_dim.is_empty()).then(|| stderr(&widened(&weighted)))
+        known_stderr(&widened(&weighted)).filter(|_| plain || self.kl_per_dim.is_empty())
     }
 }
 
@@ -268,7 +282,7 @@ mod tests {
 
     #[test]
     fn standard_error_of_two_values() {
-        assert!((stderr(&[1.0, 3.0]) - 1.0).abs() < 1e-12);
-        assert_eq!(stderr(&[1.0]), 0.0);
+        assert!((known_stderr(&[1.0, 3.0]).unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(known_stderr(&[1.0]), None, "one value says nothing about others");
     }
 }

@@ -33,13 +33,18 @@ impl Metric {
     /// assert_eq!((metric.value, metric.stderr), (2.0, Some(1.0)));
     /// ```
     pub fn mean_of(values: &[f64], unit: &str, definition: impl Into<String>) -> Self {
-        Self { stderr: Some(stderr(values)), ..Self::new(mean(values), unit, definition) }
+        Self { stderr: known_stderr(values), ..Self::new(mean(values), unit, definition) }
     }
 }
 
 /// The mean; not a number for none.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The standard error of a mean, where there is one: a single value says nothing about how others scatter.
+pub(crate) fn known_stderr(values: &[f64]) -> Option<f64> {
+    (values.len() > 1).then(|| stderr(values))
 }
 
 /// Standard error of the mean; 0 for one example.

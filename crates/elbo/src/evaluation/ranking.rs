@@ -15,8 +15,10 @@ pub struct Ranking {
     pub anomalies: usize,
     /// Probability that an anomaly scores higher than a normal example, ties counted half.
     pub auroc: f64,
-    /// Its standard error over examples of both kinds (DeLong et al. 1988).
+    /// Its standard error over examples of both kinds (DeLong et al. 1988); where these tell nothing of it, that of the interval.
     pub auroc_stderr: f64,
+    /// The interval in which it lies with 95 % confidence.
+    pub auroc_interval: [f64; 2],
     /// Precision at the score of each anomaly, averaged.
     pub average_precision: f64,
     /// Its standard error, by resampling examples of both kinds.
@@ -30,6 +32,10 @@ pub struct Ranking {
 /// - `average_precision = sum_t (R_t - R_(t-1)) P_t` over the different scores `t` from the highest down, with recall `R_t` and precision `P_t` of taking all
 ///   scores from `t` up for anomalies. No interpolation, which would be optimistic (Davis & Goadrich 2006). Chance is the share of anomalies. The standard error
 ///   is the deviation over 200 resamplings of both kinds, drawn from `seed`.
+///
+/// One example of a kind says nothing of how others scatter, and neither do two kinds that do not overlap: DeLong's variance is then too small or 0. With fewer
+/// than ten of a kind, or without any overlap, the interval is Wilson's (1927) for as many examples as there are of the rarer kind, which covers the worst case, a
+/// variance of `auroc (1 - auroc) / min(anomalies, normal)` (Birnbaum & Klose 1957); the standard error is then at least a quarter of its width.
 ///
 /// # Panics
 /// If the two differ in length, or a score is not a number.
@@ -52,28 +58,51 @@ pub fn ranking(scores: &[f64], anomalous: &[bool], seed: u64) -> Option<Ranking>
     if normal.is_empty() || anomalies.is_empty() {
         return None;
     }
-    let (auroc, auroc_stderr) = area(&normal, &anomalies);
+    let (auroc, delong) = area(&normal, &anomalies);
     let steps = Steps::new(scores, anomalous);
+    let fewest = normal.len().min(anomalies.len());
+    let few = fewest < FEW || delong == 0.0;
+    let auroc_interval = match few {
+        true => wilson(auroc, fewest),
+        false => [(auroc - DEVIATIONS * delong).max(0.0), (auroc + DEVIATIONS * delong).min(1.0)],
+    };
+    let average_precision = steps.average_precision(&vec![1; scores.len()]);
+    let half = |[low, high]: [f64; 2]| (high - low) / (2.0 * DEVIATIONS);
+    let least = |interval: [f64; 2]| if few { half(interval) } else { 0.0 };
     Some(Ranking {
         normal: normal.len(),
         anomalies: anomalies.len(),
         auroc,
-        auroc_stderr,
-        average_precision: steps.average_precision(&vec![1; scores.len()]),
-        average_precision_stderr: steps.stderr(seed),
+        auroc_stderr: delong.max(least(auroc_interval)),
+        auroc_interval,
+        average_precision,
+        average_precision_stderr: steps.stderr(seed).max(least(wilson(average_precision, fewest))),
     })
+}
+
+/// Examples of a kind below which their scatter tells too little.
+const FEW: usize = 10;
+/// Standard errors to either side of a 95 % interval.
+const DEVIATIONS: f64 = 1.959_963_984_540_054;
+
+/// Wilson's interval of 95 % confidence for a share of `n` examples (Wilson 1927): never of no width, and never beyond 0 and 1.
+fn wilson(share: f64, n: usize) -> [f64; 2] {
+    let (n, z) = (n as f64, DEVIATIONS);
+    let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
 impl Ranking {
     /// `auroc` and `average_precision`.
     pub fn metrics(&self) -> [(&'static str, Metric); 2] {
-        let Self { normal, anomalies, .. } = *self;
+        let Self { normal, anomalies, auroc_interval: [low, high], .. } = *self;
         let share = anomalies as f64 / (normal + anomalies) as f64;
         let of = format!("{anomalies} anomalies and {normal} normal examples");
         let metric =
             |value, stderr, unit, definition| Metric { stderr: Some(stderr), ..Metric::new(value, unit, definition) };
         let auroc = format!(
-            "area under the ROC curve: how often an anomaly scores higher than a normal example, ties half, over {of}; chance is 0.5; standard error by DeLong et al. (1988)"
+            "area under the ROC curve: how often an anomaly scores higher than a normal example, ties half, over {of}; chance is 0.5; 95 % interval {low:.3} to {high:.3}; standard error by DeLong et al. (1988), of few examples from Wilson's interval"
         );
         let precision = format!(
             "average precision, the area under the steps of the precision-recall curve, over {of}; chance is their share, {share:.3}; standard error by {RESAMPLINGS} resamplings"
@@ -178,8 +207,11 @@ mod tests {
         let truth = [false, false, true, true];
         let found = |scores: &[f64]| ranking(scores, &truth, 0).unwrap();
         let perfect = found(&[1.0, 2.0, 3.0, 4.0]);
-        assert_eq!((perfect.auroc, perfect.auroc_stderr, perfect.average_precision), (1.0, 0.0, 1.0));
-        assert_eq!(perfect.average_precision_stderr, 0.0);
+        assert_eq!((perfect.auroc, perfect.average_precision), (1.0, 1.0));
+        // Wilson's interval of 2 of 2: 1 / (1 + z^2 / 2) to 1.
+        let [low, high] = perfect.auroc_interval;
+        assert!((low - 0.342_37).abs() < 1e-4 && (high - 1.0).abs() < 1e-12, "{perfect:?}");
+        assert!(perfect.auroc_stderr > 0.1 && perfect.average_precision_stderr > 0.1);
         let worst = found(&[3.0, 4.0, 1.0, 2.0]);
         assert_eq!((worst.auroc, worst.average_precision), (0.0, (1.0 / 3.0 + 0.5) / 2.0));
         let equal = found(&[5.0; 4]);
@@ -191,7 +223,19 @@ mod tests {
     fn one_kind_alone_has_no_ranking() {
         assert!(ranking(&[], &[], 0).is_none() && ranking(&[1.0], &[true], 0).is_none());
         let single = ranking(&[1.0, 2.0], &[false, true], 0).unwrap();
-        assert_eq!((single.auroc, single.auroc_stderr, single.average_precision), (1.0, 0.0, 1.0));
+        assert_eq!((single.auroc, single.average_precision), (1.0, 1.0));
+    }
+
+    /// One anomaly above all of many normal examples may have been luck.
+    #[test]
+    fn one_anomaly_has_a_wide_interval() {
+        let scores: Vec<f64> = (0..101).map(f64::from).collect();
+        let truth: Vec<bool> = (0..101).map(|i| i == 100).collect();
+        let found = ranking(&scores, &truth, 0).unwrap();
+        // Wilson's interval of 1 of 1: 1 / (1 + z^2) to 1.
+        assert_eq!(found.auroc, 1.0);
+        assert!((found.auroc_interval[0] - 0.206_55).abs() < 1e-4, "{found:?}");
+        assert!(found.auroc_stderr > 0.2 && found.average_precision_stderr > 0.2, "{found:?}");
     }
 
     /// Standard errors against the deviation of the numbers themselves over 300 samples of 60 + 40 normal numbers.

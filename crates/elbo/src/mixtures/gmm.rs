@@ -200,6 +200,11 @@ impl GaussianMixture {
         self.factor(k).rows(self.dims())
     }
 
+    /// Variances of component `k` along the columns.
+    pub(super) fn variances(&self, k: usize) -> Vec<f64> {
+        (0..self.dims()).map(|j| self.factor(k).entry(j, j)).collect()
+    }
+
     pub(super) fn factor(&self, k: usize) -> &Factored {
         if self.kind == CovarianceKind::Tied { &self.factors[0] } else { &self.factors[k] }
     }

@@ -28,7 +28,7 @@ mod marginal;
 mod selection;
 
 pub use covariance::{CovarianceKind, Covariances};
-pub use em::{EmConfig, Fitted, fit, fit_from};
+pub use em::{EmConfig, Fitted, fit, fit_from, regularisation};
 pub use gmm::GaussianMixture;
 pub use kmeans::{Clusters, k_means};
 pub use selection::{Candidate, Criterion, Selection, select};

@@ -3,11 +3,10 @@
 //! A file holds the sampler and its [`Record`]: which codes, from which weights, which seed. What is read back samples the same bytes. A sampler of
 //! other weights (the run was trained on since, or another checkpoint is asked for) is not used: its record does not match.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CodesKind, Sampler, SamplerKind, v1};
@@ -18,8 +17,8 @@ use crate::run::directory::RunDir;
 /// Version of the files written here; newer ones are refused.
 pub const FORMAT: u32 = 1;
 
-/// Longest JSON file accepted, in bytes.
-const MAX_JSON_BYTES: u64 = 1 << 30;
+/// Longest JSON file accepted, in bytes: a hundred components with full covariances of codes of 256 dimensions.
+pub const MAX_JSON_BYTES: u64 = 1 << 27;
 
 const REFIT: &str = "remove the file: it is fitted again when it is next asked for";
 
@@ -77,15 +76,51 @@ fn file_name(kind: &SamplerKind) -> Option<String> {
     }
 }
 
+/// Whether there is a file of a sampler, whatever it was fitted on.
+///
+/// # Errors
+/// As [`RunDir::find`].
+pub fn is_there(dir: &RunDir, kind: &SamplerKind) -> Result<bool> {
+    file_name(kind).map_or(Ok(false), |name| Ok(dir.find(&name)?.is_some()))
+}
+
 /// Writes a sampler in closed form to its run, whole or not at all. The others are runs, which write themselves.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn save(dir: &RunDir, stored: &Stored) -> Result<()> {
-    let (Sampler::Gaussian(mixture) | Sampler::Mixture(mixture)) = &stored.sampler else { return Ok(()) };
-    let Some(name) = file_name(&stored.sampler.kind()) else { return Ok(()) };
-    let file = MixtureFile { record: stored.record.clone(), mixture: mixture.clone() };
-    dir.write(&name, json(&file))
+    let (Some(text), Some(name)) = (to_json(stored), file_name(&stored.sampler.kind())) else { return Ok(()) };
+    if text.len() as u64 > MAX_JSON_BYTES {
+        let found = format!("{} bytes, of {MAX_JSON_BYTES} that would be read back", text.len());
+        return Err(Error::io(dir.join(&name), "keep")(io::Error::new(io::ErrorKind::FileTooLarge, found)));
+    }
+    dir.write(&name, text)
+}
+
+/// The file of a sampler in closed form; none of another.
+pub fn to_json(stored: &Stored) -> Option<String> {
+    match &stored.sampler {
+        Sampler::Gaussian(mixture) | Sampler::Mixture(mixture) => {
+            Some(json(&MixtureFile { record: stored.record.clone(), mixture: mixture.clone() }))
+        }
+        _ => None,
+    }
+}
+
+/// A sampler in closed form, `gaussian` or `mixture`, from the bytes of its file; `path` is what errors name.
+///
+/// # Errors
+/// [`Error::Model`] for a file that is damaged, of a newer version or of another sampler.
+pub fn from_json(bytes: &[u8], path: &Path, kind: &SamplerKind, latent: usize) -> Result<Stored> {
+    let MixtureFile { record, mixture } = read_mixture(bytes, path)?;
+    if mixture.dims() != latent {
+        let expected = format!("means of {latent} numbers");
+        return Err(damaged(path, "mixture", expected, mixture.dims().to_string()));
+    }
+    check_record(&record, kind, latent, path)?;
+    let is_gaussian = *kind == SamplerKind::Gaussian;
+    let sampler = if is_gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) };
+    Ok(Stored { record, sampler })
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -97,20 +132,19 @@ pub(super) fn json(value: &impl Serialize) -> String {
 /// # Errors
 /// [`Error::Model`] for a file that is damaged or of a newer version, [`Error::Io`].
 pub fn load(dir: &RunDir, kind: &SamplerKind, latent: usize, device: &Device) -> Result<Option<Stored>> {
-    let Some(path) = path(dir, kind).filter(|path| path.exists()) else { return Ok(None) };
+    let Some(name) = file_name(kind) else { return Ok(None) };
+    if !dir.has_file(&name)? {
+        return Ok(None);
+    }
+    let path = dir.join(&name);
     let (record, sampler) = match kind {
         SamplerKind::Normal => return Ok(None),
         SamplerKind::Gaussian | SamplerKind::Mixture => {
-            let MixtureFile { record, mixture } = read_json(&path)?;
-            if mixture.dims() != latent {
-                let expected = format!("means of {latent} numbers");
-                return Err(damaged(&path, "mixture", expected, mixture.dims().to_string()));
-            }
-            let is_gaussian = *kind == SamplerKind::Gaussian;
-            (record, if is_gaussian { Sampler::Gaussian(mixture) } else { Sampler::Mixture(mixture) })
+            return from_json(&dir.read(&name, MAX_JSON_BYTES)?, &path, kind, latent).map(Some);
         }
         SamplerKind::Prior(name) => {
-            let (record, network) = v1::load(&path, name, latent, device)?;
+            let (record, network) =
+                v1::load(dir.open_file(&format!("priors/{name}.safetensors"))?, &path, name, latent, device)?;
             (record, Sampler::Network(Box::new(network)))
         }
     };
@@ -131,13 +165,8 @@ fn check_record(record: &Record, kind: &SamplerKind, latent: usize, path: &Path)
     Ok(())
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let size = fs::metadata(path).map_err(Error::io(path, "read"))?.len();
-    if size > MAX_JSON_BYTES {
-        return Err(damaged(path, "size", format!("at most {MAX_JSON_BYTES} bytes"), size.to_string()));
-    }
-    let bytes = fs::read(path).map_err(Error::io(path, "read"))?;
-    serde_json::from_slice(&bytes).map_err(|error| damaged(path, "content", "a sampler as JSON", error.to_string()))
+fn read_mixture(bytes: &[u8], path: &Path) -> Result<MixtureFile> {
+    serde_json::from_slice(bytes).map_err(|error| damaged(path, "content", "a sampler as JSON", error.to_string()))
 }
 
 pub(super) fn damaged(path: &Path, place: &str, expected: impl Into<String>, found: String) -> Error {
@@ -146,6 +175,8 @@ pub(super) fn damaged(path: &Path, place: &str, expected: impl Into<String>, fou
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::Draw;
     use super::*;
     use crate::distributions::{Likelihood, Link};

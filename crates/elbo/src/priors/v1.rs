@@ -2,6 +2,7 @@
 //!
 //! They are read and sample the same bytes; none is written any more.
 
+use std::fs::File;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -44,8 +45,14 @@ impl Sizes {
 ///
 /// # Errors
 /// [`crate::Error::Model`] for a damaged file, [`crate::Error::Io`].
-pub(super) fn load(path: &Path, name: &str, latent: usize, device: &Device) -> Result<(Record, NetworkPrior)> {
-    let file = weights::read(path)?;
+pub(super) fn load(
+    file: File,
+    path: &Path,
+    name: &str,
+    latent: usize,
+    device: &Device,
+) -> Result<(Record, NetworkPrior)> {
+    let file = weights::read_open(file, path)?;
     let (record, sizes): (Record, Sizes) = (metadata(&file, "record", path)?, metadata(&file, "config", path)?);
     let most = file.tensors.iter().map(|tensor| tensor.values.len()).sum();
     let is_flow = name == "maf";

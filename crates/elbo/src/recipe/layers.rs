@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::builtin;
 use super::config::{RunConfig, check_format};
+use crate::data::DataConfig;
 use crate::data::known::known_names;
 use crate::error::{Error, Result};
 use crate::models::{KINDS, WholeConfig};
@@ -89,13 +90,22 @@ impl Layers {
     /// # Errors
     /// [`Error::Config`] if there is no `=` or the key is unknown or of another type.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let (key, value) = Self::assignment(assignment)?;
+        self.put(&key, value)
+    }
+
+    /// Key and value of `a.b=value`, value in TOML or a plain word.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no `=`.
+    pub fn assignment(assignment: &str) -> Result<(String, Value)> {
         let Some((key, value)) = assignment.split_once('=') else {
             let help = "for example `--set optimizer.lr=3e-4`";
             return Err(Error::config("set", "key=value", format!("`{assignment}`"), help));
         };
         let (key, value) = (key.trim(), value.trim());
         let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
-        self.put(key, parsed.unwrap_or_else(|| Value::String(value.to_owned())))
+        Ok((key.to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
     }
 
     /// Sets a dotted key.
@@ -114,7 +124,19 @@ impl Layers {
             };
         }
         table.insert(last.to_owned(), value);
-        self.parse().map(|_| ())
+        let config = self.parse()?;
+        if key == "data.source" {
+            self.forget_idle_keys(&config.data);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was said of `[data]` before the source was another, where it does nothing for the new one: a recipe's `data.count` is about
+    /// its digits.
+    fn forget_idle_keys(&mut self, data: &DataConfig) {
+        if let Some(Value::Table(table)) = self.table.get_mut("data") {
+            data.idle_keys().into_iter().for_each(|key| drop(table.remove(key)));
+        }
     }
 
     /// Sets a dotted key that neither recipe nor settings name, where the model has it.
@@ -317,9 +339,13 @@ fn all_keys() -> Vec<String> {
         "network.blocks",
         "data.size",
         "data.channels",
+        "data.depth",
+        "data.header",
+        "data.decimal",
         "data.array",
         "data.range",
         "data.label",
+        "data.id",
         "data.columns",
         "data.labels",
         "loss.capacity",

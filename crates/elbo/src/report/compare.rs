@@ -1,8 +1,7 @@
 //! `elbo compare`: several runs on one page, numbers above curves above pictures.
 //!
-//! Runs keep one order and one colour throughout the page. No run is declared the winner: losses of different
-//! likelihoods are not on one scale, and the page says so when units differ; where all runs are variational and share
-//! a unit, the highest ELBO is set in bold.
+//! Runs keep one order and one colour throughout the page. Where their ELBOs compare ([`crate::tasks::comparable`]: the same examples, likelihood
+//! and measure, and a KL term), the highest is set in bold; else there is no ELBO column and no plane, and the page says why.
 //!
 //! ```
 //! use elbo::report::{ComparedRun, Comparison};
@@ -21,6 +20,7 @@ use super::rate_distortion::{Operating, rate_distortion};
 use super::style::{Ink, Theme};
 use super::trends::Trend;
 use crate::run::history::EpochRecord;
+use crate::tasks::{Measure, comparable};
 
 /// Runs with curves and pictures of their own: more stand in the table and in the trends.
 const DRAWN: usize = 8;
@@ -55,6 +55,8 @@ pub struct ComparedRun {
     pub history: Vec<EpochRecord>,
     /// The weight of the KL term, where that is all there is to the objective.
     pub beta: Option<f64>,
+    /// What its ELBO is measured on and with.
+    pub measure: Measure,
     /// Pictures with a heading each; runs that share a heading stand side by side under it.
     pub pictures: Vec<(String, Picture)>,
 }
@@ -82,12 +84,20 @@ impl Comparison {
 
     fn table(&self) -> String {
         let best = self.best_elbo();
-        let rows: String = self.runs.iter().enumerate().map(|(index, run)| run.row(index, best)).collect();
+        let rows: String =
+            self.runs.iter().enumerate().map(|(index, run)| run.row(index, best, self.comparable().is_ok())).collect();
         let shared = self.shared_unit();
         let note = match shared {
             Some(unit) => format!("All in {unit}, on held-out data."),
             None => "The units differ, so the loss terms of these runs do not compare across rows.".into(),
         };
+        let mut notes = vec![note];
+        notes.extend(self.comparable().err());
+        let mut cautions: Vec<&String> =
+            self.runs.iter().filter_map(|run| run.summary.as_ref()?.caution.as_ref()).collect();
+        cautions.dedup();
+        notes.extend(cautions.into_iter().cloned());
+        let note = notes.join(" ");
         format!(
             "<div class=\"scroll\"><table class=\"runs\"><thead><tr><th>run</th><th>ELBO</th><th>recon</th>\
              <th>KL</th><th>loss</th><th>bits/dim</th><th>examples</th><th>epochs</th><th>unit</th></tr></thead>\
@@ -123,7 +133,12 @@ impl Comparison {
     pub fn plane(&self) -> Option<Figure> {
         let runs = self.runs.iter().enumerate().filter(|(_, run)| run.variational);
         let points: Vec<Operating> = runs.filter_map(|(colour, run)| run.operating(colour)).collect();
-        let unit = self.shared_unit().filter(|_| !points.is_empty())?;
+        let measures: Vec<Measure> =
+            self.runs.iter().filter(|run| run.variational).map(|run| run.measure.clone()).collect();
+        comparable(&measures).ok()?;
+        // One point alone compares with nothing; in company of runs without an ELBO it would seem to.
+        let alone = points.len() == 1 && self.runs.len() > 1;
+        let unit = self.shared_unit().filter(|_| !points.is_empty() && !alone)?;
         Some(rate_distortion(&points, unit))
     }
 
@@ -154,9 +169,18 @@ impl Comparison {
         self.runs.iter().all(|run| run.unit == unit).then_some(unit)
     }
 
+    /// Whether the ELBOs of the runs compare, or why not.
+    ///
+    /// # Errors
+    /// The reason, in a sentence.
+    pub fn comparable(&self) -> Result<(), String> {
+        let measures: Vec<Measure> = self.runs.iter().map(|run| run.measure.clone()).collect();
+        comparable(&measures)
+    }
+
     /// The highest ELBO, where comparing ELBOs means something.
-    fn best_elbo(&self) -> Option<f64> {
-        self.shared_unit().filter(|_| self.runs.len() > 1 && self.runs.iter().all(|run| run.variational))?;
+    pub fn best_elbo(&self) -> Option<f64> {
+        self.comparable().ok().filter(|()| self.runs.len() > 1)?;
         let elbo =
             |run: &ComparedRun| run.summary.as_ref()?.elbo.map(|elbo| elbo.value).filter(|elbo| elbo.is_finite());
         self.runs.iter().filter_map(elbo).max_by(f64::total_cmp)
@@ -181,7 +205,7 @@ impl ComparedRun {
         Some(Operating { name: self.name.clone(), beta: self.beta, rate, distortion, colour })
     }
 
-    fn row(&self, index: usize, best: Option<f64>) -> String {
+    fn row(&self, index: usize, best: Option<f64>, comparable: bool) -> String {
         let summary = self.summary.as_ref();
         let cell = |estimate: Option<Estimate>| match estimate {
             Some(estimate) if best == Some(estimate.value) => {
@@ -196,7 +220,7 @@ impl ComparedRun {
             escape(&self.name),
             self.remark(),
             escape(&self.model),
-            cell(summary.and_then(|summary| summary.elbo)),
+            cell(summary.and_then(|summary| summary.elbo).filter(|_| comparable)),
             cell(summary.map(|summary| summary.recon)),
             cell(summary.and_then(|summary| summary.kl)),
             cell(summary.map(|summary| summary.loss)),
@@ -249,9 +273,11 @@ mod tests {
                 loss: (recon + kl).into(),
                 elbo: Some((-recon - kl).into()),
                 bits_per_dim: None,
+                caution: None,
             }),
             history: (1..=5).map(record).collect(),
             beta: name.strip_prefix("beta ").and_then(|beta| beta.parse().ok()),
+            measure: Measure::default(),
             pictures: vec![("Samples".into(), Picture::pixels(Vec::new(), format!("samples of {name}")))],
         }
     }
@@ -291,13 +317,16 @@ mod tests {
     fn an_autoencoder_beside_a_vae_names_no_best_bound() {
         let mut comparison = comparison();
         comparison.runs[0].variational = false;
+        comparison.runs[0].measure.has_elbo = false;
         assert_eq!(comparison.best_elbo(), None);
+        assert!(comparison.html().contains("no ranking"));
         let colours = |term| comparison.histories(term).map(|run| run.colour).collect::<Vec<_>>();
         assert_eq!((colours("kl"), colours("loss")), (vec![1, 2], vec![0, 1, 2]));
         comparison.runs[0].variational = true;
-        comparison.runs[0].unit = "squared error".into();
-        assert_eq!(comparison.best_elbo(), None);
-        assert!(comparison.html().contains("do not compare"));
+        comparison.runs[0].measure = Measure { data: "other".into(), ..Measure::default() };
+        assert_eq!((comparison.best_elbo(), comparison.plane().is_none()), (None, true));
+        let html = comparison.html();
+        assert!(html.contains("The data of these runs differ") && !html.contains("-108.30"), "no ELBO column");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Summary {
     pub elbo: Option<Estimate>,
     /// The bound in bits per dimension, where the data are discrete.
     pub bits_per_dim: Option<Estimate>,
+    /// What has to be said beside the numbers, where `recon` is no log-likelihood.
+    pub caution: Option<String>,
 }
 
 /// A heading, a sentence and pictures.
@@ -144,17 +146,21 @@ impl Report {
     fn numbers(&self, summary: &Summary) -> String {
         let mut tiles = String::new();
         let unit = self.unit.as_str();
+        let kl_unit = format!("nats per {}", summary.example_name);
         let reading = [
             ("ELBO", summary.elbo, unit, "−(recon + KL), higher is better"),
             ("Reconstruction", Some(summary.recon), unit, "lower is better"),
-            ("KL divergence", summary.kl, "nats per image", "information in the code, unweighted"),
+            ("KL divergence", summary.kl, kl_unit.as_str(), "information in the code, unweighted"),
             (
                 "Loss",
                 Some(summary.loss),
                 unit,
                 if self.variational { "recon + beta · KL" } else { "what was minimised" },
             ),
-            ("Bits per dimension", summary.bits_per_dim, "bits", "the bound, lower is better"),
+            match summary.caution {
+                None => ("Bits per dimension", summary.bits_per_dim, "bits", "the bound, lower is better"),
+                Some(_) => ("Cross-entropy", summary.bits_per_dim, "bits per value", "no code length, lower is better"),
+            },
         ];
         for (name, estimate, unit, note) in reading {
             let Some(estimate) = estimate else { continue };
@@ -167,7 +173,8 @@ impl Report {
                 escape(unit),
             );
         }
-        format!("<dl class=\"tiles\">{tiles}</dl><p class=\"quiet\">{}</p>", escape(&summary.sentence()))
+        let caution = summary.caution.as_ref().map_or(String::new(), |text| format!("<p>Mind: {}</p>", escape(text)));
+        format!("<dl class=\"tiles\">{tiles}</dl>{caution}<p class=\"quiet\">{}</p>", escape(&summary.sentence()))
     }
 
     fn curves(&self) -> String {
@@ -349,6 +356,7 @@ mod tests {
                 loss: 105.67.into(),
                 elbo: Some((-105.67).into()),
                 bits_per_dim: Some(0.194.into()),
+                caution: None,
             }),
             config_toml: "[loss]\nbeta = 1.0\n".into(),
             history: history(10),

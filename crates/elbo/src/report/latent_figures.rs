@@ -18,9 +18,6 @@ use super::chart::{Figure, Key, KeyShape, Mark, Span, Ticks, drawable};
 use super::figures::PANEL;
 use super::style::Ink;
 
-/// Below this many nats a latent dimension carries nothing worth naming; it is drawn in grey.
-pub const INACTIVE_NATS: f64 = 0.01;
-
 /// More points than this add ink, not information: a fixed choice of them is drawn.
 const MOST_POINTS: usize = 10_000;
 
@@ -178,11 +175,12 @@ pub(super) fn densities(values: impl Iterator<Item = f64>, span: Span, bins: usi
 /// KL of each latent dimension, a mean over examples, largest first; inactive dimensions in grey. `unit` labels the
 /// vertical axis, usually `nats per image`.
 ///
-/// `kl[j]` belongs to dimension `j`, and the bars keep these numbers as names where they fit.
-pub fn kl_per_dimension(kl: &[f64], unit: &str) -> Figure {
+/// `kl[j]` belongs to dimension `j`, and so does `active[j]`, by the one definition of [`crate::evaluation::Codes::active_units`]; and the bars keep these numbers as names where they fit.
+pub fn kl_per_dimension(kl: &[f64], active: &[bool], unit: &str) -> Figure {
+    let is_active = active;
     let mut ranked: Vec<(usize, f64)> = kl.iter().copied().enumerate().filter(|(_, nats)| drawable(*nats)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let active = ranked.iter().filter(|(_, nats)| *nats >= INACTIVE_NATS).count();
+    let active = ranked.iter().filter(|(dimension, _)| is_active[*dimension]).count();
     let total: f64 = ranked.iter().map(|(_, nats)| nats).sum();
     let named = ranked.len() <= NAMED_DIMENSIONS;
     let mut figure = Figure {
@@ -200,12 +198,15 @@ pub fn kl_per_dimension(kl: &[f64], unit: &str) -> Figure {
     if named && !ranked.is_empty() {
         figure.ticks = Ticks::Names(ranked.iter().map(|(dimension, _)| dimension.to_string()).collect());
         figure.marks = vec![Mark::Bars {
-            heights: ranked.iter().map(|(_, nats)| (*nats, activity_ink(*nats >= INACTIVE_NATS))).collect(),
+            heights: ranked.iter().map(|(dimension, nats)| (*nats, activity_ink(is_active[*dimension]))).collect(),
         }];
     } else {
-        let nats: Vec<f64> = ranked.iter().map(|(_, nats)| *nats).collect();
-        figure.marks = vec![rank_bins(&nats[..active], 0, true), rank_bins(&nats[active..], active, false)];
-        if nats.len() > MOST_BARS {
+        // The active ones first, each group by its nats.
+        let of = |kind: bool| -> Vec<f64> {
+            ranked.iter().filter(|(dimension, _)| is_active[*dimension] == kind).map(|(_, nats)| *nats).collect()
+        };
+        figure.marks = vec![rank_bins(&of(true), 0, true), rank_bins(&of(false), active, false)];
+        if ranked.len() > MOST_BARS {
             figure.marks = figure.marks.into_iter().map(as_area).collect();
         }
     }
@@ -234,7 +235,7 @@ fn kl_keys(active: usize, all: usize) -> Vec<Key> {
     }
     vec![
         Key { label: "active".into(), ink: Ink::Fill, shape: KeyShape::Box },
-        Key { label: format!("inactive, below {INACTIVE_NATS} nats"), ink: Ink::Muted, shape: KeyShape::Box },
+        Key { label: "inactive".into(), ink: Ink::Muted, shape: KeyShape::Box },
     ]
 }
 
@@ -325,20 +326,21 @@ mod tests {
 
     #[test]
     fn kl_bars_are_sorted_named_and_counted() {
-        let figure = kl_per_dimension(&[0.5, 0.001, 3.0, f64::NAN], "nats per image");
+        let figure = kl_per_dimension(&[0.5, 0.02, 3.0, f64::NAN], &[true, false, true, true], "nats per image");
         assert_eq!(figure.ticks, Ticks::Names(vec!["2".into(), "0".into(), "1".into()]));
-        assert_eq!(figure.title(), "2 of 4 dimensions active, 3.50 nats in all");
+        assert_eq!(figure.title(), "2 of 4 dimensions active, 3.52 nats in all");
         let Mark::Bars { heights } = &figure.marks[0] else { panic!("expected bars") };
-        assert_eq!(heights.as_slice(), [(3.0, Ink::Fill), (0.5, Ink::Fill), (0.001, Ink::Muted)]);
+        assert_eq!(heights.as_slice(), [(3.0, Ink::Fill), (0.5, Ink::Fill), (0.02, Ink::Muted)]);
     }
 
     #[test]
     fn kl_of_nothing_and_of_a_thousand_dimensions_draws() {
-        draws(&kl_per_dimension(&[], "nats per image"));
-        draws(&kl_per_dimension(&[f64::INFINITY], "nats per image"));
-        draws(&kl_per_dimension(&[0.0; 5], "nats per image"));
+        draws(&kl_per_dimension(&[], &[], "nats per image"));
+        draws(&kl_per_dimension(&[f64::INFINITY], &[true], "nats per image"));
+        draws(&kl_per_dimension(&[0.0; 5], &[false; 5], "nats per image"));
         let many: Vec<f64> = (0..1000).map(|rank| (-(f64::from(rank)) / 40.0).exp()).collect();
-        draws(&kl_per_dimension(&many, "nats per image"));
+        let active: Vec<bool> = (0..1000).map(|rank| rank % 3 == 0).collect();
+        draws(&kl_per_dimension(&many, &active, "nats per image"));
     }
 
     #[test]

@@ -13,6 +13,12 @@ const COLLAPSED_NATS: f64 = 0.05;
 /// A change of the KL over the last quarter of training below this share counts as settled.
 const SETTLED_SHARE: f64 = 0.02;
 
+/// Share of its highest value below which a learning rate is as good as spent.
+const SPENT_SHARE: f64 = 0.1;
+
+/// Deviations of the noise between epochs that a change must exceed to be a trend.
+const NOISE_DEVIATIONS: f64 = 3.0;
+
 /// The explanation as safe HTML: sketch, sentence about this run, phases, and what to do when it goes wrong.
 pub(super) fn explanation(history: &[EpochRecord]) -> String {
     let phases: String = PHASES.iter().map(|(name, text)| format!("<li><strong>{name}</strong> {text}</li>")).collect();
@@ -99,12 +105,30 @@ fn verdict(history: &[EpochRecord], end: f64) -> &'static str {
         return "Too few epochs to say more.";
     }
     let earlier = history[history.len() * 3 / 4 - 1].judged().get("kl").unwrap_or(f64::NAN);
+    let rate = |record: &EpochRecord| record.learning_rate;
+    let highest = history.iter().map(rate).fold(0.0, f64::max);
+    let spent = history.last().is_some_and(|last| rate(last) < SPENT_SHARE * highest);
     match (end - earlier) / end {
         change if change.abs() <= SETTLED_SHARE => "It has settled: the plateau of phase 4.",
+        _ if (end - earlier).abs() <= NOISE_DEVIATIONS * noise(history) => {
+            "It moves no more than from one epoch to the next: the plateau of phase 4."
+        }
+        change if change > 0.0 && spent => {
+            "It rose while the learning rate ran out: what is left of the rate moves little, so more epochs pay only with a schedule over more of them."
+        }
         change if change > 0.0 => "It is still rising, so more epochs may pay.",
         change if change < 0.0 => "It has passed its peak and is relaxing: the later part of phase 3.",
         _ => "An earlier value is not finite, so there is no trend to read.",
     }
+}
+
+/// How much the KL scatters from epoch to epoch around its trend, over the last half of training, in nats: second differences of noise of deviation
+/// s have the deviation `sqrt(6) s`.
+fn noise(history: &[EpochRecord]) -> f64 {
+    let late: Vec<f64> = history[history.len() / 2..].iter().filter_map(|record| record.judged().get("kl")).collect();
+    let bends: Vec<f64> = late.windows(3).map(|kl| kl[0] - 2.0 * kl[1] + kl[2]).collect();
+    let squares = bends.iter().map(|bend| bend * bend).sum::<f64>();
+    (squares / bends.len().max(1) as f64 / 6.0).sqrt()
 }
 
 /// KL rising through the four phases, reconstruction falling. Colours come from the style sheet.
@@ -149,6 +173,17 @@ mod tests {
             assert!(text.contains(expected), "{kl:?}: {text}");
         }
         assert_eq!(reading(&[]), None);
+    }
+
+    #[test]
+    fn a_rise_within_noise_or_without_rate_is_no_promise() {
+        // Up and down by 2 nats, ending high.
+        let noisy = [20.0, 25.0, 23.0, 25.0, 23.0, 25.0, 23.0, 25.0, 23.0, 25.0, 23.0, 25.0];
+        assert!(reading(&history(&noisy)).unwrap().contains("from one epoch to the next"));
+        let mut cosine = history(&[5.0, 9.0, 14.0, 18.0, 21.0, 24.0, 26.0, 28.0]);
+        cosine.iter_mut().enumerate().for_each(|(i, record)| record.learning_rate = 1e-3 * (1.0 - i as f64 / 7.0));
+        let text = reading(&cosine).unwrap();
+        assert!(text.contains("rate ran out") && !text.contains("still rising"), "{text}");
     }
 
     #[test]

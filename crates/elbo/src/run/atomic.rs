@@ -12,8 +12,7 @@
 //! that stands in the way is kept under another name, `last.kept-1`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::files::{Files, Kind};
 use crate::error::{Error, Result};
+
+mod output;
+
+pub use output::write_file;
 
 /// Version of the checkpoint layout written here. Newer ones are refused by number.
 pub const FORMAT_VERSION: u32 = 1;
@@ -31,6 +35,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 16;
 /// Longest file of a checkpoint accepted, in bytes: a weight file of the largest size.
 pub const MAX_FILE_BYTES: u64 = super::weights::MAX_FILE_BYTES;
+/// Longest text of a checkpoint accepted, in bytes: its state with the history of some hundred thousand epochs, its configuration.
+pub const MAX_TEXT_BYTES: u64 = 1 << 26;
 
 /// The cure for a checkpoint that cannot be used.
 const ANOTHER: &str = "resume from another checkpoint of the run, or train again";
@@ -99,73 +105,53 @@ enum Step<'a> {
     RemoveDir(&'a Path),
 }
 
-/// What performs the steps: [`perform`], or in tests something that stops after any of them.
-type Disk<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
+/// What performs the steps on some files: [`perform`], or in tests something that stops after any of them.
+struct Disk<'a> {
+    files: &'a Files,
+    act: &'a mut dyn FnMut(&Files, Step) -> io::Result<()>,
+}
 
-fn perform(step: Step) -> io::Result<()> {
+impl Disk<'_> {
+    fn step(&mut self, step: Step) -> io::Result<()> {
+        (self.act)(self.files, step)
+    }
+}
+
+fn perform(files: &Files, step: Step) -> io::Result<()> {
     match step {
-        Step::CreateDir(path) => fs::create_dir(path),
+        Step::CreateDir(path) => files.create_dir_new(path),
         Step::Write(path, bytes) => {
-            let mut file = File::create_new(path)?;
+            let mut file = files.create_new(path)?;
             file.write_all(bytes)?;
             file.sync_all()
         }
-        // Elsewhere a folder cannot be opened, and the system's journal keeps a rename.
-        Step::SyncDir(path) => {
-            if cfg!(unix) {
-                File::open(path)?.sync_all()
-            } else {
-                Ok(())
-            }
-        }
-        Step::Rename(from, to) => fs::rename(from, to),
-        Step::RemoveFile(path) => fs::remove_file(path),
-        Step::RemoveDir(path) => fs::remove_dir(path),
+        Step::SyncDir(path) => files.sync_dir(path),
+        Step::Rename(from, to) => files.rename(from, to),
+        Step::RemoveFile(path) => files.remove_file(path),
+        Step::RemoveDir(path) => files.remove_dir(path),
     }
 }
 
-/// Replaces the file at `path` by `bytes`: a reader sees the old content or the new, never a part.
-///
-/// A link is followed and stays. What is no file, such as `/dev/stdout`, is written to as it is. A process killed in
-/// between leaves a file `NAME.writing-PID-N`, which nothing reads.
-///
-/// # Errors
-/// [`Error::Io`]; what was at `path` is untouched, unless all that failed was to store the rename for good, and nothing
-/// else is left behind.
-///
-/// ```
-/// # let folder = tempfile::tempdir().unwrap();
-/// let path = folder.path().join("notes.txt");
-/// elbo::run::atomic::write_file(&path, b"old")?;
-/// elbo::run::atomic::write_file(&path, b"new")?;
-/// assert_eq!(std::fs::read(&path).unwrap(), b"new");
-/// # Ok::<(), elbo::Error>(())
-/// ```
-pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
-    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        let mut device = File::options().write(true).open(path).map_err(Error::io(path, "open"))?;
-        return device.write_all(bytes).map_err(Error::io(path, "write"));
-    }
-    // Fails where there is nothing yet, and then there is no link to follow either.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    write_file_on(&mut perform, &path, bytes)
+/// Replaces a file of a run as [`write_file`] does, but follows no link and refuses what is no plain file.
+pub(crate) fn write_file_in(files: &Files, path: &Path, bytes: &[u8]) -> Result<()> {
+    write_file_on(&mut Disk { files, act: &mut perform }, path, bytes)
 }
 
-fn write_file_on(disk: Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+fn write_file_on(disk: &mut Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let unique = format!("writing-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let temporary = sibling(path, &unique)?;
-    let result = disk(Step::Write(&temporary, bytes))
+    let result = disk
+        .step(Step::Write(&temporary, bytes))
         .map_err(io_or_full(path, "write", bytes.len() as u64))
-        .and_then(|()| disk(Step::Rename(&temporary, path)).map_err(Error::io(path, "replace")));
+        .and_then(|()| disk.step(Step::Rename(&temporary, path)).map_err(Error::io(path, "replace")));
     if result.is_err() {
         // Of the two errors the first is the one to tell.
-        let _ = disk(Step::RemoveFile(&temporary));
+        let _ = disk.step(Step::RemoveFile(&temporary));
     }
     result?;
     let folder = folder_of(path);
-    disk(Step::SyncDir(&folder)).map_err(Error::io(&folder, "sync"))
+    disk.step(Step::SyncDir(&folder)).map_err(Error::io(&folder, "sync"))
 }
 
 /// The three places a checkpoint may be in.
@@ -217,14 +203,19 @@ impl Places {
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_dir(target: impl AsRef<Path>, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
-    write_dir_on(&mut perform, target.as_ref(), step, files)
+    let (target, root) = (target.as_ref(), root_of(target.as_ref()));
+    Files::make_root(root).map_err(Error::io(root, "create"))?;
+    write_dir_in(&Files::new(root), target, step, files)
 }
 
-fn write_dir_on(disk: Disk, target: &Path, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
+/// [`write_dir`] below the root of some files; folders between the two are not created.
+pub(crate) fn write_dir_in(below: &Files, target: &Path, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
+    write_dir_on(&mut Disk { files: below, act: &mut perform }, target, step, files)
+}
+
+fn write_dir_on(disk: &mut Disk, target: &Path, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
     let manifest = manifest_of(step, files);
     let places = Places::of(target)?;
-    let folder = folder_of(target);
-    fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
     finish_interrupted(disk, &places)?;
     let written = stage(disk, &places.writing, &manifest, files).and_then(|()| change_places(disk, &places));
     if written.is_err() {
@@ -235,12 +226,12 @@ fn write_dir_on(disk: Disk, target: &Path, step: u64, files: &[(&str, &[u8])]) -
 }
 
 /// Ends what a killed process began: a complete `writing` becomes the checkpoint, any other is cleared away.
-fn finish_interrupted(disk: Disk, places: &Places) -> Result<()> {
-    if !exists(&places.writing) {
+fn finish_interrupted(disk: &mut Disk, places: &Places) -> Result<()> {
+    if !exists(disk.files, &places.writing)? {
         return Ok(());
     }
-    refuse_newer(&places.writing)?;
-    match load(&places.writing) {
+    refuse_newer(disk.files, &places.writing)?;
+    match load(disk.files, &places.writing) {
         Ok(_) => change_places(disk, places),
         // It may be sound and only out of reach for now.
         Err(error @ Error::Io { .. }) => Err(error),
@@ -255,46 +246,50 @@ fn finish_interrupted(disk: Disk, places: &Places) -> Result<()> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Model`] if what was being written is of a newer format version.
 pub fn settle_dir(target: impl AsRef<Path>) -> Result<()> {
-    let places = Places::of(target.as_ref())?;
-    finish_interrupted(&mut perform, &places)
+    settle_dir_in(&Files::new(root_of(target.as_ref())), target.as_ref())
+}
+
+/// [`settle_dir`] below the root of some files.
+pub(crate) fn settle_dir_in(below: &Files, target: &Path) -> Result<()> {
+    finish_interrupted(&mut Disk { files: below, act: &mut perform }, &Places::of(target)?)
 }
 
 /// Writes the files, then the manifest that makes them a checkpoint.
-fn stage(disk: Disk, writing: &Path, manifest: &Manifest, files: &[(&str, &[u8])]) -> Result<()> {
+fn stage(disk: &mut Disk, writing: &Path, manifest: &Manifest, files: &[(&str, &[u8])]) -> Result<()> {
     let text = serde_json::to_vec_pretty(manifest).expect("numbers and strings always become JSON");
     let needed = files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>() + text.len() as u64;
-    disk(Step::CreateDir(writing)).map_err(io_or_full(writing, "create", needed))?;
+    disk.step(Step::CreateDir(writing)).map_err(io_or_full(writing, "create", needed))?;
     for (name, bytes) in files.iter().copied().chain([(MANIFEST, &text[..])]) {
         let path = writing.join(name);
-        disk(Step::Write(&path, bytes)).map_err(io_or_full(&path, "write", needed))?;
+        disk.step(Step::Write(&path, bytes)).map_err(io_or_full(&path, "write", needed))?;
     }
-    disk(Step::SyncDir(writing)).map_err(Error::io(writing, "sync"))
+    disk.step(Step::SyncDir(writing)).map_err(Error::io(writing, "sync"))
 }
 
 /// Makes a complete `writing` the target and the target `previous`. From the first step to the last, `writing` or
 /// `target` is complete, so the two others are free to change.
-fn change_places(disk: Disk, places: &Places) -> Result<()> {
+fn change_places(disk: &mut Disk, places: &Places) -> Result<()> {
     let Places { target, writing, previous } = places;
     clear(disk, previous, Leftover::Complete)?;
-    let aside = if !exists(target) {
+    let aside = if !exists(disk.files, target)? {
         None
-    } else if is_ours(target) {
+    } else if is_ours(disk.files, target)? {
         Some(previous.clone())
     } else {
-        Some(unused_name(target)?)
+        Some(unused_name(disk.files, target)?)
     };
     if let Some(aside) = &aside {
-        disk(Step::Rename(target, aside)).map_err(Error::io(target, "rename"))?;
+        disk.step(Step::Rename(target, aside)).map_err(Error::io(target, "rename"))?;
     }
-    if let Err(error) = disk(Step::Rename(writing, target)) {
+    if let Err(error) = disk.step(Step::Rename(writing, target)) {
         if let Some(aside) = &aside {
             // Should this fail too, the old checkpoint is still found under its other name.
-            let _ = disk(Step::Rename(aside, target));
+            let _ = disk.step(Step::Rename(aside, target));
         }
         return Err(Error::io(writing, "rename")(error));
     }
     let folder = folder_of(target);
-    disk(Step::SyncDir(&folder)).map_err(Error::io(&folder, "sync"))
+    disk.step(Step::SyncDir(&folder)).map_err(Error::io(&folder, "sync"))
 }
 
 /// What a folder about to be cleared away is.
@@ -307,54 +302,52 @@ enum Leftover {
 }
 
 /// Removes a leftover folder. Anything in it that was not written here is kept, under a name that is free.
-fn clear(disk: Disk, dir: &Path, kind: Leftover) -> Result<()> {
-    if !exists(dir) {
+fn clear(disk: &mut Disk, dir: &Path, kind: Leftover) -> Result<()> {
+    if !exists(disk.files, dir)? {
         return Ok(());
     }
     // The manifest goes last: should this be interrupted, it still tells which of the files may go.
-    for name in removable(dir, kind) {
+    for name in removable(disk.files, dir, kind)? {
         let path = dir.join(name);
-        if exists(&path) {
-            disk(Step::RemoveFile(&path)).map_err(Error::io(&path, "remove"))?;
+        if exists(disk.files, &path)? {
+            disk.step(Step::RemoveFile(&path)).map_err(Error::io(&path, "remove"))?;
         }
     }
-    match disk(Step::RemoveDir(dir)) {
+    match disk.step(Step::RemoveDir(dir)) {
         Err(error) if [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-            disk(Step::Rename(dir, &unused_name(dir)?)).map_err(Error::io(dir, "rename"))
+            let aside = unused_name(disk.files, dir)?;
+            disk.step(Step::Rename(dir, &aside)).map_err(Error::io(dir, "rename"))
         }
         result => result.map_err(Error::io(dir, "remove")),
     }
 }
 
-fn removable(dir: &Path, kind: Leftover) -> Vec<String> {
-    match read_manifest(dir) {
-        _ if !is_folder(dir) => Vec::new(),
-        Ok(manifest) => manifest.files.into_keys().chain([MANIFEST.to_owned()]).collect(),
-        Err(_) if kind == Leftover::Unfinished => plain_files(dir).unwrap_or_default(),
-        Err(_) => Vec::new(),
+fn removable(files: &Files, dir: &Path, kind: Leftover) -> Result<Vec<String>> {
+    if !is_folder(files, dir)? {
+        return Ok(Vec::new());
     }
+    Ok(match read_manifest(files, dir) {
+        Ok(manifest) => manifest.files.into_keys().chain([MANIFEST.to_owned()]).collect(),
+        Err(_) if kind == Leftover::Unfinished => plain_files(files, dir)?,
+        Err(_) => Vec::new(),
+    })
 }
 
-fn plain_files(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+fn plain_files(files: &Files, dir: &Path) -> Result<Vec<String>> {
+    let names = files.list(dir).map_err(Error::io(dir, "read"))?;
+    Ok(names.into_iter().filter_map(|(name, kind)| name.into_string().ok().filter(|_| kind == Kind::File)).collect())
 }
 
 /// Whether this is a checkpoint of this format, sound or damaged, or an empty folder. A link never is: what it points
 /// to is not to be cleared away.
-fn is_ours(dir: &Path) -> bool {
-    let empty = || fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
-    is_folder(dir) && (read_manifest(dir).is_ok() || empty())
+fn is_ours(files: &Files, dir: &Path) -> Result<bool> {
+    let is_empty = || files.list(dir).map(|names| names.is_empty()).map_err(Error::io(dir, "read"));
+    Ok(is_folder(files, dir)? && (read_manifest(files, dir).is_ok() || is_empty()?))
 }
 
-fn is_folder(dir: &Path) -> bool {
-    fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir())
+fn is_folder(files: &Files, dir: &Path) -> Result<bool> {
+    let found = files.find(dir).map_err(Error::io(dir, "read"))?;
+    Ok(found.is_some_and(|found| found.kind == Kind::Folder))
 }
 
 /// Reads the newest valid checkpoint of `target` and verifies every file of it.
@@ -362,14 +355,19 @@ fn is_folder(dir: &Path) -> bool {
 /// # Errors
 /// [`Error::Model`] if there is none, or if one is of a newer format version; [`Error::Io`] if it cannot be read.
 pub fn open_dir(target: impl AsRef<Path>) -> Result<Checkpoint> {
-    let places = Places::of(target.as_ref())?;
+    open_dir_in(&Files::new(root_of(target.as_ref())), target.as_ref())
+}
+
+/// [`open_dir`] below the root of some files.
+pub(crate) fn open_dir_in(files: &Files, target: &Path) -> Result<Checkpoint> {
+    let places = Places::of(target)?;
     let mut passed_over = Vec::new();
     for (origin, dir) in places.newest_first() {
-        if !exists(dir) {
+        if !exists(files, dir)? {
             continue;
         }
-        refuse_newer(dir)?;
-        match load(dir) {
+        refuse_newer(files, dir)?;
+        match load(files, dir) {
             Ok((step, files)) => return Ok(Checkpoint { dir: dir.to_owned(), origin, step, files, passed_over }),
             // The usual remains of a killed save, and nothing to worry anyone with.
             Err(Error::Model { .. }) if origin == Origin::Writing => {}
@@ -380,13 +378,17 @@ pub fn open_dir(target: impl AsRef<Path>) -> Result<Checkpoint> {
     Err(passed_over.into_iter().next().unwrap_or_else(none))
 }
 
-fn load(dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
-    let manifest = read_manifest(dir)?;
+fn load(below: &Files, dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
+    let manifest = read_manifest(below, dir)?;
     let mut files = BTreeMap::new();
     for (name, record) in manifest.files {
         let path = dir.join(&name);
-        let bytes = read_plain(&path, record.bytes.min(MAX_FILE_BYTES))?;
         let wrong = |expected, found| Err(Error::model(&path, "content", expected, found, ANOTHER));
+        let most = longest(&name);
+        if record.bytes > most {
+            return wrong(format!("at most {most} bytes"), format!("{} bytes in {MANIFEST}", record.bytes));
+        }
+        let bytes = read_plain(below, &path, record.bytes)?;
         if bytes.len() as u64 != record.bytes {
             return wrong(format!("{} bytes", record.bytes), format!("{} bytes", bytes.len()));
         }
@@ -399,28 +401,26 @@ fn load(dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
     Ok((manifest.step, files))
 }
 
-/// Reads a whole file that must be a plain one and no longer than `most`. An I/O error means that the system would not
-/// read what is there, and says nothing of its content.
-fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() && found.len() <= most => None,
-        Ok(found) if found.is_file() => Some(format!("{} bytes", found.len())),
-        Ok(_) => Some("something else".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("no such file".to_owned()),
-        Err(error) => return Err(Error::io(path, "read")(error)),
-    };
-    if let Some(found) = found {
-        return Err(Error::model(path, "file", format!("a plain file of at most {most} bytes"), found, ANOTHER));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    file.take(most).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
-    Ok(bytes)
+/// The most bytes that a file of a checkpoint may have. What is parsed as text takes more memory than it has bytes.
+fn longest(name: &str) -> u64 {
+    let is_text = [".json", ".toml"].iter().any(|end| name.ends_with(end));
+    if is_text { MAX_TEXT_BYTES } else { MAX_FILE_BYTES }
 }
 
-fn read_manifest(dir: &Path) -> Result<Manifest> {
+/// Reads a whole file that must be a plain one and no longer than `most`. An I/O error means that the system would not
+/// read what is there, and says nothing of its content.
+fn read_plain(files: &Files, path: &Path, most: u64) -> Result<Vec<u8>> {
+    files.read(path, most).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::model(path, "file", format!("a plain file of at most {most} bytes"), "no such file", ANOTHER)
+        }
+        _ => Error::io(path, "read")(error),
+    })
+}
+
+fn read_manifest(files: &Files, dir: &Path) -> Result<Manifest> {
     let path = dir.join(MANIFEST);
-    let bytes = read_plain(&path, MAX_MANIFEST_BYTES)?;
+    let bytes = read_plain(files, &path, MAX_MANIFEST_BYTES)?;
     let wrong = |expected: &str, found: String| Error::model(&path, "content", expected, found, ANOTHER);
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| wrong("a checkpoint's manifest", shown(&error.to_string())))?;
@@ -435,13 +435,13 @@ fn read_manifest(dir: &Path) -> Result<Manifest> {
 }
 
 /// Refuses a checkpoint of a version yet to come, whose manifest may have fields unknown here.
-fn refuse_newer(dir: &Path) -> Result<()> {
+fn refuse_newer(files: &Files, dir: &Path) -> Result<()> {
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,
     }
     let path = dir.join(MANIFEST);
-    let Ok(bytes) = read_plain(&path, MAX_MANIFEST_BYTES) else { return Ok(()) };
+    let Ok(bytes) = read_plain(files, &path, MAX_MANIFEST_BYTES) else { return Ok(()) };
     match serde_json::from_slice(&bytes) {
         Ok(Version { format_version }) if format_version > FORMAT_VERSION => {
             let (expected, found) = (format!("at most {FORMAT_VERSION}"), format_version.to_string());
@@ -477,8 +477,13 @@ fn sha256_of(bytes: &[u8]) -> String {
 }
 
 /// Whether there is something, be it a link to nowhere.
-fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
+fn exists(files: &Files, path: &Path) -> Result<bool> {
+    files.find(path).map(|found| found.is_some()).map_err(Error::io(path, "look at"))
+}
+
+/// The folder of a path that the user named, as the root of what is touched there.
+fn root_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -498,11 +503,11 @@ fn sibling(path: &Path, suffix: &str) -> Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-fn unused_name(path: &Path) -> Result<PathBuf> {
+fn unused_name(files: &Files, path: &Path) -> Result<PathBuf> {
     let mut number = 1;
     loop {
         let name = sibling(path, &format!("kept-{number}"))?;
-        if !exists(&name) {
+        if !exists(files, &name)? {
             return Ok(name);
         }
         number += 1;

@@ -13,107 +13,36 @@
 //! | `codes.npy` | in such a run, its data: the codes, standardised |
 //! | `stages.toml` | what is trained after this run, where its recipe has several stages |
 
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::atomic;
-use super::history::{EpochRecord, Means, csv};
-use super::lock::LOCK_FILE;
-use crate::data::Columns;
-use crate::data::codes::CodesKind;
+use super::atomic::{self, Checkpoint};
+use super::files::{Files, Found, Kind};
+use super::history::{EpochRecord, csv};
+pub use super::info::{DataInfo, DimensionInfo, Origin, RUN_FORMAT, RunInfo, read_info};
+use super::lock::{self, LOCK_FILE, RunLock};
+use super::tensorboard::EventWriter;
 use crate::error::{Error, Result};
-use crate::space::Domain;
 
 /// The codes that a prior is trained on, in its run.
 pub const CODES_FILE: &str = "codes.npy";
 /// The later stages of a recipe, in the run of the first.
 pub const STAGES_FILE: &str = "stages.toml";
 
-/// Version of [`RunInfo`] written here; newer ones are refused.
-pub const RUN_FORMAT: u32 = 1;
-
-/// `run.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunInfo {
-    /// Version of this layout.
-    pub format: u32,
-    /// Version of elbo that wrote it.
-    pub elbo_version: String,
-    /// `running`, `finished`, `stopped early`, `interrupted`, `diverged` or `failed`.
-    pub status: String,
-    /// What it was trained on.
-    pub data: DataInfo,
-    /// Whose codes these are, for a prior over the codes of a run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
-    /// Where it was computed.
-    pub device: String,
-    /// Threads used.
-    pub threads: usize,
-    /// Finished epochs.
-    pub epochs: usize,
-    /// Seconds of training, all sessions together.
-    pub seconds: f64,
-    /// Training examples a second over the run.
-    pub images_per_s: f64,
-    /// Peak resident memory of the last session in MiB, where the system tells.
-    pub peak_memory_mb: Option<f64>,
-    /// Test numbers, once the run is finished.
-    pub test: Option<Means>,
-}
-
-/// Where the codes of a prior's run came from; their scale is [`DataInfo::columns`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// sha256 of the weights that encoded, in hexadecimal: a prior of other weights is not used.
-    pub weights_sha256: String,
-    /// Which checkpoint they are from.
-    pub checkpoint: String,
-    /// Of which split.
-    pub split: String,
-    /// What stands for an example.
-    pub codes: CodesKind,
-    /// Of the draws of codes.
-    pub seed: u64,
-}
-
-impl Origin {
-    /// Whether what was made of these weights and codes serves: the weights must be the same, and the codes those asked for, if any are. Another
-    /// seed does not make it worse.
-    pub(crate) fn is_met(&self, weights_sha256: &str, codes: CodesKind, asked: Option<CodesKind>) -> bool {
-        weights_sha256 == self.weights_sha256 && asked.is_none_or(|asked| asked == codes)
-    }
-}
-
-/// The data of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataInfo {
-    /// Name of the source.
-    pub name: String,
-    /// Its fingerprint.
-    pub fingerprint: String,
-    /// Images in the training split.
-    pub train: usize,
-    /// Images in the validation split.
-    pub validation: usize,
-    /// Images in the test split.
-    pub test: usize,
-    /// True when validation is the test split.
-    pub validation_is_test: bool,
-    /// Channels, height, width.
-    pub shape: [usize; 3],
-    /// What the numbers are; bytes in runs that do not say.
-    #[serde(default)]
-    pub domain: Domain,
-    /// The columns of a table, with what they were standardised by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Columns>,
-    /// Names of the classes; empty where there are none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub classes: Vec<String>,
-}
+/// Longest `run.json` that is read, in bytes: the names and scales of some hundred thousand columns. A usual one has 600.
+pub const MAX_INFO_BYTES: u64 = 16 << 20;
+/// Longest configuration that is read, in bytes.
+pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Longest `metrics.jsonl` that is read, in bytes.
+pub const MAX_METRICS_BYTES: u64 = 64 << 20;
+/// The files of a run beside its folders.
+const OWN_FILES: [&str; 8] =
+    ["config.toml", "run.json", "metrics.csv", "metrics.jsonl", "report.html", LOCK_FILE, CODES_FILE, STAGES_FILE];
+/// The folders of a run, and how deep there may be others in them.
+const OWN_FOLDERS: [(&str, usize); 4] = [("checkpoints", 1), ("samples", 0), ("plots", 0), ("priors", 3)];
+/// What event files for TensorBoard begin with.
+const EVENTS: &str = "events.out.tfevents.";
 
 /// A run directory that exists.
 ///
@@ -131,6 +60,7 @@ pub struct DataInfo {
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
+    files: Files,
 }
 
 impl RunDir {
@@ -138,69 +68,160 @@ impl RunDir {
     /// `run.json`: a run is never written over.
     ///
     /// # Errors
-    /// [`Error::Config`] if something is there already, [`Error::Io`] if it cannot be created.
+    /// [`Error::Config`] if something is there already, [`Error::Io`] if it cannot be created or looked into.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let occupied = match fs::read_dir(&path) {
-            Ok(mut entries) => entries.next().is_some() && !is_stillborn(&path),
-            Err(_) => path.exists(),
-        };
-        if occupied {
-            let shown = path.display();
-            let help = match path.join("run.json").is_file() {
-                true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
-                false => "choose another `--out`".into(),
-            };
-            return Err(Error::config("out", "a new or empty folder", format!("{shown}, which is not empty"), help));
-        }
-        fs::create_dir_all(&path).map_err(Error::io(&path, "create"))?;
-        Ok(Self { path })
+        let root = Files::root_of_run(&path);
+        Files::make_root(&root).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => occupied(&path, "a file", "choose another `--out`"),
+            _ => Error::io(&root, "create")(error),
+        })?;
+        let files = Files::hold(&root).map_err(Error::io(&root, "open"))?;
+        files.create_dirs(&path).map_err(Error::io(&path, "create"))?;
+        let dir = Self { path, files };
+        dir.check_vacant()?;
+        Ok(dir)
     }
 
-    /// Opens an existing run.
+    /// Refuses a folder in which there is more than [`RunDir::create`] takes.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no run at `path`.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        for name in ["run.json", "config.toml"] {
-            if !path.join(name).is_file() {
-                let pickle = path.extension().is_some_and(|end| ["pt", "pth", "ckpt", "pkl"].iter().any(|e| end == *e));
-                let found = match path.is_dir() {
-                    true => format!("a folder without {name}"),
-                    false if path.exists() => "a file".into(),
-                    false => "no such folder".into(),
-                };
-                let help = match pickle {
-                    true => "a `.pt` file is a pickle and can run code: it is not loaded; give the folder of a run",
-                    false => "give the folder that `elbo train` printed, for example runs/digits-001",
-                };
-                return Err(Error::model(&path, "run", "a run directory", found, help));
+    /// As [`RunDir::create`].
+    pub(crate) fn check_vacant(&self) -> Result<()> {
+        let names = self.names()?;
+        if names.is_empty() || is_stillborn(&names) {
+            return Ok(());
+        }
+        let shown = self.path.display();
+        let help = match names.iter().any(|(name, _)| name == "run.json") {
+            true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
+            false => "choose another `--out`".into(),
+        };
+        Err(occupied(&self.path, "which is not empty", &help))
+    }
+
+    /// Removes the folder of a run that never came to be, where it was `made` for it, and from one that is `locked` by this process
+    /// what was put into it. What cannot be removed is used again by the next run here.
+    pub(crate) fn abandon(&self, made: bool, locked: bool) {
+        if locked && self.find("run.json").is_ok_and(|found| found.is_none()) {
+            for name in ["config.toml", CODES_FILE, STAGES_FILE, LOCK_FILE] {
+                let _ = self.files.remove_file(&self.join(name));
             }
         }
-        Ok(Self { path })
+        if made {
+            let _ = self.files.remove_dir(&self.path).or_else(|_| std::fs::remove_dir(&self.path));
+        }
+    }
+
+    /// The names in the folder, each with what it is.
+    fn names(&self) -> Result<Vec<(String, Kind)>> {
+        let names = self.files.list(&self.path).map_err(Error::io(&self.path, "look into"))?;
+        Ok(names.into_iter().map(|(name, kind)| (name.to_string_lossy().into_owned(), kind)).collect())
+    }
+
+    /// Opens an existing run. Its folder is held open: it stays the same one whatever happens to its name.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no run at `path`, [`Error::Io`] if the system cannot tell.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let root = Files::root_of_run(&path);
+        let files = match Files::hold(&root) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_run(&path, "no such folder")),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(no_run(&path, "a file")),
+            Err(error) => return Err(Error::io(&root, "open")(error)),
+        };
+        let dir = Self { path, files };
+        for name in ["run.json", "config.toml"] {
+            if !dir.has_file(name)? {
+                return Err(match dir.find("")? {
+                    Some(_) => no_run(&dir.path, &format!("a folder without {name}")),
+                    None => no_run(&dir.path, "no such folder"),
+                });
+            }
+        }
+        Ok(dir)
+    }
+
+    /// Whether there is a run at `path`, readable or not. What cannot be looked at is none.
+    pub fn is_run(path: &Path) -> bool {
+        let files = Files::new(Files::root_of_run(path));
+        files.find(&path.join("run.json")).is_ok_and(|found| found.is_some())
+    }
+
+    /// Refuses a run in which anything that a run writes or reads is no plain file or folder of its own.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the first such thing, [`Error::Io`].
+    pub fn check_plain(&self) -> Result<()> {
+        for (name, _) in self.names()? {
+            if let Some((_, depth)) = OWN_FOLDERS.iter().find(|(own, _)| *own == name) {
+                self.check_folder(&self.join(&name), *depth)?;
+            } else if OWN_FILES.contains(&name.as_str()) || name.starts_with(EVENTS) {
+                self.has_file(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_folder(&self, path: &Path, depth: usize) -> Result<()> {
+        self.files.has_folder(path).map_err(Error::io(path, "look at"))?;
+        for (name, kind) in self.files.list(path).map_err(Error::io(path, "look into"))? {
+            let inner = path.join(name);
+            match kind {
+                Kind::Folder if depth > 0 => self.check_folder(&inner, depth - 1)?,
+                Kind::Folder => {}
+                _ => drop(self.files.has_file(&inner).map_err(Error::io(&inner, "look at"))?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on in a run that was removed, or parts of which were, so that it could not be taken up again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming what has gone.
+    pub(crate) fn check_intact(&self) -> Result<()> {
+        let gone = |path: &Path| {
+            let source = io::Error::other("it has gone: something removed it while the run was trained");
+            Err(Error::Io { path: path.to_owned(), action: "go on", source })
+        };
+        match self.find("")? {
+            // A folder that was removed while it is held open has no name any more.
+            Some(Found { names: 1.., .. }) => {}
+            _ => return gone(&self.path),
+        }
+        for name in ["config.toml", "run.json", LOCK_FILE] {
+            if !self.has_file(name)? {
+                return gone(&self.join(name));
+            }
+        }
+        Ok(())
     }
 
     /// `base/NAME-001`, or the first number that is free.
     pub fn next_free(base: &Path, name: &str) -> PathBuf {
-        (1..).map(|i| base.join(format!("{name}-{i:03}"))).find(|path| !path.exists()).expect("some number is free")
+        let is_free = |path: &PathBuf| !Files::is_taken(path);
+        (1..).map(|i| base.join(format!("{name}-{i:03}"))).find(is_free).expect("some number is free")
     }
 
     /// Makes room for a run in a place where another may be: that one is put aside and removed. Nobody may be training it.
     ///
     /// # Errors
-    /// [`Error::Model`] if another process trains there, [`Error::Io`].
+    /// [`Error::Model`] if another process trains there or a link is in its place, [`Error::Io`].
     pub fn clear(path: &Path) -> Result<()> {
-        if !path.exists() {
+        let files = Files::new(Files::root_of_run(path));
+        if !files.has_folder(path).map_err(Error::io(path, "look at"))? {
             return Ok(());
         }
-        let lock = super::lock::RunLock::acquire(path)?;
+        let lock = RunLock::acquire_in(&files, path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Moved first, so that a kill leaves either the old run or none.
         let aside = path.with_file_name(format!(".{name}.replaced-{}", std::process::id()));
-        fs::rename(path, &aside).map_err(Error::io(path, "move"))?;
+        files.rename(path, &aside).map_err(Error::io(path, "move"))?;
         drop(lock);
-        fs::remove_dir_all(&aside).map_err(Error::io(&aside, "remove"))
+        files.remove_tree(&aside).map_err(Error::io(&aside, "remove"))
     }
 
     /// The folder of a prior of this name.
@@ -209,13 +230,23 @@ impl RunDir {
     }
 
     /// Names of the priors that are runs, in alphabetical order.
-    pub fn priors(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.join("priors")) else { return Vec::new() };
-        let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("run.json").is_file());
-        let names = found.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
-        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
-        names.sort();
-        names
+    ///
+    /// # Errors
+    /// [`Error::Model`] if a link is in the place of their folder, [`Error::Io`] if it cannot be looked into.
+    pub fn priors(&self) -> Result<Vec<String>> {
+        let path = self.join("priors");
+        if !self.files.has_folder(&path).map_err(Error::io(&path, "look at"))? {
+            return Ok(Vec::new());
+        }
+        let names = self.files.list(&path).map_err(Error::io(&path, "look into"))?;
+        let mut priors = Vec::new();
+        for (name, kind) in names {
+            let Some(name) = name.into_string().ok().filter(|name| !name.starts_with('.')) else { continue };
+            if kind == Kind::Folder && self.has_file(&format!("priors/{name}/run.json"))? {
+                priors.push(name);
+            }
+        }
+        Ok(priors)
     }
 
     /// The folder.
@@ -233,27 +264,133 @@ impl RunDir {
         self.join("checkpoints")
     }
 
-    /// Writes a file, whole or not at all, creating the folder it is in.
+    /// What there is under a name inside it; the empty name is the folder itself.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+    /// [`Error::Model`] if a link is on the way, [`Error::Io`] if the system cannot tell: that is not the same as nothing.
+    pub fn find(&self, name: &str) -> Result<Option<Found>> {
         let path = self.join(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
-        }
-        atomic::write_file(path, bytes.as_ref())
+        self.files.find(&path).map_err(Error::io(&path, "look at"))
     }
 
-    /// Removes what killed processes left half written; call it only while holding the run's lock.
+    /// Whether there is a plain file of this name.
+    ///
+    /// # Errors
+    /// As [`RunDir::find`]; [`Error::Model`] if there is something else.
+    pub fn has_file(&self, name: &str) -> Result<bool> {
+        let path = self.join(name);
+        self.files.has_file(&path).map_err(Error::io(&path, "look at"))
+    }
+
+    /// Opens a plain file to read.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] if there is something else.
+    pub fn open_file(&self, name: &str) -> Result<File> {
+        let path = self.join(name);
+        self.files.open(&path).map_err(Error::io(&path, "open"))
+    }
+
+    /// Reads a plain file of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] if there is something else, or more.
+    pub fn read(&self, name: &str, most: u64) -> Result<Vec<u8>> {
+        let path = self.join(name);
+        self.files.read(&path, most).map_err(Error::io(&path, "read"))
+    }
+
+    /// Writes a file, whole or not at all, creating the folder it is in. The run's own folder is not made anew.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] if something else is in its place.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let path = self.join(name);
+        self.make_folder_of(&path)?;
+        atomic::write_file_in(&self.files, &path, bytes.as_ref())
+    }
+
+    /// Creates the folders between the run's own and a path in it.
+    fn make_folder_of(&self, path: &Path) -> Result<()> {
+        let Some(folders) = path.parent().and_then(|folder| folder.strip_prefix(&self.path).ok()) else {
+            return Ok(());
+        };
+        let mut folder = self.path.clone();
+        for name in folders {
+            folder.push(name);
+            self.files.create_dir(&folder).map_err(Error::io(&folder, "create"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock of the run.
+    ///
+    /// # Errors
+    /// As [`RunLock::acquire`].
+    pub fn lock(&self) -> Result<RunLock> {
+        RunLock::acquire_in(&self.files, &self.path)
+    }
+
+    /// The process that trains the run, if one does: the id in the lock file of a lock that is held.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if something else is in the place of the lock file, [`Error::Io`].
+    pub fn trainer(&self) -> Result<Option<u32>> {
+        lock::holder(&self.files, &self.path).map_err(Error::io(self.join(LOCK_FILE), "read"))
+    }
+
+    /// Starts an event file for TensorBoard, as [`EventWriter::create`] does.
     ///
     /// # Errors
     /// [`Error::Io`].
+    pub fn events(&self, purge_step: Option<i64>) -> Result<EventWriter> {
+        EventWriter::create_in(&self.files, &self.path, purge_step)
+    }
+
+    /// Writes a checkpoint as [`atomic::write_dir`] does.
+    pub(crate) fn write_checkpoint(&self, target: &Path, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
+        self.make_folder_of(target)?;
+        atomic::write_dir_in(&self.files, target, step, files)
+    }
+
+    /// Reads a checkpoint as [`atomic::open_dir`] does.
+    pub(crate) fn open_checkpoint(&self, target: &Path) -> Result<Checkpoint> {
+        atomic::open_dir_in(&self.files, target)
+    }
+
+    /// Puts the newest checkpoints in their places, as [`atomic::settle_dir`] does.
+    ///
+    /// # Errors
+    /// As [`atomic::settle_dir`].
+    pub fn settle(&self) -> Result<()> {
+        ["last", "best"].iter().try_for_each(|name| atomic::settle_dir_in(&self.files, &self.checkpoints().join(name)))
+    }
+
+    /// Removes what killed processes left half written or half removed; call it only while holding the run's lock.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] if a link is in the place of a folder.
     pub fn sweep(&self) -> Result<()> {
-        for folder in ["", "samples", "plots"].map(|name| self.join(name)) {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_half_written(path)) {
-                fs::remove_file(&path).map_err(Error::io(&path, "remove"))?;
+        for folder in ["", "samples", "plots", "priors"] {
+            let path = self.join(folder);
+            if !self.files.has_folder(&path).map_err(Error::io(&path, "look at"))? {
+                continue;
+            }
+            let names = self.files.list(&path).map_err(Error::io(&path, "look into"))?;
+            // Samplers are written without the lock of the run, so another process may be about to.
+            let shared = folder == "priors";
+            for (name, kind) in names {
+                let (inner, name) = (path.join(&name), name.to_string_lossy().into_owned());
+                let is_left = |pid: Option<u32>| pid.is_some_and(|pid| !shared || !is_alive(pid));
+                match kind {
+                    Kind::File if is_left(half_written_by(&name)) => {
+                        self.files.remove_file(&inner).map_err(Error::io(&inner, "remove"))?;
+                    }
+                    Kind::Folder if shared && is_left(replaced_by(&name)) => {
+                        self.files.remove_tree(&inner).map_err(Error::io(&inner, "remove"))?;
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -262,32 +399,33 @@ impl RunDir {
     /// The text of `config.toml`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Model`] if it is no text.
+    /// [`Error::Io`], or [`Error::Model`] if it is no text, no plain file or too long.
     pub fn config_text(&self) -> Result<String> {
-        let path = self.join("config.toml");
-        let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
-        String::from_utf8(bytes).map_err(|error| {
+        String::from_utf8(self.read("config.toml", MAX_CONFIG_BYTES)?).map_err(|error| {
             let found = format!("other bytes from byte {} on", error.utf8_error().valid_up_to());
-            Error::model(&path, "content", "TOML text in UTF-8", found, "each checkpoint of the run has a copy of it")
+            let help = "each checkpoint of the run has a copy of it";
+            Error::model(self.join("config.toml"), "content", "TOML text in UTF-8", found, help)
         })
     }
 
     /// Reads `run.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Model`] if it is damaged or of a newer version.
+    /// [`Error::Io`], or [`Error::Model`] if it is damaged, no plain file, too long or of a newer version.
     pub fn info(&self) -> Result<RunInfo> {
-        let path = self.join("run.json");
-        let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
-        let help = "`elbo train` writes this file; a damaged one cannot be used";
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| Error::model(&path, "content", "JSON", e.to_string(), help))?;
-        let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if format != u64::from(RUN_FORMAT) {
-            let (expected, found) = (format!("version {RUN_FORMAT}"), format!("version {format}"));
-            return Err(Error::model(&path, "format", expected, found, "a newer elbo wrote this run; update"));
+        read_info(&self.read("run.json", MAX_INFO_BYTES)?, &self.join("run.json"))
+    }
+
+    /// The epochs in `metrics.jsonl` as far as they can be read; none where there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Model`] if it is no plain file or too long.
+    pub fn history(&self) -> Result<Vec<EpochRecord>> {
+        if !self.has_file("metrics.jsonl")? {
+            return Ok(Vec::new());
         }
-        serde_json::from_value(value).map_err(|e| Error::model(&path, "content", "run facts", e.to_string(), help))
+        let text = self.read("metrics.jsonl", MAX_METRICS_BYTES)?;
+        Ok(text.split(|byte| *byte == b'\n').map_while(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     /// Writes `run.json`.
@@ -313,31 +451,68 @@ impl RunDir {
     }
 }
 
-/// Whether this is a temporary file of [`atomic::write_file`], `NAME.writing-PID-N`.
-fn is_half_written(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let numbers = name.rsplit_once(".writing-").and_then(|(_, numbers)| numbers.split_once('-'));
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    path.is_file() && numbers.is_some_and(|(pid, count)| is_number(pid) && is_number(count))
+fn occupied(path: &Path, found: &str, help: &str) -> Error {
+    Error::config("out", "a new or empty folder", format!("{}, {found}", path.display()), help)
+}
+
+fn no_run(path: &Path, found: &str) -> Error {
+    let pickle = path.extension().is_some_and(|end| ["pt", "pth", "ckpt", "pkl"].iter().any(|e| end == *e));
+    let help = match pickle {
+        true => "a `.pt` file is a pickle and can run code: it is not loaded; give the folder of a run",
+        false => "give the folder that `elbo train` printed, for example runs/digits-001",
+    };
+    Error::model(path, "run", "a run directory", found, help)
+}
+
+/// The process that was writing a temporary file of [`atomic::write_file`], by its name `NAME.writing-PID-N`.
+fn half_written_by(name: &str) -> Option<u32> {
+    let (pid, count) = name.rsplit_once(".writing-")?.1.split_once('-')?;
+    number(count).and(number(pid))
+}
+
+/// The process that was replacing a run, by the name `.NAME.replaced-PID` of what is to be removed.
+fn replaced_by(name: &str) -> Option<u32> {
+    number(name.strip_prefix('.')?.rsplit_once(".replaced-")?.1)
+}
+
+/// A number in digits alone; one that is too large for a process is none's.
+fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+/// Whether there is a process of this number. Where the system does not tell, there is.
+fn is_alive(pid: u32) -> bool {
+    #[cfg(unix)]
+    {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let asked = pid.map(rustix::process::test_kill_process);
+        asked.is_some_and(|answer| answer != Err(rustix::io::Errno::SRCH))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = pid;
+        true
+    }
 }
 
 /// Whether a folder holds what is left of a run that was killed before `run.json` made it one. The lock file tells it from a folder in
 /// which somebody keeps a `config.toml` of their own.
-fn is_stillborn(path: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(path) else { return false };
-    let names: Vec<_> =
-        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
-    let left = |name: &String| {
-        name == LOCK_FILE
+fn is_stillborn(names: &[(String, Kind)]) -> bool {
+    let left = |(name, kind): &(String, Kind)| {
+        let is_ours = name == LOCK_FILE
             || name == "config.toml"
             || [CODES_FILE, STAGES_FILE].contains(&name.as_str())
-            || ["config.toml.", "run.json.", "codes.npy.", "stages.toml."].iter().any(|file| name.starts_with(file))
+            || ["config.toml.", "run.json.", "codes.npy.", "stages.toml."].iter().any(|file| name.starts_with(file));
+        is_ours && *kind == Kind::File
     };
-    names.iter().any(|name| name == LOCK_FILE) && names.iter().all(left)
+    names.iter().any(|(name, _)| name == LOCK_FILE) && names.iter().all(left)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -375,6 +550,23 @@ mod tests {
         run.sweep().unwrap();
         assert!(!run.join("run.json.writing-12-3").exists() && !run.join("samples/e.png.writing-12-34").exists());
         assert!(["a.writing-", "b.writing-1-x", "writing-1-2"].iter().all(|name| run.join(name).exists()));
+    }
+
+    #[test]
+    fn what_is_left_of_priors_goes_when_its_process_has_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path().join("r")).unwrap();
+        let (alive, dead) = (std::process::id(), i32::MAX);
+        for pid in [i64::from(alive), i64::from(dead)] {
+            run.write(&format!("priors/mixture.json.writing-{pid}-0"), "").unwrap();
+            run.write(&format!("priors/.maf.replaced-{pid}/run.json"), "").unwrap();
+        }
+        run.write("priors/maf/run.json", "").unwrap();
+        run.sweep().unwrap();
+        let names = run.files.list(&run.join("priors")).unwrap();
+        let names: Vec<String> = names.into_iter().map(|(name, _)| name.into_string().unwrap()).collect();
+        let left = [format!(".maf.replaced-{alive}"), "maf".into(), format!("mixture.json.writing-{alive}-0")];
+        assert_eq!(names, left);
     }
 
     #[test]

@@ -8,11 +8,12 @@
 //! Released or not, the file stays. Whoever deleted it could take it from under a process that has just opened it, and
 //! then two would hold a lock, each on a file of its own.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use super::files::Files;
 use crate::error::{Error, Result};
 
 /// Name of the lock file in a run directory.
@@ -40,12 +41,17 @@ impl RunLock {
     /// Locks `run_dir`, which must exist, or says who has it.
     ///
     /// # Errors
-    /// [`Error::Model`] naming the other process if the directory is locked; [`Error::Io`] if the lock file cannot be
-    /// opened or the file system has no locks.
+    /// [`Error::Model`] naming the other process if the directory is locked, or something other than a plain file is in the
+    /// place of the lock file; [`Error::Io`] if that cannot be opened or the file system has no locks.
     pub fn acquire(run_dir: impl AsRef<Path>) -> Result<Self> {
-        let path = run_dir.as_ref().join(LOCK_FILE);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = open.map_err(Error::io(&path, "open"))?;
+        let run_dir = run_dir.as_ref();
+        Self::acquire_in(&Files::new(Files::root_of_run(run_dir)), run_dir)
+    }
+
+    /// [`RunLock::acquire`] below the root of some files.
+    pub(super) fn acquire_in(files: &Files, run_dir: &Path) -> Result<Self> {
+        let path = run_dir.join(LOCK_FILE);
+        let mut file = files.open_or_create(&path).map_err(Error::io(&path, "open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(path, &mut file)),
@@ -68,6 +74,20 @@ impl Drop for RunLock {
         // does no harm; the lock itself goes with the file.
         let _ = replace_content(&mut self.file, "");
     }
+}
+
+/// The process that holds the lock of a run now: the number in a lock file that is locked.
+///
+/// # Errors
+/// If something other than a plain file is in the place of the lock file, or it cannot be read.
+pub(super) fn holder(files: &Files, run_dir: &Path) -> io::Result<Option<u32>> {
+    let path = run_dir.join(LOCK_FILE);
+    if files.find(&path)?.is_none() {
+        return Ok(None);
+    }
+    let mut file = files.open(&path)?;
+    let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    Ok(pid_in(&mut file).filter(|_| is_held))
 }
 
 fn held(path: PathBuf, file: &mut File) -> Error {

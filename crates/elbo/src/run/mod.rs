@@ -20,7 +20,9 @@
 
 pub mod atomic;
 pub mod directory;
+pub mod files;
 pub mod history;
+mod info;
 pub mod lock;
 pub mod parameters;
 pub mod tensorboard;

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::{Enumeration, Message, Oneof};
 
+use super::files::Files;
 use crate::error::{Error, Result};
 
 const FILE_VERSION: &str = "brain.Event:2";
@@ -47,7 +48,12 @@ impl EventWriter {
     /// # Errors
     /// [`Error::Io`] if the file cannot be created or written.
     pub fn create(dir: impl AsRef<Path>, purge_step: Option<i64>) -> Result<Self> {
-        let (path, file) = create_new(dir.as_ref())?;
+        Self::create_in(&Files::new(dir.as_ref()), dir.as_ref(), purge_step)
+    }
+
+    /// [`EventWriter::create`] below the root of some files.
+    pub(super) fn create_in(files: &Files, dir: &Path, purge_step: Option<i64>) -> Result<Self> {
+        let (path, file) = create_new(files, dir)?;
         let mut writer = Self { path, file: BufWriter::new(file) };
         writer.append(0, What::FileVersion(FILE_VERSION.into()))?;
         if let Some(step) = purge_step {
@@ -116,12 +122,12 @@ fn masked_crc(data: &[u8]) -> u32 {
 
 /// Creates `events.out.tfevents.SECONDS.HOST.PID`. TensorBoard reads the files in the order of their names, so another
 /// one of the same process and second gets a number at the end.
-fn create_new(dir: &Path) -> Result<(PathBuf, File)> {
+fn create_new(files: &Files, dir: &Path) -> Result<(PathBuf, File)> {
     let name = format!("events.out.tfevents.{:010.0}.{}.{}", seconds_since_1970().floor(), host(), process::id());
     let mut path = dir.join(&name);
     let mut number = 0;
     loop {
-        match File::create_new(&path) {
+        match files.create_new(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 number += 1;

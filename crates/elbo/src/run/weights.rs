@@ -129,7 +129,14 @@ pub fn read(path: impl AsRef<Path>) -> Result<WeightFile> {
     if !fs::metadata(path).map_err(Error::io(path, "read"))?.is_file() {
         return Err(Error::model(path, "file", "a safetensors file", "a folder or device", "give the file itself"));
     }
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    read_open(File::open(path).map_err(Error::io(path, "open"))?, path)
+}
+
+/// The same as [`read`] for a file that is open; `path` is what errors name.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_open(file: File, path: &Path) -> Result<WeightFile> {
     let length = file.metadata().map_err(Error::io(path, "read"))?.len();
     read_from(BufReader::new(file), length, path)
 }

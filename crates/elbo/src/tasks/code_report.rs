@@ -1,5 +1,6 @@
 //! The report of a run whose codes are symbols, and of a prior over them.
 
+use super::measure::{Measure, caution};
 use super::plots::example;
 use super::recorder::{Png, grid_png};
 use super::report::{art, pairs_png, unit, write_report};
@@ -72,6 +73,7 @@ impl<'a> CodeMaterial<'a> {
             loss: estimate(recon + self.found.penalty),
             elbo: None,
             bits_per_dim: None,
+            caution: caution(&run.config, &run.info).map(str::to_owned),
         }
     }
 
@@ -102,6 +104,7 @@ impl<'a> CodeMaterial<'a> {
             history: run.state()?.history,
             pictures: pictures.collect(),
             beta: None,
+            measure: Measure::of(&run.config, &run.info),
         })
     }
 

@@ -4,8 +4,8 @@ use super::run::Run;
 use super::samplers::FitSettings;
 use crate::data::batch::Batch;
 use crate::data::codes::CodeSource;
-use crate::data::symbols::SymbolSource;
-use crate::data::{self, DataConfig, Progress, Splits, Subset};
+use crate::data::symbols::{ROWS_FILE, SymbolSource};
+use crate::data::{DataConfig, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::priors::{CodesKind, training_codes};
 use crate::run::directory::{CODES_FILE, Origin, RunDir, RunInfo};
@@ -35,6 +35,8 @@ impl RunCodes {
     }
 }
 
+/// Longest file of codes read.
+const MOST_BYTES: u64 = 1 << 34;
 /// Examples that are encoded at once.
 const TOGETHER: usize = 512;
 
@@ -117,22 +119,18 @@ impl Run {
     }
 }
 
-/// Opens the data of a run in `dir`: what its configuration names, or the codes that lie in it.
-pub(super) fn open_own(
-    dir: &RunDir,
-    info: &RunInfo,
-    config: &DataConfig,
-    seed: u64,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Splits> {
-    match (&info.origin, &info.data.columns) {
-        (None, _) => data::open_complete(config, seed, None, progress),
-        (Some(_), None) if matches!(info.data.domain, Domain::Index { .. }) => {
-            let space = Space { shape: info.data.shape, domain: info.data.domain };
-            SymbolSource::open(&dir.join(CODES_FILE), space, info.data.classes.clone())?.split(config, seed)
-        }
-        (Some(_), Some(columns)) => CodeSource::open(&dir.join(CODES_FILE), columns.clone())?.split(config, seed),
-        (Some(_), None) => {
+/// Opens the codes that lie in the folder of a prior's run.
+pub(super) fn open_codes(dir: &RunDir, info: &RunInfo, config: &DataConfig, seed: u64) -> Result<Splits> {
+    if matches!(info.data.domain, Domain::Index { .. }) {
+        let space = Space { shape: info.data.shape, domain: info.data.domain };
+        let files = [CODES_FILE, ROWS_FILE].map(|name| Ok((dir.join(name), dir.read(name, MOST_BYTES)?)));
+        let [codes, rows] = files;
+        return SymbolSource::of_files(codes?, rows?, space, info.data.classes.clone())?.split(config, seed);
+    }
+    match &info.data.columns {
+        Some(columns) => CodeSource::of_file(&dir.open_file(CODES_FILE)?, &dir.join(CODES_FILE), columns.clone())?
+            .split(config, seed),
+        None => {
             let help = "`elbo train` writes this file; a damaged one cannot be used";
             Err(Error::model(dir.join("run.json"), "data.columns", "the scale of the codes", "none", help))
         }

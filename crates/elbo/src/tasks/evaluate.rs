@@ -8,7 +8,7 @@ use super::feature_space::{FeatureName, classifier, feature_space};
 use super::rate;
 use super::run::{Run, held_out};
 use super::samplers::FitSettings;
-use crate::data::{Splits, Subset};
+use crate::data::{self, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, CodeUse, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
 use crate::generation::{self, Pictures, ShowAs};
@@ -283,12 +283,14 @@ pub fn evaluate(
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
-        match (group.compute)(&judge, progress) {
+        match (group.compute)(&judge, progress).and_then(|metrics| judge.sound(metrics)) {
             Ok(metrics) => {
                 computed.extend(metrics.iter().map(|(name, _)| *name));
                 judgement.metrics.extend(metrics.into_iter().filter(|(name, _)| request.tells(name, group)));
             }
-            Err(error @ (Error::Config { .. } | Error::Unsupported { .. })) if request.by_the_way(group) => {
+            Err(error @ (Error::Config { .. } | Error::Unsupported { .. } | Error::Model { .. }))
+                if request.by_the_way(group) =>
+            {
                 judgement.left_out.push((group.name, error.to_string()));
             }
             Err(error) => return Err(error),
@@ -382,6 +384,20 @@ impl<'a> Judged<'a> {
             ClassTerms { class: name.clone(), n: of_class.len(), recon, kl }
         });
         Ok(terms.filter(|terms| terms.n > 0).collect())
+    }
+
+    /// Refuses numbers that are none: they would stand in a file or a table like results. A PSNR may be infinite, of what is exact.
+    fn sound(&self, metrics: Metrics) -> Result<Metrics> {
+        let bad = |(name, metric): &&(&'static str, Metric)| {
+            !metric.value.is_finite() && !(*name == "psnr" && metric.value == f64::INFINITY)
+        };
+        match metrics.iter().find(bad) {
+            None => Ok(metrics),
+            Some((name, metric)) => {
+                let help = "the weights or the data are out of range, or all alike: look at `elbo data DATA`, or take another `--checkpoint`";
+                Err(Error::model(self.run.dir.path(), *name, "a finite number", metric.value.to_string(), help))
+            }
+        }
     }
 
     fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
@@ -615,7 +631,7 @@ fn drawn_classes(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
     (0..count).map(|_| split.label(draws.below(split.len() as u32) as usize).unwrap_or(0)).collect()
 }
 
-/// At most `count` examples of all parts, chosen at random from `seed`, in their order. Empty parts are left out.
+/// At most `count` examples of all parts, chosen at random from `seed`, of each class its share, in their order. Empty parts are left out.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -628,19 +644,20 @@ fn drawn_classes(split: &Subset, count: usize, seed: u64) -> Vec<u32> {
 /// assert_eq!(limited(&[all], 100, 0)[0].len(), 30);
 /// ```
 pub fn limited(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
-    chosen(parts, count, seed, |places| places.sort_unstable())
+    let classes: Vec<Option<u32>> = parts.iter().flat_map(data::labels).collect();
+    at_places(parts, &data::stratified(&classes, count, seed))
 }
 
-/// The same in random order.
+/// At most `count` examples of all parts, chosen at random from `seed`, in random order.
 fn shuffled(parts: &[Subset], count: usize, seed: u64) -> Vec<Subset> {
-    chosen(parts, count, seed, |_| {})
-}
-
-fn chosen(parts: &[Subset], count: usize, seed: u64, order: impl Fn(&mut [u32])) -> Vec<Subset> {
     let total: usize = parts.iter().map(Subset::len).sum();
     let mut places = Draws::new(seed, Purpose::Choice, 6, 0).permutation(total as u32);
     places.truncate(count);
-    order(&mut places);
+    at_places(parts, &places)
+}
+
+/// The examples at places of all parts, one after another, in the order given.
+fn at_places(parts: &[Subset], places: &[u32]) -> Vec<Subset> {
     let mut begin = 0u32;
     let of_part = parts.iter().map(|part| {
         let end = begin + part.len() as u32;

@@ -30,9 +30,11 @@ mod codes;
 mod evaluate;
 mod feature_space;
 mod initial;
+mod measure;
 mod memory;
 mod plots;
 mod rate;
+mod reading;
 mod recorder;
 mod report;
 mod run;
@@ -51,12 +53,14 @@ pub use evaluate::{
     ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names,
 };
 pub use feature_space::FeatureName;
+pub use measure::{Measure, caution, comparable, has_elbo};
 pub use memory::peak_memory_mb;
+pub use reading::{OwnData, Reading, Shown};
 pub use report::{compare, write_report};
-pub use run::{OwnData, Run, held_out};
+pub use run::{Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
-pub use samplers::{FitRequest, FitSettings, SamplerNote, SymbolPrior};
+pub use samplers::{FitRequest, FitSettings, FittedMixture, SamplerNote, SymbolPrior};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
 pub use stages::next_stage;
 pub use train::{Finished, TrainingRun};

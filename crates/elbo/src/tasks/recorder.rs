@@ -44,9 +44,11 @@ impl Observer for Recorder<'_> {
     }
 
     fn epoch(&mut self, end: &EpochEnd<'_>) -> Result<()> {
+        self.dir.check_intact()?;
         self.dir.write_metrics(end.history)?;
-        let picture = self.examples(end)?;
-        self.write_events(end, picture.as_ref())?;
+        let picture = self.examples(end.record.epoch, end.model)?;
+        self.write_events(end.record, Some(end.images_per_s), picture.as_ref())?;
+        // Last: it says that all of the epoch is written.
         self.info.epochs = end.record.epoch;
         self.update_times();
         self.info.images_per_s = end.images_per_s;
@@ -56,6 +58,19 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
+    /// Writes what a killed process had not written of the epochs in `history` after the first [`RunInfo::epochs`]. Pictures are of a
+    /// `model`, which is there while the weights are those of the last epoch's end; usually that is the only one missing.
+    pub fn make_up(&mut self, history: &[EpochRecord], model: Option<&dyn Model>) -> Result<()> {
+        let missing = history.get(self.info.epochs..).unwrap_or_default();
+        for (place, record) in missing.iter().enumerate() {
+            let model = model.filter(|_| place + 1 == missing.len());
+            let picture = model.map_or(Ok(None), |model| self.examples(record.epoch, model))?;
+            self.write_events(record, None, picture.as_ref())?;
+            self.info.epochs = record.epoch;
+        }
+        if missing.is_empty() { Ok(()) } else { self.dir.write_info(&self.info) }
+    }
+
     /// Brings seconds and memory up to now.
     pub fn update_times(&mut self) {
         self.info.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
@@ -64,14 +79,14 @@ impl Recorder<'_> {
 
     /// Writes what the model makes at the end of an epoch; returns the picture where it is one. A model that neither generates nor reconstructs
     /// has none.
-    fn examples(&self, end: &EpochEnd<'_>) -> Result<Option<Png>> {
-        let (samples, encodes) = (self.samples(end.model)?, end.model.encoder().is_some());
-        let name = format!("samples/epoch-{:04}", end.record.epoch);
+    fn examples(&self, epoch: usize, model: &dyn Model) -> Result<Option<Png>> {
+        let (samples, encodes) = (self.samples(model)?, model.encoder().is_some());
+        let name = format!("samples/epoch-{epoch:04}");
         let examples = match &samples {
             Some(samples) => samples.clone(),
-            None if encodes && end.model.decoder().is_some() => {
+            None if encodes && model.decoder().is_some() => {
                 let chosen: Vec<u32> = (0..self.shown.len().min(SHOWN) as u32).collect();
-                generation::reconstruct(end.model, &self.shown, &chosen, &self.device)?
+                generation::reconstruct(model, &self.shown, &chosen, &self.device)?
             }
             None => return Ok(None),
         };
@@ -83,8 +98,8 @@ impl Recorder<'_> {
         self.dir.write(&format!("{name}.png"), &picture.bytes)?;
         // Where nothing is sampled, reconstructions are in the picture above.
         if samples.is_some() && encodes && !self.shown.is_empty() {
-            let name = format!("samples/reconstructions-{:04}.png", end.record.epoch);
-            self.dir.write(&name, self.reconstructions(end.model)?)?;
+            let name = format!("samples/reconstructions-{epoch:04}.png");
+            self.dir.write(&name, self.reconstructions(model)?)?;
         }
         Ok(Some(picture))
     }
@@ -109,8 +124,9 @@ impl Recorder<'_> {
         image_grid::png(&image_grid::side_by_side(batch(&originals.pixels)?, batch(&decoded.pixels)?, layout)?)
     }
 
-    fn write_events(&mut self, end: &EpochEnd<'_>, picture: Option<&Png>) -> Result<()> {
-        let EpochRecord { step, learning_rate, beta, train, validation, .. } = end.record;
+    /// The numbers of an epoch and its picture for TensorBoard. The speed is known only to the process that trained it.
+    fn write_events(&mut self, record: &EpochRecord, images_per_s: Option<f64>, picture: Option<&Png>) -> Result<()> {
+        let EpochRecord { step, learning_rate, beta, train, validation, .. } = record;
         let step = *step as i64;
         let named = |split: &str, means: &Means| {
             means.iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect::<Vec<_>>()
@@ -118,7 +134,7 @@ impl Recorder<'_> {
         let mut scalars = named("train", train);
         scalars.push(("schedule/learning_rate".into(), *learning_rate));
         scalars.extend(beta.map(|beta| ("schedule/beta".into(), beta)));
-        scalars.push(("speed/images_per_s".into(), end.images_per_s));
+        scalars.extend(images_per_s.map(|speed| ("speed/images_per_s".into(), speed)));
         scalars.extend(validation.iter().flat_map(|means| named("validation", means)));
         for (tag, value) in scalars {
             self.events.scalar(step, &tag, value as f32)?;

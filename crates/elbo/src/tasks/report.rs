@@ -1,6 +1,7 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
 use super::code_report::{self, CodeMaterial};
+use super::measure::{Measure, caution};
 use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
 use super::run::{Run, held_out};
@@ -15,8 +16,11 @@ use crate::report::figures::{self, curve};
 use crate::report::image_grid::{self, GridLayout, ImageBatch};
 use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
+use crate::run::directory::DimensionInfo;
 use crate::run::history::{LOSS, Means};
+use crate::shell::quoted;
 use crate::tensors::values_of;
+use crate::training::Stop;
 
 /// Images reconstructed, and samples drawn, for the report.
 const SHOWN: usize = 64;
@@ -50,8 +54,9 @@ const TRAVERSED: usize = 16;
 /// # Ok::<(), elbo::Error>(())
 /// ```
 pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
+    run.dir.check_plain()?;
     let codes = CodeMaterial::where_codes_are_symbols(run, splits)?;
-    draw_report(run, Material::where_it_encodes(run, splits)?.as_ref(), codes.as_ref())
+    draw_report(run, Material::where_it_encodes(run, splits, &Stop::new())?.as_ref(), codes.as_ref())
 }
 
 /// [`write_report`] from what was gathered before. A run that does not encode has its curves and facts.
@@ -122,7 +127,8 @@ fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
     if let Some(codes) = CodeMaterial::where_codes_are_symbols(run, splits)? {
         return codes.compared(run);
     }
-    let material = Material::gather(run, splits)?;
+    let never = Stop::new();
+    let material = Material::gather(run, splits, &never)?;
     let mut pictures = match run.columns() {
         Some(columns) => tables::Rows::gather(run, material.split, columns)?.compared(),
         None => vec![
@@ -143,6 +149,7 @@ fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
         history: run.state()?.history,
         pictures,
         beta: beta(run),
+        measure: Measure::of(&run.config, &run.info),
     })
 }
 
@@ -157,15 +164,21 @@ fn beta(run: &Run) -> Option<f64> {
 const TOGETHER: usize = 2048;
 
 /// The means that a run without reconstructions has on its held-out split: the negative log-likelihood of a density.
-pub(super) fn density_terms(run: &Run, splits: &Splits) -> Option<Means> {
-    let (density, split) = (run.model.density()?, held_out(splits).1);
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] once somebody asks to stop.
+pub(super) fn density_terms(run: &Run, splits: &Splits, stop: &Stop) -> Result<Option<Means>> {
+    let Some(density) = run.model.density() else { return Ok(None) };
+    let split = held_out(splits).1;
     let places: Vec<u32> = (0..split.len() as u32).collect();
-    let sums = places.chunks(TOGETHER).map(|chosen| {
+    let mut sum = 0.0;
+    for chosen in places.chunks(TOGETHER) {
+        stop.check()?;
         let batch = Batch::of_split(split, chosen, run.model.needs(), &run.device);
         let log_prob = values_of(density.log_prob(&[batch.x], &batch.given));
-        log_prob.into_iter().map(f64::from).sum::<f64>()
-    });
-    Some(Means::of([(LOSS, -sums.sum::<f64>() / split.len().max(1) as f64)]))
+        sum += log_prob.into_iter().map(f64::from).sum::<f64>();
+    }
+    Ok(Some(Means::of([(LOSS, -sum / split.len().max(1) as f64)])))
 }
 
 /// Everything the pages are drawn from.
@@ -176,29 +189,41 @@ pub(super) struct Material<'a> {
     codes: Codes,
     variational: bool,
     dimensions: usize,
+    caution: Option<&'static str>,
     /// What one example and its dimensions are called.
     names: (&'static str, &'static str),
+    /// Asked before each part.
+    stop: &'a Stop,
 }
 
 impl<'a> Material<'a> {
     /// The material of a run that encodes and decodes; none for another, such as a density.
-    pub(super) fn where_it_encodes(run: &Run, splits: &'a Splits) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] once somebody asks to stop.
+    pub(super) fn where_it_encodes(run: &Run, splits: &'a Splits, stop: &'a Stop) -> Result<Option<Self>> {
         let model = run.model.as_ref();
         let encodes = model.encode_vectors_or_refuse().is_ok() && model.decoder().is_some();
-        encodes.then(|| Self::gather(run, splits)).transpose()
+        encodes.then(|| Self::gather(run, splits, stop)).transpose()
     }
 
-    pub(super) fn gather(run: &Run, splits: &'a Splits) -> Result<Self> {
+    pub(super) fn gather(run: &Run, splits: &'a Splits, stop: &'a Stop) -> Result<Self> {
         let (split_name, split) = held_out(splits);
         let seed = run.config.training.seed;
         let model = run.model.as_ref();
         Ok(Self {
             split_name,
             split,
-            evaluation: run.explained("report", evaluation::evaluate(model, split, seed, &run.device))?,
-            codes: run.explained("report", evaluation::encode(model, &split.take(CODES), &run.device))?,
+            evaluation: run
+                .explained("report", evaluation::evaluate_while(model, split, seed, &run.device, &|| stop.check()))?,
+            codes: run.explained(
+                "report",
+                evaluation::encode_while(model, &split.sampled(CODES, seed), &run.device, &|| stop.check()),
+            )?,
+            stop,
             variational: run.model.bound().is_some(),
             dimensions: run.shape.numel(),
+            caution: caution(&run.config, &run.info),
             names: (example(run), if run.columns().is_some() { "columns" } else { "pixels" }),
         })
     }
@@ -206,6 +231,13 @@ impl<'a> Material<'a> {
     /// Means over the held-out split.
     pub(super) fn terms(&self) -> Means {
         self.evaluation.terms()
+    }
+
+    /// What each dimension of the code carries.
+    pub(super) fn dimensions(&self) -> Vec<DimensionInfo> {
+        let moments = self.codes.centre().into_iter().zip(self.codes.spread());
+        let kl = |dim: usize| self.evaluation.kl_per_dim.get(dim).copied().filter(|_| self.variational);
+        moments.enumerate().map(|(dim, (mean, std))| DimensionInfo { kl: kl(dim), mean, std }).collect()
     }
 
     fn variational(&self) -> bool {
@@ -230,6 +262,7 @@ impl<'a> Material<'a> {
             loss: estimate("loss").unwrap_or(terms.loss().into()),
             elbo: estimate("elbo").filter(|_| self.variational()),
             bits_per_dim: estimate("bits_per_dim").filter(|_| self.variational()),
+            caution: self.caution.map(str::to_owned),
         }
     }
 
@@ -246,7 +279,7 @@ impl<'a> Material<'a> {
         }
         sections.push(self.histograms(run)?);
         if self.variational() {
-            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, "nats");
+            let figure = latent::kl_per_dimension(&self.evaluation.kl_per_dim, &self.codes.active(), "nats");
             save_figure(run, "kl_per_dimension", &figure)?;
             let (active, all) = (self.codes.active_units(), self.codes.latent);
             sections.push(Section {
@@ -418,6 +451,7 @@ impl<'a> Material<'a> {
 
     /// Writes a picture to `plots/` and hands it on.
     fn saved(&self, run: &Run, name: &str, png: Png) -> Result<Png> {
+        self.stop.check()?;
         run.dir.write(&format!("plots/{name}.png"), &png.bytes)?;
         Ok(png)
     }
@@ -463,6 +497,9 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         fact("seed", run.config.training.seed.to_string()),
         fact("weights", format!("checkpoint {}", run.checkpoint)),
     ];
+    if !data.notes.is_empty() {
+        facts.insert(1, fact("how they were read", data.notes.join("; ")));
+    }
     if !classes.is_empty() {
         facts.insert(1, fact("classes", format!("{} only, in every part", classes.join(", "))));
     }
@@ -470,20 +507,30 @@ fn facts(run: &Run) -> Vec<(String, String)> {
 }
 
 fn commands(run: &Run) -> Vec<NextCommand> {
-    let path = run.dir.path().display();
+    let path = quoted(&run.dir.path().display().to_string());
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
     let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));
     let (encodes, decodes) = (run.model.encoder().is_some(), run.model.decoder().is_some());
+    let split = match (run.info.data.test, run.info.data.validation) {
+        (0, 0) => " --split train",
+        (0, _) => " --split validation",
+        _ => "",
+    };
     let mut commands = Vec::new();
     if decodes || run.model.generator().is_some() {
-        commands.push(command(format!("elbo sample {path} --out samples.{end}"), &format!("new {noun}s")));
+        // Codes of an autoencoder lie where they like.
+        let codes = encodes && run.model.bound().is_none();
+        let sampler = if codes { " --sampler gaussian" } else { "" };
+        commands.push(command(format!("elbo sample {path}{sampler} --out samples.{end}"), &format!("new {noun}s")));
     }
     if encodes && decodes {
-        commands
-            .push(command(format!("elbo interpolate {path} --out walk.{end}"), &format!("a walk between two {noun}s")));
+        commands.push(command(
+            format!("elbo interpolate {path}{split} --out walk.{end}"),
+            &format!("a walk between two {noun}s"),
+        ));
     }
     if encodes {
-        commands.push(command(format!("elbo encode {path} --out codes.npy"), "codes for your own work"));
+        commands.push(command(format!("elbo encode {path}{split} --out codes.npy"), "codes for your own work"));
     }
     commands.push(command(format!("elbo resume {path} --epochs {}", 2 * run.config.training.epochs), "train on"));
     commands

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 
-use super::codes;
-use crate::data::pictures::Size;
+use super::reading::Reading;
 use crate::data::source::ImageShape;
-use crate::data::{self, Columns, DataConfig, Splits, Subset, Validation};
+use crate::data::{Columns, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::generation::CodeDecoder;
 use crate::models::{Capability, Encode, Family, Model, ModelConfig, Setting, Visit};
@@ -61,6 +60,8 @@ pub struct Run {
     pub passed_over: Vec<Error>,
     /// Where it computes.
     pub device: Device,
+    /// Where its data are looked for, and how they are read.
+    pub reading: Reading,
 }
 
 impl Run {
@@ -77,11 +78,15 @@ impl Run {
     /// # Errors
     /// [`Error::Model`] if there is no run, no valid checkpoint, or one that does not fit the configuration.
     pub fn open(path: impl Into<PathBuf>, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
-        let dir = RunDir::open(path)?;
+        Self::of(RunDir::open(path)?, checkpoint, device)
+    }
+
+    /// [`Run::open`] of a folder that is open.
+    pub(super) fn of(dir: RunDir, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
         let (config, info) = (read_config(&dir)?, dir.info()?);
         let checkpoint = match checkpoint {
             // Before the first epoch is over there is no `best`.
-            None if dir.checkpoints().join("best").exists() => config.preferred_checkpoint(),
+            None if dir.find("checkpoints/best")?.is_some() => config.preferred_checkpoint(),
             None => "last",
             Some("last") => "last",
             Some("best") => "best",
@@ -96,11 +101,12 @@ impl Run {
         config.model.check_setting(&setting).map_err(|error| in_run(&dir, error))?;
         check_size(&dir, checkpoint, config.model.parameters(&setting))?;
         let device = device.clone().without_autodiff();
-        let checkpoints = Checkpoints::new(dir.checkpoints(), "");
+        let checkpoints = Checkpoints::of_run(&dir, "");
         let passed_over = checkpoints.passed_over(checkpoint)?;
         let load = Load { setting: &setting, checkpoints: &checkpoints, checkpoint, device: &device };
         let (model, weights_sha256) = config.model.with(load)?;
-        Ok(Self { dir, config, info, model, weights_sha256, shape, checkpoint, passed_over, device })
+        let reading = Reading::default();
+        Ok(Self { dir, config, info, model, weights_sha256, shape, checkpoint, passed_over, device, reading })
     }
 
     /// What the run's model can do.
@@ -153,54 +159,20 @@ impl Run {
         self.info.data.columns.as_ref()
     }
 
-    /// Opens the run's own data, or other data of the same image shape, split with the run's seed. Nothing of other data is held back for
-    /// validation, and all classes are taken. Pictures are brought to the size and channels of the run's; of another table, the columns of the run are taken, standardised
-    /// as the run's were.
-    ///
-    /// # Errors
-    /// As [`data::open`]; [`Error::Data`] if the shape or, for the run's own data, the content is another.
-    pub fn open_data(&self, source: Option<&str>) -> Result<Splits> {
-        match source {
-            None => Ok(self.open_own()?.chosen),
-            Some(source) => self.open_complete(&self.other_data(source), self.columns()),
-        }
-    }
-
-    /// Opens the run's own data: what `data.labels` and `data.limit` chose of it, and all of it.
-    ///
-    /// # Errors
-    /// As [`Run::open_data`].
-    pub fn open_own(&self) -> Result<OwnData> {
-        let config = &self.config.data;
-        let complete =
-            self.checked(codes::open_own(&self.dir, &self.info, config, self.seed(), &mut |_| {})?, config)?;
-        check_fingerprint(&self.info, &complete, &config.source)?;
-        Ok(OwnData { chosen: data::chosen(complete.clone(), config)?, complete })
-    }
-
-    /// Data that fit the model, before any examples are chosen.
-    fn open_complete(&self, config: &DataConfig, columns: Option<&Columns>) -> Result<Splits> {
-        self.checked(data::open_complete(config, self.seed(), columns, &mut |_| {})?, config)
-    }
-
-    fn seed(&self) -> u64 {
-        self.config.training.seed
-    }
-
     /// Refuses data that do not fit the model.
-    fn checked(&self, splits: Splits, config: &DataConfig) -> Result<Splits> {
+    pub(super) fn checked(&self, splits: Splits, source: &str) -> Result<Splits> {
         let found = splits.train.source();
         if found.columns().is_some() != self.columns().is_some() {
             let words = |is_table| if is_table { "a table" } else { "images" };
             let (expected, help) = (words(self.columns().is_some()), "give data of the kind the model was trained on");
-            return Err(Error::data(&config.source, "content", expected, words(found.columns().is_some()), help));
+            return Err(Error::data(source, "content", expected, words(found.columns().is_some()), help));
         }
         if found.shape() != self.shape {
             let help = "give images of the size the model was trained on";
             let (expected, shape) = (format!("images of {}", self.shape), found.shape().to_string());
-            return Err(Error::data(&config.source, "image shape", expected, shape, help));
+            return Err(Error::data(source, "image shape", expected, shape, help));
         }
-        self.check_classes(&splits, &config.source)?;
+        self.check_classes(&splits, source)?;
         Ok(splits)
     }
 
@@ -220,27 +192,12 @@ impl Run {
             .try_for_each(|split| self.model.needs().check(split))
     }
 
-    fn other_data(&self, source: &str) -> DataConfig {
-        let ImageShape { channels, height, width } = self.shape;
-        let side = |pixels: usize| u32::try_from(pixels).ok();
-        let size = side(height).zip(side(width)).map(|(height, width)| Size { height, width });
-        DataConfig {
-            source: source.into(),
-            labels: Vec::new(),
-            limit: 0,
-            validation: Validation::NONE,
-            size: self.config.data.size.or(size),
-            channels: Some(channels as u8).filter(|channels| [1, 3].contains(channels)),
-            ..self.config.data.clone()
-        }
-    }
-
     /// Where training stood at the loaded run's `last` checkpoint.
     ///
     /// # Errors
     /// [`Error::Model`] if there is no valid checkpoint.
     pub fn state(&self) -> Result<TrainState> {
-        Checkpoints::new(self.dir.checkpoints(), "").state()
+        Checkpoints::of_run(&self.dir, "").state()
     }
 }
 
@@ -274,15 +231,6 @@ impl Visit for Load<'_> {
     }
 }
 
-/// The data of a run.
-#[derive(Debug, Clone)]
-pub struct OwnData {
-    /// What it was trained on and is judged by. All parts hold only the classes of `data.labels`.
-    pub chosen: Splits,
-    /// The same parts with all classes: what anomalies are looked for in.
-    pub complete: Splits,
-}
-
 /// Reads and checks the configuration of a run.
 pub(super) fn read_config(dir: &RunDir) -> Result<RunConfig> {
     let config = Layers::from_text("line", &dir.config_text()?).and_then(Layers::build);
@@ -302,19 +250,20 @@ fn in_run(dir: &RunDir, error: Error) -> Error {
 /// Refuses a model far larger than its checkpoint before it takes memory; what is nearly right is told tensor by tensor later.
 fn check_size(dir: &RunDir, checkpoint: &str, parameters: u128) -> Result<()> {
     const SLACK: u128 = 64 << 20;
-    let files = places(dir, checkpoint).map(|place| place.join("model.safetensors"));
-    let size = files.iter().filter_map(|path| Some(path.metadata().ok()?.len())).max().unwrap_or(0);
+    let files = places(checkpoint).map(|place| format!("{place}/model.safetensors"));
+    // A link among them is told of when the checkpoint is read.
+    let size = files.iter().filter_map(|name| Some(dir.find(name).ok()??.len)).max().unwrap_or(0);
     if parameters * 4 <= u128::from(size) + SLACK {
         return Ok(());
     }
     let expected = format!("the {parameters} parameters that config.toml and run.json speak of");
     let help = "one of the three was changed: restore it, or train again";
-    Err(Error::model(&files[0], "size", expected, format!("{size} bytes"), help))
+    Err(Error::model(dir.join(&files[0]), "size", expected, format!("{size} bytes"), help))
 }
 
 /// Where a checkpoint may be, the usual place first.
-fn places(dir: &RunDir, checkpoint: &str) -> [PathBuf; 3] {
-    ["", ".writing", ".previous"].map(|end| dir.checkpoints().join(format!("{checkpoint}{end}")))
+fn places(checkpoint: &str) -> [String; 3] {
+    ["", ".writing", ".previous"].map(|end| format!("checkpoints/{checkpoint}{end}"))
 }
 
 /// The shape of the run's images, with no more values than a network may have inputs.
@@ -339,16 +288,18 @@ fn image_shape(dir: &RunDir, info: &RunInfo) -> Result<ImageShape> {
 
 /// Explains a checkpoint that was never written; a damaged one is found when it is read.
 fn check_saved(dir: &RunDir, checkpoint: &str, info: &RunInfo) -> Result<()> {
-    let names = places(dir, checkpoint);
-    if names.iter().any(|path| path.exists()) {
-        return Ok(());
+    let names = places(checkpoint);
+    for name in &names {
+        if dir.find(name)?.is_some() {
+            return Ok(());
+        }
     }
     let found = format!("none yet, in a run whose status is `{}`", info.status);
     let help = match checkpoint {
         "best" => "`--checkpoint last` has the newest weights; `best` comes with the first whole epoch",
         _ => "train it first: `elbo resume` begins again what was cut short before its first checkpoint",
     };
-    Err(Error::model(&names[0], "checkpoint", "saved weights", found, help))
+    Err(Error::model(dir.join(&names[0]), "checkpoint", "saved weights", found, help))
 }
 
 /// A split by name; the test split where there is one, else validation, else train.

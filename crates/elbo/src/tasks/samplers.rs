@@ -1,5 +1,7 @@
 //! The samplers of a saved run: fitted or trained when first asked for, kept in its folder.
 
+use std::path::PathBuf;
+
 use super::run::Run;
 use super::train::TrainingRun;
 use crate::error::{Error, Result};
@@ -40,6 +42,21 @@ pub enum SamplerNote {
     Fitted,
     /// There was one, of other weights, other codes or other settings.
     FittedAgain,
+    /// It was fitted and serves, but the run's folder could not keep it; the reason.
+    NotKept(String),
+}
+
+/// Mixtures fitted to the codes of a run.
+#[derive(Debug)]
+pub struct FittedMixture {
+    /// All that were fitted, and which is best.
+    pub selection: Selection,
+    /// What the best is kept with.
+    pub record: Record,
+    /// The codes, `[n, latent]`.
+    pub rows: Vec<f64>,
+    /// Why the run's folder has not kept the best; none where it has.
+    pub not_kept: Option<Error>,
 }
 
 /// A prior over the symbols of a run: a model that generates them.
@@ -78,7 +95,7 @@ impl Run {
     /// # Errors
     /// [`Error::Config`] naming `sampler`.
     pub fn sampler_kind(&self, name: &str) -> Result<SamplerKind> {
-        match self.dir.priors().iter().any(|known| known == name) {
+        match self.dir.priors()?.iter().any(|known| known == name) {
             true => Ok(SamplerKind::prior(name)),
             false => name.parse(),
         }
@@ -164,13 +181,15 @@ impl Run {
         if let Some(stored) = self.stored_file(kind, &wanted, settings)? {
             return Ok((stored, SamplerNote::Loaded));
         }
-        let there = store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let there = store::is_there(&self.dir, kind)?;
         let note = if there { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
         let codes = self.training_codes(wanted.codes, settings.seed)?;
         let sampler = Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?;
         let stored = Stored { record: record(kind.clone(), &wanted, codes.len() / latent, latent), sampler };
-        store::save(&self.dir, &stored)?;
-        Ok((stored, note))
+        match not_kept(store::save(&self.dir, &stored))? {
+            None => Ok((stored, note)),
+            Some(why) => Ok((stored, SamplerNote::NotKept(why.to_string()))),
+        }
     }
 
     /// A prior that is trained: the run of it that serves, taken up where it was cut short, or a new one.
@@ -188,7 +207,7 @@ impl Run {
             return Ok(Some((stored, SamplerNote::Loaded)));
         }
         match self.prior_run(name, request, observer, stop)? {
-            Some((prior, note)) => Ok(Some((prior.load(self)?, note))),
+            Some((prior, note)) => Ok(Some((stored_of(prior)?, note))),
             None => Ok(None),
         }
     }
@@ -200,31 +219,39 @@ impl Run {
         request: &FitRequest<'_>,
         observer: &mut dyn Observer,
         stop: &Stop,
-    ) -> Result<Option<(PriorRun, SamplerNote)>> {
+    ) -> Result<Option<(Run, SamplerNote)>> {
         let (settings, kind) = (request.settings, request.kind);
         let (wanted, mut found) = (self.origin(settings), PriorRun::find(self, name)?);
         let config = |base: Layers| prior_config(base, self.latent(), settings.seed, request.set);
-        let again = found.is_some() || store::path(&self.dir, kind).is_some_and(|path| path.exists());
+        let again = found.is_some() || store::is_there(&self.dir, kind)?;
         let set = (!request.set.is_empty()).then(|| config(recipe_of(name, found.as_ref(), true)?)).transpose()?;
         let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref());
         if found.as_ref().is_some_and(|prior| serves(prior) && prior.is_complete()) {
-            return Ok(found.take().map(|prior| (prior, SamplerNote::Loaded)));
+            let prior = found.take().map(|prior| Run::open(prior.dir.path(), None, &self.device)).transpose()?;
+            return Ok(prior.map(|run| (run, SamplerNote::Loaded)));
         }
         let serving = found.as_ref().filter(|prior| serves(prior));
-        let training = match serving {
-            Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {})?,
-            None => {
-                let config = set.clone().map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
-                let config = RunConfig { name: name.into(), ..config };
-                TrainingRun::replace_prior(self, config, settings, &self.info.device)?
-            }
+        let make = || {
+            let config = set.clone().map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
+            Ok(RunConfig { name: name.into(), ..config })
+        };
+        let begun = match serving {
+            Some(prior) => TrainingRun::resume(prior.dir.path(), None, &self.device, &self.info.device, &mut |_| {}),
+            None => TrainingRun::replace_prior(self, make()?, settings, &self.info.device),
+        };
+        let training = match begun {
+            Ok(training) => training,
+            Err(error) => match not_kept(Err(error))? {
+                Some(why) => return self.passing_prior(make()?, settings, why, observer, stop),
+                None => return Err(missing(&self.dir, name)),
+            },
         };
         let note = if again && serving.is_none() { SamplerNote::FittedAgain } else { SamplerNote::Fitted };
         if training.train(observer, stop)?.ending == Ending::Interrupted {
             return Ok(None);
         }
         let trained = PriorRun::find(self, name)?.ok_or_else(|| missing(&self.dir, name))?;
-        Ok(Some((trained, note)))
+        Ok(Some((Run::open(trained.dir.path(), None, &self.device)?, note)))
     }
 
     /// The prior over codes that are symbols, by this name: from the run's folder, or trained and kept there. None where the training was stopped.
@@ -240,7 +267,7 @@ impl Run {
         self.explained("priors", self.model.discrete_or_refuse())?;
         let SamplerKind::Prior(name) = request.kind else { return Err(no_symbols(request.kind.name())) };
         match self.prior_run(name, &request, observer, stop)? {
-            Some((prior, note)) => Ok(Some((prior.load_symbols(self)?, note))),
+            Some((prior, note)) => Ok(Some((symbols_of(prior)?, note))),
             None => Ok(None),
         }
     }
@@ -266,6 +293,25 @@ impl Run {
         Ok(None)
     }
 
+    /// A prior of a run whose folder takes none: trained in a folder for temporary files, which goes when it is loaded.
+    fn passing_prior(
+        &self,
+        config: RunConfig,
+        settings: FitSettings,
+        why: Error,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(Run, SamplerNote)>> {
+        let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "create a folder in"))?;
+        let path = folder.path().join(&config.name);
+        let training = TrainingRun::begin_prior(self, config, settings, &self.info.device, path.clone(), false)?;
+        if training.train(observer, stop)?.ending == Ending::Interrupted {
+            return Ok(None);
+        }
+        let run = Run::open(PriorRun::open(path)?.dir.path(), None, &self.device)?;
+        Ok(Some((run, SamplerNote::NotKept(why.to_string()))))
+    }
+
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
     ///
     /// # Errors
@@ -276,7 +322,7 @@ impl Run {
         config: &EmConfig,
         criterion: Criterion,
         codes: Option<CodesKind>,
-    ) -> Result<(Selection, Record, Vec<f64>)> {
+    ) -> Result<FittedMixture> {
         let latent = self.latent();
         let wanted = self.origin(FitSettings { codes, seed: config.seed });
         let codes = self.training_codes(wanted.codes, config.seed)?;
@@ -284,8 +330,18 @@ impl Run {
         let selection = select(&rows, latent, components, config, criterion)?;
         let record = record(SamplerKind::Mixture, &wanted, selection.best.n, latent);
         let sampler = Sampler::Mixture(selection.best.mixture.clone());
-        store::save(&self.dir, &Stored { record: record.clone(), sampler })?;
-        Ok((selection, record, rows))
+        let not_kept = not_kept(store::save(&self.dir, &Stored { record: record.clone(), sampler }))?;
+        Ok(FittedMixture { selection, record, rows, not_kept })
+    }
+}
+
+/// Why a result could not be written; none where it was. Only a run that cannot be written, or no longer, is passed over: whatever is in
+/// the place of a file is not.
+fn not_kept(written: Result<()>) -> Result<Option<Error>> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(error @ Error::Io { .. }) => Ok(Some(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -326,12 +382,15 @@ pub(super) struct PriorRun {
 impl PriorRun {
     /// The run of this name, if there is one.
     pub fn find(parent: &Run, name: &str) -> Result<Option<Self>> {
-        let path = parent.dir.prior(name);
-        if !path.join("run.json").is_file() {
+        if !parent.dir.has_file(&format!("priors/{name}/run.json"))? {
             return Ok(None);
         }
+        Self::open(parent.dir.prior(name)).map(Some)
+    }
+
+    fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let dir = RunDir::open(path)?;
-        Ok(Some(Self { config: super::run::read_config(&dir)?, info: dir.info()?, dir }))
+        Ok(Self { config: super::run::read_config(&dir)?, info: dir.info()?, dir })
     }
 
     /// Whether it is of these weights, and of these codes if any are asked for.
@@ -358,21 +417,29 @@ impl PriorRun {
 
     /// The trained prior over symbols.
     fn load_symbols(&self, parent: &Run) -> Result<SymbolPrior> {
-        let run = Run::open(self.dir.path(), None, &parent.device)?;
-        run.explained("sample", run.model.generator().ok_or_else(|| run.model.refusal(Capability::Generate)))?;
-        Ok(SymbolPrior { run })
+        symbols_of(Run::open(self.dir.path(), None, &parent.device)?)
     }
 
     /// The trained sampler.
     fn load(&self, parent: &Run) -> Result<Stored> {
-        let run = Run::open(self.dir.path(), None, &parent.device)?;
-        let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
-            let help = "train it again: remove the folder";
-            return Err(Error::model(self.dir.join("run.json"), "origin", "the codes of a run", "none", help));
-        };
-        let (name, n) = (run.name(), run.info.data.train + run.info.data.validation);
-        let record = record(SamplerKind::prior(&name), origin, n, columns.names.len());
-        let network = NetworkPrior::new(name, run.model, columns, &parent.device)?;
-        Ok(Stored { record, sampler: Sampler::Network(Box::new(network)) })
+        stored_of(Run::open(self.dir.path(), None, &parent.device)?)
     }
+}
+
+/// The prior over symbols that a run is.
+fn symbols_of(run: Run) -> Result<SymbolPrior> {
+    run.explained("sample", run.model.generator().ok_or_else(|| run.model.refusal(Capability::Generate)))?;
+    Ok(SymbolPrior { run })
+}
+
+/// The sampler of real codes that a run is.
+fn stored_of(run: Run) -> Result<Stored> {
+    let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
+        let help = "train it again: remove the folder";
+        return Err(Error::model(run.dir.join("run.json"), "origin", "the codes of a run", "none", help));
+    };
+    let (name, n) = (run.name(), run.info.data.train + run.info.data.validation);
+    let record = record(SamplerKind::prior(&name), origin, n, columns.names.len());
+    let network = NetworkPrior::new(name, run.model, columns, &run.device)?;
+    Ok(Stored { record, sampler: Sampler::Network(Box::new(network)) })
 }

@@ -1,6 +1,7 @@
 //! Anomaly scores of examples by a saved run: which scores it has, where their thresholds come from, and how well they tell.
 
-use super::run::{OwnData, Run};
+use super::reading::OwnData;
+use super::run::Run;
 use crate::data::{Splits, Subset, check_labels};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};

@@ -1,7 +1,6 @@
 //! The later stages of a recipe: priors over the codes of the run, trained one after the other.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -13,7 +12,7 @@ use crate::data::Progress;
 use crate::error::{Error, Result};
 use crate::priors::prior_config;
 use crate::recipe::{LaterStage, Stages};
-use crate::run::directory::STAGES_FILE;
+use crate::run::directory::{MAX_CONFIG_BYTES, RunDir, STAGES_FILE};
 
 /// The next stage that is open in a run whose recipe has several: begun, or taken up where it was cut short. None once all are done, and for a run
 /// of one stage. A stage whose codes are of other weights than its run now has is trained anew.
@@ -47,7 +46,7 @@ pub fn next_stage(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Option<TrainingRun>> {
     let mut folders: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for stage in later(run)? {
+    for stage in later(&RunDir::open(run)?)? {
         // What is no later stage is the first, which is the run itself.
         let parent = folders.get(&stage.codes_of).cloned().unwrap_or_else(|| run.to_owned());
         let parent = Run::open(parent, None, device)?;
@@ -71,12 +70,20 @@ pub fn next_stage(
 }
 
 /// The later stages that a run notes.
-fn later(run: &Path) -> Result<Vec<LaterStage>> {
-    let path = run.join(STAGES_FILE);
-    if !path.exists() {
+fn later(run: &RunDir) -> Result<Vec<LaterStage>> {
+    if !run.has_file(STAGES_FILE)? {
         return Ok(Vec::new());
     }
-    let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+    let (path, bytes) = (run.join(STAGES_FILE), run.read(STAGES_FILE, MAX_CONFIG_BYTES)?);
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::model(
+            &path,
+            "content",
+            "TOML text in UTF-8",
+            "other bytes",
+            "`elbo train` writes this file; remove it to go without later stages",
+        )
+    })?;
     Stages::read_later(&text).map_err(|error| match error {
         Error::Config { key, expected, found, help } => Error::model(&path, key, expected, found, help),
         other => other,

@@ -6,22 +6,22 @@ use std::time::Instant;
 use burn::tensor::Device;
 
 use super::code_report::{self, CodeMaterial};
-use super::codes;
 use super::initial;
+use super::measure;
 use super::memory::peak_memory_mb;
+use super::reading::{Reading, chosen, indices_sha256, open_own};
 use super::recorder::Recorder;
 use super::report::{self, Material, density_terms};
-use super::run::{Run, check_fingerprint, held_out, read_config};
+use super::run::{Run, held_out, read_config};
 use super::samplers::{FitSettings, PriorRun};
-use crate::data::{self, Progress, Splits};
+use crate::data::{self, DataConfig, Progress, Splits};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::models::{Family, Learner, Visit};
+use crate::models::{Family, Learner, Model, Visit};
 use crate::recipe::{RunConfig, Stages};
-use crate::run::atomic;
 use crate::run::directory::{DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
+use crate::run::files::Files;
 use crate::run::lock::RunLock;
-use crate::run::tensorboard::EventWriter;
 use crate::space::Domain;
 use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 
@@ -159,13 +159,24 @@ impl TrainingRun {
         settings: FitSettings,
         device_name: &str,
     ) -> Result<Self> {
+        let (out, replaces) = (parent.dir.prior(&config.name), PriorRun::find(parent, &config.name)?.is_some());
+        Self::begin_prior(parent, config, settings, device_name, out, replaces)
+    }
+
+    /// The run of a prior at `out`, wherever that is.
+    pub(super) fn begin_prior(
+        parent: &Run,
+        config: RunConfig,
+        settings: FitSettings,
+        device_name: &str,
+        out: PathBuf,
+        replaces: bool,
+    ) -> Result<Self> {
         config.check()?;
         config.training.precision.check(&parent.device)?;
         let mut codes = parent.codes(settings)?;
         let (origin, files) = (codes.origin.clone(), std::mem::take(&mut codes.files));
         let splits = codes.split(&config.data, config.training.seed)?;
-        let out = parent.dir.prior(&config.name);
-        let replaces = PriorRun::find(parent, &config.name)?.is_some();
         let beside = Beside { origin: Some(origin), files, replaces };
         Self::begin(config, splits, beside, out, &parent.device, device_name)
     }
@@ -191,16 +202,14 @@ impl TrainingRun {
         if beside.replaces {
             RunDir::clear(&out)?;
         }
+        let made = !Files::is_taken(&out);
         let dir = RunDir::create(out)?;
-        let lock = RunLock::acquire(dir.path())?;
-        // Another process may have begun and ended a run here since the folder was found empty.
-        let dir = RunDir::create(dir.path())?;
-        dir.sweep()?;
+        let lock = dir.lock().inspect_err(|_| dir.abandon(made, false))?;
         let info = RunInfo {
             format: RUN_FORMAT,
             elbo_version: env!("CARGO_PKG_VERSION").into(),
             status: "running".into(),
-            data: describe(&splits),
+            data: describe(&splits, data::location(&config.data)),
             origin: beside.origin,
             device: device_name.into(),
             threads: device::threads(),
@@ -209,12 +218,9 @@ impl TrainingRun {
             images_per_s: 0.0,
             peak_memory_mb: None,
             test: None,
+            dimensions: None,
         };
-        for (name, bytes) in beside.files {
-            dir.write(name, bytes)?;
-        }
-        dir.write("config.toml", config.to_toml())?;
-        dir.write_info(&info)?;
+        begun(&dir, beside.files, &config, &info).inspect_err(|_| dir.abandon(made, true))?;
         Ok(Self {
             dir,
             config,
@@ -240,16 +246,31 @@ impl TrainingRun {
         device_name: &str,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
+        Self::resume_reading(path, epochs, &Reading::default(), device, device_name, progress)
+    }
+
+    /// [`TrainingRun::resume`] with data that lie elsewhere now or are read otherwise. The run remembers where they were found.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::resume`]; [`Error::Config`] for settings that would make other data of them.
+    pub fn resume_reading(
+        path: impl Into<PathBuf>,
+        epochs: Option<usize>,
+        reading: &Reading,
+        device: &Device,
+        device_name: &str,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self> {
         let dir = RunDir::open(path)?;
-        let lock = RunLock::acquire(dir.path())?;
+        // Before anything of it is read or written.
+        dir.check_plain()?;
+        let lock = dir.lock()?;
         dir.sweep()?;
-        for name in ["last", "best"] {
-            atomic::settle_dir(dir.checkpoints().join(name))?;
-        }
+        dir.settle()?;
         let (mut config, mut info) = (read_config(&dir)?, dir.info()?);
-        let checkpoints = Checkpoints::new(dir.checkpoints(), "");
+        let checkpoints = Checkpoints::of_run(&dir, "");
         // A run killed before its first checkpoint was complete starts over: nothing was lost.
-        let resumes = has_begun(&dir);
+        let resumes = has_begun(&dir)?;
         let (mut state, mut passed_over) = (TrainState::default(), Vec::new());
         if resumes {
             passed_over = checkpoints.passed_over("last")?;
@@ -262,17 +283,21 @@ impl TrainingRun {
             config.check()?;
         }
         config.training.precision.check(device)?;
-        let complete = codes::open_own(&dir, &info, &config.data, config.training.seed, progress)?;
-        let splits = data::chosen(complete, &config.data)?;
-        check_fingerprint(&info, &splits, &config.data.source)?;
+        let found = open_own(&dir, &info, &config, reading, progress)?;
+        let splits = chosen(found.splits, &config, &info)?;
+        let moved = remember(&mut config, &mut info, &found.config);
         let trained = state.stopped_early || state.epoch > config.training.epochs;
         let complete = trained && is_complete(&info);
         if !complete {
             info.status = "running".into();
             info.device = device_name.into();
             info.threads = device::threads();
-            info.epochs = state.history.len();
+            // Of the others some files are missing: training makes them up first.
+            info.epochs = info.epochs.min(state.history.len());
             info.test = None;
+            info.dimensions = None;
+        }
+        if !complete || moved {
             dir.write("config.toml", config.to_toml())?;
             dir.write_info(&info)?;
         }
@@ -321,20 +346,31 @@ impl TrainingRun {
         let ending = match Error::catch(|| self.train_model(observer, stop)) {
             Ok(ending) => ending,
             Err(error) => {
+                // What fails in a run that has gone fails for that.
+                self.dir.check_intact()?;
                 self.info.status = if matches!(error, Error::Diverged { .. }) { "diverged" } else { "failed" }.into();
                 // The first error is the one to tell; a full disk may refuse this one too.
                 let _ = self.dir.write_info(&self.info);
                 return Err(error);
             }
         };
+        self.dir.check_intact()?;
         self.info.status = match ending {
             Ending::Finished => FINISHED,
             Ending::StoppedEarly => STOPPED_EARLY,
-            Ending::Interrupted => "interrupted",
+            Ending::Interrupted => INTERRUPTED,
         }
         .into();
         if ending != Ending::Interrupted {
-            Error::catch(|| self.conclude())?;
+            match Error::catch(|| self.conclude(stop)) {
+                // The report is still to come.
+                Err(Error::Interrupted) => {
+                    (self.info.status, self.info.test) = (INTERRUPTED.into(), None);
+                    self.dir.write_info(&self.info)?;
+                    return Ok(self.finished(Ending::Interrupted));
+                }
+                result => result?,
+            }
         }
         // Only now is it true: a run killed while its report is drawn is taken up again and draws it.
         self.dir.write_info(&self.info)?;
@@ -365,20 +401,25 @@ impl TrainingRun {
             true => model,
             false => initial::prepared(model, family.likelihood_keys().as_ref(), &self.splits.train, seed),
         };
-        let checkpoints = Checkpoints::new(self.dir.checkpoints(), self.config.to_toml());
+        let checkpoints = Checkpoints::of_run(&self.dir, self.config.to_toml());
         let mut trainer = self.trainer(model, checkpoints, &device)?;
-        let purge = self.resumes.then_some(trainer.state.step as i64 + 1);
+        let (history, recorded) = (&trainer.state.history, self.info.epochs);
+        let purge = history.get(recorded).map_or(trainer.state.step + 1, |missing| missing.step);
+        let purge = self.resumes.then_some(purge as i64);
         let mut recorder = Recorder {
             dir: &self.dir,
             info: self.info.clone(),
             seed,
-            shown: held_out(&self.splits).1.take(64),
+            shown: held_out(&self.splits).1.sampled(64, seed),
             device: self.device.clone(),
-            events: EventWriter::create(self.dir.path(), purge)?,
+            events: self.dir.events(purge)?,
             next: observer,
             seconds_before: self.info.seconds,
             started: Instant::now(),
         };
+        // Weights are those of an epoch's end until the next step.
+        let model = (trainer.state.step_in_epoch == 0).then(|| trainer.judged());
+        recorder.make_up(&trainer.state.history, model.as_ref().map(|model| model as &dyn Model))?;
         let ending = trainer.run(&mut recorder, stop);
         recorder.update_times();
         self.info = recorder.info;
@@ -412,15 +453,18 @@ impl TrainingRun {
     }
 
     /// Test numbers, pictures, report.
-    fn conclude(&mut self) -> Result<()> {
-        let trained = Run::open(self.dir.path(), None, &self.device)?;
-        let material = Material::where_it_encodes(&trained, &self.splits)?;
+    fn conclude(&mut self, stop: &Stop) -> Result<()> {
+        let trained = Run::of(self.dir.clone(), None, &self.device)?;
+        let material = Material::where_it_encodes(&trained, &self.splits, stop)?;
         let codes = CodeMaterial::where_codes_are_symbols(&trained, &self.splits)?;
+        // No test numbers without test examples: what is held out then is another split.
         self.info.test = match (&material, &codes) {
+            _ if self.splits.test.is_empty() => None,
             (Some(material), _) => Some(material.terms()),
             (None, Some(codes)) => Some(codes.terms()),
-            (None, None) => density_terms(&trained, &self.splits),
+            (None, None) => density_terms(&trained, &self.splits, stop)?,
         };
+        self.info.dimensions = material.as_ref().map(Material::dimensions);
         self.info.peak_memory_mb = peak_memory_mb();
         report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref(), codes.as_ref())?;
         Ok(())
@@ -454,8 +498,22 @@ impl Visit for CheckReports<'_> {
     }
 }
 
+/// Writes what makes a folder a run; `run.json` comes last.
+fn begun(dir: &RunDir, files: Vec<(&'static str, Vec<u8>)>, config: &RunConfig, info: &RunInfo) -> Result<()> {
+    // Another process may have begun and ended a run here since the folder was found empty.
+    dir.check_vacant()?;
+    dir.sweep()?;
+    for (name, bytes) in files {
+        dir.write(name, bytes)?;
+    }
+    dir.write("config.toml", config.to_toml())?;
+    dir.write_info(info)
+}
+
 /// Status of a run that trained all its epochs.
 const FINISHED: &str = "finished";
+/// Status of a run that was asked to stop before it was done.
+const INTERRUPTED: &str = "interrupted";
 /// Status of a run that early stopping ended.
 const STOPPED_EARLY: &str = "stopped early";
 
@@ -478,10 +536,13 @@ pub(super) fn is_complete(info: &RunInfo) -> bool {
 }
 
 /// Whether there is, or should be, a checkpoint. What a killed first save leaves is none.
-fn has_begun(dir: &RunDir) -> bool {
-    let last = dir.checkpoints().join("last");
-    let saved_before = ["last", "last.previous"].iter().any(|name| dir.checkpoints().join(name).exists());
-    saved_before || atomic::open_dir(last).is_ok()
+fn has_begun(dir: &RunDir) -> Result<bool> {
+    for name in ["checkpoints/last", "checkpoints/last.previous"] {
+        if dir.find(name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(Checkpoints::of_run(dir, "").state().is_ok())
 }
 
 /// Refuses a number of epochs that training has gone beyond.
@@ -504,8 +565,20 @@ fn check_epochs(epochs: usize, state: &TrainState, config: &RunConfig) -> Result
     Ok(())
 }
 
+/// Writes down where the data of a run are, if that is elsewhere than it says; returns whether it was.
+fn remember(config: &mut RunConfig, info: &mut RunInfo, found: &DataConfig) -> bool {
+    let Some(location) = data::location(found).filter(|_| info.origin.is_none()) else { return false };
+    let absolute = location.to_str().filter(|_| !data::is_named(&config.data.source));
+    let moved = info.data.location.as_ref() != Some(&location);
+    if let Some(absolute) = absolute.filter(|_| moved) {
+        config.data.source = absolute.to_owned();
+    }
+    info.data.location = Some(location);
+    moved
+}
+
 /// Splits as `run.json` records them.
-fn describe(splits: &Splits) -> DataInfo {
+fn describe(splits: &Splits, location: Option<PathBuf>) -> DataInfo {
     let source = splits.train.source();
     let shape = source.shape();
     DataInfo {
@@ -519,6 +592,11 @@ fn describe(splits: &Splits) -> DataInfo {
         domain: source.domain(),
         columns: source.columns().cloned(),
         classes: source.label_names().to_vec(),
+        location,
+        train_sha256: Some(indices_sha256(&splits.train)),
+        test_sha256: Some(indices_sha256(&splits.test)),
+        binary: Some(measure::is_binary(&splits.train)),
+        notes: source.warnings().iter().chain(source.notes()).cloned().collect(),
     }
 }
 
@@ -526,6 +604,8 @@ fn describe(splits: &Splits) -> DataInfo {
 fn check_config(dir: &RunDir, config: &RunConfig, saved: &str) -> Result<()> {
     let mut saved = crate::recipe::Layers::from_text("checkpoint", saved)?.build()?;
     saved.training.epochs = config.training.epochs;
+    // Where the data lie is no setting: their content is compared.
+    saved.data.source.clone_from(&config.data.source);
     if saved == *config {
         return Ok(());
     }

@@ -10,12 +10,14 @@ use sha2::{Digest, Sha256};
 use super::config::OptimizerConfig;
 use super::ema::Ema;
 use super::optimizer::{AdamMoments, Optimizer};
-use super::state::{STATE_FORMAT, TrainState};
+use super::state::TrainState;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::models::Learner;
+use crate::run::atomic::{self, Checkpoint};
+use crate::run::directory::RunDir;
+use crate::run::parameters;
 use crate::run::weights::{self, NamedTensor};
-use crate::run::{atomic, parameters};
 
 const WEIGHTS: &str = "model.safetensors";
 const MOMENTS: &str = "optimizer.safetensors";
@@ -56,6 +58,8 @@ const CONFIG: &str = "config.toml";
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
+    /// The files of the run it belongs to, which is then not made anew should it be removed; none for a folder on its own.
+    run: Option<RunDir>,
     config: String,
 }
 
@@ -90,7 +94,28 @@ pub struct Resumed<L> {
 impl Checkpoints {
     /// Checkpoints in `folder`, each with the text of the run's configuration inside.
     pub fn new(folder: impl Into<PathBuf>, config: impl Into<String>) -> Self {
-        Self { folder: folder.into(), config: config.into() }
+        Self { folder: folder.into(), run: None, config: config.into() }
+    }
+
+    /// The checkpoints of a run, in its folder `checkpoints`, which no link leads out of.
+    pub fn of_run(run: &RunDir, config: impl Into<String>) -> Self {
+        Self { folder: run.checkpoints(), run: Some(run.clone()), config: config.into() }
+    }
+
+    fn read(&self, which: &str) -> Result<Checkpoint> {
+        let place = self.folder.join(which);
+        match &self.run {
+            Some(run) => run.open_checkpoint(&place),
+            None => atomic::open_dir(place),
+        }
+    }
+
+    fn write(&self, which: &str, step: u64, files: &[(&str, &[u8])]) -> Result<()> {
+        let place = self.folder.join(which);
+        match &self.run {
+            Some(run) => run.write_checkpoint(&place, step, files),
+            None => atomic::write_dir(place, step, files),
+        }
     }
 
     /// Saves `last`: everything needed to continue.
@@ -113,7 +138,7 @@ impl Checkpoints {
         files.push((STATE.to_owned(), serde_json::to_vec_pretty(&state).expect("numbers always become JSON")));
         files.push((CONFIG.to_owned(), self.config.clone().into_bytes()));
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        atomic::write_dir(self.folder.join("last"), saved.state.step as u64, &files)
+        self.write("last", saved.state.step as u64, &files)
     }
 
     /// Saves `best`: weights and configuration.
@@ -123,7 +148,7 @@ impl Checkpoints {
     pub fn save_best<M: Module>(&self, model: &M, state: &TrainState) -> Result<()> {
         let weights = weights::to_bytes(&parameters::export(model), &BTreeMap::new());
         let files: [(&str, &[u8]); 2] = [(WEIGHTS, &weights), (CONFIG, self.config.as_bytes())];
-        atomic::write_dir(self.folder.join("best"), state.step as u64, &files)
+        self.write("best", state.step as u64, &files)
     }
 
     /// Takes up the newest valid `last`. `model` gives structure and device; its weights are replaced.
@@ -131,9 +156,9 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Model`] if there is no valid checkpoint or it is one of another model.
     pub fn resume<L: Learner>(&self, model: L, config: &OptimizerConfig, device: &Device) -> Result<Resumed<L>> {
-        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
+        let checkpoint = self.read("last")?;
         let dir = &checkpoint.dir;
-        let state = read_state(checkpoint.file(STATE)?, &dir.join(STATE))?;
+        let state = TrainState::from_json(checkpoint.file(STATE)?, &dir.join(STATE))?;
         let expected = parameters::shapes(&model);
         let mut optimizers = Vec::new();
         for (place, update) in model.updates().iter().enumerate() {
@@ -157,7 +182,7 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Model`] if there is no such valid checkpoint or it is one of another model.
     pub fn load<M: Module>(&self, which: &str, model: M) -> Result<(M, String)> {
-        let checkpoint = atomic::open_dir(self.folder.join(which))?;
+        let checkpoint = self.read(which)?;
         let name = if checkpoint.file(EMA).is_ok() { EMA } else { WEIGHTS };
         let bytes = checkpoint.file(name)?;
         let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -169,8 +194,8 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Model`] if there is none.
     pub fn state(&self) -> Result<TrainState> {
-        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
-        read_state(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
+        let checkpoint = self.read("last")?;
+        TrainState::from_json(checkpoint.file(STATE)?, &checkpoint.dir.join(STATE))
     }
 
     /// What was wrong with newer checkpoints in the place of `last` or `best` that are passed over for an older one; usually nothing.
@@ -178,7 +203,7 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Model`] if there is no valid checkpoint at all.
     pub fn passed_over(&self, which: &str) -> Result<Vec<Error>> {
-        Ok(atomic::open_dir(self.folder.join(which))?.passed_over)
+        Ok(self.read(which)?.passed_over)
     }
 
     /// The configuration saved with the newest valid `last`.
@@ -186,7 +211,7 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::Model`] if there is none.
     pub fn config(&self) -> Result<String> {
-        let checkpoint = atomic::open_dir(self.folder.join("last"))?;
+        let checkpoint = self.read("last")?;
         Ok(String::from_utf8_lossy(checkpoint.file(CONFIG)?).into_owned())
     }
 }
@@ -207,23 +232,6 @@ fn load_weights<M: Module>(model: M, bytes: &[u8], path: &Path) -> Result<M> {
     let file = weights::from_bytes(bytes, path)?;
     let tensors = weights::check(file, &parameters::shapes(&model), path)?;
     Ok(parameters::import(model, tensors))
-}
-
-fn read_state(bytes: &[u8], path: &Path) -> Result<TrainState> {
-    let help = "resume from another checkpoint of the run, or train again";
-    /// The number alone, since a newer layout has other fields.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        format: Option<u64>,
-    }
-    let version: Version =
-        serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
-    let format = version.format;
-    if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
-        let found = format.map_or("none".into(), |f| f.to_string());
-        return Err(Error::model(path, "format", format!("version {STATE_FORMAT}"), found, "use a newer elbo"));
-    }
-    serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
 }
 
 /// `m.NAME` and `v.NAME`, flattened, for each parameter that has moments.

@@ -1,10 +1,12 @@
 //! Where training stands: everything besides weights and moments that a checkpoint must hold.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::early_stopping::Stopper;
+use crate::error::{Error, Result};
 use crate::run::history::{EpochRecord, Means};
 
 /// Sums over the examples of an epoch, in float64.
@@ -58,6 +60,30 @@ pub struct TrainState {
 
 /// Version of [`TrainState`] written here; newer ones are refused. Version 1 had the sums of a VAE alone, under the names they still have.
 pub const STATE_FORMAT: u32 = 2;
+
+impl TrainState {
+    /// A state from the bytes of its file; `path` is what errors name.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if they are damaged or of a newer version.
+    pub fn from_json(bytes: &[u8], path: &Path) -> Result<Self> {
+        let help = "resume from another checkpoint of the run, or train again";
+        /// The number alone, since a newer layout has other fields.
+        #[derive(serde::Deserialize)]
+        struct Version {
+            format: Option<u64>,
+        }
+        let version: Version =
+            serde_json::from_slice(bytes).map_err(|e| Error::model(path, "content", "JSON", e.to_string(), help))?;
+        let format = version.format;
+        if format.is_none_or(|f| f > u64::from(STATE_FORMAT)) {
+            let found = format.map_or("none".into(), |f| f.to_string());
+            return Err(Error::model(path, "format", format!("version {STATE_FORMAT}"), found, "use a newer elbo"));
+        }
+        serde_json::from_slice(bytes)
+            .map_err(|e| Error::model(path, "content", "a training state", e.to_string(), help))
+    }
+}
 
 impl Default for TrainState {
     fn default() -> Self {

@@ -67,6 +67,14 @@ impl Stop {
     pub fn requested(&self) -> bool {
         self.0.load(SeqCst) != 0
     }
+
+    /// Ends work in steps that has no state to save, once somebody has asked.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        if self.requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
 }
 
 /// How training ended.
@@ -194,7 +202,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     /// The weights that validation and users see, without gradients.
-    fn judged(&self) -> L {
+    pub(crate) fn judged(&self) -> L {
         match &self.ema {
             Some(ema) => ema.model().clone(),
             None => self.model().valid(),
@@ -219,14 +227,15 @@ impl<'a, L: Learner> Trainer<'a, L> {
         while self.state.epoch <= self.config.epochs && !self.state.stopped_early {
             let started = Instant::now();
             let examples_before = self.state.running.examples;
-            if !self.epoch(observer, stop)? {
+            let whole = self.epoch(observer, stop)?;
+            let trained = started.elapsed().as_secs_f64();
+            let examples = self.state.running.examples - examples_before;
+            let closed = if whole { self.close_epoch(stop)? } else { None };
+            let Some(is_best) = closed else {
                 self.check_weights()?;
                 self.save_last()?;
                 return Ok(Ending::Interrupted);
-            }
-            let trained = started.elapsed().as_secs_f64();
-            let examples = self.state.running.examples - examples_before;
-            let is_best = self.close_epoch()?;
+            };
             let model = self.judged();
             let history = &self.state.history;
             observer.epoch(&EpochEnd {
@@ -362,18 +371,26 @@ impl<'a, L: Learner> Trainer<'a, L> {
         }
     }
 
-    /// Validates, records the epoch, judges it, and saves; returns whether it is the best so far.
-    fn close_epoch(&mut self) -> Result<bool> {
+    /// Validates, records the epoch, judges it, and saves; returns whether it is the best so far, or nothing when interrupted: then
+    /// all steps of the epoch are done and its validation is still to come.
+    fn close_epoch(&mut self, stop: &Stop) -> Result<Option<bool>> {
         let last_step = self.state.step_in_epoch.saturating_sub(1);
         let done = self.epochs_at(last_step);
         let weights = self.model().weights(When::Training { epochs: done });
+        let validation = match &self.data.validation {
+            Some(split) => match self.validate(split, stop) {
+                Some(terms) => Some(terms),
+                None => return Ok(None),
+            },
+            None => None,
+        };
         let record = EpochRecord {
             epoch: self.state.epoch,
             step: self.state.step,
             learning_rate: self.rate(0, done),
             beta: weights.iter().find(|(name, _)| *name == "beta").map(|(_, beta)| *beta),
             train: self.state.running.mean(),
-            validation: self.data.validation.as_ref().map(|split| self.validate(split)),
+            validation,
         };
         match &record.validation {
             Some(terms) => self.check_terms(terms)?,
@@ -393,11 +410,12 @@ impl<'a, L: Learner> Trainer<'a, L> {
             self.best = Some(self.judged());
         }
         self.save_last()?;
-        Ok(verdict.is_best)
+        Ok(Some(verdict.is_best))
     }
 
-    /// Means over a split as judging has them, with every schedule at its end, so that epochs compare with each other.
-    fn validate(&self, split: &Subset) -> Means {
+    /// Means over a split as judging has them, with every schedule at its end, so that epochs compare with each other. None when
+    /// somebody asked to stop meanwhile.
+    fn validate(&self, split: &Subset, stop: &Stop) -> Option<Means> {
         let model = self.judged();
         let device = self.device.clone().without_autodiff();
         let needs = model.needs();
@@ -405,6 +423,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let mut sums = RunningTerms::default();
         let indices: Vec<u32> = (0..split.len() as u32).collect();
         for (i, chosen) in indices.chunks(together).enumerate() {
+            if stop.requested() {
+                return None;
+            }
             let epoch = self.state.epoch as u64;
             let mut draws = Some(Draws::new(self.config.seed, Purpose::EvaluationNoise, epoch, i as u64));
             let batch = Batch::of_split(split, chosen, needs, &device);
@@ -416,12 +437,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
             }
             sums.add(chosen.len(), &self.named(&numbers));
         }
-        sums.mean()
+        Some(sums.mean())
     }
 
     /// Looks at some images with the weights about to be saved: the terms of a step are those of the weights before it.
     fn check_weights(&self) -> Result<()> {
-        self.check_terms(&self.validate(&self.data.train.take(PROBED)))
+        let terms = self.validate(&self.data.train.take(PROBED), &Stop::new());
+        self.check_terms(&terms.expect("nobody asks this one to stop"))
     }
 
     fn save_last(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 
 mod kinds;
 mod references;
+mod run_files;
 mod tokens;
 
 use std::collections::{HashMap, HashSet};
@@ -21,7 +22,9 @@ use tokens::{tokens_of, without_tests};
 /// may import that.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernels", &[]),
-    ("error", &[]),
+    ("text", &[]),
+    // Messages are cleaned where they are made.
+    ("error", &["text"]),
     ("suggest", &[]),
     ("tensors", &[]),
     ("space", &[]),
@@ -31,7 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("projection", &["error"]),
     ("mixtures", &["projection", "error", "random"]),
     // The batcher's gather is a kernel.
-    ("data", &["space", "suggest", "error", "random", "kernels"]),
+    ("data", &["space", "suggest", "text", "error", "random", "kernels"]),
     // A pass has draws, and stages what buffers become.
     ("networks", &["error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are; a learned scale is a buffer.

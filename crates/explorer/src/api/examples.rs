@@ -12,6 +12,7 @@ use super::model::{CHUNK, encoded};
 use super::request::RunRequest;
 use super::response::{Format, Tables, rows};
 use crate::analysis::{Analysis, Of, TermsAtMean};
+use crate::heavy::Wanted;
 use crate::models::Models;
 use crate::problem::Problem;
 
@@ -73,8 +74,17 @@ pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
     };
     if neighbours > 0 {
         let gallery = asked.app.analyses.get(&asked.run, Of::Gallery).await?;
-        answer.share_above = Some(answer.score.iter().map(|score| share_above(&gallery, *score)).collect());
-        answer.neighbours = Some(answer.mean.iter().map(|code| nearest(&gallery, code, neighbours)).collect());
+        let (scores, codes) = (answer.score.clone(), mean.clone());
+        let compare = move |wanted: &Wanted| {
+            let share_above = scores.iter().map(|score| share_above(&gallery, *score)).collect();
+            let near = codes.chunks_exact(latent).map(|code| {
+                wanted.check()?;
+                Ok(nearest(&gallery, code, neighbours))
+            });
+            Ok((share_above, near.collect::<Result<Vec<_>, Problem>>()?))
+        };
+        let (share_above, near) = asked.app.writing.compute(compare).await?;
+        (answer.share_above, answer.neighbours) = (Some(share_above), Some(near));
     }
     Ok(Json(answer).into_response())
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use elbo::evaluation::ACTIVE_THRESHOLD;
+use elbo::evaluation::{ACTIVE_THRESHOLD, Codes};
 use elbo::models::Capability;
 use elbo::priors::{Sampler, SamplerKind};
+use elbo::run::directory::DimensionInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,11 +18,15 @@ use crate::analysis::{Analysis, Of};
 use crate::background::State;
 use crate::plane::{Method, Plane, Spot};
 use crate::problem::Problem;
+use crate::run_entry::{RunEntry, Summary};
 
 /// `GET /api/runs/{id}/dimensions`: what each dimension of the code carries, over the held-out split.
 pub async fn dimensions(asked: RunRequest) -> Result<Json<Value>, Problem> {
     asked.require("dimensions", &[Capability::Encode])?;
-    let analysis = asked.app.analyses.get(&asked.run, Of::HeldOut).await?;
+    let analysis = match asked.app.analyses.get(&asked.run, Of::HeldOut).await {
+        Ok(analysis) => analysis,
+        Err(problem) => return without_data(&asked, problem).map(Json),
+    };
     let (centre, spread) = (analysis.codes.centre(), analysis.codes.spread());
     let dimensions: Vec<Value> = (0..asked.run.summary.latent)
         .map(|dim| {
@@ -32,9 +37,43 @@ pub async fn dimensions(asked: RunRequest) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "split": analysis.split, "n": analysis.len(), "dimensions": dimensions })))
 }
 
+/// The dimensions as the run wrote them down, or all alike where codes have a prior: what can be told when its data cannot be opened.
+fn known(run: &RunEntry) -> Option<Vec<DimensionInfo>> {
+    let Summary { dimensions, can, latent, .. } = &run.summary;
+    let alike = || vec![DimensionInfo { kl: None, mean: 0.0, std: 1.0 }; *latent];
+    let written = dimensions.clone().filter(|dimensions| dimensions.len() == *latent && *latent > 0);
+    written.or_else(|| can.contains(&Capability::Prior).then(alike))
+}
+
+/// The same as an answer; `problem` is why there are no data.
+fn without_data(asked: &RunRequest, problem: Problem) -> Result<Value, Problem> {
+    let Some(known) = known(&asked.run) else { return Err(problem) };
+    let dimensions = known.into_iter().map(|DimensionInfo { kl, mean, std }| {
+        json!({ "kl": kl, "mean": mean, "std": std, "active": std.powi(2) > ACTIVE_THRESHOLD })
+    });
+    let dimensions: Vec<Value> = dimensions.collect();
+    Ok(json!({ "split": null, "n": 0, "without_data": problem.message, "dimensions": dimensions }))
+}
+
+/// Codes of the means and variances that are known: on each axis one to either side, so that planes and views come out as of the data.
+fn stand_in(known: &[DimensionInfo]) -> Codes {
+    let (latent, reach) = (known.len(), (known.len() as f64).sqrt());
+    let at = |axis: usize, side: f64| {
+        let value = move |(dim, info): (usize, &DimensionInfo)| {
+            (info.mean + if dim == axis { side * reach * info.std } else { 0.0 }) as f32
+        };
+        known.iter().enumerate().map(value)
+    };
+    let mean = (0..latent).flat_map(|axis| at(axis, -1.0).chain(at(axis, 1.0))).collect();
+    Codes { latent, mean, log_var: None, labels: None }
+}
+
 /// Points, and the plane they lie on where that is one of the space of codes.
 #[derive(Serialize)]
 struct Projected<'a> {
+    /// Why there are no points, where the data cannot be opened: what the decoder draws is there all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_data: Option<String>,
     points: Vec<&'a [f32]>,
     #[serde(flatten)]
     plane: Option<&'a Plane>,
@@ -85,7 +124,7 @@ impl Default for Project {
 pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
     asked.require("project", &[Capability::Encode])?;
-    let Project { method, dims, z } = asked.json()?;
+    let Project { method, dims, z } = asked.json().await?;
     if method == "tsne" {
         return match z {
             Some(_) => Err(Problem::field("z", "no codes with `tsne`, which has no place for new ones", "some")),
@@ -94,14 +133,40 @@ pub async fn project(asked: RunRequest) -> Result<Response, Problem> {
     }
     let method = Method::checked(&method, dims, asked.run.summary.latent)?;
     let given = z.as_ref().map(|z| asked.codes("z", z)).transpose()?;
-    let analysis = asked.app.analyses.get(&asked.run, Of::HeldOut).await?;
+    let analysis = match asked.app.analyses.get(&asked.run, Of::HeldOut).await {
+        Ok(analysis) => analysis,
+        Err(problem) => return decoded_only(&asked, method, given.as_deref(), format, problem),
+    };
     let plane = plane(&analysis, method).await?;
-    let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
+    let numbers = given.as_ref().map_or(analysis.codes.mean.len(), Vec::len);
+    let write = move || {
+        let points = plane.points(given.as_deref().unwrap_or(&analysis.codes.mean));
+        if format == Format::Raw {
+            return Ok(response::floats(&points, &[points.len() / 2, 2]));
+        }
+        let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
+        let projected = Projected { without_data: None, points: rows(&points, 2), plane: Some(&plane), split };
+        Ok(Json(projected).into_response())
+    };
+    asked.written(numbers, write).await
+}
+
+/// The plane without any examples on it, for what is decoded.
+fn decoded_only(
+    asked: &RunRequest,
+    method: Method,
+    given: Option<&[f32]>,
+    format: Format,
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let Some(known) = known(&asked.run) else { return Err(problem) };
+    let plane = Plane::of(&stand_in(&known), method);
+    let points = plane.points(given.unwrap_or_default());
     if format == Format::Raw {
         return Ok(response::floats(&points, &[points.len() / 2, 2]));
     }
-    let split = given.is_none().then(|| Split::of(&analysis, analysis.len()));
-    Ok(Json(Projected { points: rows(&points, 2), plane: Some(&plane), split }).into_response())
+    let without_data = Some(problem.message);
+    Ok(Json(Projected { without_data, points: rows(&points, 2), plane: Some(&plane), split: None }).into_response())
 }
 
 async fn neighbours(asked: &RunRequest, format: Format) -> Result<Response, Problem> {
@@ -114,7 +179,7 @@ async fn neighbours(asked: &RunRequest, format: Format) -> Result<Response, Prob
         return Ok(response::floats(&layout.points, &[n, 2]));
     }
     let split = Some(Split::of(&layout.analysis, n));
-    Ok(Json(Projected { points: rows(&layout.points, 2), plane: None, split }).into_response())
+    Ok(Json(Projected { without_data: None, points: rows(&layout.points, 2), plane: None, split }).into_response())
 }
 
 /// The plane for the codes of an analysis, off the threads that serve.
@@ -153,7 +218,7 @@ struct Seen {
 pub async fn mixture(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
     asked.require("mixture", &[Capability::Encode])?;
-    let Mixture { sampler: name, method, dims } = asked.json()?;
+    let Mixture { sampler: name, method, dims } = asked.json().await?;
     let (kind, method) = (sampler(&name)?, Method::checked(&method, dims, asked.run.summary.latent)?);
     if !matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture) {
         return Err(Problem::field("sampler", "gaussian or mixture, which have components", name));

@@ -25,8 +25,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::App;
+use crate::limits::LARGE;
 use crate::problem::Problem;
-use crate::{assets, guard};
+use crate::{assets, door, guard};
 
 /// The description of this interface.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -78,6 +79,7 @@ pub(crate) fn router(app: App) -> Router {
         // The layer below has a limit of its own, and a time.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), collect))
+        .layer(middleware::from_fn_with_state(app.clone(), door::pass))
         .layer(middleware::from_fn_with_state(app.clone(), guard::protect))
         .route_layer(middleware::from_fn_with_state(app.clone(), count))
         .with_state(app)
@@ -95,6 +97,16 @@ async fn collect(State(app): State<App>, request: Request, next: Next) -> Respon
         let message = "bodies are taken as they are: send it without `Content-Encoding`";
         return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", message).into_response();
     }
+    // Held until there is an answer. A body that does not say how long it is may become the longest.
+    let declared = match parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        true => limit,
+        false => declared.unwrap_or(0) as usize,
+    };
+    let units = if declared <= LARGE { 0 } else { declared.div_ceil(LARGE) as u32 };
+    let Ok(Ok(_room)) = tokio::time::timeout(app.limits.deadline, app.room.acquire_many(units)).await else {
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "too many large requests: try again in a second")
+            .into_response();
+    };
     let bytes = match tokio::time::timeout(app.limits.body_time, to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if is_too_long(&error) => return too_large(limit).into_response(),

@@ -38,7 +38,7 @@ struct Decode {
 pub async fn decode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     asked.require("decode", &[Capability::Decode])?;
-    let Decode { z, class } = asked.json()?;
+    let Decode { z, class } = asked.json().await?;
     let codes = asked.codes("z", &z)?;
     let classes = Class::of_each(class.as_ref(), &asked.run, z.len())?;
     let pictures = asked.app.worker.decode(&asked.run, codes, classes).await?;
@@ -87,13 +87,14 @@ pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     let work = move |models: &mut Models| encoded(&models.get(&entry)?.run, &input, n, "encode");
     let codes = asked.app.worker.call(work).await?;
     let latent = asked.run.summary.latent;
-    Ok(match format {
+    let write = move || match format {
         Format::Json => {
             let log_var = codes.log_var.as_ref().map(|values| rows(values, latent));
-            Json(Codes { mean: rows(&codes.mean, latent), log_var, class: told(&classes) }).into_response()
+            Ok(Json(Codes { mean: rows(&codes.mean, latent), log_var, class: told(&classes) }).into_response())
         }
-        _ => response::floats(&codes.mean, &[n, latent]),
-    })
+        _ => Ok(response::floats(&codes.mean, &[n, latent])),
+    };
+    asked.written(n * latent, write).await
 }
 
 /// `POST /api/runs/{id}/reconstruct`: examples, encoded and decoded again.
@@ -117,8 +118,8 @@ pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
     };
     let (pictures, originals, mean) = asked.app.worker.call(work).await?;
     let size = pictures.shape.numel();
-    let tables = [("originals", rows(&originals, size)), ("mean", rows(&mean, asked.run.summary.latent))];
-    let tables = Tables::of(tables, &classes);
+    let tables = [("originals", originals, size), ("mean", mean, asked.run.summary.latent)];
+    let tables = Tables::of(tables, classes);
     asked.shown(format, pictures, tables).await
 }
 
@@ -157,7 +158,7 @@ pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
 pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     asked.require("sample", &[Capability::Decode])?;
-    let Sample { n, seed, sampler: name, temperature, truncation, class } = asked.json()?;
+    let Sample { n, seed, sampler: name, temperature, truncation, class } = asked.json().await?;
     asked.images("n", n)?;
     parse::number("temperature", temperature, 0.0, 100.0)?;
     truncation.map_or(Ok(0.0), |bound| parse::number("truncation", bound, LEAST_TRUNCATION, 100.0))?;
@@ -176,7 +177,7 @@ pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
         },
     };
     let pictures = asked.app.worker.decode(&asked.run, codes.clone(), classes.clone()).await?;
-    asked.shown(format, pictures, Tables::of([("z", rows(&codes, latent))], &classes)).await
+    asked.shown(format, pictures, Tables::of([("z", codes, latent)], classes)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -206,7 +207,7 @@ fn linear() -> String {
 pub async fn interpolate(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
     asked.require("interpolate", &[Capability::Decode])?;
-    let Interpolate { a, b, steps, path, class } = asked.json()?;
+    let Interpolate { a, b, steps, path, class } = asked.json().await?;
     asked.images("steps", steps)?;
     let (a, b) = (asked.codes("a", &[a])?, asked.codes("b", &[b])?);
     let path = match path.as_str() {
@@ -217,6 +218,6 @@ pub async fn interpolate(asked: RunRequest) -> Result<Response, Problem> {
     let codes = generation::interpolation_codes(&a, &b, steps, path);
     let classes = Class::of_each(class.as_ref(), &asked.run, steps)?;
     let pictures = asked.app.worker.decode(&asked.run, codes.clone(), classes.clone()).await?;
-    let tables = Tables::of([("z", rows(&codes, asked.run.summary.latent))], &classes);
+    let tables = Tables::of([("z", codes, asked.run.summary.latent)], classes);
     asked.shown(format, pictures, tables).await
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,8 @@ use serde::de::DeserializeOwned;
 
 use super::class::Class;
 use crate::App;
-use crate::limits::MAX_CODE;
+use crate::heavy::Wanted;
+use crate::limits::{LARGE, MAX_CODE};
 use crate::problem::{Problem, shortened};
 use crate::run_entry::RunEntry;
 
@@ -159,16 +161,20 @@ pub async fn examples(
     run: &Arc<RunEntry>,
     headers: &HeaderMap,
     query: Option<&str>,
-    body: &[u8],
+    body: &Bytes,
 ) -> Result<(Input, Examples), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let (sent, asked) = if kind.starts_with("image/") {
-        (decoded(&app.loaded(run).await?.run, "body", &[body])?, Examples::default())
+        let (loaded, body) = (app.loaded(run).await?.run, body.clone());
+        let sent =
+            app.reading.compute(move |wanted| decoded(&loaded, "body", &[body], |body| Ok(body.to_vec()), wanted));
+        (sent.await?, Examples::default())
     } else if kind.starts_with("application/octet-stream") {
         (raw(app, run, body).await?, Examples::default())
     } else {
-        let asked: Examples = json(body)?;
-        (sent(app, run, &asked).await?, asked)
+        let text = body.clone();
+        let mut asked: Examples = app.reading.compute_if(body.len() > LARGE, move || json(&text)).await?;
+        (sent(app, run, &mut asked).await?, asked)
     };
     let named = asked.class.clone().or_else(|| Class::of_query(query));
     let known = match &sent {
@@ -185,18 +191,19 @@ fn classes_of(examples: &Subset) -> Option<Vec<u32>> {
     (0..examples.len()).map(|place| examples.label(place)).collect()
 }
 
-/// The examples of a JSON body.
-async fn sent(app: &App, run: &Arc<RunEntry>, asked: &Examples) -> Result<Sent, Problem> {
-    match (&asked.x, &asked.images, &asked.indices) {
-        (Some(x), None, None) => values(app, run, x),
+/// The examples of a JSON body, which are taken out of what was asked.
+async fn sent(app: &App, run: &Arc<RunEntry>, asked: &mut Examples) -> Result<Sent, Problem> {
+    match (asked.x.take(), asked.images.take(), asked.indices.take()) {
+        (Some(x), None, None) => {
+            let (state, entry) = (Arc::clone(app), Arc::clone(run));
+            let numbers = x.iter().map(Vec::len).sum::<usize>();
+            app.reading.compute_if(numbers > LARGE, move || values(&state, &entry, &x)).await
+        }
         (None, Some(encoded), None) => {
             images(app, run, "images", encoded.len())?;
-            let bytes = encoded.iter().enumerate().map(|(place, text)| {
-                STANDARD.decode(text).map_err(|error| Problem::field(format!("images[{place}]"), "base64", error))
-            });
-            let bytes = bytes.collect::<Result<Vec<_>, _>>()?;
-            let loaded = app.loaded(run).await?;
-            decoded(&loaded.run, "images", &bytes.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            let loaded = app.loaded(run).await?.run;
+            let bytes = |text: &String| STANDARD.decode(text).map_err(|error| error.to_string());
+            app.reading.compute(move |wanted| decoded(&loaded, "images", &encoded, bytes, wanted)).await
         }
         (None, None, Some(indices)) => {
             images(app, run, "indices", indices.len())?;
@@ -206,7 +213,7 @@ async fn sent(app: &App, run: &Arc<RunEntry>, asked: &Examples) -> Result<Sent, 
                 let expected = format!("a place in the {name} split, 0 to {}", split.len() - 1);
                 return Err(Problem::field(format!("indices[{place}]"), expected, indices[place]));
             }
-            Ok(Sent::Of(split.select(indices)))
+            Ok(Sent::Of(split.select(&indices)))
         }
         _ => {
             let message =
@@ -248,10 +255,20 @@ async fn raw(app: &App, entry: &Arc<RunEntry>, body: &[u8]) -> Result<Sent, Prob
 }
 
 /// Encoded pictures, brought to the model's size and colours as those it was trained on.
-fn decoded(run: &Run, field: &str, encoded: &[&[u8]]) -> Result<Sent, Problem> {
+///
+/// One of them is in memory at a time; `bytes_of` gives those of one, or says why it cannot.
+fn decoded<T>(
+    run: &Run,
+    field: &str,
+    encoded: &[T],
+    bytes_of: impl Fn(&T) -> Result<Vec<u8>, String>,
+    wanted: &Wanted,
+) -> Result<Sent, Problem> {
     let mut bytes = Vec::with_capacity(encoded.len() * run.shape.numel());
     for (place, picture) in encoded.iter().enumerate() {
-        let read = pictures::decode_one(picture, run.shape, run.config.data.fit);
+        wanted.check()?;
+        let picture = bytes_of(picture).map_err(|why| Problem::field(format!("{field}[{place}]"), "base64", why))?;
+        let read = pictures::decode_one(&picture, run.shape, run.config.data.fit);
         bytes.extend(read.map_err(|error| match error {
             elbo::Error::Data { expected, found, .. } => Problem::field(format!("{field}[{place}]"), expected, found),
             other => other.into(),

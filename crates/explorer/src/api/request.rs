@@ -14,6 +14,7 @@ use super::Content;
 use super::parse;
 use super::response::{self, Format, Tables};
 use crate::App;
+use crate::limits::LARGE;
 use crate::problem::Problem;
 use crate::run_entry::RunEntry;
 
@@ -73,8 +74,9 @@ impl RunRequest {
     }
 
     /// The body as JSON.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        parse::json(&self.body)
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T, Problem> {
+        let body = self.body.clone();
+        self.app.reading.compute_if(body.len() > LARGE, move || parse::json(&body)).await
     }
 
     /// The body as examples, and whatever else it says.
@@ -93,12 +95,25 @@ impl RunRequest {
     }
 
     /// Pictures as an answer; rows of a table in its own units too.
-    pub async fn shown(&self, format: Format, pictures: Pictures, tables: Tables<'_>) -> Result<Response, Problem> {
+    pub async fn shown(&self, format: Format, pictures: Pictures, tables: Tables) -> Result<Response, Problem> {
         let run = match self.run.summary.columns {
             Some(_) => Some(self.app.loaded(&self.run).await?.run),
             None => None,
         };
-        let columns = run.as_ref().and_then(|run| run.columns());
-        response::pictures(format, &pictures, columns, tables)
+        let numbers = pictures.pixels.len() + tables.len();
+        self.written(numbers, move || {
+            let columns = run.as_ref().and_then(|run| run.columns());
+            response::pictures(format, &pictures, columns, &tables)
+        })
+        .await
+    }
+
+    /// An answer of so many numbers, written beside the threads that serve where it is large.
+    pub async fn written(
+        &self,
+        numbers: usize,
+        write: impl FnOnce() -> Result<Response, Problem> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        self.app.writing.compute_if(numbers > LARGE, write).await
     }
 }

@@ -65,19 +65,38 @@ impl Format {
 
 /// What stands beside pictures in JSON.
 #[derive(Debug, Default, Serialize)]
-pub struct Tables<'a> {
+pub struct Tables {
     /// Tables of numbers, by name.
     #[serde(flatten)]
-    numbers: BTreeMap<&'static str, Vec<&'a [f32]>>,
+    numbers: BTreeMap<&'static str, Table>,
     /// The class of each picture, of a conditional run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    class: Option<&'a [u32]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    class: Vec<u32>,
 }
 
-impl<'a> Tables<'a> {
-    /// These tables, and the class of each picture where there is one.
-    pub fn of<const N: usize>(numbers: [(&'static str, Vec<&'a [f32]>); N], classes: &'a [u32]) -> Self {
-        Self { numbers: BTreeMap::from(numbers), class: told(classes) }
+impl Tables {
+    /// These tables, each with its width, and the class of each picture where there is one.
+    pub fn of<const N: usize>(numbers: [(&'static str, Vec<f32>, usize); N], class: Vec<u32>) -> Self {
+        let numbers = numbers.into_iter().map(|(name, values, width)| (name, Table { values, width })).collect();
+        Self { numbers, class }
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        self.numbers.values().map(|table| table.values.len()).sum()
+    }
+}
+
+/// Numbers row after row; in JSON a list of rows.
+#[derive(Debug)]
+struct Table {
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Serialize for Table {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        rows(&self.values, self.width).serialize(serializer)
     }
 }
 
@@ -97,7 +116,7 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<Vec<&'a [f64]>>,
     #[serde(flatten)]
-    tables: Tables<'a>,
+    tables: &'a Tables,
 }
 
 /// Numbers row after row, as rows.
@@ -110,7 +129,7 @@ pub fn pictures(
     format: Format,
     pictures: &Pictures,
     columns: Option<&Columns>,
-    tables: Tables<'_>,
+    tables: &Tables,
 ) -> Result<Response, Problem> {
     let ImageShape { channels, height, width } = pictures.shape;
     if columns.is_some() && format != Format::Json {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::{BLOCK, ColumnReport, DataFinding, hash, noun};
+use crate::data::source::rounded;
 use crate::data::split::Subset;
 
 /// What a pass over the values of a part gathers.
@@ -91,7 +92,8 @@ impl Values {
         let count = self.count.max(1) as f64;
         let report = |(index, place): (usize, &Place)| {
             let (mean, std) = (columns.mean[index], columns.std[index]);
-            let original = |value: f64| value * std + mean;
+            // To the digits that a float32 tells: what is 0 in the file is not 3e-8 here.
+            let original = |value: f64| rounded(value * std + mean, std * value.abs().max(1.0) * 2f64.powi(-23));
             let centre = place.sum / count;
             let deviation = (place.squares / count - centre * centre).max(0.0).sqrt();
             ColumnReport {
@@ -136,7 +138,7 @@ impl Values {
             }
         });
         let extreme = self.extremes(part);
-        [constant, extreme, super::copies(&self.hashes, noun)].into_iter().flatten().collect()
+        [constant, extreme, super::copies(part, &self.hashes, noun)].into_iter().flatten().collect()
     }
 
     /// Columns with a value so far out that it decides the mean and deviation of its column.

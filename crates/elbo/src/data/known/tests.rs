@@ -169,6 +169,16 @@ fn a_single_file_finds_its_labels_by_name() {
 }
 
 #[test]
+fn labels_from_1_on_make_no_class_0() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("letters-images-idx3-ubyte"), &contents()[0]).unwrap();
+    fs::write(root.path().join("letters-labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 6, 1, 26, 3, 1, 2, 26]).unwrap();
+    let (letters, _) = open_idx(&root.path().join("letters-images-idx3-ubyte")).unwrap();
+    assert_eq!((letters.label_names().len(), &letters.label_names()[25][..]), (26, "26"));
+    assert_eq!([0, 1, 2].map(|index| letters.label(index)), [Some(0), Some(25), Some(2)]);
+}
+
+#[test]
 fn real_mnist_is_recognised() {
     let Some(data) = std::env::var_os("ELBO_DATA").map(PathBuf::from) else {
         println!("skipped: ELBO_DATA not set");

@@ -1,14 +1,14 @@
-//! What a path is: a folder of pictures, an archive of one, or something else.
+//! What a path is: a folder of pictures, an archive of one, a picture, or something else.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::arrangement::escaped;
+use super::decode;
 use super::file::{Times, raw_bytes};
 use super::folder::Folder;
 use super::source::Pictures;
@@ -18,6 +18,7 @@ use super::{Collection, Division, Origin, Settings, cache_folder};
 use crate::data::idx::hex;
 use crate::data::progress::Progress;
 use crate::data::split::Splits;
+use crate::data::unpack;
 use crate::error::{Error, Result};
 
 /// The kinds of archives.
@@ -27,27 +28,28 @@ enum Kind {
     Zip,
 }
 
-/// Whether `path` is a folder or an archive; by its content, never its name.
+/// Whether `path` is a folder, an archive or a picture; by its content, never its name, but for TGA, which has no mark.
 pub fn holds_pictures(path: &Path) -> bool {
-    path.is_dir() || (path.is_file() && kind(path).is_some())
+    path.is_dir() || (path.is_file() && (kind(path).is_some() || is_picture_file(path)))
 }
 
 fn kind(path: &Path) -> Option<Kind> {
-    let mut start = Vec::new();
-    File::open(path).ok()?.take(512).read_to_end(&mut start).ok()?;
+    let start = unpack::start_of(path, 512);
     // Also of an archive without members.
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
-        return Some(Kind::Zip);
+    let zip = start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06");
+    match unpack::packing_of(path).ok()? {
+        None if zip => Some(Kind::Zip),
+        _ => looks_like_tar(&start).then_some(Kind::Tar),
     }
-    if start.starts_with(&[0x1f, 0x8b]) {
-        start.clear();
-        let unpacked = MultiGzDecoder::new(BufReader::new(File::open(path).ok()?));
-        unpacked.take(512).read_to_end(&mut start).ok()?;
-    }
-    looks_like_tar(&start).then_some(Kind::Tar)
 }
 
-/// Opens the pictures in a folder, or in a tar (plain or gzip) or zip archive of one.
+fn is_picture_file(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+    read.is_ok() && decode::is_picture(&start, &path.to_string_lossy())
+}
+
+/// Opens the pictures in a folder, or in a zip or tar archive of one (plain or packed); a single picture is a set of one.
 ///
 /// Classes are the first folders; `train` beside `test` or `validation` are the parts. An archive that has been decoded before is not even
 /// looked into.
@@ -64,9 +66,8 @@ pub fn open_path(
         return super::open(Arc::new(Folder::scan(path)?), settings, division, progress);
     }
     let Some(kind) = kind(path) else {
-        let (expected, help) = ("a folder, or a tar or zip archive of one", "give the folder the pictures are in");
-        let found = if image::guess_format(&start_of(path)).is_ok() { "a single picture" } else { "another file" };
-        return Err(Error::data(path, "source", expected, found, help));
+        // A picture is a set of one.
+        return super::open(Arc::new(Folder::single(path)?), settings, division, progress);
     };
     let cache = cache_folder(settings);
     let archives = [path.to_owned()];
@@ -99,18 +100,13 @@ pub(in crate::data) fn open_tars(
     Pictures::open(&origin, &mut collect, settings, cache.as_deref(), progress)?.split(division)
 }
 
-fn start_of(path: &Path) -> Vec<u8> {
-    let mut start = Vec::new();
-    // What cannot be read is no picture.
-    let _ = File::open(path).map(|file| file.take(64).read_to_end(&mut start));
-    start
-}
-
 /// An archive's name without its endings.
 fn stem(path: &Path) -> String {
     let name = path.file_name().map_or_else(|| "pictures".to_owned(), |name| escaped(&raw_bytes(name)));
-    let endings = [".tar.gz", ".tgz", ".tar", ".zip"];
-    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty());
+    let endings = [".gz", ".xz", ".bz2", ".zst"].map(|ending| format!(".tar{ending}")).into_iter();
+    let endings = endings.chain([".tgz", ".txz", ".tbz2", ".tar", ".zip"].map(str::to_owned));
+    let stem = endings.map(|ending| name.strip_suffix(&ending)).find(Option::is_some).flatten();
+    let stem = stem.filter(|stem| !stem.is_empty());
     stem.map_or(name.clone(), str::to_owned)
 }
 

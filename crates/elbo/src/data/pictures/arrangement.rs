@@ -1,26 +1,26 @@
 //! From paths to classes and parts: what the folders around a picture mean.
 //!
-//! A single folder around everything says nothing and is looked through. If the first level then is `train` with `test`,
-//! `val`, `valid` or `validation` beside it and nothing else, these are the parts, and classes come one level below. The
-//! first folder of what remains is the class; pictures outside any folder have none.
+//! A single folder around everything says nothing and is looked through. If folders of the next level are called like a
+//! training part and a test or validation part ([`part_of`]), these are the parts, and classes come one level below; or
+//! the other way round, parts inside of classes. What lies beside the parts is left out and told, since nobody knows
+//! which part it belongs to. The first folder of what remains is the class; pictures outside any folder have none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::left_out::LeftOut;
 
 use super::{Entry, Listing, Origin};
 use crate::error::{Error, Result};
 
 /// Name endings of files that are taken for pictures.
-pub(super) const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jfif", "webp", "bmp", "gif", "pgm", "ppm", "pnm"];
+pub(super) const ENDINGS: [&str; 16] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "tga", "pbm", "pgm", "ppm", "pnm",
+];
 
 /// Whether a file of this name is taken for a picture. The content decides what it is then.
 pub(super) fn is_picture(name: &[u8]) -> bool {
     let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return false };
     ENDINGS.iter().any(|ending| name[dot + 1..].eq_ignore_ascii_case(ending.as_bytes()))
-}
-
-/// Whether files and folders of this name are passed over: hidden ones, and what macOS puts into archives.
-pub(super) fn is_hidden(name: &[u8]) -> bool {
-    name.first() == Some(&b'.') || name == b"__MACOSX"
 }
 
 /// A path for messages: what is no UTF-8 or would confuse a terminal is written as `\xNN` or `\n`.
@@ -40,33 +40,133 @@ pub(super) fn escaped(path: &[u8]) -> String {
     text
 }
 
-/// The pictures of an archive, whose `members` are raw names in their order and what finds their bytes.
+/// The pictures of an archive, whose `members` are raw names in their order and what finds their bytes; and what is told of the rest.
 ///
 /// # Errors
 /// [`Error::Data`] if there are none; `pack` is the command that would make such an archive.
-pub(super) fn listed<P>(origin: Origin, members: Vec<(Vec<u8>, P)>, pack: &str) -> Result<(Listing, Vec<P>)> {
+pub(super) fn listed<P>(
+    origin: Origin,
+    members: Vec<(Vec<u8>, P)>,
+    left_out: &LeftOut,
+    pack: &str,
+) -> Result<(Listing, Vec<P>, Told)> {
     if members.is_empty() {
         let help = format!("pack a folder of pictures: `{pack}`");
-        return Err(Error::data(origin.path, "images", "pictures (.png, .jpg, ...) in the archive", "none", help));
+        let found = left_out.in_words().map_or_else(|| "none".to_owned(), |only| format!("none, only {only}"));
+        return Err(Error::data(origin.path, "images", "pictures (.png, .jpg, ...) in the archive", found, help));
     }
-    let (names, places) = members.into_iter().map(|(name, place)| (escaped(&name), place)).unzip();
-    Ok((Listing { origin, entries: arranged(names) }, places))
+    let names: Vec<String> = members.iter().map(|(name, _)| escaped(name)).collect();
+    let Arrangement { placed, mut told } = Arrangement::of(&names);
+    let kept = names.into_iter().zip(members).zip(placed).filter_map(|((name, (_, place)), placed)| {
+        placed.map(|Placed { part, label }| (Entry { name, label, part }, place))
+    });
+    let (entries, places) = kept.unzip();
+    told.add(left_out);
+    Ok((Listing { origin, entries }, places, told))
 }
 
-/// The entries of pictures whose paths are `names`, in the same order.
-pub(super) fn arranged(names: Vec<String>) -> Vec<Entry> {
-    let skipped = common_folders(&names);
-    let parts = has_parts(&names, skipped);
-    names.into_iter().map(|name| entry(name, skipped, parts)).collect()
+/// What is told of a collection beside its pictures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub notes: Vec<String>,
+    /// Likely to spoil the result.
+    pub warnings: Vec<String>,
 }
 
-fn entry(name: String, skipped: usize, parts: bool) -> Entry {
-    let (part, label) = {
-        let mut folders = folders(&name).skip(skipped);
-        let part = if parts { folders.next().and_then(part_of) } else { None };
-        (part.map(str::to_owned), folders.next().map(str::to_owned))
-    };
-    Entry { name, label, part }
+impl Told {
+    /// Adds what was not taken: as a warning if there are pictures among it.
+    pub fn add(&mut self, left_out: &LeftOut) {
+        self.notes.extend(left_out.notes());
+        self.warnings.extend(left_out.warning());
+    }
+}
+
+/// Class and part of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub part: Option<String>,
+    pub label: Option<String>,
+}
+
+/// Where each picture of a collection belongs.
+pub(super) struct Arrangement {
+    /// In the order of the names; none for a picture that is left out.
+    pub placed: Vec<Option<Placed>>,
+    pub told: Told,
+}
+
+impl Arrangement {
+    /// Of pictures whose paths are `names`.
+    pub fn of(names: &[String]) -> Self {
+        let skipped = common_folders(names);
+        match [skipped, skipped + 1].into_iter().find(|level| has_parts(names, *level)) {
+            Some(level) => Self::with_parts(names, skipped, level),
+            None => Self::without_parts(names, skipped),
+        }
+    }
+
+    /// Parts are the folders at `level`, classes the first other folder.
+    fn with_parts(names: &[String], skipped: usize, level: usize) -> Self {
+        let mut beside: BTreeMap<String, usize> = BTreeMap::new();
+        let placed = names.iter().map(|name| {
+            let Some(part) = folders(name).nth(level).and_then(part_of) else {
+                let place = folders(name).nth(level).map_or_else(
+                    || name.clone(),
+                    |_| folders(name).take(level + 1).collect::<Vec<_>>().join("/") + "/",
+                );
+                *beside.entry(place).or_default() += 1;
+                return None;
+            };
+            let class = if level > skipped { skipped } else { level + 1 };
+            let label = folders(name).nth(class).map(str::to_owned);
+            Some(Placed { part: Some(part.to_owned()), label })
+        });
+        let placed = placed.collect();
+        let told = Told { notes: Vec::new(), warnings: left_beside(&beside).into_iter().collect() };
+        Self { placed, told }
+    }
+
+    fn without_parts(names: &[String], skipped: usize) -> Self {
+        let placed = names.iter().map(|name| {
+            let label = folders(name).nth(skipped).map(str::to_owned);
+            Some(Placed { part: None, label })
+        });
+        let told = Told { notes: Vec::new(), warnings: like_parts(names, skipped).into_iter().collect() };
+        Self { placed: placed.collect(), told }
+    }
+}
+
+/// Places named in a warning.
+const NAMED: usize = 5;
+
+fn left_beside(beside: &BTreeMap<String, usize>) -> Option<String> {
+    let count: usize = beside.values().sum();
+    let first: Vec<_> = beside.keys().take(NAMED).map(|place| format!("`{place}`")).collect();
+    let more = if beside.len() > NAMED { ", ..." } else { "" };
+    let (pictures, are) =
+        if count == 1 { ("1 picture lies", "is") } else { (&*format!("{count} pictures lie"), "are") };
+    (count > 0).then(|| {
+        format!(
+            "{pictures} beside the train and test parts, in none of them, and {are} left out: {}{more}",
+            first.join(", ")
+        )
+    })
+}
+
+/// What looks like parts and was taken otherwise.
+fn like_parts(names: &[String], skipped: usize) -> Option<String> {
+    let found: BTreeSet<&str> =
+        names.iter().flat_map(|name| folders(name).skip(skipped).filter(|folder| part_of(folder).is_some())).collect();
+    // A class called `train`, alone, holds nothing that must not be trained on.
+    let harmful = found.iter().any(|folder| part_of(folder) != Some("train"));
+    let first: Vec<_> = found.iter().take(NAMED).map(|folder| format!("`{folder}`")).collect();
+    let (folders, are) = if found.len() == 1 { ("a folder", "is") } else { ("folders", "are") };
+    harmful.then(|| {
+        format!(
+            "{folders} called {} {are} no part here, since parts are `train` beside `test` or `validation`: its pictures may be trained on",
+            first.join(", ")
+        )
+    })
 }
 
 /// The folders of a path, outermost first.
@@ -86,24 +186,55 @@ fn common_folders(names: &[String]) -> usize {
     common.len()
 }
 
-fn has_parts(names: &[String], skipped: usize) -> bool {
-    let mut found = BTreeSet::new();
-    for name in names {
-        match folders(name).nth(skipped).and_then(part_of) {
-            Some(part) => found.insert(part),
-            None => return false,
-        };
-    }
+/// Whether folders at `level` are a part to train on and another one.
+fn has_parts(names: &[String], level: usize) -> bool {
+    let found: BTreeSet<_> = names.iter().filter_map(|name| folders(name).nth(level).and_then(part_of)).collect();
     found.len() > 1 && found.contains("train")
 }
 
+/// The part that a folder is called after: one word for it, in any case, with digits and words that say nothing around it, such
+/// as `Train`, `testing`, `val2017` or `train_images`.
 fn part_of(folder: &str) -> Option<&'static str> {
-    match folder {
-        "train" => Some("train"),
-        "test" => Some("test"),
-        "val" | "valid" | "validation" => Some("validation"),
-        _ => None,
+    const PLAIN: [&str; 18] = [
+        "set", "sets", "image", "images", "img", "imgs", "data", "dataset", "picture", "pictures", "photo", "photos",
+        "split", "part", "folder", "files", "samples", "examples",
+    ];
+    const PARTS: [(&str, &str); 12] = [
+        ("training", "train"),
+        ("train", "train"),
+        ("trn", "train"),
+        ("testing", "test"),
+        ("test", "test"),
+        ("tst", "test"),
+        ("holdout", "test"),
+        ("validation", "validation"),
+        ("valid", "validation"),
+        ("val", "validation"),
+        ("dev", "validation"),
+        ("eval", "validation"),
+    ];
+    let word_of = |word: &str| -> Option<Option<&'static str>> {
+        let exact = |word: &str| PARTS.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
+        let joined = |word: &str| {
+            let glued = |plain: &&str| word.strip_suffix(*plain).or_else(|| word.strip_prefix(*plain)).and_then(exact);
+            PLAIN.iter().find_map(|plain| glued(&plain))
+        };
+        match exact(word).or_else(|| joined(word)) {
+            Some(part) => Some(Some(part)),
+            None => PLAIN.contains(&word).then_some(None),
+        }
+    };
+    let lower = folder.to_ascii_lowercase();
+    let words = lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let mut found = None;
+    for word in words {
+        match (word_of(word)?, found) {
+            (Some(part), None) => found = Some(part),
+            (Some(part), Some(before)) if part != before => return None,
+            _ => {}
+        }
     }
+    found
 }
 
 #[cfg(test)]
@@ -111,7 +242,9 @@ mod tests {
     use super::*;
 
     fn of(names: &[&str]) -> Vec<(Option<String>, Option<String>)> {
-        arranged(names.iter().map(|name| (*name).to_owned()).collect()).into_iter().map(|e| (e.part, e.label)).collect()
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let placed = Arrangement::of(&names).placed.into_iter();
+        placed.map(|placed| placed.map_or((Some("out".into()), None), |placed| (placed.part, placed.label))).collect()
     }
 
     fn pair(part: &str, label: &str) -> (Option<String>, Option<String>) {
@@ -132,7 +265,52 @@ mod tests {
         assert_eq!(of(&["s/test/1.png", "s/train/1.png"]), [pair("test", ""), pair("train", "")]);
         // A class that happens to be called so.
         assert_eq!(of(&["bus/1.png", "train/1.png"]), [pair("", "bus"), pair("", "train")]);
-        assert_eq!(of(&["1.png", "test/1.png", "train/1.png"])[1], pair("", "test"));
+        // A picture beside them must not turn tests into a class.
+        let expected = [pair("out", ""), pair("test", ""), pair("train", "")];
+        assert_eq!(of(&["1.png", "test/1.png", "train/1.png"]), expected);
+    }
+
+    fn warnings(names: &[&str]) -> Vec<String> {
+        Arrangement::of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).told.warnings
+    }
+
+    #[test]
+    fn parts_are_known_in_any_case_and_by_any_usual_word() {
+        for (folder, part) in [
+            ("Train", "train"),
+            ("TESTING", "test"),
+            ("training_set", "train"),
+            ("val2017", "validation"),
+            ("Dev", "validation"),
+            ("test-images", "test"),
+            ("TrainSet", "train"),
+            ("imagesTest", "test"),
+        ] {
+            assert_eq!(part_of(folder), Some(part), "{folder}");
+        }
+        for folder in ["testament", "trainers", "cat", "train_test", "images", "", "2017", "bullet train", "contest"] {
+            assert_eq!(part_of(folder), None, "{folder}");
+        }
+        assert_eq!(of(&["Test/cat/1.png", "Train/dog/1.png"]), [pair("test", "cat"), pair("train", "dog")]);
+    }
+
+    #[test]
+    fn parts_may_lie_inside_of_classes() {
+        let names =
+            ["bolt/ground_truth/1.png", "bolt/test/bent/1.png", "bolt/train/good/1.png", "nut/train/good/1.png"];
+        let expected = [pair("out", ""), pair("test", "bolt"), pair("train", "bolt"), pair("train", "nut")];
+        assert_eq!(of(&names), expected);
+        assert!(warnings(&names)[0].contains("`bolt/ground_truth/`"), "{:?}", warnings(&names));
+    }
+
+    #[test]
+    fn what_looks_like_parts_and_is_none_is_told() {
+        assert!(warnings(&["cat/1.png", "test/1.png"])[0].contains("called `test` is no part"));
+        assert!(warnings(&["Test/1.png", "val/1.png"])[0].contains("`Test`, `val` are no part"));
+        let beside = warnings(&["preview.png", "test/1.png", "train/1.png"]);
+        assert!(beside[0].starts_with("1 picture lies beside") && beside[0].contains("`preview.png`"), "{beside:?}");
+        assert!(warnings(&["cat/1.png", "dog/1.png"]).is_empty());
+        assert!(warnings(&["cat/1.png", "cat/test/2.png"])[0].contains("`test`"));
     }
 
     #[test]
@@ -147,6 +325,5 @@ mod tests {
         assert_eq!(escaped(b"a/\xff\nb\\.png"), "a/\\xff\\nb\\\\.png");
         assert_eq!(escaped("Gr\u{f6}\u{df}e.png".as_bytes()), "Gr\u{f6}\u{df}e.png");
         assert!(is_picture(b"-x.JPEG") && is_picture(b".png") && !is_picture(b"png") && !is_picture(b"a.txt"));
-        assert!(is_hidden(b".DS_Store") && is_hidden(b"._x.png") && !is_hidden(b"x.png"));
     }
 }

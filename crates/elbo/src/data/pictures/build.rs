@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::cache::Tables;
-use super::decode::{self, Decoder, Fault, Header, Plan};
+use super::decode::{self, Decoded, Decoder, Fault, Header, Levels, Plan};
 use super::summary::Summary;
 use super::{Collection, OnBadImage, Settings, Size};
+use crate::data::bounds;
 use crate::data::idx::hex;
 use crate::data::progress::Progress;
 use crate::data::source::ImageShape;
@@ -22,6 +23,8 @@ use crate::error::{Error, Result};
 const CHUNK_BYTES: usize = 16 << 20;
 /// Most pictures decoded at a time.
 const CHUNK: usize = 2048;
+/// Larger pictures go straight into the sink.
+const LARGE: usize = 32 << 20;
 /// Class number of a picture that has none.
 pub(super) const NO_LABEL: u32 = u32::MAX;
 /// Pictures named in an error or a note.
@@ -33,6 +36,8 @@ pub(super) trait Sink {
     fn write(&mut self, pixels: &[u8]) -> Result<()>;
     /// Forgets all pixels.
     fn restart(&mut self) -> Result<()>;
+    /// Asks whether there is room for so many bytes.
+    fn reserve(&mut self, bytes: u64) -> Result<()>;
 }
 
 impl Sink for super::cache::Writer {
@@ -42,6 +47,10 @@ impl Sink for super::cache::Writer {
 
     fn restart(&mut self) -> Result<()> {
         Self::restart(self)
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<()> {
+        Self::reserve(self, bytes)
     }
 }
 
@@ -53,6 +62,10 @@ impl Sink for Vec<u8> {
 
     fn restart(&mut self) -> Result<()> {
         self.clear();
+        Ok(())
+    }
+
+    fn reserve(&mut self, _bytes: u64) -> Result<()> {
         Ok(())
     }
 }
@@ -70,6 +83,9 @@ pub(super) fn build(
 ) -> Result<(Tables, Summary)> {
     let mut plan = plan(collection, settings)?;
     loop {
+        let bytes = (collection.entries().len() as u64).saturating_mul(plan.bytes() as u64);
+        check_room(collection, &plan, bytes)?;
+        sink.reserve(bytes)?;
         let mut pass = Pass::new(collection, settings, plan);
         match pass.run(sink, progress)? {
             Outcome::Done => return pass.finished(),
@@ -80,17 +96,36 @@ pub(super) fn build(
     }
 }
 
+/// Refuses a collection whose pixels would take far more room than its files: kilobytes of one colour that become gigabytes.
+fn check_room(collection: &dyn Collection, plan: &Plan, bytes: u64) -> Result<()> {
+    /// Honest pictures shrink 2 to 100 times, pages of text in black and white 300 times.
+    const RATIO: u64 = 300;
+    const FLOOR: u64 = 128 << 20;
+    let stored = collection.stored_bytes();
+    let most = stored.saturating_mul(RATIO).max(FLOOR);
+    if bytes <= most {
+        return Ok(());
+    }
+    let size = bounds::size;
+    let expected =
+        format!("at most {} of pixels, {RATIO} times the {} on disk or {}", size(most), size(stored), size(FLOOR));
+    let found = format!("{} of {} pictures of {}", size(bytes), collection.entries().len(), plan.size);
+    let help = "bring them to a smaller size, for example with `--size 64x64`";
+    Err(Error::data(collection.path(), "decoded pixels", expected, found, help))
+}
+
 /// What is set, and for the rest what the first good picture has.
 fn plan(collection: &dyn Collection, settings: &Settings) -> Result<Plan> {
-    let fit = settings.fit;
+    let (fit, deep) = (settings.fit, settings.is_deep());
     if let (Some(size), Some(channels)) = (settings.size, settings.channels) {
-        return Ok(Plan { size, fit, channels: channels.into() });
+        return Ok(Plan { size, fit, channels: channels.into(), deep });
     }
     for index in 0..collection.entries().len() {
         match read_header(collection, index) {
             Ok(header) => {
                 let channels = settings.channels.unwrap_or(if header.grey { 1 } else { 3 });
-                return Ok(Plan { size: settings.size.unwrap_or(header.size), fit, channels: channels.into() });
+                let size = settings.size.unwrap_or(header.size);
+                return Ok(Plan { size, fit, channels: channels.into(), deep });
             }
             Err(error) if settings.on_bad_image == OnBadImage::Fail => return Err(error),
             Err(_) => {}
@@ -101,7 +136,7 @@ fn plan(collection: &dyn Collection, settings: &Settings) -> Result<Plan> {
 
 fn read_header(collection: &dyn Collection, index: usize) -> Result<Header> {
     let bytes = collection.bytes(index)?;
-    decode::header(&bytes).map_err(|fault| in_file(collection, index, fault))
+    decode::header(&bytes, &collection.entries()[index].name).map_err(|fault| in_file(collection, index, fault))
 }
 
 fn in_file(collection: &dyn Collection, index: usize, Fault { expected, found, help }: Fault) -> Error {
@@ -125,8 +160,8 @@ enum Outcome {
 
 /// What became of one picture.
 enum Made {
-    /// Its header, and the sha256 of its file.
-    Pixels(Header, [u8; 32]),
+    /// What was decoded, and the sha256 of its file.
+    Pixels(Decoded, [u8; 32]),
     Refused(Header),
     Bad(Error),
 }
@@ -140,9 +175,17 @@ struct Pass<'a> {
     tables: Tables,
     content: Sha256,
     bad: Vec<String>,
-    bad_count: usize,
+    /// Places of the bad ones.
+    left_out: Vec<u32>,
     resized: usize,
     coloured: usize,
+    /// Of three equal channels.
+    colourless: usize,
+    /// With 16 bits, and which levels of them occur.
+    deep: usize,
+    levels: Levels,
+    /// With further frames or pages.
+    animated: usize,
     smallest: Size,
     largest: Size,
 }
@@ -160,35 +203,36 @@ impl<'a> Pass<'a> {
             tables: Tables::default(),
             content: Sha256::new(),
             bad: Vec::new(),
-            bad_count: 0,
+            left_out: Vec::new(),
             resized: 0,
             coloured: 0,
+            colourless: 0,
+            deep: 0,
+            levels: Levels::default(),
+            animated: 0,
             smallest: Size { height: u32::MAX, width: u32::MAX },
             largest: Size { height: 0, width: 0 },
         }
     }
 
     fn run(&mut self, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Outcome> {
-        let (total, numel) = (self.collection.entries().len(), self.plan.numel());
-        let chunk = (CHUNK_BYTES / numel).clamp(rayon::current_num_threads(), CHUNK).min(total);
-        let mut pixels = vec![0; chunk * numel];
+        let (total, bytes) = (self.collection.entries().len(), self.plan.bytes());
+        if bytes > LARGE {
+            return self.run_large(sink, progress);
+        }
+        let chunk = (CHUNK_BYTES / bytes).clamp(rayon::current_num_threads(), CHUNK).min(total);
+        let mut pixels = vec![0; chunk * bytes];
         let mut made = Vec::with_capacity(chunk);
         for start in (0..total).step_by(chunk) {
             let indices = start..total.min(start + chunk);
-            let rows = pixels.par_chunks_exact_mut(numel).zip(indices.clone());
-            rows.map_init(Decoder::new, |decoder, (row, index)| self.make(decoder, index, row))
+            let rows = pixels.par_chunks_exact_mut(bytes).zip(indices.clone());
+            rows.map_init(Decoder::new, |decoder, (row, index)| self.make(decoder, index, &mut filling(row)))
                 .collect_into_vec(&mut made);
-            for ((index, row), made) in indices.clone().zip(pixels.chunks_exact(numel)).zip(made.drain(..)) {
-                match made {
-                    Made::Pixels(header, sha256) => {
-                        self.keep(index, header, sha256);
-                        sink.write(row)?;
-                    }
-                    Made::Refused(header) if self.settings.size.is_none() && header.size != self.plan.size => {
-                        return Ok(Outcome::Sizes);
-                    }
-                    Made::Refused(_) => return Ok(Outcome::Colour),
-                    Made::Bad(error) => self.leave_out(index, error)?,
+            for ((index, row), made) in indices.clone().zip(pixels.chunks_exact(bytes)).zip(made.drain(..)) {
+                match self.settled(index, made)? {
+                    Some(Outcome::Done) => sink.write(row)?,
+                    Some(other) => return Ok(other),
+                    None => {}
                 }
             }
             progress(Progress::Decode { done: indices.end, total });
@@ -196,15 +240,53 @@ impl<'a> Pass<'a> {
         Ok(Outcome::Done)
     }
 
-    fn make(&self, decoder: &mut Decoder, index: usize, row: &mut [u8]) -> Made {
+    /// Large pictures one after another, straight into the sink: no row of them is held beside the decoded picture.
+    fn run_large(&mut self, sink: &mut dyn Sink, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Outcome> {
+        let (total, mut decoder) = (self.collection.entries().len(), Decoder::new());
+        for index in 0..total {
+            let mut written = Ok(());
+            let made = self.make(&mut decoder, index, &mut |piece| {
+                if written.is_ok() {
+                    written = sink.write(piece);
+                }
+            });
+            written?;
+            if let Some(other @ (Outcome::Colour | Outcome::Sizes)) = self.settled(index, made)? {
+                return Ok(other);
+            }
+            progress(Progress::Decode { done: index + 1, total });
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Keeps or leaves out a picture: [`Outcome::Done`] if it is kept, nothing if it is left out, else how the pass ends.
+    fn settled(&mut self, index: usize, made: Made) -> Result<Option<Outcome>> {
+        Ok(match made {
+            Made::Pixels(decoded, sha256) => {
+                self.keep(index, &decoded, sha256);
+                Some(Outcome::Done)
+            }
+            Made::Refused(header) if self.settings.size.is_none() && header.size != self.plan.size => {
+                Some(Outcome::Sizes)
+            }
+            Made::Refused(_) => Some(Outcome::Colour),
+            Made::Bad(error) => {
+                self.leave_out(index, error)?;
+                None
+            }
+        })
+    }
+
+    fn make(&self, decoder: &mut Decoder, index: usize, put: &mut dyn FnMut(&[u8])) -> Made {
         let bytes = match self.collection.bytes(index) {
             Ok(bytes) => bytes,
             Err(error) => return Made::Bad(error),
         };
         let accept = |header: &Header| self.accepts(header);
-        match decoder.decode(&bytes, &self.plan, accept, row) {
-            Ok(header) if self.accepts(&header) => Made::Pixels(header, Sha256::digest(&bytes).into()),
-            Ok(header) => Made::Refused(header),
+        let name = &self.collection.entries()[index].name;
+        match decoder.decode_into((&bytes, name), &self.plan, accept, put) {
+            Ok(decoded) if self.accepts(&decoded.header) => Made::Pixels(decoded, Sha256::digest(&bytes).into()),
+            Ok(decoded) => Made::Refused(decoded.header),
             Err(fault) => Made::Bad(in_file(self.collection, index, fault)),
         }
     }
@@ -215,7 +297,8 @@ impl<'a> Pass<'a> {
         size && colour
     }
 
-    fn keep(&mut self, index: usize, header: Header, sha256: [u8; 32]) {
+    fn keep(&mut self, index: usize, decoded: &Decoded, sha256: [u8; 32]) {
+        let header = decoded.header;
         let entry = &self.collection.entries()[index];
         let label = entry.label.as_ref().and_then(|label| self.labels.get(label)).copied().unwrap_or(NO_LABEL);
         let part = part_number(entry.part.as_deref());
@@ -226,6 +309,12 @@ impl<'a> Pass<'a> {
         let Size { height, width } = header.size;
         self.resized += usize::from(header.size != self.plan.size);
         self.coloured += usize::from(!header.grey);
+        self.colourless += usize::from(!header.grey && decoded.colourless);
+        self.deep += usize::from(header.deep);
+        self.animated += usize::from(header.more);
+        if let Some(levels) = &decoded.levels {
+            self.levels.join(levels);
+        }
         self.smallest = Size { height: self.smallest.height.min(height), width: self.smallest.width.min(width) };
         self.largest = Size { height: self.largest.height.max(height), width: self.largest.width.max(width) };
     }
@@ -234,7 +323,7 @@ impl<'a> Pass<'a> {
         if self.settings.on_bad_image == OnBadImage::Fail {
             return Err(error);
         }
-        self.bad_count += 1;
+        self.left_out.push(index as u32);
         if self.bad.len() < NAMED {
             self.bad.push(self.collection.entries()[index].name.clone());
         }
@@ -246,13 +335,16 @@ impl<'a> Pass<'a> {
         if count == 0 {
             return Err(nothing_left(self.collection));
         }
-        let Plan { size, fit, channels } = self.plan;
+        let Plan { size, fit, channels, deep } = self.plan;
         let shape = ImageShape { channels, height: size.height as usize, width: size.width as usize };
-        let notes = self.notes(count);
+        let (notes, warnings) = (self.notes(count), self.warnings(count));
         let mut content = self.content;
         content.update(format!("pictures 1\n{shape}\n{}", self.label_names.join("\n")));
         if self.resized > 0 {
             content.update(format!("\n{fit:?}"));
+        }
+        if deep {
+            content.update("\n16 bits");
         }
         let summary = Summary {
             name: self.collection.listing().origin.name.clone(),
@@ -261,8 +353,24 @@ impl<'a> Pass<'a> {
             label_names: self.label_names,
             fingerprint: hex(&content.finalize()),
             notes,
+            warnings,
+            deep,
+            left_out: self.left_out,
         };
         Ok((self.tables, summary))
+    }
+
+    /// What is likely to spoil the result.
+    fn warnings(&self, count: usize) -> Vec<String> {
+        let mut warnings = self.collection.warnings().to_vec();
+        let (all, left) = self.levels.counts();
+        if left < all {
+            warnings.push(format!(
+                "16 bits become 8 in {} of {count} pictures, and of {all} levels {left} are left; `--set data.depth=16` keeps them all",
+                self.deep
+            ));
+        }
+        warnings
     }
 
     /// What was chosen and what was left out, one sentence each.
@@ -279,21 +387,40 @@ impl<'a> Pass<'a> {
         });
         match (self.settings.channels, self.plan.channels, self.coloured) {
             (None, 1, _) => notes.push(format!("1 channel, since {all} are grey; `--channels 3` makes them RGB")),
+            (None, 3, coloured @ 1..) if self.colourless == coloured => notes.push(format!(
+                "3 channels, all equal: {coloured} of {count} pictures are grey stored as colour; `--channels 1` makes them grey"
+            )),
             (None, _, coloured) if coloured < count => notes.push(format!(
                 "3 channels, since {coloured} of {count} pictures have colour; `--channels 1` makes them grey"
             )),
             (Some(1), _, coloured @ 1..) => notes.push(format!("{coloured} of {count} pictures lose their colour")),
             _ => {}
         }
-        if self.bad_count > 0 {
+        if self.deep > 0 && self.plan.deep {
+            notes.push(format!("{} of {count} pictures have 16 bits, and all values are level / 65535", self.deep));
+        }
+        if self.animated > 0 {
+            let (n, have) = (self.animated, if self.animated == 1 { "has" } else { "have" });
+            notes.push(format!("{n} of {count} pictures {have} further frames or pages: only the first is taken"));
+        }
+        let bad_count = self.left_out.len();
+        if bad_count > 0 {
             notes.push(format!(
-                "{} of {} files are bad and left out: {}",
-                self.bad_count,
-                self.bad_count + count,
-                listed(&self.bad, self.bad_count)
+                "{bad_count} of {} files are bad and left out: {}",
+                bad_count + count,
+                listed(&self.bad, bad_count)
             ));
         }
         notes
+    }
+}
+
+/// Takes pieces one after another into `row`.
+fn filling(row: &mut [u8]) -> impl FnMut(&[u8]) {
+    let mut place = 0;
+    move |piece| {
+        row[place..place + piece.len()].copy_from_slice(piece);
+        place += piece.len();
     }
 }
 

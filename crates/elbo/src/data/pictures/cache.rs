@@ -23,16 +23,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::summary::Summary;
+use crate::data::bounds;
 use crate::data::idx::hex;
 use crate::data::progress::Progress;
 use crate::error::{Error, Result};
 
 /// Version of the layout and of everything that decides what pixels a picture becomes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"elbo-px\x01";
 const START: u64 = 4096;
 const TRAILER: u64 = 48;
 const MAX_HEADER: u64 = 64 << 20;
+/// Bytes of the disk that are left to others.
+const SPARE: u64 = 64 << 20;
 /// Bytes of pixels under one checksum.
 const CHECKED: usize = 1 << 20;
 /// Pixels that are checked whenever a file is opened.
@@ -252,6 +255,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Asks whether the disk has room for so many bytes of pixels, before they are decoded.
+    ///
+    /// # Errors
+    /// [`Error::Io`] of a full disk.
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        let folder = self.part.parent().unwrap_or(Path::new("."));
+        match fs4::available_space(folder) {
+            Ok(room) if room < bytes.saturating_add(SPARE) => {
+                let full = format!("{} are needed and {} are free", bounds::size(bytes), bounds::size(room));
+                Err(Error::io(&self.part, "write")(io::Error::new(io::ErrorKind::StorageFull, full)))
+            }
+            // Where the system does not tell, writing will.
+            _ => Ok(()),
+        }
+    }
+
     fn end_block(&mut self) {
         self.checksums.push(self.block.0);
         self.block = (0, 0);
@@ -316,7 +335,7 @@ fn read(mut file: File, key: &Key) -> Option<Cached> {
     let tables_start = START.checked_add(header.pixels)?;
     let whole = tables_start.checked_add(header.tables)? == header_start;
     let count = header.summary.count;
-    let expected = (count as u64).checked_mul(header.summary.shape.numel() as u64)?;
+    let expected = (count as u64).checked_mul(header.summary.picture_bytes() as u64)?;
     if header.format != FORMAT || header.key != *key || !whole || expected != header.pixels {
         return None;
     }
@@ -326,10 +345,8 @@ fn read(mut file: File, key: &Key) -> Option<Cached> {
     }
     let pixels = usize::try_from(header.pixels).ok()?;
     let (tables, checksums) = Tables::from_bytes(&bytes, count, pixels.div_ceil(CHECKED))?;
-    // SAFETY: the file was written under another name and renamed; nothing here ever writes to it again. That nobody else shortens it while
-    // it is mapped is asked of the user, as of any mapped file; another version takes its place by a rename, which leaves this one alone.
-    #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(&file) }.ok()?;
+    // The file was written under another name and renamed; nothing here ever writes to it again.
+    let map = elbo_kernels::map_file(&file).ok()?;
     let range = START as usize..START as usize + pixels;
     map.get(range.clone())?;
     let sound = map[..8] == MAGIC[..] && intact(&map[range.clone()], &checksums);

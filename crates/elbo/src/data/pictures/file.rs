@@ -71,6 +71,11 @@ impl Times {
         Self { len: metadata.len(), modified, changed }
     }
 
+    /// Length of the file in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
     pub fn hash_into(&self, hash: &mut Sha256, name: &[u8]) {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);

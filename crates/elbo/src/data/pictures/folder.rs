@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::arrangement::{ENDINGS, arranged, escaped, is_hidden, is_picture};
+use super::arrangement::{Arrangement, ENDINGS, Placed, Told, escaped, is_picture};
 use super::file::{Identity, Times, name_of, raw_bytes};
-use super::{Collection, Listing, MAX_ENCODED_BYTES, Origin};
+use super::left_out::{LeftOut, is_passed_over};
+use super::{Collection, Entry, Listing, MAX_ENCODED_BYTES, Origin};
 use crate::data::idx::hex;
 use crate::error::{Error, Result};
 
@@ -30,7 +31,9 @@ pub struct Folder {
     odd_paths: HashMap<usize, PathBuf>,
     /// Why an entry has no bytes.
     faults: HashMap<usize, String>,
-    notes: Vec<String>,
+    told: Told,
+    /// Bytes of all files.
+    stored: u64,
 }
 
 impl Folder {
@@ -48,6 +51,23 @@ impl Folder {
             walk.follow(link);
         }
         walk.into_folder(root)
+    }
+
+    /// A set of one picture, the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub(super) fn single(path: &Path) -> Result<Self> {
+        let metadata = fs::metadata(path).map_err(Error::io(path, "read"))?;
+        let raw = raw_bytes(path.file_name().unwrap_or(path.as_os_str()));
+        let mut hash = Sha256::new();
+        Times::of(&metadata).hash_into(&mut hash, &raw);
+        let name = path.file_stem().map_or_else(|| "picture".into(), |stem| escaped(&raw_bytes(stem)));
+        let origin = Origin { name, path: path.to_owned(), stamp: hex(&hash.finalize()) };
+        let entries = vec![Entry { name: escaped(&raw), label: None, part: None }];
+        let odd_paths = HashMap::from([(0, path.to_owned())]);
+        let (listing, told, faults) = (Listing { origin, entries }, Told::default(), HashMap::new());
+        Ok(Self { listing, odd_paths, faults, told, stored: metadata.len() })
     }
 
     fn path_of(&self, index: usize) -> PathBuf {
@@ -68,8 +88,16 @@ impl Collection for Folder {
         }
     }
 
+    fn stored_bytes(&self) -> u64 {
+        self.stored
+    }
+
     fn notes(&self) -> &[String] {
-        &self.notes
+        &self.told.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.told.warnings
     }
 }
 
@@ -144,8 +172,7 @@ struct Walk {
     found: Vec<Found>,
     links: Vec<Link>,
     seen: HashSet<Identity>,
-    hidden: usize,
-    others: usize,
+    left_out: LeftOut,
     repeated: usize,
 }
 
@@ -158,8 +185,8 @@ impl Walk {
         let mut links = Vec::new();
         for (name, kind) in entries {
             let raw = raw_bytes(&name);
-            if is_hidden(&raw) {
-                self.hidden += 1;
+            if is_passed_over(&raw) {
+                self.left_out.add_passed_over(&raw);
                 continue;
             }
             let below = if relative.is_empty() { raw } else { [relative, &raw[..]].join(&b'/') };
@@ -191,7 +218,7 @@ impl Walk {
 
     fn file(&mut self, path: &Path, relative: &[u8], metadata: impl FnOnce() -> io::Result<Metadata>) {
         if !is_picture(relative) {
-            self.others += 1;
+            self.left_out.add_file(relative);
             return;
         }
         let metadata = match metadata() {
@@ -210,7 +237,7 @@ impl Walk {
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => self.enter(&path, &relative, depth, Ok(metadata)),
             Ok(metadata) => self.file(&path, &relative, || Ok(metadata)),
-            Err(_) if !is_picture(&relative) => self.others += 1,
+            Err(_) if !is_picture(&relative) => self.left_out.add_file(&relative),
             Err(error) => self.fault(&relative, format!("a link that leads nowhere: {error}")),
         }
     }
@@ -224,11 +251,20 @@ impl Walk {
             return Err(self.nothing(root));
         }
         self.found.sort_unstable_by(|a, b| a.relative.cmp(&b.relative));
-        let (mut odd_paths, mut faults, mut hash) = (HashMap::new(), HashMap::new(), Sha256::new());
-        let mut names = Vec::with_capacity(self.found.len());
-        for (index, found) in self.found.into_iter().enumerate() {
+        let names: Vec<String> = self.found.iter().map(|found| escaped(&found.relative)).collect();
+        let Arrangement { placed, mut told } = Arrangement::of(&names);
+        told.add(&self.left_out);
+        if self.repeated > 0 {
+            let further = format!("{} further names of files and folders that were found before", self.repeated);
+            told.notes.insert(0, format!("{further} (links, hard ones too) are left out"));
+        }
+        let (mut odd_paths, mut faults, mut hash, mut stored) = (HashMap::new(), HashMap::new(), Sha256::new(), 0);
+        let mut entries = Vec::with_capacity(names.len());
+        for ((found, name), placed) in self.found.into_iter().zip(names).zip(placed) {
+            let Some(Placed { part, label }) = placed else { continue };
+            let index = entries.len();
             found.times.hash_into(&mut hash, &found.relative);
-            let name = escaped(&found.relative);
+            stored += found.times.len();
             if name.as_bytes() != &*found.relative {
                 odd_paths.insert(index, root.join(name_of(&found.relative)));
             }
@@ -236,27 +272,18 @@ impl Walk {
                 hash.update(fault.as_bytes());
                 faults.insert(index, fault.into());
             }
-            names.push(name);
+            entries.push(Entry { name, label, part });
         }
-        let notes = match self.repeated {
-            0 => vec![],
-            n => vec![format!("{n} further names of files and folders that were found before are left out")],
-        };
+        // What is told is kept with the pixels, so other words are another set.
+        hash.update(format!("{told:?}"));
         let name = root.file_name().map_or_else(|| "pictures".into(), |name| escaped(&raw_bytes(name)));
         let origin = Origin { name, path: root.to_owned(), stamp: hex(&hash.finalize()) };
-        Ok(Folder { listing: Listing { origin, entries: arranged(names) }, odd_paths, faults, notes })
+        Ok(Folder { listing: Listing { origin, entries }, odd_paths, faults, told, stored })
     }
 
     fn nothing(&self, root: &Path) -> Error {
-        let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        let mut found = match (self.others, self.hidden) {
-            (0, 0) => "nothing in it".to_owned(),
-            (others, 0) => format!("only {}", counted(others, "other file")),
-            (0, hidden) => format!("only {}", counted(hidden, "hidden name")),
-            (others, hidden) => {
-                format!("only {} and {}", counted(others, "other file"), counted(hidden, "hidden name"))
-            }
-        };
+        let only = self.left_out.in_words();
+        let mut found = only.map_or_else(|| "nothing in it".to_owned(), |only| format!("only {only}"));
         if let Some(unread) = self.found.first() {
             let fault = unread.fault.as_deref().unwrap_or_default();
             found = format!("none, and `{}`, {fault}", escaped(&unread.relative));

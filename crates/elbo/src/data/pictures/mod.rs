@@ -19,6 +19,7 @@ mod cache;
 mod decode;
 mod file;
 mod folder;
+mod left_out;
 mod settings;
 mod source;
 mod summary;
@@ -91,6 +92,14 @@ pub trait Collection: Send + Sync {
         None
     }
 
+    /// Bytes that the collection takes on disk: what its decoded pixels are held against.
+    fn stored_bytes(&self) -> u64;
+
+    /// What is likely to spoil a result, for warnings before anything else happens.
+    fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     /// What was noticed while the pictures were looked for, for notes to the user.
     fn notes(&self) -> &[String] {
         &[]
@@ -161,10 +170,15 @@ pub fn decode_one(bytes: &[u8], shape: ImageShape, fit: Fit) -> Result<Vec<u8>> 
         let help = "pictures have one or three channels";
         return Err(Error::data("picture", "shape", "that of grey or RGB pictures", shape.to_string(), help));
     };
-    let plan = decode::Plan { size: Size { height, width }, fit, channels: shape.channels };
+    let plan = decode::Plan { size: Size { height, width }, fit, channels: shape.channels, deep: false };
     let mut pixels = vec![0; plan.numel()];
-    decode::Decoder::new().decode(bytes, &plan, |_| true, &mut pixels).map_err(failed)?;
+    decode::Decoder::new().decode((bytes, ""), &plan, |_| true, &mut pixels).map_err(failed)?;
     Ok(pixels)
+}
+
+/// The kind of a picture, film or drawing that is known but not read, by its first bytes.
+pub(super) fn picture_kind(start: &[u8]) -> Option<&'static str> {
+    decode::named(start)
 }
 
 /// Where decoded pictures are kept, if they are.

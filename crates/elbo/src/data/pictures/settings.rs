@@ -133,6 +133,8 @@ pub struct Settings {
     pub fit: Fit,
     /// 1 for grey, 3 for RGB; when `None`, 1 if all files are grey ones and 3 otherwise.
     pub channels: Option<u8>,
+    /// Bits a value that pictures keep: 8, which `None` stands for, or 16.
+    pub depth: Option<u8>,
     /// What to do about bad files.
     pub on_bad_image: OnBadImage,
     /// Decode anew, and keep the pixels in memory for this run alone.
@@ -140,11 +142,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks the number of channels.
+    /// Whether values keep 16 bits.
+    pub fn is_deep(&self) -> bool {
+        self.depth == Some(16)
+    }
+
+    /// Checks the numbers of channels and bits.
     ///
     /// # Errors
     /// [`Error::Config`] naming the key.
     pub fn check(&self) -> Result<()> {
+        if let Some(other) = self.depth.filter(|depth| ![8, 16].contains(depth)) {
+            let help = "8 takes pictures as bytes; 16 keeps all levels of 12 and 16-bit pictures, as numbers in [0, 1]";
+            return Err(Error::config("data.depth", "8 or 16", other.to_string(), help));
+        }
         match self.channels {
             None | Some(1 | 3) => Ok(()),
             Some(other) => {

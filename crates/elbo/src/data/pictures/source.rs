@@ -11,6 +11,7 @@ use crate::data::progress::Progress;
 use crate::data::source::{ImageShape, Source};
 use crate::data::split::{self, Splits};
 use crate::error::{Error, ErrorKind, Result};
+use crate::space::Domain;
 
 /// Most decoded bytes that are held in memory when there is no place for a cache file.
 const MAX_IN_MEMORY: u64 = 2 << 30;
@@ -39,8 +40,20 @@ impl Pictures {
             Some(cached) => cached,
             None => decoded(&*collect()?, settings, slot.as_ref(), progress)?,
         };
+        summary.warnings.iter().for_each(|warning| progress(Progress::Note(&format!("warning: {warning}"))));
         summary.notes.iter().for_each(|note| progress(Progress::Note(note)));
         Ok(Self { pixels, tables, summary })
+    }
+
+    /// The bytes of a picture as the cache has them.
+    fn stored(&self, index: usize) -> &[u8] {
+        let size = self.summary.picture_bytes();
+        &self.pixels.bytes()[index * size..(index + 1) * size]
+    }
+
+    /// Levels of 16 bits.
+    fn levels(&self, index: usize) -> impl Iterator<Item = u32> {
+        self.stored(index).as_chunks::<2>().0.iter().map(|&word| u32::from(u16::from_le_bytes(word)))
     }
 
     /// By the parts the collection brings, else by `division`.
@@ -97,7 +110,7 @@ fn in_cache(
         return Ok(cached);
     }
     let (tables, summary) = build::build(collection, settings, &mut writer, progress)?;
-    let bytes = summary.count as f64 * summary.shape.numel() as f64;
+    let bytes = summary.count as f64 * summary.picture_bytes() as f64;
     let cached = writer.finish(&tables, &summary)?;
     progress(Progress::Note(&format!("{:.1} MB of decoded pixels are kept in {}", bytes / 1e6, slot.path().display())));
     Ok(cached)
@@ -109,22 +122,32 @@ struct Bounded {
     reason: Option<Error>,
 }
 
+impl Bounded {
+    fn too_small(&self) -> Error {
+        let found = self.reason.as_ref().map_or_else(|| "no folder for it".to_owned(), Error::to_string);
+        let expected =
+            format!("a folder with space for the decoded pixels, which are more than {} GiB", MAX_IN_MEMORY >> 30);
+        let help = "set ELBO_HOME to a folder on a disk with space, or ask for a smaller `--size`";
+        Error::config("ELBO_HOME", expected, found, help)
+    }
+}
+
 impl build::Sink for Bounded {
     fn write(&mut self, pixels: &[u8]) -> Result<()> {
         if (self.pixels.len() + pixels.len()) as u64 <= MAX_IN_MEMORY {
             self.pixels.extend_from_slice(pixels);
             return Ok(());
         }
-        let found = self.reason.as_ref().map_or_else(|| "no folder for it".to_owned(), Error::to_string);
-        let expected =
-            format!("a folder with space for the decoded pixels, which are more than {} GiB", MAX_IN_MEMORY >> 30);
-        let help = "set ELBO_HOME to a folder on a disk with space, or ask for a smaller `--size`";
-        Err(Error::config("ELBO_HOME", expected, found, help))
+        Err(self.too_small())
     }
 
     fn restart(&mut self) -> Result<()> {
         self.pixels.clear();
         Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<()> {
+        if bytes <= MAX_IN_MEMORY { Ok(()) } else { Err(self.too_small()) }
     }
 }
 
@@ -145,6 +168,17 @@ fn in_memory(
     Ok(Cached { pixels: Pixels::Memory(sink.pixels), tables, summary })
 }
 
+/// The place of kept picture `index` when those at `left_out`, in order, are counted too.
+fn place_among_found(index: usize, left_out: &[u32]) -> u64 {
+    let (mut low, mut high) = (0, left_out.len());
+    // Before the picture lie all left out of which no more than `index` others come first.
+    while low < high {
+        let middle = (low + high) / 2;
+        if left_out[middle] as usize - middle <= index { low = middle + 1 } else { high = middle }
+    }
+    (index + low) as u64
+}
+
 impl Source for Pictures {
     fn name(&self) -> &str {
         &self.summary.name
@@ -159,8 +193,11 @@ impl Source for Pictures {
     }
 
     fn read(&self, index: usize, pixels: &mut [u8]) {
-        let size = self.summary.shape.numel();
-        pixels.copy_from_slice(&self.pixels.bytes()[index * size..(index + 1) * size]);
+        match self.summary.deep {
+            false => pixels.copy_from_slice(self.stored(index)),
+            // To the nearest of 256 levels.
+            true => self.levels(index).zip(pixels).for_each(|(level, pixel)| *pixel = ((level + 128) / 257) as u8),
+        }
     }
 
     fn label(&self, index: usize) -> Option<u32> {
@@ -172,11 +209,30 @@ impl Source for Pictures {
     }
 
     fn bytes(&self) -> Option<&[u8]> {
-        Some(self.pixels.bytes())
+        (!self.summary.deep).then(|| self.pixels.bytes())
+    }
+
+    fn domain(&self) -> Domain {
+        if self.summary.deep { Domain::Unit } else { Domain::Levels }
+    }
+
+    fn read_values(&self, index: usize, values: &mut [f32]) {
+        match self.summary.deep {
+            false => elbo_kernels::unit_from_bytes(self.stored(index), values),
+            true => self.levels(index).zip(values).for_each(|(level, value)| *value = level as f32 / 65_535.0),
+        }
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.summary.warnings
     }
 
     fn id(&self, index: usize) -> Option<String> {
         self.tables.name(index).map(str::to_owned)
+    }
+
+    fn place(&self, index: usize) -> u64 {
+        place_among_found(index, &self.summary.left_out)
     }
 
     fn notes(&self) -> &[String] {
@@ -185,5 +241,19 @@ impl Source for Pictures {
 
     fn fingerprint(&self) -> &str {
         &self.summary.fingerprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_among_found;
+
+    #[test]
+    fn pictures_left_out_keep_their_places() {
+        for left_out in [vec![], vec![0], vec![4], vec![0, 1, 2], vec![1, 3, 4, 8], vec![9]] {
+            let kept: Vec<u64> = (0..10).filter(|place| !left_out.contains(place)).map(u64::from).collect();
+            let found: Vec<u64> = (0..kept.len()).map(|index| place_among_found(index, &left_out)).collect();
+            assert_eq!(found, kept, "{left_out:?}");
+        }
     }
 }

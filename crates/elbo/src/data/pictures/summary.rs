@@ -13,4 +13,17 @@ pub(super) struct Summary {
     pub label_names: Vec<String>,
     pub fingerprint: String,
     pub notes: Vec<String>,
+    /// Which of the pictures that were found are no good and left out, by their places among them, in order.
+    pub left_out: Vec<u32>,
+    /// Likely to spoil the result.
+    pub warnings: Vec<String>,
+    /// 16 bits a value, little-endian, instead of 8.
+    pub deep: bool,
+}
+
+impl Summary {
+    /// Bytes of one picture.
+    pub fn picture_bytes(&self) -> usize {
+        self.shape.numel() << usize::from(self.deep)
+    }
 }

@@ -1,19 +1,19 @@
-//! Pictures in a tar archive, plain or gzip.
+//! Pictures in a tar archive, plain or packed by gzip, xz, bzip2 or Zstandard.
 //!
 //! Headers are read as POSIX (ustar, pax) and GNU tar write them. What is neither a regular file nor named like a picture is
 //! passed over; of several members of one name the last counts, as when unpacking. A plain archive is read where it is. Of a
 //! compressed one, the pictures are copied to a temporary file first, since compressed bytes can only be read in order.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
-use super::arrangement::{escaped, is_hidden, is_picture, listed};
+use super::arrangement::{Told, escaped, is_picture, listed};
 use super::file::SharedFile;
 use super::folder::too_long;
+use super::left_out::{LeftOut, is_passed_over};
 use super::{Collection, Listing, MAX_ENCODED_BYTES, Origin};
+use crate::data::{bounds, unpack};
 use crate::error::{Error, Result};
 
 const BLOCK: usize = 512;
@@ -26,6 +26,9 @@ pub struct Tar {
     files: Vec<SharedFile>,
     /// Where each entry's bytes are.
     places: Vec<Place>,
+    told: Told,
+    /// Bytes of the archives.
+    stored: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +45,10 @@ impl Tar {
     /// # Errors
     /// [`Error::Data`] if an archive is damaged or none has pictures, [`Error::Io`].
     pub(super) fn open(origin: Origin, archives: &[PathBuf], temporary: Option<&Path>) -> Result<Self> {
-        let (mut files, mut members) = (Vec::new(), Vec::new());
+        let (mut files, mut members, mut left_out, mut stored) = (Vec::new(), Vec::new(), LeftOut::default(), 0);
         for archive in archives {
-            let (file, found) = list(archive, files.len(), temporary)?;
+            stored += archive.metadata().map_err(Error::io(archive, "read"))?.len();
+            let (file, found) = list(archive, files.len(), temporary, &mut left_out)?;
             files.push(file);
             members.extend(found);
         }
@@ -53,8 +57,8 @@ impl Tar {
         members.reverse();
         members.dedup_by(|later, first| later.0 == first.0);
         members.reverse();
-        let (listing, places) = listed(origin, members, "tar cf pictures.tar FOLDER")?;
-        Ok(Self { listing, files, places })
+        let (listing, places, told) = listed(origin, members, &left_out, "tar cf pictures.tar FOLDER")?;
+        Ok(Self { listing, files, places, told, stored })
     }
 }
 
@@ -76,6 +80,18 @@ impl Collection for Tar {
         })?;
         Ok(bytes)
     }
+
+    fn stored_bytes(&self) -> u64 {
+        self.stored
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.told.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.told.warnings
+    }
 }
 
 /// The pictures of an archive: raw names, and where their bytes are.
@@ -85,18 +101,23 @@ type Members = Vec<(Vec<u8>, Place)>;
 type Visit<'a> = dyn FnMut(&[u8], u64, &mut dyn Read) -> Result<()> + 'a;
 
 /// The pictures of one archive, and the file their bytes are in.
-fn list(archive: &Path, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Members)> {
+fn list(
+    archive: &Path,
+    file: usize,
+    temporary: Option<&Path>,
+    left_out: &mut LeftOut,
+) -> Result<(SharedFile, Members)> {
     let input = Input::open(archive)?;
     let shared = if let Input::Plain(shared) = &input { Some(shared.clone()) } else { None };
     let headers = Headers { input, offset: 0, path: archive };
     match shared {
-        Some(shared) => Ok((shared.clone(), in_place(headers, shared.len(), file)?)),
-        None => unpacked(headers, file, temporary),
+        Some(shared) => Ok((shared.clone(), in_place(headers, shared.len(), file, left_out)?)),
+        None => unpacked(headers, file, temporary, left_out),
     }
 }
 
 /// Where the pictures of a plain archive of `end` bytes are.
-fn in_place(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Members> {
+fn in_place(mut headers: Headers<'_>, end: u64, file: usize, left_out: &mut LeftOut) -> Result<Members> {
     let mut members = Vec::new();
     while let Some(member) = headers.next()? {
         let place = Place { file, offset: headers.offset, len: member.len };
@@ -104,7 +125,7 @@ fn in_place(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Members> 
             return Err(headers.cut(&format!("the {} bytes of `{}`", member.len, escaped(&member.name))));
         }
         headers.skip_content(member.len)?;
-        if member.is_picture() {
+        if member.is_picture(left_out) {
             members.push((member.name, place));
         }
     }
@@ -112,13 +133,18 @@ fn in_place(mut headers: Headers<'_>, end: u64, file: usize) -> Result<Members> 
 }
 
 /// Copies the pictures of a compressed archive into a file without a name, which ends with this process.
-fn unpacked(mut headers: Headers<'_>, file: usize, temporary: Option<&Path>) -> Result<(SharedFile, Members)> {
+fn unpacked(
+    mut headers: Headers<'_>,
+    file: usize,
+    temporary: Option<&Path>,
+    left_out: &mut LeftOut,
+) -> Result<(SharedFile, Members)> {
     let folder = temporary.map_or_else(std::env::temp_dir, Path::to_owned);
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.map_err(Error::io(&folder, "create a file in"))?;
     let (mut spooled, mut offset, mut members) = (io::BufWriter::new(&spool), 0, Vec::new());
     while let Some(member) = headers.next()? {
-        let (picture, len) = (member.is_picture(), member.len);
+        let (picture, len) = (member.is_picture(left_out), member.len);
         // What is too long to be decoded need not be unpacked to be refused.
         if picture && len <= MAX_ENCODED_BYTES {
             headers.copy_content(len, &mut spooled)?;
@@ -143,7 +169,7 @@ fn unpacked(mut headers: Headers<'_>, file: usize, temporary: Option<&Path>) -> 
 pub(in crate::data) fn read_members(archive: &Path, visit: &mut Visit<'_>) -> Result<()> {
     let mut headers = Headers { input: Input::open(archive)?, offset: 0, path: archive };
     while let Some(member) = headers.next()? {
-        match member.regular {
+        match member.kind == MemberKind::Regular {
             true => headers.with_content(member.len, |content| visit(&member.name, member.len, content))?,
             false => headers.skip_content(member.len)?,
         }
@@ -160,27 +186,49 @@ pub(super) fn looks_like_tar(start: &[u8]) -> bool {
 struct Member {
     name: Vec<u8>,
     len: u64,
-    regular: bool,
+    kind: MemberKind,
 }
 
 impl Member {
-    fn is_picture(&self) -> bool {
-        self.regular && is_picture(&self.name) && !self.name.split(|&byte| byte == b'/').any(is_hidden)
+    /// Whether it is taken; what is not is counted.
+    fn is_picture(&self, left_out: &mut LeftOut) -> bool {
+        let passed_over = self.name.split(|&byte| byte == b'/').find(|part| is_passed_over(part));
+        match self.kind {
+            MemberKind::Other => return false,
+            MemberKind::Link if is_picture(&self.name) && passed_over.is_none() => left_out.add_link(),
+            MemberKind::Link => {}
+            MemberKind::Regular => match passed_over {
+                Some(part) => left_out.add_passed_over(part),
+                None if is_picture(&self.name) => return true,
+                None => left_out.add_file(&self.name),
+            },
+        }
+        false
     }
+}
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MemberKind {
+    Regular,
+    /// Hard or symbolic.
+    Link,
+    Other,
 }
 
 enum Input {
     Plain(SharedFile),
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Packed(Box<dyn Read>),
 }
 
 impl Input {
     fn open(archive: &Path) -> Result<Self> {
-        let open = || File::open(archive).map_err(Error::io(archive, "open"));
-        let mut magic = [0; 2];
-        match open()?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b] {
-            true => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(open()?))))),
-            false => SharedFile::new(open()?).map(Self::Plain).map_err(Error::io(archive, "read")),
+        match unpack::packing_of(archive)? {
+            Some(_) => Ok(Self::Packed(unpack::open(archive)?.0)),
+            None => {
+                let file = File::open(archive).map_err(Error::io(archive, "open"))?;
+                SharedFile::new(file).map(Self::Plain).map_err(Error::io(archive, "read"))
+            }
         }
     }
 }
@@ -212,7 +260,12 @@ impl Headers<'_> {
                     let name = pax_name.or(long_name).unwrap_or_else(|| short_name(&header));
                     // Links and folders have no content, whatever their size says.
                     let len = if (b'1'..=b'6').contains(&kind) { 0 } else { pax_len.unwrap_or(len) };
-                    return Ok(Some(Member { name: tidied(&name), len, regular: matches!(kind, b'0' | 0 | b'7') }));
+                    let kind = match kind {
+                        b'0' | 0 | b'7' => MemberKind::Regular,
+                        b'1' | b'2' => MemberKind::Link,
+                        _ => MemberKind::Other,
+                    };
+                    return Ok(Some(Member { name: tidied(&name), len, kind }));
                 }
             }
         }
@@ -285,7 +338,7 @@ impl Headers<'_> {
     fn reader(&mut self) -> &mut dyn Read {
         match &mut self.input {
             Input::Plain(file) => file,
-            Input::Gzip(decoder) => decoder,
+            Input::Packed(decoder) => decoder,
         }
     }
 
@@ -316,6 +369,10 @@ impl Headers<'_> {
 }
 
 fn unreadable(path: &Path, offset: u64, error: &io::Error) -> Error {
+    let stored = path.metadata().map_or(0, |metadata| metadata.len());
+    if let Some(refusal) = bounds::exceeded(path, error, stored) {
+        return refusal;
+    }
     let help = "the archive is damaged or cut short: pack or fetch it again";
     Error::data(path, format!("byte {offset} of the tar stream"), "readable data", error.to_string(), help)
 }
@@ -367,7 +424,7 @@ fn pax_record(mut records: &[u8], key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Without `.` and empty parts.
-fn tidied(name: &[u8]) -> Vec<u8> {
+pub(super) fn tidied(name: &[u8]) -> Vec<u8> {
     let parts: Vec<_> = name.split(|&byte| byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     parts.join(&b'/')
 }

@@ -60,7 +60,7 @@ fn open_collection(
 }
 
 const SKIP: Settings =
-    Settings { size: None, fit: Fit::Crop, channels: None, on_bad_image: OnBadImage::Skip, fresh: false };
+    Settings { size: None, fit: Fit::Crop, channels: None, depth: None, on_bad_image: OnBadImage::Skip, fresh: false };
 const FAIL: Settings = Settings { on_bad_image: OnBadImage::Fail, ..SKIP };
 
 fn sized(height: u32, width: u32) -> Settings {
@@ -277,6 +277,191 @@ fn damaged_archives_are_refused() {
 }
 
 #[test]
+fn archives_of_every_packing_are_one_set() {
+    use std::io::Write;
+    let place = Place::new();
+    members().iter().for_each(|(name, bytes)| drop(place.put(name, bytes)));
+    let folder = place.open(FAIL).unwrap();
+    let at = |name: &str, bytes: &[u8]| {
+        let path = place.0.path().join(name);
+        put(&path, bytes);
+        path
+    };
+    let tar = tar_of(&members());
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&tar).unwrap();
+    let zstd = zstd::encode_all(&tar[..], 1).unwrap();
+    for path in [at("a.tar.bz2", &bzip2.finish().unwrap()), at("a.tar.zst", &zstd), at("a.tgz", &gzip(&tar))] {
+        assert!(holds_pictures(&path), "{}", path.display());
+        let packed = open_tar(&path).unwrap();
+        assert_eq!(
+            (packed.bytes(), packed.fingerprint()),
+            (folder.bytes(), folder.fingerprint()),
+            "{}",
+            path.display()
+        );
+    }
+    // Names of programs that write `./` or, long ago on Windows, `\\`.
+    for (before, between) in [("./", "/"), ("", "\\")] {
+        let named: Vec<(String, Vec<u8>)> = members()
+            .into_iter()
+            .map(|(name, bytes)| (before.to_owned() + &name.replace('/', between), bytes))
+            .collect();
+        let named: Vec<(&str, Vec<u8>)> = named.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        let zip = open_zip(&at("named.zip", &zip_of(&named))).unwrap();
+        assert_eq!((names(&zip), zip.label(2)), (names(&folder), folder.label(2)), "{before}{between}");
+    }
+}
+
+fn zip_with(method: ::zip::CompressionMethod) -> Vec<u8> {
+    use std::io::Write;
+    let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members() {
+        zip.start_file(name, ::zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn zip_members_of_other_methods_are_read_or_named_without_a_word_of_damage() {
+    let place = Place::new();
+    let path = place.put("a.zip", &zip_with(::zip::CompressionMethod::Bzip2));
+    assert_eq!(open_zip(&path).unwrap().len(), 3);
+    // PPMd, in both headers of the first member.
+    let mut other = zip_with(::zip::CompressionMethod::Stored);
+    let central = other.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    (other[8], other[central + 10]) = (98, 98);
+    let error = refusal(open_zip(&place.put("b.zip", &other)));
+    assert!(error.to_string().contains("PPMd") && error.help().contains("whole"), "{error}: {}", error.help());
+    // A password.
+    let mut secret = zip_with(::zip::CompressionMethod::Stored);
+    let central = secret.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    (secret[6], secret[central + 8]) = (1, 1);
+    let pictures = open_zip(&place.put("c.zip", &secret)).unwrap();
+    assert!(pictures.len() == 2 && pictures.warnings()[0].contains("password"), "{:?}", pictures.warnings());
+}
+
+#[test]
+fn no_changed_byte_of_an_archive_gives_another_set() {
+    let place = Place::new();
+    let whole = zip_of(&[("a/1.bmp", encoded(&grey(6, 5, 1), ImageFormat::Bmp)), ("b/2.png", png(&grey(6, 5, 2)))]);
+    let good = open_zip(&place.put("good.zip", &whole)).unwrap();
+    let facts = |set: &Pictures| (names(set), set.bytes().unwrap().to_vec(), set.label_names().to_vec());
+    let mut read = 0;
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        if let Ok(set) = open_zip(&place.put("changed.zip", &changed)) {
+            assert_eq!(facts(&set), facts(&good), "byte {at} of {}", whole.len());
+            read += 1;
+        }
+    }
+    // Times, versions and attributes, which nobody needs.
+    assert!(read < whole.len() / 4, "{read} of {}", whole.len());
+}
+
+#[test]
+fn what_is_left_out_is_told_and_parts_are_guarded() {
+    let place = Place::new();
+    for i in 0..4 {
+        place.put(&format!("Train/cat/{i}.png"), &png(&grey(3, 3, i)));
+        place.put(&format!("Testing/cat/{i}.png"), &png(&grey(3, 3, 10 + i)));
+    }
+    place.put("preview.png", &png(&grey(3, 3, 30)));
+    place.put("Train/cat/@eaDir/0.png/SYNOPHOTO_THUMB_M.png", &png(&grey(9, 9, 1)));
+    place.put("Train/cat/IMG_1.HEIC", b"\0\0\0\x18ftypheic");
+    place.put("labels.csv", b"a,b");
+    let pictures = place.open(FAIL).unwrap();
+    let warnings = pictures.warnings().join("\n");
+    assert!(warnings.contains("`preview.png`") && warnings.contains("1 .heic"), "{warnings}");
+    assert!(pictures.notes().join("\n").contains("1 `@eaDir`"), "{:?}", pictures.notes());
+    assert_eq!(pictures.label_names(), ["cat"]);
+    let splits = pictures.split(Division { test: 0.1, validation: Validation::NONE, seed: 0 }).unwrap();
+    assert_eq!((splits.train.len(), splits.test.len()), (4, 4));
+}
+
+#[test]
+fn grey_stored_as_colour_is_told() {
+    let place = Place::new();
+    for i in 0..3 {
+        place.put(&format!("{i}.png"), &png(&image::DynamicImage::ImageRgb8(grey(4, 4, i).into_rgb8())));
+    }
+    let pictures = place.open(FAIL).unwrap();
+    assert!(pictures.notes().iter().any(|note| note.contains("all equal") && note.contains("--channels 1")));
+    place.put("3.png", &png(&colour(4, 4, 1)));
+    assert!(!place.open(FAIL).unwrap().notes().iter().any(|note| note.contains("all equal")));
+}
+
+#[test]
+fn pictures_of_16_bits_are_told_of_and_can_be_kept() {
+    let place = Place::new();
+    for i in 0..3u16 {
+        let values: Vec<u16> = (0..16).map(|v| v * 250 + i).collect();
+        let image = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(4, 4, values).unwrap();
+        place.put(&format!("{i}.png"), &png(&image::DynamicImage::ImageLuma16(image)));
+    }
+    let shallow = place.open(FAIL).unwrap();
+    assert!(shallow.warnings()[0].contains("of 48 levels 16 are left"), "{:?}", shallow.warnings());
+    let settings = Settings { depth: Some(16), ..FAIL };
+    for deep in [place.open(settings).unwrap(), place.open(settings).unwrap()] {
+        assert_eq!((deep.domain(), deep.warnings().len(), deep.bytes()), (crate::space::Domain::Unit, 0, None));
+        let mut values = [0f32; 16];
+        deep.read_values(2, &mut values);
+        assert_eq!(values[5], 1252.0 / 65_535.0);
+        assert_ne!(deep.fingerprint(), shallow.fingerprint());
+    }
+    let error = refusal(place.open(Settings { depth: Some(12), ..FAIL }));
+    assert!(error.to_string().contains("data.depth"), "{error}");
+}
+
+/// Says that it takes a kilobyte, and holds pictures of one colour without end.
+struct Swelling(Listing, Vec<u8>);
+
+impl Collection for Swelling {
+    fn listing(&self) -> &Listing {
+        &self.0
+    }
+
+    fn bytes(&self, _: usize) -> Result<Vec<u8>> {
+        Ok(self.1.clone())
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        1000
+    }
+}
+
+#[test]
+fn kilobytes_that_would_fill_the_disk_are_refused_before_they_do() {
+    let place = Place::new();
+    let entries = (0..2000).map(|i| Entry { name: format!("{i}.png"), label: None, part: None }).collect();
+    let listing = Listing { origin: origin(&place.root()), entries };
+    let picture = png(&image::DynamicImage::ImageLuma8(image::GrayImage::new(1000, 1000)));
+    let swelling = Arc::new(Swelling(listing, picture));
+    let error = refusal(open_collection(swelling.clone(), FAIL, Some(&place.cache()), &mut |_| {}));
+    assert!(error.to_string().contains("2.0 GB") && error.help().contains("--size"), "{error}: {}", error.help());
+    assert!(place.cache_files("pixels").is_empty() && place.cache_files("part").is_empty());
+    assert_eq!(open_collection(swelling, sized(8, 8), None, &mut |_| {}).unwrap().len(), 2000);
+}
+
+#[test]
+fn large_pictures_go_straight_into_the_cache() {
+    let place = Place::new();
+    // Above the bound for pictures that lie in rows, with the planes in order.
+    let image = image::RgbImage::from_fn(4200, 2800, |x, y| image::Rgb([x as u8, y as u8, (x + y) as u8]));
+    place.put("1.bmp", &encoded(&image::DynamicImage::ImageRgb8(image), ImageFormat::Bmp));
+    let pictures = place.open(FAIL).unwrap();
+    let bytes = pictures.bytes().unwrap();
+    let plane = 4200 * 2800;
+    let at = 2799 * 4200 + 4100;
+    assert_eq!(
+        [bytes[at], bytes[plane + at], bytes[2 * plane + at]],
+        [4100u32 as u8, 2799u32 as u8, (4100 + 2799) as u8]
+    );
+}
+
+#[test]
 fn d8_mixed_sizes_are_listed_with_the_cure() {
     let place = Place::new();
     for i in 0..6 {
@@ -330,9 +515,9 @@ fn d9_nothing_to_train_on_is_said_and_one_picture_is_enough() {
     let found = |place: &Place| refusal(place.open(SKIP)).to_string();
     assert!(found(&place).contains("found nothing in it") && found(&place).contains(".png, .jpg"), "{}", found(&place));
     place.put("a.txt", b"x");
-    assert!(found(&place).contains("only 1 other file"));
+    assert!(found(&place).contains("only 1 other file (1 .txt)"));
     place.put(".b.png", b"x");
-    assert!(found(&place).contains("1 other file and 1 hidden name"));
+    assert!(found(&place).contains("1 other file (1 .txt) and 1 hidden name"));
     let empty = place.put("empty.png", b"");
     let error = refusal(place.open(FAIL));
     assert!(error.to_string().contains("empty.png") && error.to_string().contains("an empty file"), "{error}");

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::header::{self, Header};
 use super::layout::index_of;
 use super::{Part, Request};
+use crate::data::bounds;
 use crate::data::idx::describe;
 use crate::error::{Error, Result};
 
@@ -39,6 +40,21 @@ pub(super) struct Array<'a, R> {
 impl<'a, R: Read> Array<'a, R> {
     /// Reads the header of the array `name` from `reader`; the file has `size` bytes on disk.
     pub fn begin(request: &'a Request<'a>, name: &str, reader: R, size: u64) -> Result<Self> {
+        Self::begin_with(request, name, reader, size, header::parse)
+    }
+
+    /// [`Array::begin`] for arrays of text too.
+    pub fn begin_any(request: &'a Request<'a>, name: &str, reader: R, size: u64) -> Result<Self> {
+        Self::begin_with(request, name, reader, size, header::parse_any)
+    }
+
+    fn begin_with(
+        request: &'a Request<'a>,
+        name: &str,
+        reader: R,
+        size: u64,
+        parse: impl FnOnce(&[u8]) -> Result<Header, header::Problem>,
+    ) -> Result<Self> {
         let header = Header::placeholder();
         let mut array = Self { request, name: name.into(), header, reader, size, position: 0, sha256: Sha256::new() };
         let start = array.take(8, "magic and version")?;
@@ -62,8 +78,8 @@ impl<'a, R: Read> Array<'a, R> {
             return Err(array.error("header length", expected, found, "the file is damaged, or no plain array"));
         }
         let text = array.take(length, "header")?;
-        array.header = header::parse(&text)
-            .map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
+        array.header =
+            parse(&text).map_err(|problem| array.error("header", problem.expected, problem.found, problem.help))?;
         Ok(array)
     }
 
@@ -109,10 +125,11 @@ impl<'a, R: Read> Array<'a, R> {
     /// follows.
     pub fn for_bytes(&mut self, mut each: impl FnMut(usize, &[u8])) -> Result<()> {
         let item = self.header.dtype.size;
-        let mut chunk = vec![0; CHUNK];
+        let most = (CHUNK / item).max(1) * item;
+        let mut chunk = vec![0; most];
         let mut place = 0;
         while place < self.header.len {
-            let wanted = CHUNK.min((self.header.len - place).saturating_mul(item));
+            let wanted = most.min((self.header.len - place).saturating_mul(item));
             let got = self.fill(&mut chunk[..wanted])?;
             each(place, &chunk[..got / item * item]);
             place += got / item;
@@ -148,6 +165,34 @@ impl<'a, R: Read> Array<'a, R> {
                 Err(self.error(&format!("byte {size}"), self.declared(), found, CUT_OFF))
             }
         }
+    }
+
+    /// Refuses values that would take `bytes` each in memory, far more than an archive of this size should hold. They are counted first, without
+    /// keeping them: a header that promises more than there is, is another fault.
+    pub fn check_memory(&mut self, bytes: u64) -> Result<()> {
+        let (needed, item) = ((self.header.len as u64).saturating_mul(bytes), self.header.dtype.size as u64);
+        let most = bounds::allowed(self.size);
+        if self.name.is_empty() || needed <= most {
+            return Ok(());
+        }
+        let (start, mut chunk) = (self.position, vec![0; CHUNK]);
+        while (self.position - start) / item * bytes <= most {
+            if self.fill(&mut chunk)? < CHUNK {
+                let found = format!("the end of the file after {} of them", (self.position - start) / item);
+                return Err(self.error(&self.here(), self.declared(), found, CUT_OFF));
+            }
+        }
+        bounds::check(self.request.path, &self.name, needed, self.size)
+    }
+
+    /// Reads what is left and forgets it: the checksum of an archive's entry is looked at behind its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for damaged content.
+    pub fn drain(mut self) -> Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        while self.fill(&mut chunk)? > 0 {}
+        Ok(())
     }
 
     /// Room for all values, but no more than the file's size makes likely.

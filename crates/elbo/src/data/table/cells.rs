@@ -19,6 +19,20 @@ impl Cells {
         }
     }
 
+    /// Followed by others, in memory.
+    pub fn with(self, more: Self) -> Self {
+        let mut all = self.into_values();
+        all.extend(more.into_values());
+        Self::Read(all)
+    }
+
+    fn into_values(self) -> Vec<f64> {
+        match self {
+            Self::Read(values) => values,
+            Self::Single(values) => values.as_slice().iter().map(|&value| f64::from(value)).collect(),
+        }
+    }
+
     /// Value `place`.
     pub fn get(&self, place: usize) -> f64 {
         match self {

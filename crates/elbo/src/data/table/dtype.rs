@@ -7,13 +7,20 @@ pub(super) enum Kind {
     Unsigned,
     Signed,
     Float,
+    /// Text in UTF-32, filled up with zeros; [`Dtype::decode`] is not for it.
+    Unicode,
+    /// Text of single bytes, likewise.
+    Ascii,
 }
+
+/// Longest text of an array in characters.
+const MAX_TEXT: usize = 1 << 16;
 
 /// A number type: kind, bytes and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dtype {
     pub kind: Kind,
-    /// Bytes of one number: 1, 2, 4 or 8.
+    /// Bytes of one number, 1, 2, 4 or 8, or of one text.
     pub size: usize,
     pub big_endian: bool,
 }
@@ -29,6 +36,8 @@ impl Dtype {
             ("u", 1 | 2 | 4 | 8) => Kind::Unsigned,
             ("i", 1 | 2 | 4 | 8) => Kind::Signed,
             ("f", 2 | 4 | 8) => Kind::Float,
+            ("U", 1..=MAX_TEXT) => return Some(Self { kind: Kind::Unicode, size: 4 * size, big_endian: order == ">" }),
+            ("S", 1..=MAX_TEXT) => return Some(Self { kind: Kind::Ascii, size, big_endian: false }),
             _ => return None,
         };
         match order {
@@ -47,6 +56,8 @@ impl Dtype {
             Kind::Unsigned => "uint",
             Kind::Signed => "int",
             Kind::Float => "float",
+            Kind::Unicode => return format!("<U{}", self.size / 4),
+            Kind::Ascii => return format!("|S{}", self.size),
         };
         format!("{word}{}", 8 * self.size)
     }
@@ -57,6 +68,41 @@ impl Dtype {
             true => self.kind == Kind::Float && self.size == 4 && !self.big_endian && cfg!(target_endian = "little"),
             false => self.kind == Kind::Unsigned && self.size == 1,
         }
+    }
+
+    /// One text from its `size` bytes, empty where there is none; or one number as text, whole numbers with all their digits.
+    pub fn text(self, bytes: &[u8]) -> String {
+        match self.kind {
+            Kind::Unicode | Kind::Ascii => return self.characters(bytes),
+            Kind::Bool | Kind::Float => return self.decode(bytes).to_string(),
+            Kind::Unsigned | Kind::Signed => {}
+        }
+        let mut word = [0u8; 8];
+        let place = &mut word[..self.size];
+        place.copy_from_slice(bytes);
+        if self.big_endian {
+            place.reverse();
+        }
+        let bits = u64::from_le_bytes(word);
+        let unused = 64 - 8 * self.size as u32;
+        match self.kind {
+            Kind::Signed => ((bits << unused) as i64 >> unused).to_string(),
+            _ => bits.to_string(),
+        }
+    }
+
+    fn characters(self, bytes: &[u8]) -> String {
+        let text: String = match self.kind {
+            Kind::Unicode => {
+                let code = |four: &[u8; 4]| {
+                    if self.big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) }
+                };
+                let character = |four| char::from_u32(code(four)).unwrap_or(char::REPLACEMENT_CHARACTER);
+                bytes.as_chunks::<4>().0.iter().map(character).collect()
+            }
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        text.trim_end_matches('\0').trim().to_owned()
     }
 
     /// One number from its `size` bytes. Integers beyond 2^53 are rounded to the nearest float64.
@@ -79,6 +125,7 @@ impl Dtype {
             (Kind::Float, 2) => half::f16::from_bits(bits as u16).to_f64(),
             (Kind::Float, 4) => f64::from(f32::from_bits(bits as u32)),
             (Kind::Float, _) => f64::from_bits(bits),
+            (Kind::Unicode | Kind::Ascii, _) => f64::NAN,
         }
     }
 }
@@ -114,8 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn text_is_read_in_both_byte_orders() {
+        let text = |dtype: &str, bytes: &[u8]| Dtype::parse(dtype).unwrap().text(bytes);
+        assert_eq!(text("<U3", b"c\0\0\0\xe9\0\0\0\0\0\0\0"), "cé");
+        assert_eq!(text(">U2", b"\0\0\0c\0\0\0\0"), "c");
+        assert_eq!(text("|S4", b"ab\0\0"), "ab");
+    }
+
+    #[test]
     fn what_is_no_plain_number_is_none() {
-        for text in ["|O", "<U7", "|S3", "<c8", "<M8[ns]", "f4", "<f16", "<u3", "|f4", "=f4", "", "<", "é1", "<é"] {
+        for text in
+            ["|O", "<U0", "|S99999999", "<c8", "<M8[ns]", "f4", "<f16", "<u3", "|f4", "=f4", "", "<", "é1", "<é"]
+        {
             assert_eq!(Dtype::parse(text), None, "{text}");
         }
     }

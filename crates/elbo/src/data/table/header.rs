@@ -41,8 +41,25 @@ fn problem(expected: &'static str, found: impl Into<String>) -> Problem {
     Problem { expected, found: found.into(), help: DAMAGED }
 }
 
-/// Reads a header, sizes checked.
+/// Reads a header of numbers, sizes checked.
 pub(super) fn parse(bytes: &[u8]) -> Result<Header, Problem> {
+    let header = parse_any(bytes)?;
+    match header.dtype.kind {
+        Kind::Unicode | Kind::Ascii => Err(refused(format!("`{}`, which is text", header.dtype.name()))),
+        _ => Ok(header),
+    }
+}
+
+fn refused(found: String) -> Problem {
+    Problem {
+        expected: "plain numbers: bool, integers or floats of 8 to 64 bits",
+        found,
+        help: "convert the array before saving it, for example `array.astype(\"float32\")`; text serves as labels only",
+    }
+}
+
+/// Reads a header of numbers or text, sizes checked.
+pub(super) fn parse_any(bytes: &[u8]) -> Result<Header, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| problem("text", "bytes that are no UTF-8"))?;
     let mut scanner = Scanner { rest: text.trim_end() };
     let (mut dtype, mut shape, mut fortran) = (None, None, None);
@@ -105,11 +122,6 @@ impl Scanner<'_> {
     }
 
     fn dtype(&mut self) -> Result<Dtype, Problem> {
-        let refused = |found: String| Problem {
-            expected: "plain numbers: bool, integers or floats of 8 to 64 bits",
-            found,
-            help: "convert the array before saving it, for example `array.astype(\"float32\")`",
-        };
         if self.rest.trim_start().starts_with('[') {
             return Err(refused("a structured type, with fields".into()));
         }

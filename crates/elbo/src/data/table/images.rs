@@ -1,6 +1,7 @@
 //! The images of an array as a source.
 
 use super::Known;
+use super::identity::Identity;
 use super::labels::Labels;
 use super::mapped::Numbers;
 use crate::data::source::{ImageShape, Source};
@@ -19,18 +20,26 @@ pub(super) struct ArrayImages {
     shape: ImageShape,
     pixels: Pixels,
     labels: Option<Labels>,
+    identity: Identity,
     label_names: Vec<String>,
     fingerprint: String,
     notes: Vec<String>,
 }
 
 impl ArrayImages {
-    pub fn new(known: &Known, shape: ImageShape, pixels: Pixels, labels: Option<Labels>, notes: Vec<String>) -> Self {
+    pub fn new(
+        known: &Known,
+        shape: ImageShape,
+        pixels: Pixels,
+        (labels, identity): (Option<Labels>, Identity),
+        notes: Vec<String>,
+    ) -> Self {
         Self {
             name: known.name.clone(),
             shape,
             pixels,
             labels,
+            identity,
             label_names: known.label_names.clone(),
             fingerprint: known.sha256.clone(),
             notes,
@@ -101,6 +110,18 @@ impl Source for ArrayImages {
             Pixels::Bytes(_) => None,
             Pixels::Unit(values) => Some(values.as_slice()),
         }
+    }
+
+    fn place(&self, index: usize) -> u64 {
+        self.identity.row(index)
+    }
+
+    fn identifier_column(&self) -> Option<&str> {
+        self.identity.column()
+    }
+
+    fn identifier(&self, index: usize) -> Option<&str> {
+        self.identity.id(index)
     }
 
     fn notes(&self) -> &[String] {

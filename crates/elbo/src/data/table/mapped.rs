@@ -25,6 +25,16 @@ impl<T: bytemuck::AnyBitPattern> Numbers<T> {
         }
     }
 
+    /// Followed by others, in memory.
+    pub fn with(self, more: &Self) -> Self {
+        let mut all = match self {
+            Self::Owned(values) => values,
+            mapped => mapped.as_slice().to_vec(),
+        };
+        all.extend_from_slice(more.as_slice());
+        Self::Owned(all)
+    }
+
     /// The rest of a mapped file from `start` on, or nothing when it is not aligned for `T`.
     pub fn mapped(map: Mmap, start: usize) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, T>(map.get(start..)?).ok()?;
@@ -37,8 +47,5 @@ impl<T: bytemuck::AnyBitPattern> Numbers<T> {
 /// # Errors
 /// [`Error::Io`].
 pub(in crate::data) fn map(path: &Path, file: &File) -> Result<Mmap> {
-    // SAFETY: the mapping is read-only and private to this process. Another program that writes to the file while it is mapped can
-    // change values between two reads, and one that truncates it ends this process with a bus error: as for every mapped file, data
-    // must not be rewritten in place during a run. The values are plain numbers, for which every bit pattern is valid.
-    unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))
+    elbo_kernels::map_file(file).map_err(Error::io(path, "map"))
 }

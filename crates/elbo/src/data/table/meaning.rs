@@ -7,6 +7,7 @@ use memmap2::Mmap;
 use super::array::{Array, Kept};
 use super::cells::Cells;
 use super::dtype::Kind;
+use super::identity::Identity;
 use super::images::Pixels;
 use super::layout::Layout;
 use super::mapped::Numbers;
@@ -24,6 +25,8 @@ pub(super) struct Meaning {
     range: Range,
     /// Whether `data.range` said so.
     by_request: bool,
+    /// What values are multiplied by: 1, or 1/65535 for levels of 16 bits.
+    scale: f64,
     /// Columns kept, for rows.
     columns: Vec<usize>,
     names: Vec<String>,
@@ -50,10 +53,17 @@ pub(super) fn meaning<R: Read>(array: &Array<'_, R>) -> Result<Meaning> {
         let help = "check how the array was made: it holds nothing to train on";
         return Err(array.error("header", "sizes of at least 1", format!("shape {shape:?}"), help));
     }
+    let words = array.header.dtype.kind == Kind::Unsigned && array.header.dtype.size == 2 && shape.len() > 2;
+    let scale = if words && request.deep { 1.0 / 65_535.0 } else { 1.0 };
+    if request.deep && !words && request.strict {
+        let help = "leave `data.depth` away: it is for pictures, and for images of uint16";
+        return Err(Error::config("data.depth", "8 for this array", "16", help));
+    }
     let range = request.range.unwrap_or(match array.header.dtype.kind {
+        _ if words && request.deep => Range::Unit,
         _ if shape.len() == 2 => Range::Real,
         Kind::Signed | Kind::Unsigned => Range::Byte,
-        Kind::Float | Kind::Bool => Range::Unit,
+        Kind::Float | Kind::Bool | Kind::Unicode | Kind::Ascii => Range::Unit,
     });
     if range == Range::Real && shape.len() > 2 {
         let help = "images are `unit` or `byte`; for rows of real numbers save `array.reshape(len(array), -1)`";
@@ -70,7 +80,8 @@ pub(super) fn meaning<R: Read>(array: &Array<'_, R>) -> Result<Meaning> {
     }
     let columns = if range == Range::Real { chosen(request, &names)? } else { Vec::new() };
     let names = columns.iter().map(|&column| names[column].clone()).collect();
-    Ok(Meaning { shape: image, layout, range, by_request: request.range.is_some(), columns, names })
+    let by_request = request.range.is_some();
+    Ok(Meaning { shape: image, layout, range, by_request, scale, columns, names })
 }
 
 fn is_colour(channels: usize) -> bool {
@@ -129,19 +140,27 @@ impl Meaning {
                 }
             }
         };
-        Ok(Part { content, labels: None, notes: vec![self.note(array), size] })
+        Ok(Part { content, labels: None, identity: Identity::default(), notes: vec![self.note(array), size] })
     }
 
     /// Reads the part into memory.
     pub fn read<R: Read>(&self, array: &mut Array<'_, R>) -> Result<Kept> {
-        let note = self.note(array);
+        // Real numbers are held as float64 first, and as float32 when they are standardised.
+        array.check_memory(match self.range {
+            Range::Byte => 1,
+            Range::Unit => 4,
+            Range::Real => 12,
+        })?;
+        let (note, mut colourless) = (self.note(array), false);
         let (content, rows) = match self.range {
             Range::Byte => {
                 let pixels = self.layout.arrange(self.bytes(array)?);
+                colourless = self.shape.is_colourless(&pixels);
                 (Content::Images { shape: self.shape, pixels: Pixels::Bytes(Numbers::Owned(pixels)) }, None)
             }
             Range::Unit => {
-                let values = self.layout.arrange(self.values(array, |value| value as f32)?);
+                let values = self.layout.arrange(self.values(array, |value| (value * self.scale) as f32)?);
+                colourless = self.shape.is_colourless(&values);
                 (Content::Images { shape: self.shape, pixels: Pixels::Unit(Numbers::Owned(values)) }, None)
             }
             Range::Real => {
@@ -156,8 +175,14 @@ impl Meaning {
         };
         let count = array.header.shape[0];
         let dropped = rows.as_ref().map_or(0, |rows| count - rows.len());
-        let notes = [Some(note), dropped_note(dropped, count)].into_iter().flatten().collect();
-        Ok(Kept { part: Part { content, labels: None, notes }, count, rows })
+        let grey = "3 channels, all equal: the images are grey stored as colour; save one channel (`array[..., 0]`)";
+        let grey = colourless.then(|| grey.to_owned());
+        let notes = [Some(note), grey, dropped_note(dropped, count)].into_iter().flatten().collect();
+        let identity = match &rows {
+            Some(rows) => Identity::of_rows(rows.iter().map(|row| *row as u64).collect()),
+            None => Identity::default(),
+        };
+        Ok(Kept { part: Part { content, labels: None, identity, notes }, count, rows })
     }
 
     fn rows(&self, cells: Cells) -> Content {
@@ -179,7 +204,7 @@ impl Meaning {
         let mut bad = None;
         let keeps_bad = self.range == Range::Real && array.request.missing == Missing::Drop;
         array.for_values(|place, value| {
-            if bad.is_none() && !keeps_bad && !self.accepts(value) {
+            if bad.is_none() && !keeps_bad && !self.accepts(value * self.scale) {
                 bad = Some((place, value));
             }
             values.push(convert(value));
@@ -227,7 +252,7 @@ impl Meaning {
             ),
             Range::Byte => (
                 "a whole number from 0 to 255",
-                "for values in [0, 1] `--set data.range=unit`; else scale the values before saving",
+                "for values in [0, 1] `--set data.range=unit`; for 16 bits `--set data.depth=16`; else scale the values before saving",
             ),
             Range::Real => ("a finite value", "`--set data.missing=drop` leaves such rows out and counts them"),
         };
@@ -239,6 +264,7 @@ impl Meaning {
         let (dtype, shape) = (array.header.dtype.name(), &array.header.shape);
         let taken = match self.range {
             Range::Byte => "images of bytes 0 to 255",
+            Range::Unit if self.scale < 1.0 => "images of 16 bits, level / 65535",
             Range::Unit => "images with values in [0, 1]",
             Range::Real => "rows, each column standardised",
         };

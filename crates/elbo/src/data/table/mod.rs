@@ -21,6 +21,7 @@ mod cells;
 mod csv;
 mod dtype;
 mod header;
+mod identity;
 mod images;
 mod labels;
 mod layout;
@@ -41,13 +42,17 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
 
+use super::catalog::chosen as chosen_examples;
 use super::config::{DataConfig, located};
 use super::idx::hex;
 use super::pictures;
 use super::progress::Progress;
 use super::source::{Columns, ImageShape, Source};
 use super::split::{self, Splits};
+use super::unpack::{self, Packing};
 use crate::error::{Error, Result};
+use crate::shell::quoted;
+use identity::Identity;
 use images::ArrayImages;
 use labels::Labels;
 use parquet::Opened;
@@ -69,7 +74,7 @@ pub enum Range {
 }
 
 impl Range {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Unit => "unit",
             Self::Byte => "byte",
@@ -89,6 +94,17 @@ pub enum Missing {
     Drop,
 }
 
+/// What stands before the decimals of numbers in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decimal {
+    /// `1.5`
+    #[serde(rename = ".")]
+    Point,
+    /// `1,5`
+    #[serde(rename = ",")]
+    Comma,
+}
+
 /// The file formats read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -104,9 +120,14 @@ pub(super) struct Request<'a> {
     path: &'a Path,
     array: Option<&'a str>,
     label: Option<&'a str>,
+    id: Option<&'a str>,
     columns: &'a [String],
     range: Option<Range>,
     missing: Missing,
+    header: Option<bool>,
+    decimal: Option<Decimal>,
+    /// Whether `data.depth` asks for 16 bits.
+    deep: bool,
     /// False for other data than a model was trained on: what only training needs may be absent.
     strict: bool,
     map_above: u64,
@@ -118,9 +139,13 @@ impl<'a> Request<'a> {
             path,
             array: config.array.as_deref(),
             label: config.label.as_deref(),
+            id: config.id.as_deref(),
             columns: trained.map_or(&config.columns, |columns| &columns.names),
             range: config.range,
             missing: config.missing,
+            header: config.header,
+            decimal: config.decimal,
+            deep: config.depth == Some(16),
             strict: trained.is_none(),
             map_above: MAP_ABOVE,
         }
@@ -146,6 +171,7 @@ impl<'a> Request<'a> {
 struct Part {
     content: Content,
     labels: Option<Labels>,
+    identity: Identity,
     /// What was decided on the way, in words.
     notes: Vec<String>,
 }
@@ -172,21 +198,28 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     if !meta.is_file() {
         return (meta.is_dir() && parquet::holds_shards(path)).then_some(Format::Parquet);
     }
-    let extension = path.extension().map(|end| end.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("npy") => return Some(Format::Npy),
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let plain = Packing::ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)?.strip_suffix('.'));
+    let start = unpack::start_of(path, 512);
+    match plain.unwrap_or(&name).rsplit_once('.').map(|(_, ending)| ending) {
+        Some("csv" | "tsv" | "tab" | "psv" | "amat") => return Some(Format::Csv),
+        // Names of anything; text without a tag or brace in front is a table, or refused as one.
+        Some("txt" | "dat" | "data") if is_plain_text(&start) => return Some(Format::Csv),
+        Some("npy") if plain.is_none() => return Some(Format::Npy),
         Some("npz") => return Some(Format::Npz),
-        Some("csv" | "tsv") => return Some(Format::Csv),
         Some("parquet") => return Some(Format::Parquet),
         _ => {}
     }
-    let mut start = [0; 6];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
-    match start {
-        array::MAGIC => Some(Format::Npy),
+    match &start[..] {
+        start if plain.is_none() && start.starts_with(&array::MAGIC) => Some(Format::Npy),
         start if start.starts_with(&parquet::MAGIC) => Some(Format::Parquet),
         _ => None,
     }
+}
+
+fn is_plain_text(start: &[u8]) -> bool {
+    let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+    !start.is_empty() && !start.iter().any(control) && !start.starts_with(b"<") && !start.starts_with(b"{")
 }
 
 /// Whether the configured data are rows of numbers rather than images, by a look at the beginning of the file. What cannot be read counts as
@@ -243,6 +276,60 @@ pub(super) fn open(
     Ok(splits)
 }
 
+/// The rows of a table in its own units, with all digits of float64: all of them, or those for training where the file has parts.
+#[derive(Debug, Clone)]
+pub struct ExactRows {
+    /// Name of the set.
+    pub name: String,
+    /// sha256 of the file's content.
+    pub fingerprint: String,
+    /// The columns, with their means and standard deviations over these rows.
+    pub columns: Columns,
+    /// `[n, columns]`, row after row, in the units of the table.
+    pub values: Vec<f64>,
+    /// The same standardised.
+    pub standardised: Vec<f64>,
+    /// What was chosen or left out, in one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads the rows of a table without rounding them to what a model sees.
+///
+/// # Errors
+/// As [`open`](super::open); [`Error::Data`] if the configured data are no rows of numbers.
+pub fn exact_rows(config: &DataConfig) -> Result<ExactRows> {
+    config.check()?;
+    let path = located(Path::new(&config.source));
+    let request = Request::new(&path, config, None);
+    let not_rows = || {
+        let help = "images are mixed by their codes: train a model on them, for example with `--set model.kind=ae`, then `elbo gmm RUN`";
+        Error::data(&config.source, "content", "rows of numbers", "images", help)
+    };
+    let loaded = match format_of(&path) {
+        Some(Format::Npy) => npy::load(&request)?,
+        Some(Format::Npz) => npz::load(&request)?,
+        Some(Format::Csv) => csv::load(&request)?,
+        Some(Format::Parquet) => match parquet::open(&request)? {
+            Opened::Rows(loaded) => loaded,
+            Opened::Pictures(_) => return Err(not_rows()),
+        },
+        // What is wrong with it is told as to everybody else.
+        None => return super::open(config, 0, &mut |_| {}).and_then(|_| Err(not_rows())),
+    };
+    let notes = loaded.train.notes;
+    let Content::Rows { names, shape, cells } = loaded.train.content else { return Err(not_rows()) };
+    let (width, count) = (names.len(), cells.len() / names.len());
+    let rows = loaded.parts.map_or_else(|| (0..count as u32).collect::<Vec<_>>(), |[train, ..]| train);
+    let values = rows.iter().flat_map(|&row| (0..width).map(move |column| (row as usize) * width + column));
+    let values: Vec<f64> = values.map(|place| cells.get(place)).collect();
+    let known = Known { name: request.name(), label_names: Vec::new(), sha256: loaded.sha256 };
+    let table = Table::new(&known, names, shape, cells, (None, Identity::default()), Vec::new());
+    let columns = table.fit(&rows).map_err(|column| column.refuse(&request))?;
+    let scales = columns.mean.iter().zip(&columns.std).cycle();
+    let standardised = values.iter().zip(scales).map(|(value, (mean, std))| (value - mean) / std).collect();
+    Ok(ExactRows { name: known.name, fingerprint: known.sha256, columns, values, standardised, notes })
+}
+
 fn split_up(
     request: &Request<'_>,
     loaded: Loaded,
@@ -253,16 +340,18 @@ fn split_up(
     let Loaded { train, test, parts, label_names, sha256 } = loaded;
     let known = Known { name: request.name(), label_names, sha256 };
     match (train, test) {
-        (Part { content: Content::Rows { names, shape, cells }, labels, notes }, test) => {
-            let train = Arc::new(Table::new(&known, names, shape, cells, labels, notes));
+        (Part { content: Content::Rows { names, shape, cells }, labels, identity, notes }, test) => {
+            let train = Arc::new(Table::new(&known, names, shape, cells, (labels, identity), notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
-            let mut splits = divided(train.clone(), test.clone(), parts, config, seed)?;
-            if config.limit > 0 {
-                splits.train = splits.train.take(config.limit);
-            }
+            let splits = divided(train.clone(), test.clone(), parts, config, seed)?;
+            // Only what the model sees may shape the scale.
+            let seen = match config.limit {
+                0 => splits.train.clone(),
+                _ => chosen_examples(splits.clone(), config, seed)?.train,
+            };
             let columns = match trained {
                 Some(columns) => columns.clone(),
-                None => train.fit(splits.train.indices()).map_err(|column| column.refuse(request))?,
+                None => train.fit(seen.indices()).map_err(|column| column.refuse(request))?,
             };
             let train = Arc::new(train.standardised(&columns).map_err(|column| column.refuse(request))?);
             let test = match test {
@@ -304,7 +393,7 @@ impl Part {
     fn into_table(self, request: &Request<'_>, known: &Known) -> Result<Table> {
         match self.content {
             Content::Rows { names, shape, cells } => {
-                Ok(Table::new(known, names, shape, cells, self.labels, self.notes))
+                Ok(Table::new(known, names, shape, cells, (self.labels, self.identity), self.notes))
             }
             Content::Images { .. } => Err(mixed(request, "rows", "images")),
         }
@@ -312,7 +401,9 @@ impl Part {
 
     fn into_images(self, request: &Request<'_>, known: &Known) -> Result<ArrayImages> {
         match self.content {
-            Content::Images { shape, pixels } => Ok(ArrayImages::new(known, shape, pixels, self.labels, self.notes)),
+            Content::Images { shape, pixels } => {
+                Ok(ArrayImages::new(known, shape, pixels, (self.labels, self.identity), self.notes))
+            }
             Content::Rows { .. } => Err(mixed(request, "images", "rows")),
         }
     }
@@ -370,6 +461,7 @@ fn check_table_keys(request: &Request<'_>) -> Result<()> {
         Err(Error::config(key, "nothing: the data is a table", found, "remove the key: it belongs to arrays"))
     };
     match (request.array, request.range) {
+        _ if request.strict && request.deep => refuse("data.depth", "16".into()),
         (Some(name), _) if request.strict => refuse("data.array", format!("`{name}`")),
         (_, Some(range)) if request.strict && range != Range::Real => refuse("data.range", range.word().into()),
         _ => Ok(()),
@@ -409,7 +501,7 @@ fn listed(names: &[String]) -> String {
 /// `--set 'data.columns=[...]'` with these names, as it is typed.
 fn columns_flag<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
-    format!("--set 'data.columns=[{}]'", names.join(", "))
+    format!("`--set {}`", quoted(&format!("data.columns=[{}]", names.join(", "))))
 }
 
 #[cfg(test)]

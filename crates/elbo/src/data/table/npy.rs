@@ -24,6 +24,10 @@ pub(super) fn load(request: &Request<'_>) -> Result<Loaded> {
         let help = "save images and labels in one file: `numpy.savez(\"set.npz\", x_train=..., y_train=...)`";
         return Err(Error::config("data.label", "nothing: a .npy file has no labels", format!("`{name}`"), help));
     }
+    if let Some(name) = request.id.filter(|_| request.strict) {
+        let help = "save rows and identifiers in one file: `numpy.savez(\"set.npz\", x=..., id=...)`";
+        return Err(Error::config("data.id", "nothing: a .npy file has no identifiers", format!("`{name}`"), help));
+    }
     let file = File::open(request.path).map_err(Error::io(request.path, "open"))?;
     let size = file.metadata().map_err(Error::io(request.path, "read"))?.len();
     let mut array = Array::begin(request, "", BufReader::with_capacity(CHUNK, &file), size)?;

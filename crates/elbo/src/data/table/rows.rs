@@ -2,6 +2,7 @@
 
 use super::Known;
 use super::cells::Cells;
+use super::identity::Identity;
 use super::labels::Labels;
 use super::standardise::{self, BadColumn};
 use crate::data::source::{Columns, ImageShape, Source};
@@ -14,6 +15,7 @@ pub(super) struct Table {
     shape: ImageShape,
     values: Values,
     labels: Option<Labels>,
+    identity: Identity,
     label_names: Vec<String>,
     fingerprint: String,
     notes: Vec<String>,
@@ -33,7 +35,7 @@ impl Table {
         names: Vec<String>,
         shape: ImageShape,
         cells: Cells,
-        labels: Option<Labels>,
+        (labels, identity): (Option<Labels>, Identity),
         notes: Vec<String>,
     ) -> Self {
         let width = names.len();
@@ -43,6 +45,7 @@ impl Table {
             shape,
             values: Values::Raw(cells.into()),
             labels,
+            identity,
             label_names: known.label_names.clone(),
             fingerprint: known.sha256.clone(),
             notes,
@@ -74,6 +77,7 @@ impl Table {
             shape: self.shape,
             values,
             labels: self.labels.clone(),
+            identity: self.identity.clone(),
             label_names: self.label_names.clone(),
             fingerprint: self.fingerprint.clone(),
             notes: self.notes.clone(),
@@ -140,6 +144,18 @@ impl Source for Table {
 
     fn columns(&self) -> Option<&Columns> {
         Some(&self.columns)
+    }
+
+    fn place(&self, index: usize) -> u64 {
+        self.identity.row(index)
+    }
+
+    fn identifier_column(&self) -> Option<&str> {
+        self.identity.column()
+    }
+
+    fn identifier(&self, index: usize) -> Option<&str> {
+        self.identity.id(index)
     }
 
     fn notes(&self) -> &[String] {

@@ -69,3 +69,58 @@ fn one_component_is_the_mean_and_the_covariance() {
     assert!((fitted.log_likelihood + 0.5 * (2.0 * std::f64::consts::TAU.ln() + log_det + 2.0)).abs() < 1e-9);
     assert!(fitted.converged && fitted.iterations == 2, "{} iterations", fitted.iterations);
 }
+
+/// Variances of the components, the one with the smaller mean first.
+fn variances(fitted: &Fitted) -> [f64; 2] {
+    let mut order = [0, 1];
+    order.sort_by(|&a, &b| fitted.mixture.means()[a][0].total_cmp(&fitted.mixture.means()[b][0]));
+    order.map(|k| fitted.mixture.covariance_of(k)[0][0])
+}
+
+#[test]
+fn tight_clusters_far_apart_keep_their_variances() {
+    let z = rows(5, 400);
+    let population = |values: &[f64]| variance(values);
+    for far in [1e3, 1e6, 1e9] {
+        let data: Vec<f64> = z.iter().enumerate().map(|(i, z)| if i < 200 { *z } else { far + z }).collect();
+        // As a table is: standardised first.
+        let (mean, std) = (data.iter().sum::<f64>() / 400.0, variance(&data).sqrt());
+        let standard: Vec<f64> = data.iter().map(|x| (x - mean) / std).collect();
+        let fitted = fit(&standard, 1, &EmConfig { components: 2, ..Default::default() }).unwrap();
+        let found = variances(&fitted.rescaled(&[mean], &[std]).unwrap());
+        for (found, expected) in found.into_iter().zip([population(&z[..200]), population(&z[200..])]) {
+            // The regularisation is 4e-5 of a cluster of half the rows at most; the digits of 1e9 + z are 1e-7.
+            assert!((found / expected - 1.0).abs() < 1e-3, "{far}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn clusters_of_different_tightness_keep_theirs_too() {
+    let z = rows(6, 400);
+    let data: Vec<f64> = z.iter().enumerate().map(|(i, z)| if i < 200 { *z } else { 1e4 + 1e-3 * z }).collect();
+    let fitted = fit(&data, 1, &EmConfig { components: 2, ..Default::default() }).unwrap();
+    let [wide, tight] = variances(&fitted);
+    assert!((wide / variance(&z[..200]) - 1.0).abs() < 1e-3, "{wide}");
+    assert!((tight / (1e-6 * variance(&z[200..])) - 1.0).abs() < 1e-2, "{tight}");
+}
+
+#[test]
+fn one_value_far_from_all_others_does_not_widen_them() {
+    let z = rows(7, 300);
+    let mut data: Vec<f64> = z.iter().map(|z| 5.0 + z).collect();
+    data.extend([-999_999.0; 3]);
+    let (mean, std) = (data.iter().sum::<f64>() / 303.0, variance(&data).sqrt());
+    let standard: Vec<f64> = data.iter().map(|x| (x - mean) / std).collect();
+    let fitted = fit(&standard, 1, &EmConfig { components: 2, ..Default::default() }).unwrap();
+    let [_, rest] = variances(&fitted.rescaled(&[mean], &[std]).unwrap());
+    assert!((rest / variance(&z) - 1.0).abs() < 1e-3, "{rest}");
+}
+
+#[test]
+fn columns_as_wide_as_their_parts_take_the_whole_of_it() {
+    let even: Vec<f64> = rows(8, 3000);
+    assert_eq!(regularisation(&even, 3, 1e-6), [1e-6; 3]);
+    let constant = vec![2.5; 50];
+    assert_eq!(regularisation(&constant, 1, 1e-6), [1e-6]);
+}

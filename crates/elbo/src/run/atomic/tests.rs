@@ -2,25 +2,33 @@
 
 use super::*;
 use crate::error::ErrorKind;
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-type Files = Vec<(&'static str, Vec<u8>)>;
+type Named = Vec<(&'static str, Vec<u8>)>;
+/// What performs steps.
+type Act<'a> = &'a mut dyn FnMut(&Files, Step) -> io::Result<()>;
 
 /// Files whose bytes tell the step they belong to.
-fn files_of(step: u64) -> Files {
+fn files_of(step: u64) -> Named {
     vec![("model.safetensors", vec![step as u8; 3000]), ("state.json", format!("{{\"step\":{step}}}").into_bytes())]
 }
 
-fn save_on(disk: Disk, target: &Path, step: u64) -> Result<()> {
+fn save_on(act: Act, target: &Path, step: u64) -> Result<()> {
     let files = files_of(step);
     let files: Vec<_> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
-    write_dir_on(disk, target, step, &files)
+    write_dir_on(&mut Disk { files: &below(target), act }, target, step, &files)
 }
 
 fn save(target: &Path, step: u64) {
     save_on(&mut failing(usize::MAX, Fault::Full, &mut 0), target, step).unwrap();
+}
+
+/// The files of the folder that a path is in.
+fn below(path: &Path) -> Files {
+    Files::new(root_of(path))
 }
 
 /// The step of the checkpoint found, once its files are seen to be of that step.
@@ -54,12 +62,12 @@ enum Fault {
 }
 
 /// A disk that fails at step number `at`, and the number of steps asked of it so far.
-fn failing(at: usize, fault: Fault, asked: &mut usize) -> impl FnMut(Step) -> io::Result<()> {
-    move |step| {
+fn failing(at: usize, fault: Fault, asked: &mut usize) -> impl FnMut(&Files, Step) -> io::Result<()> {
+    move |files, step| {
         *asked += 1;
         if *asked - 1 < at || (fault == Fault::Full && *asked - 1 > at) {
             // Storing for good takes its time, and no power fails here.
-            return if let Step::Write(path, bytes) = step { fs::write(path, bytes) } else { perform(step) };
+            return if let Step::Write(path, bytes) = step { fs::write(path, bytes) } else { perform(files, step) };
         }
         if let (Step::Write(path, bytes), true) = (step, *asked - 1 == at) {
             fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
@@ -109,7 +117,7 @@ fn assert_settled(folder: &Path) {
     let names = names_in(folder);
     assert!(names == ["last"] || names == ["last", "last.previous"], "{names:?}");
     if names.len() == 2 {
-        load(&folder.join("last.previous")).unwrap();
+        load(&Files::new(folder), &folder.join("last.previous")).unwrap();
     }
 }
 
@@ -260,7 +268,8 @@ fn a_link_is_not_followed_into_what_it_points_to() {
     assert_eq!((found(&target), found(&elsewhere)), (2, 1));
     fs::remove_file(target.join("state.json")).unwrap();
     std::os::unix::fs::symlink(elsewhere.join("state.json"), target.join("state.json")).unwrap();
-    assert!(open_dir(&target).unwrap_err().to_string().contains("found something else"));
+    let error = open_dir(&target).unwrap_err().to_string();
+    assert!(error.ends_with("expected a plain file of the run's own, found a link"), "{error}");
 }
 
 #[test]
@@ -270,7 +279,11 @@ fn a_file_is_replaced_whole_or_not_at_all() {
     write_file(&path, b"old").unwrap();
     for at in 0..3 {
         let mut asked = 0;
-        let result = write_file_on(&mut failing(at, Fault::Full, &mut asked), &path, b"new and longer");
+        let result = write_file_on(
+            &mut Disk { files: &below(&path), act: &mut failing(at, Fault::Full, &mut asked) },
+            &path,
+            b"new and longer",
+        );
         let error = result.unwrap_err();
         assert_eq!((error.kind(), error.path().is_some()), (ErrorKind::Io, true));
         let expected: &[u8] = if at < 2 { b"old" } else { b"new and longer" };

@@ -4,6 +4,8 @@ mod answers;
 mod families;
 mod refusals;
 mod service;
+#[cfg(unix)]
+mod strangers;
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};

@@ -2,7 +2,7 @@
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, DataType};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescriptor;
 
@@ -93,10 +93,7 @@ const BATCH: usize = 64 * 1024;
 
 /// Reads at most one row more than `rows`, so that too many are noticed and a file that lies costs no memory.
 pub(super) fn read(reader: ColumnReader, column: &ColumnDescriptor, rows: usize) -> Result<Column, ParquetError> {
-    let unsigned = match column.logical_type_ref() {
-        Some(LogicalType::Integer(kind)) => !kind.is_signed,
-        _ => matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64),
-    };
+    let unsigned = is_unsigned(column);
     let def = column.max_def_level();
     Ok(match reader {
         ColumnReader::BoolColumnReader(reader) => numbers(reader, def, rows, |value| f64::from(u8::from(value)))?,
@@ -111,6 +108,43 @@ pub(super) fn read(reader: ColumnReader, column: &ColumnDescriptor, rows: usize)
         ColumnReader::ByteArrayColumnReader(reader) => Column::Bytes(optional(reader, def, rows)?),
         _ => return Err(ParquetError::General("a column of another type than its schema says".into())),
     })
+}
+
+/// The values of a column as texts, whole numbers with all their digits; nothing where there is none. As [`read`], one row more than `rows`.
+pub(super) fn texts(
+    reader: ColumnReader,
+    column: &ColumnDescriptor,
+    rows: usize,
+) -> Result<Vec<Option<String>>, ParquetError> {
+    fn of<T: DataType>(values: Vec<Option<T::T>>, text: impl Fn(T::T) -> String) -> Vec<Option<String>> {
+        values.into_iter().map(|value| value.map(&text)).collect()
+    }
+    let unsigned = is_unsigned(column);
+    let def = column.max_def_level();
+    Ok(match reader {
+        ColumnReader::BoolColumnReader(reader) => of::<BoolType>(optional(reader, def, rows)?, |v| v.to_string()),
+        ColumnReader::Int32ColumnReader(reader) if unsigned => {
+            of::<Int32Type>(optional(reader, def, rows)?, |v| (v as u32).to_string())
+        }
+        ColumnReader::Int32ColumnReader(reader) => of::<Int32Type>(optional(reader, def, rows)?, |v| v.to_string()),
+        ColumnReader::Int64ColumnReader(reader) if unsigned => {
+            of::<Int64Type>(optional(reader, def, rows)?, |v| (v as u64).to_string())
+        }
+        ColumnReader::Int64ColumnReader(reader) => of::<Int64Type>(optional(reader, def, rows)?, |v| v.to_string()),
+        ColumnReader::FloatColumnReader(reader) => of::<FloatType>(optional(reader, def, rows)?, |v| v.to_string()),
+        ColumnReader::DoubleColumnReader(reader) => of::<DoubleType>(optional(reader, def, rows)?, |v| v.to_string()),
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            of::<ByteArrayType>(optional(reader, def, rows)?, |v| String::from_utf8_lossy(v.data()).into_owned())
+        }
+        _ => return Err(ParquetError::General("a column that is neither numbers nor text".into())),
+    })
+}
+
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    match column.logical_type_ref() {
+        Some(LogicalType::Integer(kind)) => !kind.is_signed,
+        _ => matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64),
+    }
 }
 
 fn numbers<T: DataType>(

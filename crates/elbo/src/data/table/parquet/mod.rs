@@ -26,6 +26,7 @@ use self::columns::{Column, Kind, Leaf};
 use self::hub::Features;
 use self::shards::{PartName, Shard};
 use super::cells::Cells;
+use super::identity::{Kept, id_column};
 use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::{Content, Loaded, Missing, Part, Request, columns_flag, dropped_note, label_column, listed};
 use crate::data::idx::hex;
@@ -68,6 +69,7 @@ struct Set<'a> {
     features: Features,
     /// Places of the leaves.
     label: Option<usize>,
+    id: Option<usize>,
     image: Option<usize>,
     notes: Vec<String>,
 }
@@ -101,9 +103,10 @@ impl<'a> Set<'a> {
                 ));
             }
         };
+        let id = id_column(request, &names)?;
         let image = if request.columns.is_empty() { image_column(&leaves, &features) } else { None };
         let notes = image.map(|image| format!("pictures from column `{}`", leaves[image].name)).into_iter().collect();
-        Ok(Self { request, shards, leaves, features, label, image, notes })
+        Ok(Self { request, shards, leaves, features, label, id, image, notes })
     }
 
     /// The columns that are values of a row.
@@ -111,7 +114,7 @@ impl<'a> Set<'a> {
         let names: Vec<String> = self.leaves.iter().map(|leaf| leaf.name.clone()).collect();
         let mut chosen = super::chosen(self.request, &names)?;
         if self.request.columns.is_empty() {
-            chosen.retain(|&place| Some(place) != self.label && names[place] != PANDAS_INDEX);
+            chosen.retain(|&place| ![self.label, self.id].contains(&Some(place)) && names[place] != PANDAS_INDEX);
         } else if let Some(label) = self.label.filter(|label| self.request.label.is_some() && chosen.contains(label)) {
             let found = format!("`{}` in both", names[label]);
             let help = "take it out of one of the two";
@@ -169,7 +172,8 @@ impl<'a> Set<'a> {
         train.append(test);
         let label_names = self.label_names(classes, [&mut train.labels]);
         let sha256 = self.content_sha256()?;
-        let train = train.into_part(&names, self.label.is_some());
+        let id = self.id.map(|id| self.leaves[id].name.as_str());
+        let train = train.into_part(&names, self.label.is_some(), id);
         Ok(Loaded { train, test: None, parts: has_parts.then_some(parts), label_names, sha256 })
     }
 
@@ -184,8 +188,10 @@ impl<'a> Set<'a> {
     ) -> Result<()> {
         let values = columns.iter().map(|&place| shard.numbers(group, place)).collect::<Result<Vec<_>>>()?;
         let labels = self.label.map(|label| self.group_labels(shard, group, label, classes)).transpose()?;
+        let ids = self.id.map(|id| shard.texts(group, id)).transpose()?;
         let count = values[0].len();
         for row in 0..count {
+            rows.kept.meet();
             if let Some(bad) = values.iter().position(|column| !column[row].is_finite()) {
                 if self.request.missing == Missing::Fail {
                     let place =
@@ -202,6 +208,7 @@ impl<'a> Set<'a> {
             }
             rows.cells.extend(values.iter().map(|column| column[row]));
             rows.labels.0.extend(labels.as_ref().map(|labels| labels[row]));
+            rows.kept.keep(ids.as_ref().map(|ids| ids[row].clone()));
         }
         rows.rows += count;
         Ok(())
@@ -270,6 +277,7 @@ fn image_column(leaves: &[Leaf], features: &Features) -> Option<usize> {
 struct Rows {
     cells: Vec<f64>,
     labels: Labels,
+    kept: Kept,
     rows: usize,
     dropped: usize,
 }
@@ -278,14 +286,15 @@ impl Rows {
     fn append(&mut self, other: Self) {
         self.cells.extend(other.cells);
         self.labels.0.extend(other.labels.0);
+        self.kept.append(other.kept);
         self.rows += other.rows;
         self.dropped += other.dropped;
     }
 
-    fn into_part(self, names: &[String], labelled: bool) -> Part {
+    fn into_part(self, names: &[String], labelled: bool, id: Option<&str>) -> Part {
         let shape = ImageShape::grey(1, names.len());
         let content = Content::Rows { names: names.to_vec(), shape, cells: Cells::Read(self.cells) };
         let notes = dropped_note(self.dropped, self.rows).into_iter().collect();
-        Part { content, labels: labelled.then_some(self.labels), notes }
+        Part { content, labels: labelled.then_some(self.labels), identity: self.kept.identity(id), notes }
     }
 }

@@ -126,6 +126,10 @@ impl Collection for HubPictures {
         }
     }
 
+    fn stored_bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::stored_bytes).sum()
+    }
+
     fn label_names(&self) -> Option<&[String]> {
         self.label_names.as_deref()
     }

@@ -173,6 +173,22 @@ impl Shard {
         Ok(values)
     }
 
+    /// The values of a column in a row group as texts, as many as there are rows; empty where there is none.
+    pub fn texts(&self, group: usize, column: usize) -> Result<Vec<String>> {
+        let metadata = self.reader.metadata();
+        let (rows, descriptor) = (self.rows(group), metadata.file_metadata().schema_descr().column(column));
+        let place = format!("row group {group}, column `{}`", descriptor.path().parts().join("."));
+        self.check_pages(group, column, &place)?;
+        let values = guarded(&self.path, &place, || {
+            let reader = self.reader.get_row_group(group)?.get_column_reader(column)?;
+            columns::texts(reader, &descriptor, rows)
+        })?;
+        if values.len() != rows {
+            return Err(Error::data(&self.path, place, format!("{rows} rows"), "another number of them", DAMAGED));
+        }
+        Ok(values.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
     /// [`Shard::column`] of numbers.
     pub fn numbers(&self, group: usize, column: usize) -> Result<Vec<f64>> {
         match self.column(group, column)? {
@@ -195,6 +211,11 @@ impl Shard {
             }
         })?;
         pages::check(&chunk).map_err(|found| Error::data(&self.path, place, "pages of ordinary size", found, DAMAGED))
+    }
+
+    /// Bytes of the file.
+    pub fn stored_bytes(&self) -> u64 {
+        self.file.len()
     }
 
     /// sha256 of the content.

@@ -361,3 +361,124 @@ fn other_data_is_standardised_by_the_columns_of_the_model() {
     let part = Subset::new(Arc::clone(splits.train.source()), [1]);
     assert_close(&originals(&part), &[6.0, -10.0]);
 }
+
+/// Text of `width` characters as NumPy's `<U` has it.
+fn utf32(texts: &[&str], width: usize) -> Vec<u8> {
+    let padded = |text: &str| text.chars().map(u32::from).chain(std::iter::repeat(0)).take(width).collect::<Vec<_>>();
+    texts.iter().flat_map(|text| padded(text)).flat_map(u32::to_le_bytes).collect()
+}
+
+#[test]
+fn keys_of_every_custom_bring_labels_and_parts() {
+    let images =
+        |n: usize, first: u8| npy("|u1", false, &[n, 2, 2], &(0..n as u8 * 4).map(|i| first + i).collect::<Vec<_>>());
+    let labels = |values: &[u8]| npy("|u1", false, &[values.len(), 1], values);
+    for [x, y] in
+        [["X_train", "y_train"], ["train_images", "train_labels"], ["trainX", "trainY"], ["TRAIN_X", "TRAIN_Y"]]
+    {
+        let test = |name: &str| name.replace("train", "test").replace("TRAIN", "TEST") + ".npy";
+        let set = npz(
+            CompressionMethod::Stored,
+            &[
+                (&format!("{x}.npy"), images(4, 10)),
+                (&format!("{y}.npy"), labels(&[1, 0, 1, 3])),
+                (&test(x), images(2, 90)),
+                (&test(y), labels(&[3, 0])),
+            ],
+        );
+        for settings in [String::new(), format!("array = '{x}'")] {
+            let splits = opened("a.npz", &set, &settings);
+            assert_eq!((splits.train.len(), splits.test.len()), (4, 2), "{x} {settings}");
+            assert_eq!(splits.train.source().label_names(), ["0", "1", "3"]);
+            assert_eq!(label_names(&splits.test), [Some("3".into()), Some("0".into())], "{x}");
+        }
+    }
+    let parts = ["train", "val", "test"].map(|part| format!("{part}_images.npy"));
+    let names = ["train", "val", "test"].map(|part| format!("{part}_labels.npy"));
+    let entries = [
+        (parts[0].as_str(), images(4, 0)),
+        (names[0].as_str(), labels(&[0, 1, 0, 1])),
+        (parts[1].as_str(), images(1, 50)),
+        (names[1].as_str(), labels(&[1])),
+        (parts[2].as_str(), images(2, 70)),
+        (names[2].as_str(), labels(&[0, 1])),
+    ];
+    let splits = opened("medmnist.npz", &npz(CompressionMethod::Deflated, &entries), "");
+    let validation = splits.validation.unwrap();
+    assert_eq!((splits.train.len(), validation.len(), splits.test.len()), (4, 1, 2));
+    assert_eq!(validation.class(0), Some("1"));
+    let mut pixels = [0; 4];
+    splits.test.read(1, &mut pixels);
+    assert_eq!(pixels, [74, 75, 76, 77]);
+}
+
+#[test]
+fn text_is_classes_and_what_cannot_be_used_is_told() {
+    let x = npy("|u1", false, &[3, 2, 2], &[7; 12]);
+    let y = npy("<U6", false, &[3], &utf32(&["setosa", "iris", "setosa"], 6));
+    let objects = framed("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }", b"\x80\x04pickle");
+    let set = npz(
+        CompressionMethod::Stored,
+        &[("x.npy", x.clone()), ("y.npy", y), ("meta.npy", objects.clone()), ("readme.txt", b"hello".to_vec())],
+    );
+    let splits = opened("a.npz", &set, "");
+    assert_eq!(label_names(&splits.train), [Some("setosa".into()), Some("iris".into()), Some("setosa".into())]);
+    let notes = splits.train.source().notes().join("\n");
+    assert!(notes.contains("not used: `meta` (Python objects") && notes.contains("`readme.txt`"), "{notes}");
+    let bytes = npz(CompressionMethod::Stored, &[("x.npy", x.clone()), ("y.npy", npy("|S2", false, &[3], b"abc\0ab"))]);
+    assert_eq!(opened("a.npz", &bytes, "").train.source().label_names(), ["ab", "c"]);
+    // Labels that are objects are left out with a word.
+    let set = npz(CompressionMethod::Stored, &[("x.npy", x), ("y.npy", objects)]);
+    let splits = opened("a.npz", &set, "");
+    assert!(
+        splits.train.source().notes().join("\n").contains("`y` is not used as labels"),
+        "{:?}",
+        splits.train.source().notes()
+    );
+    refused("a.npz", &set, "label = 'y'", &["y", "pickle"]);
+}
+
+#[test]
+fn no_changed_byte_of_an_archive_gives_other_numbers() {
+    let values: Vec<f32> = (0..60).map(|i| i as f32 / 64.0).collect();
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let entries = [
+            ("x.npy", npy("<f4", false, &[5, 3, 4], &f32s(&values))),
+            ("y.npy", npy("|u1", false, &[5], &[0, 1, 2, 1, 0])),
+        ];
+        let whole = npz(method, &entries);
+        let facts = |splits: &Splits| (super::values(&splits.train), label_names(&splits.train));
+        let good = facts(&opened("a.npz", &whole, ""));
+        let folder = tempfile::tempdir().unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << (at % 8);
+            let path = folder.path().join("a.npz");
+            std::fs::write(&path, &changed).unwrap();
+            if let Ok(splits) = open_path(&path, "test = 0\nvalidation = 0") {
+                assert_eq!(facts(&splits), good, "{method:?}, byte {at} of {}", whole.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn archives_that_grow_out_of_proportion_are_refused_before_they_do() {
+    // 100 MB of zeros as rows of float64 would be 1.2 GB.
+    let rows = npy("|u1", false, &[100_000, 1000], &vec![0; 100_000_000]);
+    let bomb = npz(CompressionMethod::Deflated, &[("x.npy", rows)]);
+    assert!(bomb.len() < 1 << 20);
+    refused("a.npz", &bomb, "", &["x", "1.2 GB", "536.9 MB", "unpack it first"]);
+}
+
+#[test]
+fn arrays_of_16_bits_are_numbers_in_unit_range_when_asked() {
+    let levels = [0u16, 4095, 65_535, 1];
+    let payload: Vec<u8> = levels.iter().flat_map(|level| level.to_le_bytes()).collect();
+    let array = npy("<u2", false, &[2, 1, 2], &payload);
+    refused("a.npy", &array, "", &["4095", "--set data.depth=16"]);
+    let splits = opened("a.npy", &array, "depth = 16");
+    assert_eq!(splits.train.source().domain(), Domain::Unit);
+    assert_eq!(values(&splits.train), levels.map(|level| (f64::from(level) / 65_535.0) as f32));
+    refused("a.npy", &npy("|u1", false, &[2, 1, 2], &[0; 4]), "depth = 16", &["data.depth"]);
+}

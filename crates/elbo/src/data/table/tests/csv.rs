@@ -176,3 +176,104 @@ fn rows_are_written_as_they_are_read() {
     let first = written.lines().nth(1).unwrap();
     assert!(first.starts_with("5.1") && first.len() < 45, "{first}");
 }
+
+#[test]
+fn a_first_line_that_is_a_row_is_no_header() {
+    let iris = "5.1,3.5,Iris-setosa\n4.9,3.0,Iris-setosa\n7.0,3.2,Iris-versicolor\n";
+    let splits = opened("a.csv", iris.as_bytes(), "label = 'x2'");
+    assert_eq!((splits.train.len(), splits.train.source().columns().unwrap().names.join(" ")), (3, "x0 x1".to_owned()));
+    assert!(splits.train.source().notes()[0].contains("looks like a row"), "{:?}", splits.train.source().notes());
+    assert_eq!(label_names(&splits.train)[0].as_deref(), Some("Iris-setosa"));
+    // The help is true for the file as it is read.
+    refused("a.csv", iris.as_bytes(), "", &["line 1, column `x2`", "--set data.label=x2"]);
+    assert_eq!(opened("a.csv", iris.as_bytes(), "label = 'Iris-setosa'\nheader = true").train.len(), 2);
+    // Names of years, and names with text below.
+    let years = opened("a.csv", b"country,2019,2020\nDE,5,6\nFR,7,8\n", "label = 'country'");
+    assert_eq!(years.train.source().columns().unwrap().names, ["2019", "2020"]);
+    // What pandas writes for columns without names.
+    let counted = opened("a.csv", b"0,1,2,3\n5,6,7,8\n9,6,7,2\n", "");
+    assert_eq!((counted.train.len(), &counted.train.source().columns().unwrap().names[3][..]), (2, "3"));
+    assert_eq!(opened("a.csv", b"0,1,2,3\n5,6,7,8\n", "header = false").train.len(), 2);
+}
+
+#[test]
+fn decimal_commas_are_read_where_they_are_sure() {
+    let text = "a;b\n1,5;2\n-0,25;1.234,5\n";
+    let splits = opened("a.csv", text.as_bytes(), "");
+    assert_close(&originals(&splits.train), &[1.5, 2.0, -0.25, 1234.5]);
+    assert!(splits.train.source().notes()[0].contains("decimal commas"), "{:?}", splits.train.source().notes());
+    assert_close(
+        &originals(&opened("a.csv", text.replace(';', "\t").as_bytes(), "").train),
+        &[1.5, 2.0, -0.25, 1234.5],
+    );
+    // Without names too: the comma is no separator there.
+    assert_close(&originals(&opened("a.csv", b"1,5;2,5\n3,5;4,25\n", "").train), &[1.5, 2.5, 3.5, 4.25]);
+    // A thousand, or one and a bit: nobody knows.
+    refused("a.csv", b"a;b\n1,234;2\n5,678;3\n", "", &["`1,234`", "thousands", "--set data.decimal=,"]);
+    let asked = opened("a.csv", b"a;b\n1,234;2\n5,678;3\n", "decimal = ','");
+    assert_close(&originals(&asked.train), &[1.234, 2.0, 5.678, 3.0]);
+    refused("a.csv", b"a;b\n1,5;2\n2.5;3\n", "", &["line 2, column `a`", "`1,5`", "data.decimal"]);
+    refused("a.csv", b"a,b\n1,2\n3,\"4,5\"\n", "", &["line 3, column `b`", "--set data.decimal=,"]);
+    assert_eq!(opened("a.csv", b"a,b\n1,2\n3,\"4,5\"\n", "decimal = ','").train.len(), 2);
+}
+
+#[test]
+fn separators_of_every_custom_are_found() {
+    let wanted = originals(&opened("a.csv", IRIS.as_bytes(), "label = 'species'").train);
+    for text in [
+        IRIS.replace(',', "|"),
+        format!("sep=;\n{}", IRIS.replace(',', ";")),
+        format!("\u{feff}\"sep=;\"\r\n{}", IRIS.replace(',', ";").replace('\n', "\r\n")),
+        IRIS.replace(',', "   "),
+        IRIS.replace(',', " \t ").replace('\n', "  \n"),
+    ] {
+        let splits = opened("a.csv", text.as_bytes(), "label = 'species'");
+        assert_eq!(originals(&splits.train), wanted, "{text}");
+    }
+    let amat = "0 1 0 1\n1 1 0 0\n0 0 1 1\n";
+    assert_eq!(opened("binarized.amat", amat.as_bytes(), "header = false").train.source().shape().width, 4);
+}
+
+#[test]
+fn lines_are_counted_as_an_editor_counts_them() {
+    for end in ["\n", "\r\n", "\r"] {
+        let mut text: String = (0..48).map(|i| format!("{i},1{end}")).collect();
+        text = format!("a,b{end}{text}x,1{end}");
+        refused("a.csv", text.as_bytes(), "", &["line 50, column `a`"]);
+        refused("a.csv", format!("sep=,{end}{text}").as_bytes(), "", &["line 51, column `a`"]);
+        let spaced = text.replacen(end, &format!("{end}{end}"), 1);
+        refused("a.csv", spaced.as_bytes(), "", &["line 51, column `a`"]);
+    }
+}
+
+#[test]
+fn packed_tables_are_unpacked_and_bounded() {
+    use std::io::Write;
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plain = opened("iris.csv", IRIS.as_bytes(), "label = 'species'");
+    let packed = opened("iris.csv.gz", &gzip(IRIS.as_bytes()), "label = 'species'");
+    assert_eq!(packed.train.source().fingerprint(), plain.train.source().fingerprint());
+    assert_eq!(originals(&packed.train), originals(&plain.train));
+    let cut = gzip(IRIS.as_bytes());
+    refused("iris.csv.gz", &cut[..cut.len() - 9], "label = 'species'", &["damaged or cut short"]);
+    // 48 million numbers of 96 MB of text, in 100 kB.
+    let bomb = gzip("0,0,0,0,0,0,0,0\n".repeat(6 << 20).as_bytes());
+    refused("bomb.csv.gz", &bomb, "", &["rows", "536.9 MB"]);
+}
+
+#[test]
+fn points_in_time_keep_their_digits() {
+    let base = 1_700_000_000_123.0;
+    let rows: String = (0..50).map(|i| format!("{}\n", base + f64::from(i * 1000))).collect();
+    let splits = opened("a.csv", format!("when\n{rows}").as_bytes(), "");
+    let written = splits.train.source().columns().unwrap().csv(&values(&splits.train));
+    for (line, i) in written.lines().skip(1).zip(0..) {
+        let value: f64 = line.parse().unwrap();
+        // The step of float32 at a deviation of 14 s.
+        assert!((value - base - f64::from(i * 1000)).abs() < 0.01, "{line}");
+    }
+}
