@@ -142,7 +142,7 @@ impl SymbolSource {
         // Of a few rows none can be spared.
         let few = self.parts[0] < 20;
         let validation = if few { split::Validation::NONE } else { config.validation };
-        chosen(split::split_parts(Arc::new(self), parts, 0.0, validation, seed)?, config)
+        chosen(split::split_parts(Arc::new(self), parts, 0.0, validation, seed)?, config, seed)
     }
 }
 

@@ -281,7 +281,7 @@ impl Run {
             return Ok(None);
         }
         let wanted = self.origin(FitSettings::default());
-        for known in self.dir.priors() {
+        for known in self.dir.priors()? {
             if name.is_some_and(|name| name != known) {
                 continue;
             }
