@@ -58,6 +58,8 @@ pub enum Command {
     Eval(Eval),
     /// New images from the prior.
     Sample(Sample),
+    /// Images whose codes are kept in part and drawn for the rest, by a prior over codes that are symbols.
+    Complete(Complete),
     /// Images beside what the model makes of them.
     Reconstruct(Reconstruct),
     /// Walk along single latent dimensions, as a grid or an animation.

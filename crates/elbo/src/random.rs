@@ -39,6 +39,8 @@ pub enum Purpose {
     Sampler = 23,
     /// Draws of codes from q(z|x) that a sampler is fitted on.
     SamplerCodes = 24,
+    /// Starts of a codebook: which vectors of the encoder become codes.
+    Codebook = 25,
     /// Resamplings of scored examples for a standard error; the step is the number of the resampling.
     Resampling = 30,
     /// Noise on codes that asks how much of it a reconstruction bears; the epoch is the repetition.
@@ -130,6 +132,19 @@ impl Draws {
             places.retain(|&place| beyond(values[place]));
         }
         values
+    }
+
+    /// Factors of inverted dropout: 0 with probability `rate` (to 1/65,536), else `1 / (1 - rate)`.
+    ///
+    /// # Panics
+    /// If the rate is not at least 0 and below 1.
+    pub fn kept(&mut self, count: usize, rate: f64) -> Vec<f32> {
+        assert!((0.0..1.0).contains(&rate), "a rate of {rate}");
+        let mut bytes = vec![0u8; 2 * count];
+        self.0.fill_bytes(&mut bytes);
+        let (least, factor) = ((rate * 65536.0).round() as u32, (1.0 / (1.0 - rate)) as f32);
+        let kept = |pair: &[u8]| if u32::from(u16::from_le_bytes([pair[0], pair[1]])) < least { 0.0 } else { factor };
+        bytes.chunks_exact(2).map(kept).collect()
     }
 
     /// A random order of 0..`count` (Fisher & Yates).

@@ -7,7 +7,7 @@
 //! | a vector code | `[1, 1, latent]` [`Domain::Real`] |
 //! | a map of symbols, text | `[1, h, w]` or `[1, 1, length]` [`Domain::Index`] |
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// What the numbers of a row are, and so which likelihoods fit them.
@@ -56,6 +56,14 @@ impl Space {
         self.shape.iter().product()
     }
 
+    /// How many symbols there are, where rows are symbols.
+    pub fn symbols(&self) -> Option<usize> {
+        match self.domain {
+            Domain::Index { of } => Some(of),
+            Domain::Levels | Domain::Unit | Domain::Real => None,
+        }
+    }
+
     /// The length of the vector, where rows are real vectors without height and channels.
     pub fn as_vector(&self) -> Option<usize> {
         (self.domain == Domain::Real && self.shape[..2] == [1, 1]).then_some(self.shape[2])
@@ -79,6 +87,15 @@ pub enum Rows {
 }
 
 impl Rows {
+    /// Rows of `width` symbols.
+    ///
+    /// # Panics
+    /// If they are no whole number of rows.
+    pub fn symbols(symbols: Vec<i32>, width: usize, device: &Device) -> Self {
+        let n = symbols.len() / width;
+        Self::Index(Tensor::from_data(TensorData::new(symbols, [n, width]), device))
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         match self {

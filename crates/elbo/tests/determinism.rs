@@ -141,6 +141,10 @@ fn settings() -> Vec<(&'static str, Setting)> {
             },
         ),
         (
+            "vq-vae with a codebook of moving averages",
+            Setting { model: table("vq-vae", ""), network: NetworkConfig::conv(&[4, 5]), ..small("vae") },
+        ),
+        (
             "cvae of maps with a moving average of its weights",
             Setting {
                 network: NetworkConfig::conv(&[4, 5]),

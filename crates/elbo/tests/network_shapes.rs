@@ -110,7 +110,7 @@ fn cases() -> impl Strategy<Value = Case> {
         let activation = Default::default();
         let network = match body {
             0 => NetworkConfig::Mlp(MlpConfig { hidden, activation }),
-            1 => NetworkConfig::Conv(ConvConfig { channels, kernel, norm, hidden, activation }),
+            1 => NetworkConfig::Conv(ConvConfig { channels, kernel, norm, hidden, activation, residual: None }),
             _ => NetworkConfig::Resnet(ResnetConfig { channels, blocks, norm, hidden, activation }),
         };
         Case { kind: if vae { "vae" } else { "ae" }, network, shape: [inputs, height, width] }

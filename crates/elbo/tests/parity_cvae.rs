@@ -39,7 +39,8 @@ fn config(case: &Value) -> CvaeConfig {
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
     let shape: [usize; 3] = shape(case).try_into().expect("channels, height and width");
-    Setting { space: shape.into(), classes: count(&case["classes"]), network, loss: &ObjectiveConfig::PLAIN }
+    let tables = Setting::of_tables(network, &ObjectiveConfig::PLAIN);
+    Setting { space: shape.into(), classes: count(&case["classes"]), ..tables }
 }
 
 fn shape(case: &Value) -> Vec<usize> {

@@ -46,7 +46,7 @@ fn config(case: &Value) -> VaeConfig {
 }
 
 fn setting<'a>(case: &Value, network: &'a NetworkConfig) -> Setting<'a> {
-    Setting { space: image(case).into(), classes: 0, network, loss: &ObjectiveConfig::PLAIN }
+    Setting { space: image(case).into(), classes: 0, ..Setting::of_tables(network, &ObjectiveConfig::PLAIN) }
 }
 
 /// The model of a case with its weights, taken in the way weight files are: checked by name and shape.

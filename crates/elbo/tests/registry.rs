@@ -9,7 +9,7 @@ use elbo::models::{
 };
 use elbo::networks::NetworkConfig;
 use elbo::recipe::{self, Layers, RunConfig};
-use elbo::space::Space;
+use elbo::space::{Domain, Space};
 use families::{Task, table, with_model};
 
 const SPACE: [usize; 3] = [1, 8, 8];
@@ -64,13 +64,17 @@ impl Visit for Declared {
 fn a_model_is_what_its_family_declares() {
     assert!(KINDS.len() >= 5 && with_latent().count() >= 4);
     for kind in KINDS {
-        // A flow is over codes: it knows neither pictures nor networks.
-        let of_codes = !kind.keys.contains(&"latent");
-        let (space, lines) =
-            if of_codes { (Space::vector(6), "hidden = [4]") } else { (Space::from(SPACE), "latent = 2") };
+        // What is over codes knows neither pictures nor networks.
+        let symbols = Space { shape: [1, 2, 3], domain: Domain::Index { of: 5 } };
+        let (space, classes, lines) = match kind.name {
+            "maf" => (Space::vector(6), 4, "hidden = [4]"),
+            "autoregressive" => (symbols, 0, "width = 8\nheads = 2\nlayers = 1"),
+            "vq-vae" => (Space::from(SPACE), 4, ""),
+            _ => (Space::from(SPACE), 4, "latent = 2"),
+        };
         for network in networks() {
             let config = table(kind.name, lines);
-            let setting = Setting { space, ..setting(&network) };
+            let setting = Setting { space, classes, ..setting(&network) };
             let said = with_model(&config, &setting, 0, Ask);
             let (can, reports, updates) = config.with(Declared);
             assert_eq!((said.can.as_slice(), kind.can, config.can()), (can, can, can), "{}", kind.name);
@@ -92,6 +96,8 @@ fn families_can_what_they_could() {
         ("iwae", vae),
         ("cvae", vae),
         ("maf", &[Capability::Density, Capability::Generate]),
+        ("vq-vae", &[Encode, Decode, Observe]),
+        ("autoregressive", &[Capability::Density, Capability::Generate]),
     ];
     for (name, can) in expected {
         assert_eq!(table(name, "").can(), can, "{name}");

@@ -44,12 +44,22 @@ pub struct Sample {
     /// Seed of the codes.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where codes come from: normal, gaussian, mixture, two-stage or maf. What is no file of the run yet is fitted first.
-    #[arg(long, default_value = "normal")]
-    pub sampler: String,
-    /// Scale of the deviations of the codes: below 1 safer, above 1 more varied.
+    /// Where codes come from: normal, gaussian, mixture, two-stage or maf; of codes that are symbols, autoregressive. What is no file of the run yet is
+    /// fitted first [default: normal, of symbols the prior in the run].
+    #[arg(long)]
+    pub sampler: Option<String>,
+    /// Scale of the deviations of the codes, divisor of the logits of symbols: below 1 safer, above 1 more varied.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f64,
+    /// Of symbols: only so many of the most likely may come.
+    #[arg(long)]
+    pub top_k: Option<usize>,
+    /// Of symbols: only the most likely that hold this share of the probability may come [default: 1].
+    #[arg(long)]
+    pub top_p: Option<f64>,
+    /// Of symbols of a class: how far towards what sets the class apart, l_u + w (l_c - l_u) [default: 1].
+    #[arg(long)]
+    pub guidance: Option<f64>,
     /// Draw normal numbers beyond so many deviations again: the smaller, the safer.
     #[arg(long)]
     pub truncation: Option<f64>,
@@ -59,7 +69,8 @@ pub struct Sample {
     /// Show the mean of p(x|z), or draw from it.
     #[arg(long, value_enum, default_value_t = Observation::Mean)]
     pub observation: Observation,
-    /// Decode as this class, by its name in the data; only of a conditional model [default: all classes in turn].
+    /// Decode as this class, by its name in the data; of a conditional model or a prior over symbols that was told classes [default: all classes in
+    /// turn, of such a prior any].
     #[arg(long)]
     pub class: Option<String>,
     /// Weights: last or best.
@@ -67,6 +78,41 @@ pub struct Sample {
     pub checkpoint: Option<String>,
     #[command(flatten)]
     pub own: Own,
+}
+
+#[derive(Debug, Args)]
+pub struct Complete {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub target: Target,
+    /// The place of the image in its split.
+    #[arg(long)]
+    pub image: usize,
+    /// Which part of its codes stays. The prior goes through them row by row: what it draws knows the kept codes before it, not those after it.
+    #[arg(long, value_enum, default_value_t = KeepName::TopHalf)]
+    pub keep: KeepName,
+    /// How many completions; the image itself, reconstructed, comes first.
+    #[arg(short, long, default_value_t = 15)]
+    pub n: usize,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Divisor of the logits: below 1 safer, above 1 more varied.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f64,
+    /// The prior that draws [default: the one in the run].
+    #[arg(long)]
+    pub sampler: Option<String>,
+}
+
+/// The part of an image whose codes are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepName {
+    TopHalf,
+    BottomHalf,
+    LeftHalf,
+    RightHalf,
 }
 
 #[derive(Debug, Args)]

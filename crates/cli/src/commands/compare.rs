@@ -130,7 +130,7 @@ fn row(run: &Run, compared: &ComparedRun) -> Value {
         "status": compared.status,
         "epochs": run.info.epochs,
         "recon": recon,
-        "kl": kl,
+        "kl": run.symbol_space().is_none().then_some(kl),
         "loss": value(summary.map(|s| s.loss)),
         "elbo": value(summary.and_then(|s| s.elbo)),
         "beta": compared.beta,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use elbo::priors::store::{Record, Stored};
-use elbo::priors::{Draw, SamplerKind};
-use elbo::tasks::{FitRequest, Run, SamplerNote};
+use elbo::priors::{Draw, SYMBOL_RECIPE, SamplerKind};
+use elbo::tasks::{FitRequest, FitSettings, Run, SamplerNote, SymbolPrior};
 use elbo::training::{EpochEnd, Observer, StepReport, Stop};
 
 use crate::output::Context;
@@ -96,6 +96,27 @@ pub fn fitted(run: &Run, request: FitRequest<'_>, context: Context) -> anyhow::R
         None => {
             tell_interruption(run, context);
             Ok(Fitted::Interrupted(training.exit_code()))
+        }
+    }
+}
+
+/// The prior over symbols that is asked for, or the one the run has; the exit code where its training was stopped.
+pub fn symbol_prior(run: &Run, name: Option<&str>, context: Context) -> anyhow::Result<Result<SymbolPrior, u8>> {
+    if let Some(prior) = run.stored_symbol_prior(name)? {
+        return Ok(Ok(prior));
+    }
+    let kind = SamplerKind::prior(name.unwrap_or(SYMBOL_RECIPE));
+    let settings = FitSettings { codes: None, seed: run.config.training.seed };
+    let mut training = Training::of([&kind], context)?;
+    let (observer, stop) = training.parts();
+    match run.symbol_prior(FitRequest { kind: &kind, settings, set: &[] }, observer, stop)? {
+        Some((prior, _)) => {
+            context.note(format!("trained the prior `{kind}` over the codes; kept in the run's folder `priors`"));
+            Ok(Ok(prior))
+        }
+        None => {
+            tell_interruption(run, context);
+            Ok(Err(training.exit_code()))
         }
     }
 }

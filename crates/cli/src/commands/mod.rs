@@ -18,6 +18,7 @@ mod recipes;
 mod score;
 mod serve;
 mod source;
+mod symbols;
 mod train;
 mod walks;
 
@@ -31,6 +32,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Resume(args) => return train::resume(args, device, context),
         Command::Eval(args) => eval::eval(&args, device, context)?,
         Command::Sample(args) => return pictures::sample(&args, device, context),
+        Command::Complete(args) => return symbols::complete(&args, device, context),
         Command::Reconstruct(args) => pictures::reconstruct(&args, device, context)?,
         Command::Traverse(args) => walks::traverse(&args, device, context)?,
         Command::Interpolate(args) => walks::interpolate(&args, device, context)?,

@@ -32,11 +32,20 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
     }
     check_spread(args.temperature, args.truncation)?;
     let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.own.settings()?, device)?;
+    if let (None, Some(generator), Some(_)) = (run.model.decoder(), run.model.generator(), run.model.space().symbols())
+    {
+        check_count("--n", args.n)?;
+        return super::symbols::generate(&run, generator, args, context);
+    }
     check_kind(&run, &args.target)?;
     match run.columns() {
         Some(columns) => check_rows("--n", args.n, columns.names.len())?,
         None => check_count("--n", args.n)?,
     }
+    if run.symbol_space().is_some() {
+        return super::symbols::sample(&run, args, context);
+    }
+    super::symbols::refuse_choices(args)?;
     let Sample { n: count, temperature, truncation, seed, .. } = *args;
     let draw = Draw { count, temperature, truncation, seed };
     let class = source::class(&run, args.class.as_deref())?;
@@ -44,7 +53,7 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
         save(&run, &generated(&run, generator, args)?, &args.target, 0, json!({}), context)?;
         return Ok(0);
     }
-    let kind = run.sampler_kind(&args.sampler)?;
+    let kind = run.sampler_kind(args.sampler.as_deref().unwrap_or("normal"))?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: run.config.training.seed };
     let codes = match fitted(&run, FitRequest { kind: &kind, settings, set: &[] }, context)?.sample(&draw, class) {
         Ok(codes) => codes,
@@ -63,8 +72,8 @@ pub fn sample(args: &Sample, device: &str, context: Context) -> anyhow::Result<u
 
 /// Examples of a model that makes them without codes.
 fn generated(run: &Run, generator: &dyn Generate, args: &Sample) -> anyhow::Result<Pictures> {
-    if args.sampler != "normal" {
-        let (found, help) = (format!("`{}`", args.sampler), "leave it away: this model needs no codes");
+    if let Some(sampler) = &args.sampler {
+        let (found, help) = (format!("`{sampler}`"), "leave it away: this model needs no codes");
         return Err(elbo::Error::config("sampler", "nothing for a model without a decoder", found, help).into());
     }
     let ask = Ask::new(args.n, args.seed).temperature(args.temperature).truncation(args.truncation);
@@ -81,7 +90,7 @@ pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::R
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
     check_count("--n", args.n)?;
     check_format(&args.target)?;
-    let opened = source::open(&args.source, device, "reconstruct")?;
+    let opened = source::open_autoencoder(&args.source, device, "reconstruct")?;
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);
@@ -89,6 +98,10 @@ pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow
     let decoded = match args.observation {
         Observation::Mean => {
             run.explained("reconstruct", generation::reconstruct(run.model.as_ref(), split, &chosen, &run.device))?
+        }
+        Observation::Draw if run.symbol_space().is_some() => {
+            let symbols = run.symbols(&images)?;
+            generation::decode_symbols(run.model.as_ref(), &symbols, shown(args.observation, args.seed), &run.device)?
         }
         Observation::Draw => {
             let codes = elbo::evaluation::encode(run.model.as_ref(), &images, &run.device);
@@ -176,7 +189,7 @@ fn class_grid(run: &Run, decoder: &CodeDecoder<'_>, rows: usize, args: &Grid, co
     save(run, &pictures, &args.target, classes.len(), json!({ "classes": classes }), context)
 }
 
-fn shown(observation: Observation, seed: u64) -> ShowAs {
+pub(super) fn shown(observation: Observation, seed: u64) -> ShowAs {
     match observation {
         Observation::Mean => ShowAs::Mean,
         Observation::Draw => ShowAs::Draw { seed },
@@ -294,7 +307,7 @@ fn numbered(csv: &str, rows: &Subset) -> String {
     format!("index,{named}{}\n{}", lines.join("\n"), text.collect::<String>())
 }
 
-fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
+pub(super) fn said(run: &Run, target: &Target, count: usize, mut facts: Value, context: Context) -> anyhow::Result<()> {
     let out = target.out.display().to_string();
     let noun = if run.columns().is_some() { "rows" } else { "images" };
     facts["out"] = json!(out);

@@ -40,9 +40,9 @@ fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<StagedLayers> {
     Ok(staged)
 }
 
-/// The configuration of a prior over codes of `latent` numbers; `seed` is that of the run.
-pub fn of_prior(settings: &Settings, latent: usize, seed: u64) -> elbo::Result<RunConfig> {
-    let mut layers = Layers::from_recipe(settings.recipe.as_deref().unwrap_or("maf"))?;
+/// The configuration of a prior over codes of `latent` numbers, by the recipe that is named or the `usual` one; `seed` is that of the run.
+pub fn of_prior(settings: &Settings, usual: &str, latent: usize, seed: u64) -> elbo::Result<RunConfig> {
+    let mut layers = Layers::from_recipe(settings.recipe.as_deref().unwrap_or(usual))?;
     if let Some(data) = &settings.data {
         layers.put("data.source", data.clone().into())?;
     }

@@ -49,6 +49,15 @@ pub fn open(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Op
     Ok(opened(run, source)?.0)
 }
 
+/// The same for a run that encodes to anything and decodes.
+pub fn open_autoencoder(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Opened> {
+    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    if run.symbol_space().is_none() {
+        run.encoder(wanted_by)?;
+    }
+    Ok(opened(run, source)?.0)
+}
+
 /// The same, with all that there is of the data.
 pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened, Splits)> {
     opened(load_source(source, device)?, source)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use elbo::distributions::Likelihood;
 use elbo::models::Capability;
+use elbo::priors::SYMBOL_RECIPE;
 use elbo::run::directory::RunDir;
 use elbo::run::history::Means;
 use elbo::shell::quoted;
@@ -51,8 +52,12 @@ fn over_data(args: &Train, device: &str, context: Context) -> anyhow::Result<Tra
 /// A new prior over the codes of a run, in the folder of that run.
 fn over_codes(path: &Path, args: &Train, device: &str) -> anyhow::Result<TrainingRun> {
     let run = source::load(path, None, device)?;
-    run.encoder("train --codes-of")?;
-    let config = of_prior(&args.settings, run.latent(), run.config.training.seed)?;
+    let symbols = run.symbol_space().is_some();
+    if !symbols {
+        run.encoder("train --codes-of")?;
+    }
+    let usual = if symbols { SYMBOL_RECIPE } else { "maf" };
+    let config = of_prior(&args.settings, usual, run.latent(), run.config.training.seed)?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: config.training.seed };
     Ok(TrainingRun::create_prior(&run, config, settings, device)?)
 }

@@ -190,6 +190,56 @@ fn stages_run_in_order_and_kills_anywhere_change_nothing() {
     folder.run("resume whole").refused(4, &["stages.toml"]);
 }
 
+/// A VQ-VAE whose codes are revived, then a transformer over them with dropout and dropped labels.
+const CODES: &str = r#"
+format = 2
+name = "codes"
+[[stage]]
+name = "vq"
+data = { source = "digits", count = 300 }
+model = { kind = "vq-vae" }
+network = { kind = "conv", channels = [4, 4], hidden = [] }
+quantizer = { codes = 16, dims = 4, gradient = "rotation" }
+training = { epochs = 12, batch_size = 28, checkpoint_seconds = 0.005 }
+[[stage]]
+recipe = "autoregressive"
+codes_of = "vq"
+model = { kind = "autoregressive", width = 8, layers = 1, heads = 2 }
+training = { epochs = 3, batch_size = 32, checkpoint_seconds = 0.005 }
+"#;
+
+#[test]
+fn codes_and_their_prior_end_alike_wherever_they_were_killed() {
+    let folder = Folder::new();
+    folder.write("codes.toml", CODES);
+    let line = "train codes.toml";
+    folder.run(&format!("{line} --out whole")).done();
+    let both =
+        |run: &str| [training(&folder.path(run)), training(&folder.path(&format!("{run}/priors/autoregressive")))];
+    let whole = both("whole");
+    for threads in [1, 3] {
+        folder.run(&format!("{line} --threads {threads} --out threads-{threads}")).done();
+        assert_eq!(both(&format!("threads-{threads}")), whole, "{threads} threads");
+    }
+    let mut chance = Chance(5);
+    let (mut kills, mut runs) = (0, 0);
+    while kills < 12 {
+        let run = format!("run-{runs}");
+        runs += 1;
+        let how = Kills { most: 6, within_ms: 600, signals: &["KILL", "KILL", "KILL", "INT"] };
+        kills += chance.kill_until_done(&how, || go_on(&folder, &run, &format!("{line} --out {run}")));
+        assert_eq!(both(&run), whole, "{run}, after {kills} kills");
+    }
+    // Codes are the run's: of other weights the prior is of no use, and the second stage is trained anew.
+    folder.run("resume whole --epochs 13").done();
+    assert_ne!(both("whole")[1], whole[1]);
+    // Damaged codes are told before anything is trained on them.
+    let codes = folder.path("whole/priors/autoregressive/codes.npy");
+    let bytes = fs::read(&codes).unwrap();
+    fs::write(&codes, &bytes[..bytes.len() - 2]).unwrap();
+    folder.run("resume whole/priors/autoregressive --epochs 9").refused(3, &["codes.npy"]);
+}
+
 #[test]
 fn a_recipe_of_stages_is_listed_shown_and_checked() {
     let folder = Folder::new();

@@ -19,6 +19,9 @@ const ANSWERS: &[(&str, &str)] = &[
     ("eval-ae", "eval ae --metrics all --samples 40"),
     ("sample", "sample run -n 2 --out a.npy"),
     ("sample-mixture", "sample run -n 2 --sampler mixture --out a.npy"),
+    ("sample-codes", "sample codes -n 2 --out a.npy"),
+    ("complete", "complete codes --image 0 -n 2 --out a.npy"),
+    ("eval-codes", "eval codes --metrics codebook,rate"),
     ("reconstruct", "reconstruct run -n 2 --out a.npy"),
     ("traverse", "traverse run --steps 3 --out a.png"),
     ("traverse-film", "traverse run --steps 3 --out a.gif"),
@@ -158,6 +161,12 @@ fn prepared() -> Folder {
     let small = "--set data.count=120 --set network.hidden=[8] --set model.latent=2 --epochs 1 --quiet";
     folder.run(&format!("train {small} --out run")).done();
     folder.run(&format!("train {small} --set model.kind=ae --out ae")).done();
+    let codes = "--set model={kind=\"vq-vae\"} --set quantizer.codes=8 --set quantizer.dims=4";
+    folder
+        .run(&format!("train --set data.count=120 --set network.hidden=[8] {codes} --epochs 1 --quiet --out codes"))
+        .done();
+    let tiny = "--set prior.width=8 --set prior.layers=1 --set prior.heads=2 --epochs 1 --quiet";
+    folder.run(&format!("train autoregressive --codes-of codes {tiny}")).done();
     let rows = (0..40).map(|i| format!("{},{}\n", i % 7, (i * i) % 11));
     folder.write("rows.csv", format!("a,b\n{}", rows.collect::<String>()));
     folder

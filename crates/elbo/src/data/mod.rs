@@ -34,6 +34,7 @@ mod progress;
 pub mod source;
 pub mod split;
 pub mod sprites;
+pub mod symbols;
 pub mod table;
 mod unknown;
 mod unpack;

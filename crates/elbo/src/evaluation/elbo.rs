@@ -94,8 +94,8 @@ pub(crate) fn evaluate_while(
             }
             // An autoencoder, which bounds nothing: what became of its examples.
             None => {
-                let code = model.encode_vectors_or_refuse()?.encode(&batch).mean();
-                let recon = observe.recon(&[code.into()], &batch.given, batch.x.real());
+                let codes = model.encode_or_refuse()?.encode(&batch).into_codes();
+                let recon = observe.recon(&codes, &batch.given, batch.x.real());
                 evaluation.recon.extend(values_of(recon));
                 evaluation.kl.resize(evaluation.recon.len(), 0.0);
             }

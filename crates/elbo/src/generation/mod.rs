@@ -22,6 +22,7 @@ mod latent_grids;
 mod paths;
 mod pictures;
 mod quantile;
+mod symbols;
 
 pub use arithmetic::{edited_codes, mean_code};
 pub use decoder::CodeDecoder;
@@ -32,3 +33,4 @@ pub use pictures::{
     sample_in_turn, show, show_in_turn, show_of_classes,
 };
 pub use quantile::normal_quantile;
+pub use symbols::{decode_symbols, draw_symbols};

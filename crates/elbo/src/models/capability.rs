@@ -195,6 +195,14 @@ impl dyn Model + '_ {
         self.decoder().and_then(Decode::observation).ok_or_else(|| self.refusal(Capability::Observe))
     }
 
+    /// The codebooks, or the error that says what the model can do instead.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub fn discrete_or_refuse(&self) -> Result<&dyn Discrete> {
+        self.discrete().ok_or_else(|| self.unsupported("encodes examples to codes of a codebook"))
+    }
+
     /// As [`dyn Model::encode_or_refuse`].
     ///
     /// # Errors
@@ -232,6 +240,25 @@ impl dyn Model + '_ {
         let help = "`elbo recipes` lists models that can";
         Error::Unsupported { wanted_by: "model".into(), wanted: wanted.into(), found, help: help.into() }
     }
+}
+
+/// What a quantiser makes of a batch.
+#[derive(Debug, Clone)]
+pub struct Quantised {
+    /// The encoder's vectors, `[n * places, channels]`.
+    pub vectors: Tensor<2>,
+    /// The codes in their place.
+    pub codes: Tensor<2>,
+    /// The entries, `[n, numel]` of the space of codes.
+    pub indices: Tensor<2, Int>,
+    /// What the loss adds to `-log p(x|z)`, in nats, the mean over the batch. `[1]`.
+    pub penalty: Tensor<1>,
+}
+
+/// A model whose codes are entries of codebooks: maps of symbols.
+pub trait Discrete: Encode {
+    /// Vectors and their codes.
+    fn quantise(&self, batch: &Batch) -> Quantised;
 }
 
 /// What stands for x given its code.
@@ -337,6 +364,14 @@ pub trait Density: Model {
     /// - `rows`: one for each space, `[batch, numel]`
     /// - returns: `[batch]`
     fn log_prob(&self, rows: &[Rows], given: &Given) -> Tensor<1>;
+
+    /// `-log p` of each value given those before it, in nats, where the density is a product of such terms.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, numel]`, as the rows lie
+    fn surprise(&self, _rows: &[Rows], _given: &Given) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 /// Pictures and texts in one space, as unit vectors.
@@ -355,6 +390,15 @@ pub trait Embed: Model {
     fn text(&self, tokens: Tensor<2, Int>) -> Tensor<2>;
 }
 
+/// Symbols that a generator does not draw: part of a map that is to be completed.
+#[derive(Debug, Clone)]
+pub struct KeptSymbols {
+    /// A row of symbols for each row that is asked for; what is not kept of it is not read.
+    pub symbols: Vec<u32>,
+    /// Which places of a row are kept, the same for all rows.
+    pub is_kept: Vec<bool>,
+}
+
 /// What is to be generated.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -371,6 +415,12 @@ pub struct Ask {
     pub steps: Option<usize>,
     /// Strength of guidance for conditional generators; 1 is none.
     pub guidance: f64,
+    /// Of symbols: only so many of the most likely may come.
+    pub top_k: Option<usize>,
+    /// Of symbols: only the most likely that hold this share may come.
+    pub top_p: f64,
+    /// Symbols that are not drawn.
+    pub kept: Option<KeptSymbols>,
     /// Of all draws.
     pub seed: u64,
 }
@@ -378,7 +428,27 @@ pub struct Ask {
 impl Ask {
     /// Asks for `count` rows from `seed`, at temperature 1.
     pub fn new(count: usize, seed: u64) -> Self {
-        Self { count, given: Given::default(), temperature: 1.0, truncation: None, steps: None, guidance: 1.0, seed }
+        let (given, temperature, guidance) = (Given::default(), 1.0, 1.0);
+        let (truncation, steps, top_k, top_p, kept) = (None, None, None, 1.0, None);
+        Self { count, given, temperature, truncation, steps, guidance, top_k, top_p, kept, seed }
+    }
+
+    /// The same with draws of symbols among the `top_k` most likely, and those that hold `top_p` of the probability.
+    #[must_use]
+    pub fn among(self, top_k: Option<usize>, top_p: f64) -> Self {
+        Self { top_k, top_p, ..self }
+    }
+
+    /// The same with guidance of this strength.
+    #[must_use]
+    pub fn guidance(self, guidance: f64) -> Self {
+        Self { guidance, ..self }
+    }
+
+    /// The same with symbols that are not drawn.
+    #[must_use]
+    pub fn keeping(self, kept: KeptSymbols) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     /// The same at another temperature.

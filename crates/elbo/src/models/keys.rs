@@ -249,6 +249,7 @@ impl LikelihoodKeys {
     /// network does not have.
     pub fn check(&self, network: &NetworkConfig, space: Space) -> Result<()> {
         self.likelihood(space)?;
+        network.check_vector()?;
         self.check_start(network)?;
         if self.latent == 0 || self.latent > MAX_LATENT {
             let found = self.latent.to_string();

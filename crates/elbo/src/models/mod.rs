@@ -32,6 +32,7 @@
 //! ```
 
 mod ae;
+mod autoregressive;
 mod capability;
 mod cvae;
 mod iwae;
@@ -43,6 +44,7 @@ mod registry;
 mod standard_normal;
 mod vae;
 mod vector_code;
+mod vq_vae;
 
 use std::fmt::Debug;
 
@@ -54,8 +56,10 @@ use crate::networks::{Pass, When};
 use crate::space::Space;
 
 pub use ae::{Ae, AeConfig};
+pub use autoregressive::{Autoregressive, AutoregressiveConfig};
 pub use capability::{
-    Ask, Bound, Capability, Decode, Density, Embed, Encode, Generate, Generating, Observe, Posterior, Show, Terms,
+    Ask, Bound, Capability, Decode, Density, Discrete, Embed, Encode, Generate, Generating, KeptSymbols, Observe,
+    Posterior, Quantised, Show, Terms,
 };
 pub use cvae::{Cvae, CvaeConfig};
 pub use iwae::{Iwae, IwaeConfig};
@@ -67,6 +71,7 @@ pub use registry::{Family, KINDS, Kind, ModelConfig, Setting, Visit};
 pub use standard_normal::StandardNormal;
 pub use vae::{Vae, VaeConfig};
 pub use vector_code::{Architecture, VectorCode};
+pub use vq_vae::{VqVae, VqVaeConfig};
 
 /// A number that training reports: a column of `metrics.csv`, a curve, a word in the progress line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,16 @@ pub struct Loss {
     pub total: Tensor<1>,
     /// The numbers of [`Learner::reports`], in their order. `[1]` each.
     pub reports: Vec<Tensor<1>>,
+}
+
+/// What a model may look at before its first step: where a codebook starts, for example.
+pub struct Beginning<'a> {
+    /// Of all draws.
+    pub seed: u64,
+    /// Examples of a training batch.
+    pub batch_size: usize,
+    /// So many random training examples at most, in batches of so many.
+    pub examples: &'a dyn Fn(usize, usize) -> Vec<Batch>,
 }
 
 /// One optimiser's share of a training step: which parameters it moves.
@@ -191,6 +206,15 @@ pub trait Learner: Module + Model {
     /// The loss of a batch for the update of this place in [`Learner::updates`].
     fn loss(&self, update: usize, batch: &Batch, pass: &Pass) -> Loss;
 
+    /// The model as its first step finds it, for what starts from the data. It is called once, before the first step, and never for a run that is
+    /// taken up again.
+    fn begun(self, _beginning: &Beginning<'_>) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
+
     /// Weights that schedules move, by name, as they are at a moment: a column each. `beta` of models with a KL term.
     fn weights(&self, _when: When) -> Vec<(&'static str, f64)> {
         Vec::new()
@@ -234,6 +258,11 @@ pub trait Model: Send + Sync + Debug {
 
     /// Itself as a generator of examples.
     fn generator(&self) -> Option<&dyn Generate> {
+        None
+    }
+
+    /// Itself as an encoder to entries of codebooks.
+    fn discrete(&self) -> Option<&dyn Discrete> {
         None
     }
 

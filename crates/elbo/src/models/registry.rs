@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    AeConfig, Architecture, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys, MAX_PARAMETERS, MafConfig,
-    ObjectiveConfig, Report, Update, VaeConfig,
+    AeConfig, Architecture, AutoregressiveConfig, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys,
+    MAX_PARAMETERS, MafConfig, ObjectiveConfig, Report, Update, VaeConfig, VqVaeConfig,
 };
 use crate::data::batch::Needs;
 use crate::error::{Error, Result};
-use crate::networks::{LayerSummary, NetworkConfig};
+use crate::networks::{LayerSummary, NetworkConfig, QuantizerConfig};
 use crate::space::Space;
 
 /// What a model is built for: the data, and the tables of the recipe beside `[model]`.
@@ -24,12 +24,14 @@ pub struct Setting<'a> {
     pub network: &'a NetworkConfig,
     /// `[loss]`.
     pub loss: &'a ObjectiveConfig,
+    /// `[quantizer]`; its defaults where there is none.
+    pub quantizer: &'a QuantizerConfig,
 }
 
 impl<'a> Setting<'a> {
-    /// Pictures large enough for every likelihood, with classes: what a table is checked against before the data are open.
-    fn stand_in(network: &'a NetworkConfig, loss: &'a ObjectiveConfig) -> Self {
-        Self { space: Space::from([1, 64, 64]), classes: 1, network, loss }
+    /// The tables without data, which stand for pictures of 1 x 64 x 64 with a class: what is checked before data are open.
+    pub fn of_tables(network: &'a NetworkConfig, loss: &'a ObjectiveConfig) -> Self {
+        Self { space: Space::from([1, 64, 64]), classes: 1, network, loss, quantizer: QuantizerConfig::standard() }
     }
 
     /// The sizes of a model around one vector code.
@@ -61,6 +63,14 @@ pub trait Family: Clone + std::fmt::Debug + PartialEq + Default + Serialize + De
 
     /// Its name in pages, with the settings that make it another model: `IWAE (k = 5)`.
     fn title(&self) -> String;
+
+    /// Whether its codes are described by `[quantizer]`.
+    const QUANTIZES: bool = false;
+
+    /// Data large enough for every one of its settings: what a table is checked against before the data are open.
+    fn stand_in(&self) -> Space {
+        Space::from([1, 64, 64])
+    }
 
     /// Checks the keys against the data and the other tables.
     ///
@@ -175,6 +185,8 @@ families! {
     Iwae(IwaeConfig),
     Cvae(CvaeConfig),
     Maf(MafConfig),
+    VqVae(VqVaeConfig),
+    Autoregressive(AutoregressiveConfig),
 }
 
 impl Default for ModelConfig {
@@ -255,8 +267,40 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Config`] naming the first bad key of `[model]` or `[network]`.
     pub fn check(&self, network: &NetworkConfig, loss: &ObjectiveConfig) -> Result<()> {
+        self.check_tables(network, loss, QuantizerConfig::standard())
+    }
+
+    /// The same with a `[quantizer]` of its own.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::check`].
+    pub fn check_tables(
+        &self,
+        network: &NetworkConfig,
+        loss: &ObjectiveConfig,
+        quantizer: &QuantizerConfig,
+    ) -> Result<()> {
+        struct CheckTables<'a>(Setting<'a>);
+        impl Visit for CheckTables<'_> {
+            type Output = Result<()>;
+            fn visit<F: Family>(self, family: &F) -> Result<()> {
+                family.check(&Setting { space: family.stand_in(), ..self.0 })
+            }
+        }
         network.check()?;
-        self.with(Check(&Setting::stand_in(network, loss)))
+        self.with(CheckTables(Setting { quantizer, ..Setting::of_tables(network, loss) }))
+    }
+
+    /// Whether the family's codes are described by `[quantizer]`.
+    pub fn quantizes(&self) -> bool {
+        struct Quantizes;
+        impl Visit for Quantizes {
+            type Output = bool;
+            fn visit<F: Family>(self, _: &F) -> bool {
+                F::QUANTIZES
+            }
+        }
+        self.with(Quantizes)
     }
 
     /// The same for data, sizes included, before anything is allocated.

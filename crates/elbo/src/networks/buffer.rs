@@ -35,6 +35,16 @@ impl<const D: usize> Buffer<D> {
         self.value.clone()
     }
 
+    /// The same buffer with another value of the same shape.
+    ///
+    /// # Panics
+    /// If the shape is another.
+    #[must_use]
+    pub fn holding(self, value: Tensor<D>) -> Self {
+        assert_eq!(value.dims(), self.value.dims(), "a buffer keeps its shape");
+        Self { value, ..self }
+    }
+
     /// What the trainer knows it by.
     pub(crate) fn id(&self) -> ParamId {
         self.id

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Activation, Channels, ConvConfig, ConvDecoder, ConvEncoder, Decoder, Encoder, LayerSummary, Mlp, MlpConfig,
-    Nonlinearity, Normalization, ResnetConfig, ResnetDecoder, ResnetEncoder,
+    Nonlinearity, Normalization, ResidualConfig, ResnetConfig, ResnetDecoder, ResnetEncoder,
 };
 use crate::error::Result;
 use crate::random::Draws;
@@ -53,6 +53,7 @@ struct Keys {
     kernel: Option<usize>,
     blocks: Option<usize>,
     norm: Option<Normalization>,
+    residual: Option<ResidualConfig>,
 }
 
 impl Keys {
@@ -63,6 +64,7 @@ impl Keys {
             ("channels", self.channels.is_some(), conv || resnet, "`conv` or `resnet`"),
             ("norm", self.norm.is_some(), conv || resnet, "`conv` or `resnet`"),
             ("kernel", self.kernel.is_some(), conv, "`conv`"),
+            ("residual", self.residual.is_some(), conv, "`conv`"),
             ("blocks", self.blocks.is_some(), resnet, "`resnet`"),
         ];
         match owned.iter().find(|(_, given, belongs, _)| *given && !belongs) {
@@ -77,13 +79,14 @@ impl TryFrom<Keys> for NetworkConfig {
 
     fn try_from(keys: Keys) -> Result<Self, String> {
         keys.check()?;
-        let Keys { kind, activation, hidden, channels, kernel, blocks, norm } = keys;
+        let Keys { kind, activation, hidden, channels, kernel, blocks, norm, residual } = keys;
         let (channels, norm) = (channels.unwrap_or_default(), norm.unwrap_or_default());
         Ok(match kind {
             Kind::Mlp => Self::Mlp(MlpConfig { hidden: hidden.unwrap_or(MlpConfig::default().hidden), activation }),
             Kind::Conv => {
                 let kernel = kernel.unwrap_or(ConvConfig::default().kernel);
-                Self::Conv(ConvConfig { channels, kernel, norm, hidden: hidden.unwrap_or_default(), activation })
+                let hidden = hidden.unwrap_or_default();
+                Self::Conv(ConvConfig { channels, kernel, norm, hidden, activation, residual })
             }
             Kind::Resnet => {
                 let blocks = blocks.unwrap_or(ResnetConfig::default().blocks);
@@ -132,6 +135,17 @@ impl NetworkConfig {
             Self::Mlp(config) => config.check(),
             Self::Conv(config) => config.check(),
             Self::Resnet(config) => config.check(),
+        }
+    }
+
+    /// Refuses what only models of maps have.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) naming the key.
+    pub fn check_vector(&self) -> Result<()> {
+        match self {
+            Self::Conv(config) => config.check_vector(),
+            Self::Mlp(_) | Self::Resnet(_) => Ok(()),
         }
     }
 

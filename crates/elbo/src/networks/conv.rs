@@ -37,6 +37,25 @@ pub struct ConvConfig {
     pub hidden: Vec<usize>,
     /// What follows each convolution and each of these layers.
     pub activation: Nonlinearity,
+    /// A residual stack at the smallest map, on both sides of the code; of models of maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<ResidualConfig>,
+}
+
+/// `network.residual`: blocks of a 3 x 3 and a 1 x 1 convolution at the smallest map, with a 3 x 3 convolution before them (Sonnet's VQ-VAE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResidualConfig {
+    /// Blocks.
+    pub blocks: usize,
+    /// Channels inside a block.
+    pub width: usize,
+}
+
+impl Default for ResidualConfig {
+    fn default() -> Self {
+        Self { blocks: 2, width: 32 }
+    }
 }
 
 impl Default for ConvConfig {
@@ -47,6 +66,7 @@ impl Default for ConvConfig {
             norm: Normalization::Batch,
             hidden: Vec::new(),
             activation: Nonlinearity::Relu,
+            residual: None,
         }
     }
 }
@@ -59,11 +79,31 @@ impl ConvConfig {
     pub fn check(&self) -> Result<()> {
         self.channels.check()?;
         check_widths(&self.hidden)?;
+        if let Some(ResidualConfig { blocks, width }) = self.residual
+            && (blocks > 64 || !(1..=1 << 16).contains(&width))
+        {
+            let expected = "at most 64 blocks of 1 to 65536 channels";
+            let found = format!("{blocks} blocks of {width}");
+            return Err(Error::config("network.residual", expected, found, "2 blocks of 32 are Sonnet's"));
+        }
         if (3..=5).contains(&self.kernel) {
             return Ok(());
         }
         let help = "4 halves evenly; 3 and 5 have a pixel in their middle";
         Err(Error::config("network.kernel", "3, 4 or 5", self.kernel.to_string(), help))
+    }
+
+    /// Refuses a residual stack, for networks that end in a vector.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub(super) fn check_vector(&self) -> Result<()> {
+        if self.residual.is_none() {
+            return Ok(());
+        }
+        let help = "remove it, use `network.kind = \"resnet\"`, or `model.kind = \"vq-vae\"`";
+        let expected = "nothing: only models of maps have a residual stack";
+        Err(Error::config("network.residual", expected, "one", help))
     }
 
     pub(super) fn pyramid(&self, shape: [usize; 3]) -> Result<Pyramid> {
@@ -86,7 +126,7 @@ impl ConvConfig {
         self.checked(shape).smallest(shape[0])
     }
 
-    fn checked(&self, shape: [usize; 3]) -> Pyramid {
+    pub(super) fn checked(&self, shape: [usize; 3]) -> Pyramid {
         self.pyramid(shape).expect("the shape was checked")
     }
 
@@ -168,8 +208,13 @@ impl Conv {
 
     /// A convolution of odd windows that keeps the size.
     pub(super) fn same(kernel: usize, channels: usize, draws: &mut Draws, device: &Device) -> Self {
+        Self::keeping(kernel, [channels; 2], draws, device)
+    }
+
+    /// The same from one number of channels to another.
+    pub(super) fn keeping(kernel: usize, [i, o]: [usize; 2], draws: &mut Draws, device: &Device) -> Self {
         let geometry = ConvGeometry { stride: 1, padding: [kernel / 2; 2] };
-        Self::init([channels; 2], channels, kernel, Geometry::Plain(geometry), draws, device)
+        Self::init([o, i], o, kernel, Geometry::Plain(geometry), draws, device)
     }
 
     /// As PyTorch starts: uniform in +-1/sqrt(fan), `fan` being the second dimension times the window.
@@ -264,11 +309,15 @@ impl ConvEncoder {
     /// - `x`: `[batch, channels * height * width]`, channel first
     /// - returns: `[batch, features]`, channel first
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.dense.forward(to_rows(self.map(x, pass)))
+    }
+
+    /// The smallest map, channels last: what comes before the fully connected layers.
+    pub(super) fn map(&self, x: Tensor<2>, pass: &Pass) -> Tensor<4> {
         let layers = self.layers.iter().enumerate();
-        let y = layers.fold(from_rows(x, self.shape), |x, (i, layer)| {
+        layers.fold(from_rows(x, self.shape), |x, (i, layer)| {
             layer.forward_normalised(x, self.norms.get(i), self.activation, pass)
-        });
-        self.dense.forward(to_rows(y))
+        })
     }
 }
 

@@ -43,8 +43,18 @@ pub enum When {
 #[derive(Debug)]
 pub struct Pass {
     when: When,
+    moment: Moment,
     noise: RefCell<Noise>,
     seen: RefCell<Seen>,
+}
+
+/// Where a training step stands in its run.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Moment {
+    /// Steps taken, this one included; 0 outside training.
+    pub step: u64,
+    /// Share of the run that is done, from 0 to 1.
+    pub done: f64,
 }
 
 /// New values of buffers, flattened. The first pass through a layer counts: a model that decodes twice in a step has still seen one batch.
@@ -82,7 +92,18 @@ impl Pass {
     }
 
     fn with(when: When, noise: Noise) -> Self {
-        Self { when, noise: RefCell::new(noise), seen: RefCell::default() }
+        Self { when, moment: Moment::default(), noise: RefCell::new(noise), seen: RefCell::default() }
+    }
+
+    /// The same at a moment of the run.
+    #[must_use]
+    pub fn at(self, moment: Moment) -> Self {
+        Self { moment, ..self }
+    }
+
+    /// Where the step stands in its run.
+    pub fn moment(&self) -> Moment {
+        self.moment
     }
 
     /// What the pass is for.
@@ -128,6 +149,40 @@ impl Pass {
             Noise::Zero => vec![0; n],
         };
         Tensor::from_data(TensorData::new(numbers, [n]), device)
+    }
+
+    /// `count` different whole numbers of 0..`of`, in random order; the first ones where draws are none. At most `of` of them.
+    ///
+    /// # Panics
+    /// If draws were given.
+    pub fn distinct(&self, count: usize, of: usize) -> Vec<usize> {
+        match &mut *self.noise.borrow_mut() {
+            Noise::Drawn(draws) => {
+                draws.permutation(of as u32).into_iter().take(count).map(|place| place as usize).collect()
+            }
+            Noise::Given(_) => panic!("only normal draws can be given"),
+            Noise::Zero => (0..count.min(of)).collect(),
+        }
+    }
+
+    /// Inverted dropout (Srivastava et al. 2014): each value 0 with probability `rate`, else multiplied by `1 / (1 - rate)`. Nothing happens while
+    /// judging, at a rate of 0, and where draws are given.
+    pub fn dropped<const D: usize>(&self, x: Tensor<D>, rate: f64) -> Tensor<D> {
+        if !self.trains() || rate == 0.0 {
+            return x;
+        }
+        let Noise::Drawn(draws) = &mut *self.noise.borrow_mut() else { return x };
+        let (dims, device) = (x.dims(), x.device());
+        let mask = draws.kept(dims.iter().product(), rate);
+        x * Tensor::from_data(TensorData::new(mask, dims), &device)
+    }
+
+    /// For each of `n` examples whether it falls to a draw of probability `rate`; none does while judging and where draws are given.
+    pub fn struck(&self, n: usize, rate: f64) -> Vec<bool> {
+        match &mut *self.noise.borrow_mut() {
+            Noise::Drawn(draws) if self.trains() => (0..n).map(|_| draws.uniform() < rate).collect(),
+            _ => vec![false; n],
+        }
     }
 
     /// Stages a new value of a buffer. Nothing happens while judging, nor for a buffer that this pass has seen before.

@@ -237,6 +237,11 @@ impl ResnetEncoder {
     /// - `x`: `[batch, channels * height * width]`, channel first
     /// - returns: `[batch, features]`, channel first
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.dense.forward(to_rows(self.map(x, pass)))
+    }
+
+    /// The smallest map, channels last: what comes before the fully connected layers.
+    pub(super) fn map(&self, x: Tensor<2>, pass: &Pass) -> Tensor<4> {
         let mut y = from_rows(x, self.shape);
         for stage in &self.stages {
             y = stage.down.forward(y, Activation::None);
@@ -245,7 +250,7 @@ impl ResnetEncoder {
         if !self.stages.is_empty() {
             y = activated(y, self.norm.as_ref(), self.activation, pass);
         }
-        self.dense.forward(to_rows(y))
+        y
     }
 }
 
@@ -267,7 +272,8 @@ impl ResnetEncoder {
 #[derive(Module, Debug)]
 pub struct ResnetDecoder {
     dense: Mlp,
-    input: Linear,
+    /// None where a map comes in.
+    input: Option<Linear>,
     stages: Vec<UpStage>,
     norm: Option<Norm>,
     #[module(skip)]
@@ -291,13 +297,29 @@ impl ResnetDecoder {
     ) -> Self {
         let (pyramid, activation) = (config.checked(shape), config.activation.into());
         let (dense, input) = decoder_input(&pyramid, latent, outputs, &config.hidden, activation, draws, device);
+        Self { dense, input: Some(input), ..Self::of_map(shape, outputs, config, draws, device) }
+    }
+
+    /// The same from the smallest map up, without layers before it.
+    ///
+    /// # Panics
+    /// As the encoder.
+    pub(super) fn of_map(
+        shape: [usize; 3],
+        outputs: usize,
+        config: &ResnetConfig,
+        draws: &mut Draws,
+        device: &Device,
+    ) -> Self {
+        let (pyramid, activation) = (config.checked(shape), config.activation.into());
+        let dense = Mlp::init(&[], activation, activation, draws, device);
         let stage = |(i, step): (usize, &Step)| UpStage {
             blocks: config.blocks(step, draws, device),
             up: Conv::up(step.halving, [step.channels, if i == 0 { outputs } else { step.inputs }], draws, device),
         };
         Self {
             dense,
-            input,
+            input: None,
             stages: pyramid.steps.iter().enumerate().rev().map(stage).collect(),
             norm: pyramid.steps.first().and_then(|step| config.norm(step, device)),
             smallest: pyramid.smallest(outputs),
@@ -309,8 +331,17 @@ impl ResnetDecoder {
     /// - `z`: `[batch, latent]`
     /// - returns: `[batch, channels * height * width]`, channel first
     pub fn forward(&self, z: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let rows = self.input.forward(self.dense.forward(z), Activation::None);
-        let mut y = from_rows(rows, self.smallest);
+        let z = self.dense.forward(z);
+        let rows = match &self.input {
+            Some(input) => input.forward(z, Activation::None),
+            None => z,
+        };
+        to_rows(self.up_from(from_rows(rows, self.smallest), pass))
+    }
+
+    /// From the smallest map, channels last, to images, channels last.
+    pub(super) fn up_from(&self, map: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let mut y = map;
         for (i, stage) in self.stages.iter().enumerate() {
             y = stage.blocks.iter().fold(y, |y, block| block.forward(y, pass));
             if i + 1 == self.stages.len() {
@@ -318,6 +349,6 @@ impl ResnetDecoder {
             }
             y = stage.up.forward(y, Activation::None);
         }
-        to_rows(y)
+        y
     }
 }

@@ -60,6 +60,11 @@ impl LayerSummary {
         Self::windows(name, format!("conv {kernel} x {kernel}"), kernel, [channels; 2], sides, sides)
     }
 
+    /// The same from one number of channels to another.
+    pub(super) fn keeping(name: String, kernel: usize, channels: [usize; 2], sides: [usize; 2]) -> Self {
+        Self::windows(name, format!("conv {kernel} x {kernel}"), kernel, channels, sides, sides)
+    }
+
     /// `places` windows, each a product of all channels.
     fn windows(
         name: String,
@@ -83,6 +88,17 @@ impl LayerSummary {
     pub(crate) fn table(name: impl Into<String>, entries: usize, width: usize) -> Self {
         let parameters = entries as u128 * width as u128;
         Self { name: name.into(), kind: "embedding".into(), output: vec![width], parameters, flops: 0 }
+    }
+
+    /// A fully connected layer that is applied at each of `places` places.
+    pub(super) fn at_each(name: String, [inputs, outputs]: [usize; 2], places: usize) -> Self {
+        let row = Self::linear(name, inputs, outputs);
+        Self { output: vec![places, outputs], flops: row.flops * places as u128, ..row }
+    }
+
+    /// A normalisation of each token.
+    pub(super) fn layer_norm(name: String, width: usize) -> Self {
+        Self { name, kind: "layer norm".into(), output: vec![width], parameters: 2 * width as u128, flops: 0 }
     }
 
     /// A normalisation; none for [`Normalization::None`].

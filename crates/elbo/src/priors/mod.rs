@@ -45,7 +45,7 @@ use crate::random::{Draws, Purpose};
 
 pub use crate::data::codes::CodesKind;
 pub use codes::{sampler_codes, training_codes};
-pub use network::{NetworkPrior, RECIPES, prior_config};
+pub use network::{NetworkPrior, RECIPES, SYMBOL_RECIPE, prior_config};
 pub use of_classes::ClassMixtures;
 
 /// Components of the mixture that is fitted where nothing else is said: as many as Ghosh et al. 2020 take.

@@ -21,6 +21,9 @@ use crate::training::{Quiet, Stop, Trainer};
 /// The recipes of priors that come with the program.
 pub const RECIPES: [&str; 2] = ["two-stage", "maf"];
 
+/// The recipe of a prior over codes that are symbols.
+pub const SYMBOL_RECIPE: &str = "autoregressive";
+
 /// Codes in one pass that keeps no gradients.
 const CHUNK: usize = 2048;
 

@@ -54,6 +54,10 @@ pub fn builtin() -> &'static [Recipe] {
         "maf",
         "two-stage",
         "digits-maf",
+        "autoregressive",
+        "mnist-vq",
+        "mnist-fsq",
+        "cifar10-vq",
     ]
 }
 

@@ -6,7 +6,7 @@ use crate::data::DataConfig;
 use crate::data::augment::Augment;
 use crate::error::{Error, Result};
 use crate::models::{ModelConfig, ObjectiveConfig, Setting};
-use crate::networks::NetworkConfig;
+use crate::networks::{NetworkConfig, QuantizerConfig};
 use crate::space::Space;
 use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
 
@@ -41,6 +41,9 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// `[network]`.
     pub network: NetworkConfig,
+    /// `[quantizer]`, of models with a codebook; their own defaults where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantizer: Option<QuantizerConfig>,
     /// `[loss]`.
     pub loss: ObjectiveConfig,
     /// `[optimizer]`.
@@ -63,6 +66,7 @@ impl Default for RunConfig {
             augment: Augment::default(),
             model: ModelConfig::default(),
             network: NetworkConfig::default(),
+            quantizer: None,
             loss: ObjectiveConfig::default(),
             optimizer: OptimizerConfig::default(),
             schedule: Schedule::default(),
@@ -83,11 +87,27 @@ impl RunConfig {
         self.data.check()?;
         self.augment.check()?;
         self.loss.check()?;
-        self.model.check(&self.network, &self.loss)?;
+        self.check_quantizer()?;
+        self.model.check_tables(&self.network, &self.loss, self.quantizer())?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.early_stopping.check()?;
         self.training.check()
+    }
+
+    /// The quantiser of a model that has one.
+    pub fn quantizer(&self) -> &QuantizerConfig {
+        self.quantizer.as_ref().unwrap_or(QuantizerConfig::standard())
+    }
+
+    /// Refuses a quantiser of a model that has none.
+    fn check_quantizer(&self) -> Result<()> {
+        let Some(quantizer) = &self.quantizer else { return Ok(()) };
+        if self.model.quantizes() {
+            return quantizer.check();
+        }
+        let (expected, found) = (format!("nothing for `{}`, which has no codebook", self.model.kind()), "a table");
+        Err(Error::config("quantizer", expected, found, "remove it, or set `model.kind = \"vq-vae\"`"))
     }
 
     /// The configuration as TOML, complete, in the order of the fields.
@@ -107,6 +127,11 @@ impl RunConfig {
         // Of numbers whose domain refuses no likelihood, since this line has no place for an error.
         let known = [shape, [1, 64, 64]].into_iter().find_map(|shape| keys.likelihood(shape.into()).ok());
         let likelihood = known.map_or_else(|| "unknown likelihood".into(), |likelihood| likelihood.describe());
+        if self.model.quantizes() {
+            let quantizer = self.quantizer();
+            let network = self.network.describe(quantizer.channels(), shape);
+            return format!("{kind} {network}, {}, {likelihood}", quantizer.describe());
+        }
         format!("{kind} {}, {likelihood}", self.network.describe(keys.latent, shape))
     }
 
@@ -122,12 +147,15 @@ impl RunConfig {
             self.loss.warmup_epochs = self.loss.warmup_share * self.training.epochs as f64;
             self.loss.warmup_share = 0.0;
         }
+        if self.model.quantizes() && self.quantizer.is_none() {
+            self.quantizer = Some(QuantizerConfig::default());
+        }
         self
     }
 
     /// What the model is built for, with the tables beside `[model]`.
     pub fn setting(&self, space: Space, classes: usize) -> Setting<'_> {
-        Setting { space, classes, network: &self.network, loss: &self.loss }
+        Setting { space, classes, network: &self.network, loss: &self.loss, quantizer: self.quantizer() }
     }
 }
 

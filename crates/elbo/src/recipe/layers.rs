@@ -11,6 +11,7 @@ use crate::data::DataConfig;
 use crate::data::known::known_names;
 use crate::error::{Error, Result};
 use crate::models::{KINDS, WholeConfig};
+use crate::networks::QuantizerConfig;
 use crate::suggest::did_you_mean;
 
 /// A configuration in the making.
@@ -331,6 +332,7 @@ fn all_keys() -> Vec<String> {
     let mut keys = Vec::new();
     walk("", &table, &mut keys);
     let optional = [
+        "network.residual",
         "network.channels",
         "network.kernel",
         "network.norm",
@@ -358,6 +360,8 @@ fn all_keys() -> Vec<String> {
         "schedule.growth",
     ];
     keys.extend(optional.map(str::to_owned));
+    let quantizer: Table = Table::try_from(QuantizerConfig::default()).unwrap_or_default();
+    keys.extend(quantizer.keys().map(|key| format!("quantizer.{key}")));
     let of_models = KINDS.iter().flat_map(|kind| kind.keys).map(|key| format!("model.{key}"));
     keys.extend(of_models.filter(|key| !keys.contains(key)).collect::<Vec<_>>());
     keys

@@ -5,12 +5,14 @@ use std::cell::OnceCell;
 use serde::Serialize;
 
 use super::feature_space::{FeatureName, classifier, feature_space};
+use super::rate;
 use super::run::{Run, held_out};
 use super::samplers::FitSettings;
 use crate::data::{self, Splits, Subset};
 use crate::error::{Error, Result};
-use crate::evaluation::{self, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
-use crate::generation::{self, Pictures};
+use crate::evaluation::{self, CodeUse, Codes, Evaluation, Metric, ModelFinding, Patient, Similarity};
+use crate::generation::{self, Pictures, ShowAs};
+use crate::models::Ask;
 use crate::priors::{Draw, SamplerKind};
 use crate::random::{Draws, Purpose};
 use crate::space::Domain;
@@ -26,12 +28,40 @@ struct Group {
     compute: fn(&Judged<'_>, &mut dyn FnMut(MetricsProgress)) -> Result<Metrics>,
 }
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 11] = [
     Group {
         name: "terms",
         metrics: &["recon", "kl", "loss", "elbo", "bits_per_dim", "active_units"],
         note: "the default",
         compute: |judged, progress| judged.terms(progress),
+    },
+    Group {
+        name: "codebook",
+        metrics: &[
+            "codes_used",
+            "perplexity",
+            "perplexity_by_place",
+            "code_entropy",
+            "code_snr",
+            "code_label_information",
+            "revived_last_epoch",
+        ],
+        note: "seconds; codes of a codebook",
+        compute: |judged, _| judged.codebook(),
+    },
+    Group {
+        name: "rate",
+        metrics: &[
+            "distortion",
+            "rate_uniform",
+            "rate_frequencies",
+            "rate_learned",
+            "bits_uniform",
+            "bits_frequencies",
+            "bits_learned",
+        ],
+        note: "seconds to minutes; codes of a codebook, rate_learned with a prior in the run",
+        compute: |judged, _| judged.rate(),
     },
     Group {
         name: "likelihood",
@@ -286,6 +316,7 @@ struct Judged<'a> {
     request: &'a MetricsRequest,
     evaluation: OnceCell<Evaluation>,
     codes: OnceCell<Codes>,
+    code_use: OnceCell<CodeUse>,
 }
 
 /// Metrics of a group by name.
@@ -293,7 +324,15 @@ type Metrics = Vec<(&'static str, Metric)>;
 
 impl<'a> Judged<'a> {
     fn new(run: &'a Run, splits: &'a Splits, parts: Vec<Subset>, request: &'a MetricsRequest) -> Self {
-        Self { run, splits, parts, request, evaluation: OnceCell::new(), codes: OnceCell::new() }
+        Self {
+            run,
+            splits,
+            parts,
+            request,
+            evaluation: OnceCell::new(),
+            codes: OnceCell::new(),
+            code_use: OnceCell::new(),
+        }
     }
 
     fn n(&self) -> usize {
@@ -364,6 +403,9 @@ impl<'a> Judged<'a> {
     }
 
     fn terms(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
+        if self.run.symbol_space().is_some() {
+            return self.terms_of_symbols();
+        }
         let (mut metrics, codes) = (self.evaluation()?.metrics(), self.codes()?);
         let definition = format!(
             "latent dimensions whose mean code varies by more than {} (variance) over {} images",
@@ -372,6 +414,43 @@ impl<'a> Judged<'a> {
         );
         metrics.push(("active_units", Metric::new(codes.active_units() as f64, "dimensions", definition)));
         Ok(metrics)
+    }
+
+    /// How the examples use their codes, all parts together.
+    fn code_use(&self) -> Result<&CodeUse> {
+        if let Some(known) = self.code_use.get() {
+            return Ok(known);
+        }
+        let mut whole: Option<CodeUse> = None;
+        for part in &self.parts {
+            let found = evaluation::code_use(self.run.model.as_ref(), part, &self.run.device);
+            let found = self.run.explained("codebook", found)?;
+            match &mut whole {
+                None => whole = Some(found),
+                Some(whole) => whole.append(found),
+            }
+        }
+        Ok(self.code_use.get_or_init(|| whole.expect("some examples")))
+    }
+
+    /// The terms of a model whose codes are symbols: what it is trained on, which is no bound on log p(x).
+    fn terms_of_symbols(&self) -> Result<Metrics> {
+        let found = self.code_use()?;
+        let over = format!("mean over {} examples", found.n());
+        let observe = self.run.model.observe_or_refuse()?.likelihood();
+        let recon = Metric::mean_of(&found.distortion, observe.unit(), format!("{}, {over}", observe.definition()));
+        let loss = Metric::new(recon.value + found.penalty, observe.unit(), "recon and the commitment to the codes");
+        Ok(vec![("recon", recon), ("loss", loss)])
+    }
+
+    fn codebook(&self) -> Result<Metrics> {
+        let mut metrics = self.code_use()?.metrics();
+        metrics.extend(rate::revived(self.run).map(|metric| ("revived_last_epoch", metric)));
+        Ok(metrics)
+    }
+
+    fn rate(&self) -> Result<Metrics> {
+        rate::metrics(self.run, self.splits, &self.parts, self.code_use()?)
     }
 
     fn information(&self, _: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
@@ -430,6 +509,11 @@ impl<'a> Judged<'a> {
             let found = format!("{} and {samples}", points.n());
             return Err(Error::config("samples", expected, found, "10000 of each is usual"));
         }
+        if run.symbol_space().is_some() {
+            let (made, source) = self.drawn_from_symbols()?;
+            let made = space.of_values(&made.pixels, run.shape.numel(), &run.device);
+            return evaluation::generation_metrics(&points, &made, &space, &source, &wanted);
+        }
         let (fitted, _) = run.sampler(sampler, FitSettings { codes: None, seed: *seed })?;
         let decoder = run.decoder("fid")?;
         // Of a conditional model, as many of each class as the data have.
@@ -444,6 +528,19 @@ impl<'a> Judged<'a> {
         };
         let made = space.of_values(&made.pixels, run.shape.numel(), &run.device);
         evaluation::generation_metrics(&points, &made, &space, &source_of(sampler), &wanted)
+    }
+
+    /// Samples of the prior over symbols that the run has, and what they are called.
+    fn drawn_from_symbols(&self) -> Result<(Pictures, String)> {
+        let (run, MetricsRequest { samples, seed, .. }) = (self.run, self.request);
+        let Some(prior) = run.stored_symbol_prior(None)? else {
+            let help = format!("`elbo train autoregressive --codes-of {}` trains one", run.dir.path().display());
+            return Err(Error::config("fid", "a prior over the codes of the run", "none", help));
+        };
+        let ask = Ask::new(*samples, *seed);
+        let symbols = generation::draw_symbols(prior.generator(), &ask, &mut |_, _| true)?.unwrap_or_default();
+        let made = generation::decode_symbols(run.model.as_ref(), &symbols, ShowAs::Mean, &run.device)?;
+        Ok((made, format!("the prior `{}` at temperature 1", prior.name())))
     }
 
     /// `class_accuracy`: whether samples of a class are taken for that class by a classifier trained on the data.
@@ -504,6 +601,9 @@ impl<'a> Judged<'a> {
     }
 
     fn examine(&self) -> Result<Vec<ModelFinding>> {
+        if self.run.symbol_space().is_some() {
+            return Ok(evaluation::examine_codes(self.code_use()?));
+        }
         // The doctor knows models around a vector code.
         if self.run.model.encode_vectors_or_refuse().is_err() || self.run.model.observe_or_refuse().is_err() {
             return Ok(Vec::new());

@@ -88,7 +88,7 @@ mod tests {
             ..Default::default()
         };
         let (network, loss) = (NetworkConfig::mlp(&[4]), ObjectiveConfig::default());
-        let setting = Setting { space: [1, 1, 3].into(), classes: 0, network: &network, loss: &loss };
+        let setting = Setting { space: [1, 1, 3].into(), classes: 0, ..Setting::of_tables(&network, &loss) };
         let model = config.init(&setting, 0, &device).unwrap();
         let model = prepared(model, config.likelihood_keys().as_ref(), &train, 7);
         // All biases but the last are 0: the code 0 reaches the last layer as 0.

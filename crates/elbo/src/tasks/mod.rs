@@ -25,6 +25,7 @@
 //! ```
 
 mod benchmark;
+mod code_report;
 mod codes;
 mod evaluate;
 mod feature_space;
@@ -32,6 +33,7 @@ mod initial;
 mod measure;
 mod memory;
 mod plots;
+mod rate;
 mod reading;
 mod recorder;
 mod report;
@@ -58,7 +60,7 @@ pub use report::{compare, write_report};
 pub use run::{Run, held_out};
 pub use sample::SampleRequest;
 pub use sampler_page::{ComparedSampler, ComparedSamplers, SamplerComparison, compare_samplers};
-pub use samplers::{FitRequest, FitSettings, FittedMixture, SamplerNote};
+pub use samplers::{FitRequest, FitSettings, FittedMixture, SamplerNote, SymbolPrior};
 pub use score::{Score, ScoreColumn, ScoreRequest, Scored, score};
 pub use stages::next_stage;
 pub use train::{Finished, TrainingRun};

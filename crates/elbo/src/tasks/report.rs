@@ -1,5 +1,6 @@
 //! The pictures and the report of a finished run, and the page that compares several.
 
+use super::code_report::{self, CodeMaterial};
 use super::measure::{Measure, caution};
 use super::plots::{example, save_figure};
 use super::recorder::{Png, grid_png};
@@ -54,11 +55,16 @@ const TRAVERSED: usize = 16;
 /// ```
 pub fn write_report(run: &Run, splits: &Splits) -> Result<std::path::PathBuf> {
     run.dir.check_plain()?;
-    draw_report(run, Material::where_it_encodes(run, splits, &Stop::new())?.as_ref())
+    let codes = CodeMaterial::where_codes_are_symbols(run, splits)?;
+    draw_report(run, Material::where_it_encodes(run, splits, &Stop::new())?.as_ref(), codes.as_ref())
 }
 
 /// [`write_report`] from what was gathered before. A run that does not encode has its curves and facts.
-pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<std::path::PathBuf> {
+pub(super) fn draw_report(
+    run: &Run,
+    material: Option<&Material<'_>>,
+    codes: Option<&CodeMaterial<'_>>,
+) -> Result<std::path::PathBuf> {
     let history = run.state()?.history;
     let page = Report {
         title: run.name(),
@@ -67,9 +73,13 @@ pub(super) fn draw_report(run: &Run, material: Option<&Material<'_>>) -> Result<
         facts: facts(run),
         variational: run.model.bound().is_some(),
         unit: unit(run),
-        summary: material.map(Material::summary),
+        summary: material.map(Material::summary).or(codes.map(|codes| codes.summary(run))),
         config_toml: run.config.to_toml(),
-        sections: material.map_or(Ok(Vec::new()), |material| material.sections(run))?,
+        sections: match (material, codes) {
+            (Some(material), _) => material.sections(run)?,
+            (None, Some(codes)) => codes.sections(run)?,
+            (None, None) => code_report::prior_sections(run)?,
+        },
         commands: commands(run),
         history,
     };
@@ -114,6 +124,9 @@ pub fn compare(runs: &[(Run, Splits)]) -> Result<Comparison> {
 }
 
 fn compared_run(run: &Run, splits: &Splits) -> Result<ComparedRun> {
+    if let Some(codes) = CodeMaterial::where_codes_are_symbols(run, splits)? {
+        return codes.compared(run);
+    }
     let never = Stop::new();
     let material = Material::gather(run, splits, &never)?;
     let mut pictures = match run.columns() {
@@ -444,7 +457,7 @@ impl<'a> Material<'a> {
     }
 }
 
-fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
+pub(super) fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
     let crate::data::ImageShape { channels, height, width } = originals.shape;
     let batch = |p| ImageBatch::new(p, channels, height, width);
     let layout = GridLayout { columns: 16, ..Default::default() };
@@ -452,11 +465,11 @@ fn pairs_png(originals: &Pictures, decoded: &Pictures) -> Result<Png> {
     Ok(Png { width: grid.width(), height: grid.height(), bytes: image_grid::png(&grid)? })
 }
 
-fn art(png: Png, alt: &str) -> Picture {
+pub(super) fn art(png: Png, alt: &str) -> Picture {
     Picture::pixels(png.bytes, alt)
 }
 
-fn unit(run: &Run) -> String {
+pub(super) fn unit(run: &Run) -> String {
     let unit = run.model.observe_or_refuse().map_or("nats per example", |observe| observe.likelihood().unit());
     unit.replace("example", example(run))
 }

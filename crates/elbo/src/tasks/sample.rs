@@ -1,10 +1,13 @@
 //! Samples of a saved run, asked for in one line.
 
 use super::run::Run;
-use super::samplers::FitSettings;
+use super::samplers::{FitRequest, FitSettings};
+use crate::data::batch::Given;
 use crate::error::{Error, Result};
 use crate::generation::{self, Pictures, ShowAs};
-use crate::priors::Draw;
+use crate::models::Ask;
+use crate::priors::{Draw, SYMBOL_RECIPE, SamplerKind};
+use crate::training::{Quiet, Stop};
 
 /// What is to be sampled; begins at [`Run::sample`], ends in [`SampleRequest::draw`].
 ///
@@ -94,6 +97,9 @@ impl SampleRequest<'_> {
     /// # Panics
     /// If the truncation is not positive.
     pub fn draw(self) -> Result<Pictures> {
+        if self.run.symbol_space().is_some() {
+            return self.draw_symbols();
+        }
         let Self { run, prior, class, draw, observed } = self;
         let (decoder, names) = (run.decoder("sample")?, &run.info.data.classes);
         let kind = run.sampler_kind(&prior)?;
@@ -111,5 +117,32 @@ impl SampleRequest<'_> {
             Some(place) => generation::show(&decoder.of_class(place), &codes, show),
             None => generation::show_in_turn(&decoder, &codes, names.len(), show),
         }
+    }
+
+    /// The same where codes are symbols: drawn by the prior in the run, which is trained first where there is none.
+    fn draw_symbols(self) -> Result<Pictures> {
+        let Self { run, prior, class, draw, observed } = self;
+        let name = Some(prior.as_str()).filter(|name| *name != "normal");
+        let prior = match run.stored_symbol_prior(name)? {
+            Some(prior) => prior,
+            None => {
+                let kind = SamplerKind::prior(name.unwrap_or(SYMBOL_RECIPE));
+                let settings = FitSettings { codes: None, seed: run.config.training.seed };
+                let request = FitRequest { kind: &kind, settings, set: &[] };
+                run.symbol_prior(request, &mut Quiet, &Stop::new())?.expect("nobody asks this training to stop").0
+            }
+        };
+        let mut ask = Ask::new(draw.count, draw.seed).temperature(draw.temperature).truncation(draw.truncation);
+        if let Some(class) = class {
+            let names = prior.classes();
+            let Some(place) = names.iter().position(|name| *name == class) else {
+                let help = "the prior is told the classes that the data have";
+                return Err(Error::config("class", format!("one of {}", names.join(", ")), format!("`{class}`"), help));
+            };
+            ask = ask.given(Given::of_class(place as u32, draw.count, &run.device));
+        }
+        let symbols = generation::draw_symbols(prior.generator(), &ask, &mut |_, _| true)?.unwrap_or_default();
+        let show = if observed { ShowAs::Draw { seed: draw.seed } } else { ShowAs::Mean };
+        generation::decode_symbols(run.model.as_ref(), &symbols, show, &run.device)
     }
 }

@@ -6,6 +6,7 @@ use super::run::Run;
 use super::train::TrainingRun;
 use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
+use crate::models::{Capability, Generate};
 use crate::priors::store::{self, Record, Stored};
 use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
 use crate::recipe::{Layers, RunConfig};
@@ -56,6 +57,33 @@ pub struct FittedMixture {
     pub rows: Vec<f64>,
     /// Why the run's folder has not kept the best; none where it has.
     pub not_kept: Option<Error>,
+}
+
+/// A prior over the symbols of a run: a model that generates them.
+#[derive(Debug)]
+pub struct SymbolPrior {
+    /// Its run.
+    pub run: Run,
+}
+
+impl SymbolPrior {
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.run.name()
+    }
+
+    /// What generates.
+    ///
+    /// # Panics
+    /// Never: it was looked for when the prior was loaded.
+    pub fn generator(&self) -> &dyn Generate {
+        self.run.model.generator().expect("it was looked for")
+    }
+
+    /// Names of the classes that it may be told; none where it was trained without.
+    pub fn classes(&self) -> &[String] {
+        &self.run.info.data.classes
+    }
 }
 
 /// A sampler with what was done to have it.
@@ -185,18 +213,37 @@ impl Run {
         observer: &mut dyn Observer,
         stop: &Stop,
     ) -> Result<Option<Fitted>> {
+        let (settings, wanted) = (request.settings, self.origin(request.settings));
+        let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes);
+        let unserved = request.set.is_empty() && !PriorRun::find(self, name)?.is_some_and(|prior| serves(&prior));
+        if unserved && let Some(stored) = self.stored_file(request.kind, &wanted, settings)? {
+            return Ok(Some((stored, SamplerNote::Loaded)));
+        }
+        match self.prior_run(name, request, observer, stop)? {
+            Some((prior, note)) => Ok(Some((stored_of(prior)?, note))),
+            None => Ok(None),
+        }
+    }
+
+    /// The run of a prior that serves, trained where there is none.
+    fn prior_run(
+        &self,
+        name: &str,
+        request: &FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(Run, SamplerNote)>> {
         let (settings, kind) = (request.settings, request.kind);
-        let (wanted, found) = (self.origin(settings), PriorRun::find(self, name)?);
+        let (wanted, mut found) = (self.origin(settings), PriorRun::find(self, name)?);
         let config = |base: Layers| prior_config(base, self.latent(), settings.seed, request.set);
         let again = found.is_some() || store::is_there(&self.dir, kind)?;
         let set = (!request.set.is_empty()).then(|| config(recipe_of(name, found.as_ref(), true)?)).transpose()?;
-        let serving = found.as_ref().filter(|prior| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref()));
-        if let Some(prior) = serving.filter(|prior| prior.is_complete()) {
-            return Ok(Some((prior.load(self)?, SamplerNote::Loaded)));
+        let serves = |prior: &PriorRun| prior.serves(&wanted, settings.codes) && prior.fits(set.as_ref());
+        if found.as_ref().is_some_and(|prior| serves(prior) && prior.is_complete()) {
+            let prior = found.take().map(|prior| Run::open(prior.dir.path(), None, &self.device)).transpose()?;
+            return Ok(prior.map(|run| (run, SamplerNote::Loaded)));
         }
-        if let (None, None, Some(stored)) = (serving, &set, self.stored_file(kind, &wanted, settings)?) {
-            return Ok(Some((stored, SamplerNote::Loaded)));
-        }
+        let serving = found.as_ref().filter(|prior| serves(prior));
         let make = || {
             let config = set.clone().map_or_else(|| config(recipe_of(name, found.as_ref(), false)?), Ok)?;
             Ok(RunConfig { name: name.into(), ..config })
@@ -217,7 +264,46 @@ impl Run {
             return Ok(None);
         }
         let trained = PriorRun::find(self, name)?.ok_or_else(|| missing(&self.dir, name))?;
-        Ok(Some((trained.load(self)?, note)))
+        Ok(Some((Run::open(trained.dir.path(), None, &self.device)?, note)))
+    }
+
+    /// The prior over codes that are symbols, by this name: from the run's folder, or trained and kept there. None where the training was stopped.
+    ///
+    /// # Errors
+    /// As [`Run::sampler`]; [`Error::Unsupported`] for a run whose codes are no symbols.
+    pub fn symbol_prior(
+        &self,
+        request: FitRequest<'_>,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+    ) -> Result<Option<(SymbolPrior, SamplerNote)>> {
+        self.explained("priors", self.model.discrete_or_refuse())?;
+        let SamplerKind::Prior(name) = request.kind else { return Err(no_symbols(request.kind.name())) };
+        match self.prior_run(name, &request, observer, stop)? {
+            Some((prior, note)) => Ok(Some((symbols_of(prior)?, note))),
+            None => Ok(None),
+        }
+    }
+
+    /// A prior over its symbols that is there and complete: of this name, or any where none is named.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a damaged run.
+    pub fn stored_symbol_prior(&self, name: Option<&str>) -> Result<Option<SymbolPrior>> {
+        if self.symbol_space().is_none() {
+            return Ok(None);
+        }
+        let wanted = self.origin(FitSettings::default());
+        for known in self.dir.priors()? {
+            if name.is_some_and(|name| name != known) {
+                continue;
+            }
+            let found = PriorRun::find(self, &known)?;
+            if let Some(prior) = found.filter(|prior| prior.serves(&wanted, None) && prior.is_complete()) {
+                return prior.load_symbols(self).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// A prior of a run whose folder takes none: trained in a folder for temporary files, which goes when it is loaded.
@@ -228,14 +314,15 @@ impl Run {
         why: Error,
         observer: &mut dyn Observer,
         stop: &Stop,
-    ) -> Result<Option<Fitted>> {
+    ) -> Result<Option<(Run, SamplerNote)>> {
         let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "create a folder in"))?;
         let path = folder.path().join(&config.name);
         let training = TrainingRun::begin_prior(self, config, settings, &self.info.device, path.clone(), false)?;
         if training.train(observer, stop)?.ending == Ending::Interrupted {
             return Ok(None);
         }
-        Ok(Some((PriorRun::open(path)?.load(self)?, SamplerNote::NotKept(why.to_string()))))
+        let run = Run::open(PriorRun::open(path)?.dir.path(), None, &self.device)?;
+        Ok(Some((run, SamplerNote::NotKept(why.to_string()))))
     }
 
     /// Fits mixtures of these numbers of components to the codes of the training split, keeps the best as the run's `mixture` sampler, and tells of all.
@@ -281,6 +368,12 @@ fn not_kept(written: Result<()>) -> Result<Option<Error>> {
 fn record(sampler: SamplerKind, origin: &Origin, n: usize, latent: usize) -> Record {
     let Origin { weights_sha256, checkpoint, split, codes, seed } = origin.clone();
     Record { format: store::FORMAT, sampler, codes, split, n, latent, seed, checkpoint, weights_sha256 }
+}
+
+/// The error for a sampler that draws no symbols.
+fn no_symbols(name: &str) -> Error {
+    let help = "`--sampler autoregressive` is trained on them; leave it away for the one the run has";
+    Error::config("sampler", "a prior over symbols", format!("`{name}`, which draws real numbers"), help)
 }
 
 fn missing(dir: &RunDir, name: &str) -> Error {
@@ -342,16 +435,31 @@ impl PriorRun {
         super::train::is_complete(&self.info)
     }
 
+    /// The trained prior over symbols.
+    fn load_symbols(&self, parent: &Run) -> Result<SymbolPrior> {
+        symbols_of(Run::open(self.dir.path(), None, &parent.device)?)
+    }
+
     /// The trained sampler.
     fn load(&self, parent: &Run) -> Result<Stored> {
-        let run = Run::open(self.dir.path(), None, &parent.device)?;
-        let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
-            let help = "train it again: remove the folder";
-            return Err(Error::model(self.dir.join("run.json"), "origin", "the codes of a run", "none", help));
-        };
-        let (name, n) = (run.name(), run.info.data.train + run.info.data.validation);
-        let record = record(SamplerKind::prior(&name), origin, n, columns.names.len());
-        let network = NetworkPrior::new(name, run.model, columns, &parent.device)?;
-        Ok(Stored { record, sampler: Sampler::Network(Box::new(network)) })
+        stored_of(Run::open(self.dir.path(), None, &parent.device)?)
     }
+}
+
+/// The prior over symbols that a run is.
+fn symbols_of(run: Run) -> Result<SymbolPrior> {
+    run.explained("sample", run.model.generator().ok_or_else(|| run.model.refusal(Capability::Generate)))?;
+    Ok(SymbolPrior { run })
+}
+
+/// The sampler of real codes that a run is.
+fn stored_of(run: Run) -> Result<Stored> {
+    let (Some(origin), Some(columns)) = (&run.info.origin, &run.info.data.columns) else {
+        let help = "train it again: remove the folder";
+        return Err(Error::model(run.dir.join("run.json"), "origin", "the codes of a run", "none", help));
+    };
+    let (name, n) = (run.name(), run.info.data.train + run.info.data.validation);
+    let record = record(SamplerKind::prior(&name), origin, n, columns.names.len());
+    let network = NetworkPrior::new(name, run.model, columns, &run.device)?;
+    Ok(Stored { record, sampler: Sampler::Network(Box::new(network)) })
 }

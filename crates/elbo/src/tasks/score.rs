@@ -6,6 +6,7 @@ use crate::data::{Splits, Subset, check_labels};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::evaluation::{self, Mahalanobis, Ranking, Threshold};
+use crate::models::Capability;
 use crate::suggest::did_you_mean;
 
 /// An anomaly score; higher is stranger.
@@ -21,11 +22,14 @@ pub enum Score {
     Mahalanobis,
     /// Distance of the negative ELBO from what is usual.
     Typicality,
+    /// `-log p(k)` of the codes, symbols, under the prior in the run.
+    Rate,
 }
 
 impl Score {
     /// All scores, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::NegElbo, Self::NllIw, Self::Recon, Self::Mahalanobis, Self::Typicality];
+    pub const ALL: [Self; 6] =
+        [Self::NegElbo, Self::NllIw, Self::Recon, Self::Mahalanobis, Self::Typicality, Self::Rate];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -35,6 +39,7 @@ impl Score {
             Self::Recon => "recon",
             Self::Mahalanobis => "mahalanobis",
             Self::Typicality => "typicality",
+            Self::Rate => "rate",
         }
     }
 
@@ -48,6 +53,7 @@ impl Score {
             Self::NllIw => bound && likelihood.is_distribution(),
             Self::Recon => run.model.encoder().is_some(),
             Self::Mahalanobis => run.latent() > 0,
+            Self::Rate => run.stored_symbol_prior(None).is_ok_and(|prior| prior.is_some()),
         };
         Self::ALL.into_iter().filter(has).collect()
     }
@@ -59,6 +65,9 @@ impl Score {
     pub fn chosen(names: &[String], run: &Run) -> Result<Vec<Self>> {
         let there = Self::of(run);
         let list = |scores: &[Self]| scores.iter().map(|score| score.name()).collect::<Vec<_>>().join(", ");
+        if there.is_empty() {
+            return run.explained("score", Err(run.model.refusal(Capability::Observe)));
+        }
         if names.is_empty() {
             return Ok(there[..1].to_vec());
         }
@@ -313,6 +322,7 @@ impl<'a> Scorer<'a> {
                         Some(usual) => evaluation::typicality(&negative_elbo()?, usual.mean),
                         None => Vec::new(),
                     },
+                    Score::Rate => super::rate::learned_rate(self.run, part)?,
                 };
                 self.finite(*score, values)
             })
@@ -351,6 +361,7 @@ impl<'a> Scorer<'a> {
         match score {
             Score::NllIw => "nats per example".into(),
             Score::Mahalanobis => "standard deviations of the codes".into(),
+            Score::Rate => "nats per example".into(),
             _ => self.likelihood().map_or("nats per example", |likelihood| likelihood.unit()).into(),
         }
     }
@@ -371,6 +382,7 @@ impl<'a> Scorer<'a> {
                 self.trained_on,
                 self.codes.as_ref().map_or(0, Mahalanobis::directions)
             ),
+            Score::Rate => "-ln p(k) of the codes under the prior in the run, which is not told the class".into(),
             Score::Typicality => {
                 let Some(Usual { mean, split, n }) = &self.usual else { return String::new() };
                 format!("|recon + kl - {mean:.3}|, the mean over {n} {split} examples (Nalisnick et al. 2019)")

@@ -58,7 +58,9 @@ pub fn next_stage(
             Some(_) => return TrainingRun::resume(path, None, device, device_name, progress).map(Some),
             None => {
                 let config = prior_config(stage.layers()?, parent.latent(), settings.seed, &[])?;
-                parent.encoder("train")?;
+                if parent.symbol_space().is_none() {
+                    parent.encoder("train")?;
+                }
                 return TrainingRun::replace_prior(&parent, config, settings, device_name).map(Some);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::codes::RunCodes;
+use super::code_report::{self, CodeMaterial};
 use super::initial;
 use super::measure;
 use super::memory::peak_memory_mb;
@@ -19,7 +19,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::models::{Family, Learner, Model, Visit};
 use crate::recipe::{RunConfig, Stages};
-use crate::run::directory::{CODES_FILE, DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
+use crate::run::directory::{DataInfo, Origin, RUN_FORMAT, RunDir, RunInfo, STAGES_FILE};
 use crate::run::files::Files;
 use crate::run::lock::RunLock;
 use crate::space::Domain;
@@ -174,9 +174,9 @@ impl TrainingRun {
     ) -> Result<Self> {
         config.check()?;
         config.training.precision.check(&parent.device)?;
-        let RunCodes { source, origin } = parent.codes(settings)?;
-        let files = vec![(CODES_FILE, source.to_npy())];
-        let splits = source.split(&config.data, config.training.seed)?;
+        let mut codes = parent.codes(settings)?;
+        let (origin, files) = (codes.origin.clone(), std::mem::take(&mut codes.files));
+        let splits = codes.split(&config.data, config.training.seed)?;
         let beside = Beside { origin: Some(origin), files, replaces };
         Self::begin(config, splits, beside, out, &parent.device, device_name)
     }
@@ -374,6 +374,10 @@ impl TrainingRun {
         }
         // Only now is it true: a run killed while its report is drawn is taken up again and draws it.
         self.dir.write_info(&self.info)?;
+        if ending != Ending::Interrupted && self.info.origin.is_some() {
+            let prior = Run::open(self.dir.path(), None, &self.device)?;
+            Error::catch(|| code_report::show_in_parent(&prior))?;
+        }
         Ok(self.finished(ending))
     }
 
@@ -452,15 +456,17 @@ impl TrainingRun {
     fn conclude(&mut self, stop: &Stop) -> Result<()> {
         let trained = Run::of(self.dir.clone(), None, &self.device)?;
         let material = Material::where_it_encodes(&trained, &self.splits, stop)?;
+        let codes = CodeMaterial::where_codes_are_symbols(&trained, &self.splits)?;
         // No test numbers without test examples: what is held out then is another split.
-        self.info.test = match &material {
+        self.info.test = match (&material, &codes) {
             _ if self.splits.test.is_empty() => None,
-            Some(material) => Some(material.terms()),
-            None => density_terms(&trained, &self.splits, stop)?,
+            (Some(material), _) => Some(material.terms()),
+            (None, Some(codes)) => Some(codes.terms()),
+            (None, None) => density_terms(&trained, &self.splits, stop)?,
         };
         self.info.dimensions = material.as_ref().map(Material::dimensions);
         self.info.peak_memory_mb = peak_memory_mb();
-        report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref())?;
+        report::draw_report(&Run { info: self.info.clone(), ..trained }, material.as_ref(), codes.as_ref())?;
         Ok(())
     }
 }

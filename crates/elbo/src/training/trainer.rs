@@ -17,8 +17,8 @@ use crate::data::augment::Augment;
 use crate::data::batch::{self, Batch, augmented, given};
 use crate::data::split::{Splits, Subset};
 use crate::error::{Error, Result};
-use crate::models::{Learner, Loss};
-use crate::networks::{Pass, When};
+use crate::models::{Beginning, Learner, Loss};
+use crate::networks::{Moment, Pass, When};
 use crate::random::{Draws, Purpose};
 use crate::run::history::{EpochRecord, LOSS, Means};
 use crate::run::parameters;
@@ -220,6 +220,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
     }
 
     fn epochs(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<Ending> {
+        self.begin();
         if self.config.ema > 0.0 && self.ema.is_none() {
             self.ema = Some(Ema::of(self.model()));
         }
@@ -247,6 +248,22 @@ impl<'a, L: Learner> Trainer<'a, L> {
             })?;
         }
         Ok(if self.state.stopped_early { Ending::StoppedEarly } else { Ending::Finished })
+    }
+
+    /// Lets the model look at the data before its first step.
+    fn begin(&mut self) {
+        if self.state.step > 0 {
+            return;
+        }
+        let (train, seed, needs) = (&self.data.train, self.config.seed, self.model().needs());
+        let device = self.device.clone().without_autodiff();
+        let examples = |count: usize, together: usize| {
+            let mut places = Draws::new(seed, Purpose::Codebook, 1, 0).permutation(train.len() as u32);
+            places.truncate(count);
+            places.chunks(together).map(|chosen| Batch::of_split(train, chosen, needs, &device)).collect()
+        };
+        let beginning = Beginning { seed, batch_size: self.config.batch_size.min(train.len()), examples: &examples };
+        self.model = self.model.take().map(|model| model.begun(&beginning));
     }
 
     /// The rest of the epoch under way; false when interrupted.
@@ -285,7 +302,9 @@ impl<'a, L: Learner> Trainer<'a, L> {
         self.state.step += 1;
         let mut numbers = Numbers::default();
         for update in 0..self.optimizers.len() {
-            let pass = Pass::new(when, draws.take().expect("a pass gives its stream back"));
+            let moment =
+                Moment { step: self.state.step as u64, done: self.epochs_done() / self.config.epochs.max(1) as f64 };
+            let pass = Pass::new(when, draws.take().expect("a pass gives its stream back")).at(moment);
             draws = self.update(update, &batch, pass, &mut numbers, &mut clock)?;
         }
         let (step, decay) = (self.state.step, self.config.ema);

@@ -61,7 +61,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "kernels",
         ],
     ),
-    ("generation", &["models", "data", "tensors", "error", "random"]),
+    // Rows of symbols.
+    ("generation", &["models", "data", "space", "tensors", "error", "random"]),
     ("report", &["run", "mixtures", "data", "error"]),
     (
         "priors",

@@ -21,7 +21,7 @@ pub fn table(kind: &str, lines: &str) -> ModelConfig {
 
 /// Examples of a space without classes, under the plain loss.
 pub fn setting<'a>(space: impl Into<Space>, network: &'a NetworkConfig) -> Setting<'a> {
-    Setting { space: space.into(), classes: 0, network, loss: &ObjectiveConfig::PLAIN }
+    Setting { space: space.into(), classes: 0, ..Setting::of_tables(network, &ObjectiveConfig::PLAIN) }
 }
 
 /// Builds the model that a table chooses and hands it to the task.

@@ -16,7 +16,10 @@ static FAMILIES: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     for kind in families() {
         let own = format!("model.kind={}", kind.name);
-        let settings = ["data.count=200", "training.epochs=1", "network.hidden=[16]", "model.latent=2", &own];
+        let mut settings = vec!["data.count=200", "training.epochs=1", "network.hidden=[16]", own.as_str()];
+        if kind.keys.contains(&"latent") {
+            settings.push("model.latent=2");
+        }
         train(&folder.path().join(kind.name), &settings);
     }
     folder

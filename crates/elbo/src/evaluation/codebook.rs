@@ -1,0 +1,363 @@
+//! How a model uses its codes, over a whole split.
+//!
+//! The perplexity of a *batch*, which training shows, grows with the batch and says little. Here all
+//! examples count: how many codes are used, how evenly, where in the map, how much of the vectors is lost,
+//! and what the codes tell of the class.
+
+use burn::tensor::Device;
+
+use super::doctor::ModelFinding;
+use super::metric::{Metric, mean};
+use crate::data::Subset;
+use crate::data::batch::Batch;
+use crate::error::Result;
+use crate::models::{Model, Quantised};
+use crate::space::{Rows, Space};
+use crate::tensors::values_of;
+
+/// The codes of a split and what they cost.
+#[derive(Debug, Clone)]
+pub struct CodeUse {
+    /// Space of the codes: codes of a place, height, width; entries.
+    pub space: Space,
+    /// Codes of each example, `[n, numel]`, channel first.
+    pub symbols: Vec<u16>,
+    /// `-log p(x|z)` of each example, in nats.
+    pub distortion: Vec<f64>,
+    /// Mean of `(z - e)^2` over all values.
+    pub error: f64,
+    /// Variance of z over all values.
+    pub variance: f64,
+    /// What the loss adds to the distortion, in nats.
+    pub penalty: f64,
+    /// Classes of the examples, where all have one.
+    pub classes: Option<Vec<u32>>,
+}
+
+/// Looks at every example of a split.
+///
+/// # Errors
+/// [`crate::Error::Unsupported`] for a model without codes from a codebook or without a likelihood.
+///
+/// # Panics
+/// If the split is empty.
+pub fn code_use(model: &dyn Model, split: &Subset, device: &Device) -> Result<CodeUse> {
+    let (discrete, observe) = (model.discrete_or_refuse()?, model.observe_or_refuse()?);
+    let space = discrete.codes()[0];
+    let mut found = CodeUse {
+        space,
+        symbols: Vec::with_capacity(split.len() * space.numel()),
+        distortion: Vec::with_capacity(split.len()),
+        error: 0.0,
+        variance: 0.0,
+        penalty: 0.0,
+        classes: (0..split.len()).map(|i| split.label(i)).collect(),
+    };
+    let (mut sum, mut squares, mut values) = (0.0, 0.0, 0.0);
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    for chosen in places.chunks(model.examples_at_once()) {
+        let batch = Batch::of_split(split, chosen, model.needs(), device);
+        let Quantised { vectors, codes, indices, penalty } = discrete.quantise(&batch);
+        found.penalty += total(&values_of(penalty)) * chosen.len() as f64;
+        found.error += total(&values_of((vectors.clone() - codes).square()));
+        let vectors = values_of(vectors);
+        sum += total(&vectors);
+        squares += vectors.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+        values += vectors.len() as f64;
+        let rows = [Rows::Index(indices.clone())];
+        found
+            .distortion
+            .extend(values_of(observe.recon(&rows, &batch.given, batch.x.real())).into_iter().map(f64::from));
+        let indices: Vec<i32> = indices.into_data_as::<i32>().try_into_vec().expect("whole numbers");
+        found.symbols.extend(indices.into_iter().map(|index| index as u16));
+    }
+    found.error /= values;
+    found.variance = squares / values - (sum / values).powi(2);
+    found.penalty /= split.len() as f64;
+    Ok(found)
+}
+
+fn total(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value)).sum()
+}
+
+/// Entropy of counts, in nats.
+fn entropy(counts: &[u64]) -> f64 {
+    let n = counts.iter().sum::<u64>().max(1) as f64;
+    counts.iter().filter(|&&count| count > 0).map(|&c| -(c as f64 / n) * (c as f64 / n).ln()).sum()
+}
+
+impl CodeUse {
+    /// Examples.
+    pub fn n(&self) -> usize {
+        self.distortion.len()
+    }
+
+    /// Adds what the same model makes of further examples.
+    pub fn append(&mut self, further: Self) {
+        let share = further.n() as f64 / (self.n() + further.n()) as f64;
+        for (mean, other) in [(&mut self.error, further.error), (&mut self.variance, further.variance)] {
+            *mean += share * (other - *mean);
+        }
+        self.penalty += share * (further.penalty - self.penalty);
+        self.symbols.extend(further.symbols);
+        self.distortion.extend(further.distortion);
+        if let (Some(classes), Some(more)) = (&mut self.classes, &further.classes) {
+            classes.extend(more);
+        } else {
+            self.classes = None;
+        }
+    }
+
+    /// Entries of a codebook.
+    pub fn entries(&self) -> usize {
+        self.space.symbols().unwrap_or(0)
+    }
+
+    /// Codebooks: codes of a place.
+    pub fn books(&self) -> usize {
+        self.space.shape[0]
+    }
+
+    fn places(&self) -> usize {
+        self.space.shape[1] * self.space.shape[2]
+    }
+
+    /// How often each entry of a codebook is used.
+    pub fn counts(&self, book: usize) -> Vec<u64> {
+        let mut counts = vec![0; self.entries()];
+        for row in self.symbols.chunks_exact(self.space.numel()) {
+            row[book * self.places()..][..self.places()].iter().for_each(|&code| counts[usize::from(code)] += 1);
+        }
+        counts
+    }
+
+    /// How often each entry comes at a value of the row.
+    pub fn counts_at(&self, value: usize) -> Vec<u64> {
+        let mut counts = vec![0; self.entries()];
+        self.symbols.chunks_exact(self.space.numel()).for_each(|row| counts[usize::from(row[value])] += 1);
+        counts
+    }
+
+    /// Used entries, the mean over codebooks.
+    pub fn used(&self) -> f64 {
+        let used = |book| self.counts(book).iter().filter(|&&count| count > 0).count() as f64;
+        mean(&(0..self.books()).map(used).collect::<Vec<_>>())
+    }
+
+    /// `exp` of the entropy of the entries over the split, the mean over codebooks.
+    pub fn perplexity(&self) -> f64 {
+        mean(&(0..self.books()).map(|book| entropy(&self.counts(book)).exp()).collect::<Vec<_>>())
+    }
+
+    /// The same of each place of the map alone, the mean over places and codebooks.
+    pub fn perplexity_by_place(&self) -> f64 {
+        mean(&(0..self.space.numel()).map(|value| entropy(&self.counts_at(value)).exp()).collect::<Vec<_>>())
+    }
+
+    /// Signal to noise of the quantiser, `10 log10(Var z / E (z - e)^2)`, in decibels.
+    pub fn snr(&self) -> f64 {
+        10.0 * (self.variance / self.error.max(f64::MIN_POSITIVE)).log10()
+    }
+
+    /// What a code tells of the class: `I(k; y)` of the codes at all places, the mean over codebooks, in
+    /// nats. None without classes.
+    pub fn class_information(&self) -> Option<f64> {
+        let classes = self.classes.as_ref()?;
+        let count = classes.iter().max().map_or(0, |&class| class as usize + 1);
+        let of_book = |book: usize| {
+            let mut joint = vec![0u64; count * self.entries()];
+            for (row, &class) in self.symbols.chunks_exact(self.space.numel()).zip(classes) {
+                let codes = &row[book * self.places()..][..self.places()];
+                codes.iter().for_each(|&code| joint[class as usize * self.entries() + usize::from(code)] += 1);
+            }
+            let by_class: Vec<u64> = joint.chunks_exact(self.entries()).map(|row| row.iter().sum()).collect();
+            (entropy(&self.counts(book)) + entropy(&by_class) - entropy(&joint)).max(0.0)
+        };
+        Some(mean(&(0..self.books()).map(of_book).collect::<Vec<_>>()))
+    }
+
+    /// The terms of the loss by name, with those of the codes: for `elbo eval` and the report.
+    pub fn metrics(&self) -> Vec<(&'static str, Metric)> {
+        let (entries, books, n, [_, height, width]) = (self.entries(), self.books(), self.n(), self.space.shape);
+        let of = format!("of {books} codebook(s) of {entries}, over {n} examples of {height} x {width} places");
+        let metric = |value, unit, what: &str| Metric::new(value, unit, format!("{what}; {of}"));
+        let mut metrics = vec![
+            ("codes_used", metric(self.used(), "codes", "entries that come at least once")),
+            ("perplexity", metric(self.perplexity(), "codes", "exp of the entropy of the entries over all examples")),
+            (
+                "perplexity_by_place",
+                metric(
+                    self.perplexity_by_place(),
+                    "codes",
+                    "the same for each place of the map alone, mean over places",
+                ),
+            ),
+            ("code_entropy", metric(self.perplexity().ln(), "nats per code", "ln of the perplexity")),
+            ("code_snr", metric(self.snr(), "dB", "10 log10(Var z / E (z - e)^2) of the quantiser")),
+        ];
+        if let Some(information) = self.class_information() {
+            metrics.push(("code_label_information", metric(information, "nats per code", "I(code; class)")));
+        }
+        metrics
+    }
+
+    /// Nats of the codes of an example under `p(k)` of each value that the `training` codes have, with a
+    /// count of one added to each.
+    ///
+    /// # Panics
+    /// If the codes are of other spaces.
+    pub fn rate_by_place(&self, training: &[u16]) -> Vec<f64> {
+        let (numel, entries) = (self.space.numel(), self.entries());
+        assert!(training.len().is_multiple_of(numel), "codes of the same space");
+        let n = (training.len() / numel) as f64;
+        let mut counts = vec![1f64; numel * entries];
+        for row in training.chunks_exact(numel) {
+            row.iter().enumerate().for_each(|(value, &code)| counts[value * entries + usize::from(code)] += 1.0);
+        }
+        let all = (n + entries as f64).ln();
+        let nats = |row: &[u16]| {
+            row.iter().enumerate().map(|(value, &code)| all - counts[value * entries + usize::from(code)].ln()).sum()
+        };
+        self.symbols.chunks_exact(numel).map(nats).collect()
+    }
+
+    /// Nats of the codes of an example where all codes are equally likely.
+    pub fn uniform_rate(&self) -> f64 {
+        self.space.numel() as f64 * (self.entries() as f64).ln()
+    }
+}
+
+/// Share of the entries below which a codebook counts as collapsed.
+const USED: f64 = 0.5;
+/// Signal to noise of the quantiser, in decibels, below which it loses too much.
+const SNR: f64 = 3.0;
+/// Codes of a split for each entry below which nothing is said: too few to tell a dead code from a rare one.
+const CODES_PER_ENTRY: usize = 10;
+
+/// What the doctor says of a codebook: collapse and lost signal, each with the setting that cures it.
+pub fn examine_codes(found: &CodeUse) -> Vec<ModelFinding> {
+    let (entries, used, snr) = (found.entries(), found.used(), found.snr());
+    let mut findings = Vec::new();
+    if found.n() * found.places() >= CODES_PER_ENTRY * entries && used < USED * entries as f64 {
+        findings.push(ModelFinding {
+            finding: format!("{used:.0} of {entries} codes are used: the codebook has collapsed"),
+            cure: "`--set quantizer.start=kmeans --set quantizer.revive=0.1` and more steps, or \
+                   `--set quantizer.kind=fsq`, which has no codes to lose"
+                .into(),
+        });
+    }
+    if snr < SNR {
+        findings.push(ModelFinding {
+            finding: format!("the codes keep little of the vectors: {snr:.1} dB of signal to noise"),
+            cure: "more codes (`--set quantizer.codes=1024`) or residual codes (`--set quantizer.depth=2`)".into(),
+        });
+    }
+    findings
+}
+
+/// What an entry stands for: the mean of the patches of the pictures that use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodePatch {
+    /// The entry.
+    pub code: usize,
+    /// How often it is used.
+    pub count: u64,
+    /// Its picture, channel first; the patch under one place of the map.
+    pub pixels: Vec<f32>,
+}
+
+/// The patches of a codebook's used entries, the most used first, with their shape (channels, height, width).
+///
+/// # Panics
+/// If the split is another than that whose codes are given.
+pub fn code_patches(found: &CodeUse, split: &Subset, book: usize, device: &Device) -> (Vec<CodePatch>, [usize; 3]) {
+    let [_, rows, columns] = found.space.shape;
+    let [channels, height, width] = split.source().shape().dims();
+    let (patch_height, patch_width) = (height.div_ceil(rows), width.div_ceil(columns));
+    let size = channels * patch_height * patch_width;
+    let mut sums = vec![0f64; found.entries() * size];
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    let codes_of = found.symbols.chunks_exact(found.space.numel());
+    assert_eq!(codes_of.len(), split.len(), "codes of each example");
+    let first = |place: usize, count: usize, side: usize, patch: usize| (place * side / count).min(side - patch);
+    let mut codes_of = codes_of;
+    for chosen in places.chunks(512) {
+        let pixels = values_of(crate::data::batch::batch(split, chosen, device));
+        for (picture, codes) in pixels.chunks_exact(channels * height * width).zip(&mut codes_of) {
+            for (place, &code) in codes[book * rows * columns..][..rows * columns].iter().enumerate() {
+                let top = first(place / columns, rows, height, patch_height);
+                let left = first(place % columns, columns, width, patch_width);
+                let sum = &mut sums[usize::from(code) * size..][..size];
+                for (line, sum) in sum.chunks_exact_mut(patch_width).enumerate() {
+                    let (channel, y) = (line / patch_height, top + line % patch_height);
+                    let row = &picture[(channel * height + y) * width + left..][..patch_width];
+                    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+                }
+            }
+        }
+    }
+    let counts = found.counts(book);
+    let patch = |(code, &count): (usize, &u64)| {
+        let pixels = sums[code * size..][..size].iter().map(|sum| (sum / count as f64) as f32).collect();
+        CodePatch { code, count, pixels }
+    };
+    let mut patches: Vec<CodePatch> = counts.iter().enumerate().filter(|(_, count)| **count > 0).map(patch).collect();
+    patches.sort_by(|a, b| b.count.cmp(&a.count).then(a.code.cmp(&b.code)));
+    (patches, [channels, patch_height, patch_width])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Domain;
+
+    fn of(symbols: Vec<u16>, of: usize, width: usize) -> CodeUse {
+        let space = Space { shape: [1, 1, width], domain: Domain::Index { of } };
+        let n = symbols.len() / width;
+        CodeUse { space, symbols, distortion: vec![0.0; n], error: 0.1, variance: 1.0, penalty: 0.0, classes: None }
+    }
+
+    #[test]
+    fn perplexity_is_that_of_the_split_and_not_of_a_batch() {
+        let uniform: Vec<u16> = (0..4000).map(|i| i % 8).collect();
+        assert!((of(uniform.clone(), 8, 10).perplexity() - 8.0).abs() < 1e-9);
+        assert_eq!(of(vec![3; 40], 8, 10).perplexity(), 1.0);
+        // However the examples are cut into rows: nothing depends on what stands together.
+        assert_eq!(of(uniform.clone(), 8, 10).perplexity(), of(uniform, 8, 400).perplexity());
+        assert_eq!((of(vec![3; 40], 8, 10).used(), of(vec![1, 2, 1, 2], 8, 2).used()), (1.0, 2.0));
+        assert!((of(vec![3; 40], 8, 10).snr() - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rates_are_those_worked_out_by_hand() {
+        let held_out = of(vec![0, 1, 1, 1], 2, 2);
+        assert!((held_out.uniform_rate() - 2.0 * 2f64.ln()).abs() < 1e-12);
+        // Six training rows: first value always 0, second 0 once and 1 five times; one more of each.
+        let training = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0];
+        let rates = held_out.rate_by_place(&training);
+        let expected = [-(7f64 / 8.0).ln() - (6f64 / 8.0).ln(), -(1f64 / 8.0).ln() - (6f64 / 8.0).ln()];
+        assert!(rates.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{rates:?}");
+    }
+
+    #[test]
+    fn collapse_and_lost_signal_are_told_and_health_is_not() {
+        let collapsed = of(vec![3; 400], 8, 10);
+        assert!(examine_codes(&collapsed).iter().any(|found| found.finding.contains("1 of 8")));
+        let mut noisy = of((0..400).map(|i| i % 8).collect(), 8, 10);
+        assert!(examine_codes(&noisy).is_empty());
+        noisy.error = 0.7;
+        assert!(examine_codes(&noisy)[0].cure.contains("depth"));
+        // Of a few codes nothing is said.
+        assert!(examine_codes(&of(vec![3; 40], 8, 10)).is_empty());
+    }
+
+    #[test]
+    fn a_code_that_is_the_class_tells_all_of_it() {
+        let mut codes = of((0..40).map(|i| (i / 10) as u16).collect(), 4, 10);
+        codes.classes = Some(vec![0, 1, 2, 3]);
+        assert!((codes.class_information().unwrap() - 4f64.ln()).abs() < 1e-12);
+        codes.classes = Some(vec![0, 0, 0, 0]);
+        assert!(codes.class_information().unwrap().abs() < 1e-12);
+    }
+}

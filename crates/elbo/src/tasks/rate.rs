@@ -1,0 +1,122 @@
+//! What examples cost in bits: the distortion that the decoder leaves, and the rate of the codes under
+//! three priors.
+//!
+//! The posterior is a point, so `-log p(x) <= D + R` with `D = -log p(x|e_k)` and `R = -log p(k)` for any prior over the codes. Bits mean something only
+//! where `D` is that of a probability of the levels; a density has none.
+
+use super::run::Run;
+use crate::data::batch::Given;
+use crate::data::{Binarize, Splits, Subset};
+use crate::distributions::Likelihood;
+use crate::error::Result;
+use crate::evaluation::{CodeUse, Metric};
+use crate::models::Density;
+use crate::space::{Domain, Rows};
+use crate::tensors::values_of;
+
+/// Rows whose log-probability is taken at once.
+const TOGETHER: usize = 256;
+
+/// The three rates, the distortion, and bits where they mean something.
+pub(super) fn metrics(
+    run: &Run,
+    splits: &Splits,
+    parts: &[Subset],
+    found: &CodeUse,
+) -> Result<Vec<(&'static str, Metric)>> {
+    let likelihood = run.model.observe_or_refuse()?.likelihood();
+    let training = run.symbols(&splits.train)?;
+    let n = found.n();
+    let over = |what: &str| format!("{what}; summed over {} codes, mean over {n} examples", found.space.numel());
+    let uniform = vec![found.uniform_rate(); n];
+    let mut rates = vec![
+        ("rate_uniform", "bits_uniform", uniform, "T ln K: all codes alike".to_owned()),
+        (
+            "rate_frequencies",
+            "bits_frequencies",
+            found.rate_by_place(&training),
+            "-ln p of each code by how often the training codes have it at that place, one added to each count"
+                .to_owned(),
+        ),
+    ];
+    if let Some((rate, name)) = learned(run, parts, found)? {
+        rates.push(("rate_learned", "bits_learned", rate, format!("-ln p of the codes under the prior `{name}`")));
+    }
+    let why_none = no_bits(&likelihood, parts);
+    let definition = match why_none {
+        None => likelihood.definition(),
+        Some(reason) => format!("{}; no bits: {reason}", likelihood.definition()),
+    };
+    let mut metrics = vec![("distortion", Metric::mean_of(&found.distortion, likelihood.unit(), definition))];
+    metrics.extend(
+        rates.iter().map(|(name, _, rate, what)| (*name, Metric::mean_of(rate, "nats per example", over(what)))),
+    );
+    if why_none.is_none() {
+        let per_nat = 1.0 / (run.shape.numel() as f64 * std::f64::consts::LN_2);
+        metrics.extend(rates.iter().map(|(name, bits, rate, _)| {
+            let bits_of: Vec<f64> =
+                found.distortion.iter().zip(rate).map(|(distortion, rate)| (distortion + rate) * per_nat).collect();
+            let definition = format!("(distortion + {name}) / (dims ln 2): a code length of the levels");
+            (*bits, Metric::mean_of(&bits_of, "bits per dimension", definition))
+        }));
+    }
+    Ok(metrics)
+}
+
+/// Why a distortion is no code length; nothing where it is one.
+fn no_bits(likelihood: &Likelihood, parts: &[Subset]) -> Option<&'static str> {
+    let levels = parts.iter().all(|part| part.source().domain() == Domain::Levels);
+    let binary = parts.iter().all(|part| part.binarization().binarize != Binarize::None);
+    match likelihood {
+        Likelihood::Categorical | Likelihood::DiscretisedLogistic | Likelihood::LogisticMixture { .. } if levels => {
+            None
+        }
+        Likelihood::Bernoulli if binary => None,
+        Likelihood::Bernoulli => Some("the data are grey, and the Bernoulli formula is a probability of binary values"),
+        _ if likelihood.is_distribution() => {
+            Some("the likelihood is a density, whose nats depend on the unit; `discretised-logistic` gives bits")
+        }
+        _ => Some("the loss is no log-likelihood"),
+    }
+}
+
+/// `-ln p(k)` of the codes under the prior in the run, with its name; none where there is none.
+fn learned(run: &Run, parts: &[Subset], found: &CodeUse) -> Result<Option<(Vec<f64>, String)>> {
+    let Some(prior) = run.stored_symbol_prior(None)? else { return Ok(None) };
+    let Some(density) = prior.run.model.density() else { return Ok(None) };
+    let mut first = 0;
+    let mut rate = Vec::with_capacity(found.n());
+    for part in parts {
+        let rows = &found.symbols[first * found.space.numel()..][..part.len() * found.space.numel()];
+        rate.extend(surprise(run, density, part, rows));
+        first += part.len();
+    }
+    Ok(Some((rate, prior.name())))
+}
+
+/// `-ln p(k)` of the codes of a split under the prior in the run; none where there is no prior.
+pub(super) fn learned_rate(run: &Run, split: &Subset) -> Result<Vec<f64>> {
+    let Some(prior) = run.stored_symbol_prior(None)? else { return Ok(Vec::new()) };
+    let Some(density) = prior.run.model.density() else { return Ok(Vec::new()) };
+    Ok(surprise(run, density, split, &run.symbols(split)?))
+}
+
+/// `-ln p(k)` of the codes of a split. The prior is not told the classes: a code length that leaves them
+/// out would not be that of the picture.
+fn surprise(run: &Run, density: &dyn Density, part: &Subset, rows: &[u16]) -> Vec<f64> {
+    let width = rows.len() / part.len().max(1);
+    let of = |chunk: &[u16]| {
+        let rows = Rows::symbols(chunk.iter().map(|&symbol| i32::from(symbol)).collect(), width, &run.device);
+        values_of(density.log_prob(&[rows], &Given::default())).into_iter().map(|value| -f64::from(value))
+    };
+    rows.chunks((TOGETHER * width).max(1)).flat_map(of).collect()
+}
+
+/// Codes revived in the last epoch; none where training did not count them.
+pub(super) fn revived(run: &Run) -> Option<Metric> {
+    let history = run.state().ok()?.history;
+    let last = history.last()?;
+    let before = history.len().checked_sub(2).map_or(0, |place| history[place].step);
+    let revived = last.train.get("revived")? * (last.step - before) as f64;
+    Some(Metric::new(revived.round(), "codes", "codes that took a vector of the batch in the last epoch of training"))
+}
