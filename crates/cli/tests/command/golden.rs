@@ -119,7 +119,9 @@ impl Comparison {
         });
         match beyond.max_by(|a, b| a.0.total_cmp(&b.0)) {
             Some((worst, column)) => Some(format!("{name}: `{column}` differs by {worst:e}")),
-            None if self == Self::Exact && !json => Some(format!("{name}: other bytes, though equal numbers")),
+            None if self == Self::Exact && !json && !is_wider_today(&name) => {
+                Some(format!("{name}: other bytes, though equal numbers"))
+            }
             None => None,
         }
     }
@@ -132,6 +134,11 @@ impl Comparison {
             Self::Within(tolerance) => tolerance,
         }
     }
+}
+
+/// Samples of a table are float64 in `.npy` today, so that all digits of their columns come back; they were float32.
+fn is_wider_today(name: &str) -> bool {
+    name.starts_with("table-") && name.ends_with(".npy")
 }
 
 /// Numbers by the name of their column, tensor or metric.

@@ -47,7 +47,8 @@ fn known(run: &RunEntry) -> Option<Vec<DimensionInfo>> {
 
 /// What is known although there is this problem with the data. Of a run whose configuration no longer fits its model, nothing is.
 fn known_despite(asked: &RunRequest, problem: &Problem) -> Option<Vec<DimensionInfo>> {
-    if *problem == Problem::changed() { None } else { known(&asked.run) }
+    let of_the_model = *problem == Problem::changed() || problem.kind == "model";
+    if of_the_model { None } else { known(&asked.run) }
 }
 
 /// The same as an answer; `problem` is why there are no data.
