@@ -336,7 +336,7 @@ fn noise() -> Splits {
     let shape = ImageShape::grey(CONV_SHAPE[1], CONV_SHAPE[2]);
     let mut draws = Draws::new(0, Purpose::Choice, 0, 0);
     let pixels = (0..1024 * shape.numel()).map(|_| draws.below(256) as u8).collect();
-    let images = Arc::new(InMemory::new("noise", shape, pixels, None, Vec::new(), "noise"));
+    let images = Arc::new(InMemory::new("noise", shape, pixels, "noise"));
     let all = Subset::all(images);
     Splits { train: all.clone(), validation: None, test: all.take(0), validation_is_test: false }
 }

@@ -463,13 +463,14 @@ impl<'a> Judged<'a> {
 
     fn likelihood(&self, progress: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
         let MetricsRequest { k, seed, .. } = *self.request;
+        let sampling = evaluation::ImportanceSampling { samples: k, seed };
         let mut whole: Option<evaluation::ImportanceWeighted> = None;
         for part in &self.parts {
             let before = whole.as_ref().map_or(0, |found| found.log_likelihood.len());
             let mut heard =
                 |done| progress(MetricsProgress { group: "likelihood", done: before + done, total: self.n() });
             let run = self.run;
-            let found = evaluation::importance_weighted(run.model.as_ref(), part, k, seed, &run.device, &mut heard);
+            let found = evaluation::importance_weighted(run.model.as_ref(), part, sampling, &run.device, &mut heard);
             let found = run.explained("nll_iw", found)?;
             match &mut whole {
                 None => whole = Some(found),

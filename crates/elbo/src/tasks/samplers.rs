@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::models::{Capability, Generate};
 use crate::priors::store::{self, Record, Stored};
-use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
+use crate::priors::{ClassCodes, CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
 use crate::recipe::{Layers, RunConfig};
 use crate::run::directory::{Origin, RunDir, RunInfo};
 use crate::training::{Ending, Observer, Quiet, Stop};
@@ -194,7 +194,9 @@ impl Run {
         let (codes, labels) = self.labelled_codes(wanted.codes, settings.seed)?;
         let sampler = match self.is_conditional() {
             true => {
-                Sampler::fit_to_classes(kind, &codes, &labels, self.info.data.classes.len(), latent, settings.seed)?
+                let classes = self.info.data.classes.len();
+                let codes = ClassCodes { values: &codes, latent, labels: &labels, classes };
+                Sampler::fit_to_classes(kind, codes, settings.seed)?
             }
             false => Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?,
         };

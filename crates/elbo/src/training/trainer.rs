@@ -354,7 +354,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             return batch::rows(train, chosen, self.state.epoch, &self.device);
         }
         let draws = &mut Draws::new(self.config.seed, Purpose::Augmentation, epoch, step);
-        augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device).into()
+        let augmentation = batch::Augmentation { augment: &self.augment, draws };
+        augmented(train, chosen, self.state.epoch, augmentation, &self.device).into()
     }
 
     fn optimize(&mut self, update: usize, gradients: GradientsParams) -> Result<()> {
