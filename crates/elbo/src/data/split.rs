@@ -198,6 +198,7 @@ impl Splits {
 
 /// How large the validation part is: `0.1`, `5000`, `"test"`, or `0` for none.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Validation {
     /// This share of the images, in `[0, 1)`, rounded to the nearest whole image: of a tiny set that may be none.
     Fraction(f64),

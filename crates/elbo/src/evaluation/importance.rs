@@ -31,6 +31,7 @@ pub struct ImportanceSampling {
 
 /// Estimates of log p(x) from `samples` draws of the posterior, image by image.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ImportanceWeighted {
     /// Draws for each image, `k`.
     pub samples: usize,

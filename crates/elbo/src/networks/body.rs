@@ -8,6 +8,7 @@ use super::{ConvDecoder, ConvEncoder, Linear, Mlp, Pass, ResnetDecoder, ResnetEn
 /// From data to features.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Encoder {
     /// Fully connected layers.
     Mlp(Mlp),
@@ -44,6 +45,7 @@ pub struct DecoderDims {
 /// From a code to logits.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Decoder {
     /// Fully connected layers.
     Mlp(Mlp),

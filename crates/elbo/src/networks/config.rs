@@ -23,6 +23,7 @@ use crate::random::Draws;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", try_from = "Keys")]
+#[non_exhaustive]
 pub enum NetworkConfig {
     /// Fully connected layers.
     Mlp(MlpConfig),

@@ -53,6 +53,7 @@ pub const COMPONENTS: usize = 10;
 
 /// The samplers, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SamplerKind {
     /// N(0, I).
     Normal,
@@ -160,6 +161,7 @@ impl Draw {
 
 /// A distribution of codes that can be sampled from.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Sampler {
     /// N(0, I) in so many dimensions.
     Normal(usize),

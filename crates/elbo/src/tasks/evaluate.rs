@@ -145,6 +145,7 @@ pub struct MetricsRequest {
 
 /// What came of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct MetricsReport {
     /// Number of examples.
     pub n: usize,
@@ -160,6 +161,7 @@ pub struct MetricsReport {
 
 /// The terms of the examples of one class, means in nats per example.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ClassTerms {
     /// Name of the class.
     pub class: String,
@@ -173,6 +175,7 @@ pub struct ClassTerms {
 
 /// What is being computed, and how much of it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MetricsProgress {
     /// Group of metrics.
     pub group: &'static str,

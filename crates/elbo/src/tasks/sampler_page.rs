@@ -37,6 +37,7 @@ pub struct SamplerComparison {
 
 /// One line of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ComparedSampler {
     /// The sampler, or `reconstructions` and `training data`, which bound it.
     pub name: String,
@@ -50,6 +51,7 @@ pub struct ComparedSampler {
 
 /// What came of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ComparedSamplers {
     /// In words.
     pub feature_space: String,

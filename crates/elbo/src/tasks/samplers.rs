@@ -48,6 +48,7 @@ pub enum SamplerNote {
 
 /// Mixtures fitted to the codes of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct FittedMixture {
     /// All that were fitted, and which is best.
     pub selection: Selection,
@@ -61,6 +62,7 @@ pub struct FittedMixture {
 
 /// A prior over the symbols of a run: a model that generates them.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SymbolPrior {
     /// Its run.
     pub run: Run,

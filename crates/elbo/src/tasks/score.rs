@@ -11,6 +11,7 @@ use crate::suggest::did_you_mean;
 
 /// An anomaly score; higher is stranger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Score {
     /// The negative ELBO, `recon + kl`.
     NegElbo,
@@ -130,6 +131,7 @@ pub struct Examined<'a> {
 
 /// The scores of many examples.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Scored {
     /// One for each of [`ScoreRequest::by`].
     pub columns: Vec<ScoreColumn>,
@@ -141,6 +143,7 @@ pub struct Scored {
 
 /// One score of many examples.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ScoreColumn {
     /// Which.
     pub score: Score,

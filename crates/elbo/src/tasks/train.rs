@@ -82,6 +82,7 @@ struct Beside {
 
 /// A run that has ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Finished {
     /// How.
     pub ending: Ending,

@@ -79,6 +79,7 @@ impl Stop {
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// All epochs are done.
     Finished,
@@ -143,6 +144,7 @@ pub struct Trainer<'a, L> {
 
 /// Seconds spent in the parts of training steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub struct StepTimes {
     /// Steps counted.
     pub steps: usize,

@@ -64,6 +64,7 @@ pub const MAP_ABOVE: u64 = 256 << 20;
 /// What the numbers of an array mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Range {
     /// Real numbers in [0, 1], as they are.
     Unit,
@@ -86,6 +87,7 @@ impl Range {
 /// What happens to rows with a missing value, NaN or an infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Missing {
     /// The first one is an error that names its place.
     #[default]
@@ -278,6 +280,7 @@ pub(super) fn open(
 
 /// The rows of a table in its own units, with all digits of float64: all of them, or those for training where the file has parts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ExactRows {
     /// Name of the set.
     pub name: String,
