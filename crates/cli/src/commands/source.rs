@@ -51,7 +51,7 @@ pub fn open(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Op
 
 /// The same for a run that encodes to anything and decodes.
 pub fn open_autoencoder(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Opened> {
-    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    let run = load_source(source, device)?;
     if run.symbol_space().is_none() {
         run.encoder(wanted_by)?;
     }

@@ -144,7 +144,12 @@ fn columns(path: &Path) -> Columns {
             let bytes = fs::read(path).unwrap();
             let array = npyz::NpyFile::new(&bytes[..]).unwrap();
             let shape = format!("array of {:?}", array.shape());
-            BTreeMap::from([(shape, array.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect())])
+            // Rows of a table are float64 today, so that all digits of their columns come back; they were float32.
+            let values: Vec<f64> = match array.header().dtype().descr().contains("f8") {
+                true => array.into_vec::<f64>().unwrap().into_iter().map(|value| f64::from(value as f32)).collect(),
+                false => array.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect(),
+            };
+            BTreeMap::from([(shape, values)])
         }
         Some("csv") => csv_columns(&text(path)),
         Some("json") => metrics(&serde_json::from_str(&text(path)).unwrap()),

@@ -60,7 +60,7 @@ pub fn check_labels(key: &str, labels: &[String], part: &Subset) -> Result<()> {
     let names = part.source().label_names();
     if names.is_empty() {
         let found = format!("`{}`, which has none", part.source().name());
-        let help = "leave it away; of a table, name the column of classes with `--label COLUMN`";
+        let help = "leave it away; of a table, name the column of classes with `--set data.label=COLUMN`";
         return Err(Error::config(key, "data with classes", found, help));
     }
     let Some(unknown) = labels.iter().find(|label| !names.contains(label)) else { return Ok(()) };
@@ -156,7 +156,10 @@ mod tests {
         let plain = InMemory::new("plain", ImageShape::grey(1, 1), vec![0; 9], "print");
         let splits = split_single(Arc::new(plain), 0.3, Validation::NONE, 0).unwrap();
         let error = of_classes(splits, &chosen(&["a"])).unwrap_err();
-        assert!(error.to_string().contains("`plain`, which has none") && error.help().contains("--label"), "{error}");
+        assert!(
+            error.to_string().contains("`plain`, which has none") && error.help().contains("data.label="),
+            "{error}"
+        );
     }
 
     #[test]
