@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use elbo::data::batch::{Batch, batch};
 use elbo::data::{Subset, digits};
 use elbo::distributions::{Likelihood, Link};
-use elbo::evaluation::{Codes, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
+use elbo::evaluation::{Codes, ImportanceSampling, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
 use elbo::models::{Architecture, Bound, Encode, Model, Vae};
 use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
@@ -78,7 +78,8 @@ fn vae(likelihood: Likelihood) -> (Vae, Subset, Device) {
 fn one_importance_sample_is_the_negative_elbo_under_the_same_noise() {
     for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { sigma: 0.3, link: Link::Sigmoid }] {
         let (model, examples, device) = vae(likelihood);
-        let estimate = importance_weighted(&model, &examples, 1, 9, &device, &mut |_| {}).unwrap();
+        let sampling = ImportanceSampling { samples: 1, seed: 9 };
+        let estimate = importance_weighted(&model, &examples, sampling, &device, &mut |_| {}).unwrap();
         let places: Vec<u32> = (0..examples.len() as u32).collect();
         let x = batch(&examples, &places, &device);
         let noise: Vec<f32> = places

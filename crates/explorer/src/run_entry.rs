@@ -39,7 +39,8 @@ impl Identity {
         let mut config = config.clone();
         config.training.epochs = 0;
         // Where the data lie and what was said of them does not either.
-        let data = DataInfo { location: None, notes: Vec::new(), ..info.data.clone() };
+        let mut data = info.data.clone();
+        (data.location, data.notes) = (None, Vec::new());
         Self { config, data }
     }
 }

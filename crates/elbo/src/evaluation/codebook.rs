@@ -17,6 +17,7 @@ use crate::tensors::values_of;
 
 /// The codes of a split and what they cost.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CodeUse {
     /// Space of the codes: codes of a place, height, width; entries.
     pub space: Space,
@@ -258,6 +259,7 @@ pub fn examine_codes(found: &CodeUse) -> Vec<ModelFinding> {
 
 /// What an entry stands for: the mean of the patches of the pictures that use it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CodePatch {
     /// The entry.
     pub code: usize,

@@ -112,6 +112,7 @@ pub trait Visit {
 
 /// A family as help and pages list it.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
 pub struct Kind {
     /// Its name in `model.kind`.
     pub name: &'static str,

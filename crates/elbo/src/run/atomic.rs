@@ -58,6 +58,7 @@ pub struct Checkpoint {
 
 /// Which of its possible places a checkpoint was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// Its own name; the usual case.
     Target,
