@@ -55,7 +55,7 @@ fn every_problem_of_a_table_is_told_at_once() {
         .run("data t.csv")
         .refused(3, &["line 2, column `class`", "--set data.label=class", "line 32", "data.missing=drop"]);
     let line = line_of(&told.stdout);
-    assert_eq!(line, "train --data t.csv --label class --set data.missing=drop");
+    assert_eq!(line, "train --data t.csv --set data.label=class --set data.missing=drop");
     folder.run(&format!("{line} --epochs 1 --out run")).done();
     // Points in time keep their digits in arrays too.
     let times: String = (0..60).map(|i| format!("{},{i}\n", 1_700_000_000_000u64 + i)).collect();
