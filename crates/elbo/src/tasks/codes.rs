@@ -7,7 +7,8 @@ use crate::data::codes::CodeSource;
 use crate::data::symbols::{ROWS_FILE, SymbolSource};
 use crate::data::{DataConfig, Splits, Subset};
 use crate::error::{Error, Result};
-use crate::priors::{CodesKind, training_codes};
+use crate::evaluation::encode;
+use crate::priors::{CodesKind, sampler_codes};
 use crate::run::directory::{CODES_FILE, Origin, RunDir, RunInfo};
 use crate::space::{Domain, Space};
 
@@ -44,16 +45,32 @@ impl Run {
     /// The codes of the training split, `[n, latent]`.
     ///
     /// # Errors
-    /// As [`Run::open_data`] and [`training_codes`].
+    /// As [`Run::open_data`] and [`sampler_codes`]; [`Error::Model`] for codes that are not finite.
     pub fn training_codes(&self, kind: CodesKind, seed: u64) -> Result<Vec<f32>> {
         let splits = self.open_data(None)?;
-        training_codes(self.model.as_ref(), &splits.train, kind, seed, &self.device)
+        self.codes_of(&splits.train, kind, seed)
+    }
+
+    /// The codes of a split, `[n, latent]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for draws from an autoencoder; [`Error::Model`] for codes that are not finite, which are the weights' fault.
+    pub(super) fn codes_of(&self, split: &Subset, kind: CodesKind, seed: u64) -> Result<Vec<f32>> {
+        let codes = encode(self.model.as_ref(), split, &self.device)?;
+        let drawn = codes.log_var.is_some();
+        sampler_codes(codes, kind, seed).map_err(|error| match error {
+            Error::Config { expected, found, .. } if drawn || kind == CodesKind::Mean => {
+                let help = "the weights or the data are far out of range: look at `elbo eval RUN`, or take another `--checkpoint`";
+                Error::model(self.dir.path(), "codes", expected, found, help)
+            }
+            other => other,
+        })
     }
 
     /// The codes of the training split with the class of each; 0 where it has none.
     pub(super) fn labelled_codes(&self, kind: CodesKind, seed: u64) -> Result<(Vec<f32>, Vec<u32>)> {
         let train = self.open_data(None)?.train;
-        let codes = training_codes(self.model.as_ref(), &train, kind, seed, &self.device)?;
+        let codes = self.codes_of(&train, kind, seed)?;
         let labels = (0..train.len()).map(|i| train.label(i).unwrap_or(0)).collect();
         Ok((codes, labels))
     }

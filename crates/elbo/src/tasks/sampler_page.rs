@@ -12,7 +12,7 @@ use crate::data::{Splits, Subset};
 use crate::error::{Error, Result};
 use crate::generation::{self, Pictures};
 use crate::priors::store::Record;
-use crate::priors::{CodesKind, Draw, SamplerKind, training_codes};
+use crate::priors::{CodesKind, Draw, SamplerKind};
 use crate::report::table_figures::pair;
 use crate::report::{Picture, SamplerPage, SamplerRow};
 use crate::training::{Observer, Stop};
@@ -102,7 +102,7 @@ pub fn compare_samplers(
     let decoder = run.decoder("priors")?;
     let rebuilt = generation::reconstruct(run.model.as_ref(), split, &chosen(split, n), &run.device)?;
     let kind = wanted.fit.codes.unwrap_or_else(|| CodesKind::of(run.model.as_ref()));
-    let codes = training_codes(run.model.as_ref(), split, kind, wanted.fit.seed, &run.device)?;
+    let codes = run.codes_of(split, kind, wanted.fit.seed)?;
     let first = |pictures: &Pictures, count: usize| Pictures {
         shape: pictures.shape,
         pixels: pictures.pixels[..count.min(pictures.len()) * pictures.shape.numel()].to_vec(),
