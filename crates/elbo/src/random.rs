@@ -10,6 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// What the draws are for. The numbers are part of the file formats: never renumber, only add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Initial weights; the step is the parameter's place in the model.
     Weights = 1,

@@ -38,6 +38,7 @@ pub enum Domain {
 /// assert_eq!(Space::vector(20).numel(), 20);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Space {
     /// Channels, height and width.
     pub shape: [usize; 3],
@@ -46,6 +47,11 @@ pub struct Space {
 }
 
 impl Space {
+    /// Rows of `shape` (channels, height, width) whose numbers mean `domain`.
+    pub const fn new(shape: [usize; 3], domain: Domain) -> Self {
+        Self { shape, domain }
+    }
+
     /// Real vectors of `dims` numbers, as the code of a VAE: `[1, 1, dims]`.
     pub const fn vector(dims: usize) -> Self {
         Self { shape: [1, 1, dims], domain: Domain::Real }

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use elbo::data::batch::{Batch, batch};
 use elbo::data::{Subset, digits};
 use elbo::distributions::{Likelihood, Link};
-use elbo::evaluation::{Codes, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
+use elbo::evaluation::{Codes, ImportanceSampling, Mahalanobis, importance_weighted, ranking, reconstruction_errors};
 use elbo::models::{Architecture, Bound, Encode, Model, Vae};
 use elbo::networks::{NetworkConfig, Pass, When};
 use elbo::random::{Draws, Purpose};
@@ -30,7 +30,12 @@ fn rankings_are_those_of_scikit_learn() {
         let anomalous: Vec<bool> = list(&case["anomalous"]).iter().map(|truth| truth.as_bool().unwrap()).collect();
         let found = ranking(&numbers(&case["scores"]), &anomalous, 0).unwrap();
         near(found.auroc, number(&case["auroc"]), 1e-9, name);
-        near(found.auroc_stderr, number(&case["stderr"]), 1e-9, name);
+        // Of fewer than ten of a kind, or without overlap, Wilson's interval may be wider than DeLong's.
+        let (delong, fewest) = (number(&case["stderr"]), found.normal.min(found.anomalies));
+        match fewest < 10 || delong == 0.0 {
+            true => assert!(found.auroc_stderr >= delong && found.auroc_stderr > 0.0, "{name}: {found:?}"),
+            false => near(found.auroc_stderr, delong, 1e-9, name),
+        }
         near(found.average_precision, number(&case["average_precision"]), 1e-9, name);
         assert!(found.average_precision_stderr >= 0.0 && found.average_precision_stderr < 0.2, "{name}: {found:?}");
         assert_eq!(found.anomalies, anomalous.iter().filter(|truth| **truth).count());
@@ -73,7 +78,8 @@ fn vae(likelihood: Likelihood) -> (Vae, Subset, Device) {
 fn one_importance_sample_is_the_negative_elbo_under_the_same_noise() {
     for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { sigma: 0.3, link: Link::Sigmoid }] {
         let (model, examples, device) = vae(likelihood);
-        let estimate = importance_weighted(&model, &examples, 1, 9, &device, &mut |_| {}).unwrap();
+        let sampling = ImportanceSampling { samples: 1, seed: 9 };
+        let estimate = importance_weighted(&model, &examples, sampling, &device, &mut |_| {}).unwrap();
         let places: Vec<u32> = (0..examples.len() as u32).collect();
         let x = batch(&examples, &places, &device);
         let noise: Vec<f32> = places

@@ -212,7 +212,7 @@ fn residual_codes_add_up_and_a_codebook_of_zeros_adds_nothing() {
 
 /// Three symbols in rows of four, two classes.
 fn prior(dropped_labels: f64) -> Autoregressive {
-    let space = Space { shape: [1, 2, 2], domain: Domain::Index { of: 3 } };
+    let space = Space::new([1, 2, 2], Domain::Index { of: 3 });
     let config = AutoregressiveConfig { width: 16, layers: 2, heads: 2, dropout: 0.0, dropped_labels };
     let model = Autoregressive::init(space, 2, &config, 4, &device());
     // Larger weights than at the start, so that the distribution is far from uniform.

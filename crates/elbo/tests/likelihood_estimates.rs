@@ -9,7 +9,7 @@ use elbo::data::Subset;
 use elbo::data::batch::{Batch, Given};
 use elbo::data::source::{ImageShape, Source};
 use elbo::distributions::{DiagonalGaussian, Likelihood, Link, Observation};
-use elbo::evaluation::{ImportanceWeighted, importance_weighted};
+use elbo::evaluation::{ImportanceSampling, ImportanceWeighted, importance_weighted};
 use elbo::models::{
     Ae, Architecture, Bound, Decode, Encode, Generate, Model, Posterior, StandardNormal, Terms, Vae, VectorCode,
 };
@@ -170,7 +170,7 @@ fn split(count: usize) -> Subset {
 }
 
 fn estimate(model: &dyn Model, split: &Subset, samples: usize, seed: u64) -> ImportanceWeighted {
-    importance_weighted(model, split, samples, seed, &Device::flex(), &mut |_| {}).unwrap()
+    importance_weighted(model, split, ImportanceSampling { samples, seed }, &Device::flex(), &mut |_| {}).unwrap()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -244,7 +244,8 @@ fn estimates_depend_on_the_seed_and_not_on_what_else_is_evaluated_or_on_threads(
 fn what_has_no_likelihood_is_refused() {
     let device = Device::flex();
     let refused = |model: &dyn Model, samples| {
-        importance_weighted(model, &split(3), samples, 0, &device, &mut |_| {}).unwrap_err().to_string()
+        let sampling = ImportanceSampling { samples, seed: 0 };
+        importance_weighted(model, &split(3), sampling, &device, &mut |_| {}).unwrap_err().to_string()
     };
     let network = NetworkConfig::mlp(&[8]);
     let sse =

@@ -42,7 +42,7 @@ fn likelihood(case: &Value) -> Likelihood {
         ..keys
     };
     let domain = if text(&spec["link"]) == "identity" { Domain::Real } else { Domain::Levels };
-    keys.likelihood(Space { shape: shape(case), domain }).expect("a valid likelihood")
+    keys.likelihood(Space::new(shape(case), domain)).expect("a valid likelihood")
 }
 
 #[test]

@@ -153,11 +153,12 @@ fn a_model_without_a_code_validates_and_is_refused_what_needs_one() {
     let (number, device, split) = (Number::at(1.0), Device::default(), data.validation.unwrap());
     let model: &dyn Model = &number;
     assert_eq!(Capability::of(model), [Capability::Bound]);
+    let sampling = evaluation::ImportanceSampling { samples: 5, seed: 0 };
     let refusals = [
         evaluation::encode(model, &split, &device).err(),
         evaluation::evaluate(model, &split, 0, &device).err(),
         evaluation::reconstruction_errors(model, &split, &device).err(),
-        evaluation::importance_weighted(model, &split, 5, 0, &device, &mut |_| {}).err(),
+        evaluation::importance_weighted(model, &split, sampling, &device, &mut |_| {}).err(),
         evaluation::similarity(model, &split, &device).err(),
         elbo::generation::CodeDecoder::of(model, &device).err(),
         model.prior_or_refuse().err(),

@@ -153,7 +153,7 @@ fn codes_losses_gradients_and_averages_of_every_option() {
 fn transformer(case: &Value, device: &Device) -> Autoregressive {
     let shape: Vec<usize> = list(&case["shape"]).iter().map(count).collect();
     let of = count(&case["symbols"]);
-    let space = Space { shape: [shape[0], shape[1], shape[2]], domain: Domain::Index { of } };
+    let space = Space::new([shape[0], shape[1], shape[2]], Domain::Index { of });
     let [width, layers, heads] = ["width", "layers", "heads"].map(|key| count(&case[key]));
     let config = AutoregressiveConfig { width, layers, heads, dropout: 0.0, dropped_labels: 0.0 };
     with_weights(Autoregressive::init(space, count(&case["classes"]), &config, 0, device), case)

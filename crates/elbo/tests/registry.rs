@@ -65,7 +65,7 @@ fn a_model_is_what_its_family_declares() {
     assert!(KINDS.len() >= 5 && with_latent().count() >= 4);
     for kind in KINDS {
         // What is over codes knows neither pictures nor networks.
-        let symbols = Space { shape: [1, 2, 3], domain: Domain::Index { of: 5 } };
+        let symbols = Space::new([1, 2, 3], Domain::Index { of: 5 });
         let (space, classes, lines) = match kind.name {
             "maf" => (Space::vector(6), 4, "hidden = [4]"),
             "autoregressive" => (symbols, 0, "width = 8\nheads = 2\nlayers = 1"),

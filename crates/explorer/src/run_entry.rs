@@ -39,7 +39,8 @@ impl Identity {
         let mut config = config.clone();
         config.training.epochs = 0;
         // Where the data lie and what was said of them does not either.
-        let data = DataInfo { location: None, notes: Vec::new(), ..info.data.clone() };
+        let mut data = info.data.clone();
+        (data.location, data.notes) = (None, Vec::new());
         Self { config, data }
     }
 }
@@ -349,7 +350,7 @@ fn summary(
         classes: info.data.classes.clone(),
         priors: priors(dir),
         terms: terms(&config.model, unit),
-        latent: keys.as_ref().map_or(0, |keys| keys.latent),
+        latent: config.model.vector_code().unwrap_or(0),
         shape: info.data.shape,
         domain: info.data.domain,
         columns: info.data.columns.as_ref().map(|columns| columns.names.clone()),

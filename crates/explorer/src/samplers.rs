@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use elbo::evaluation::Codes;
-use elbo::priors::{CodesKind, Sampler, SamplerKind, sampler_codes};
+use elbo::priors::{ClassCodes, CodesKind, Sampler, SamplerKind, sampler_codes};
 use elbo::tasks::Run;
 
 use crate::analysis::{Analyses, Analysis, Of};
@@ -82,7 +82,8 @@ fn fit(run: &Run, gallery: &Analysis, kind: &SamplerKind) -> elbo::Result<Fitted
     let closed_form = matches!(kind, SamplerKind::Gaussian | SamplerKind::Mixture);
     let sampler = match &gallery.codes.labels {
         Some(labels) if closed_form && run.is_conditional() => {
-            Sampler::fit_to_classes(kind, &codes, labels, run.info.data.classes.len(), latent, seed)?
+            let classes = run.info.data.classes.len();
+            Sampler::fit_to_classes(kind, ClassCodes { values: &codes, latent, labels, classes }, seed)?
         }
         _ => Sampler::fit(kind, &codes, latent, seed, &run.device)?,
     };

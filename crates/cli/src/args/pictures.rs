@@ -108,6 +108,7 @@ pub struct Complete {
 
 /// The part of an image whose codes are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(clippy::enum_variant_names, reason = "the flag's values are made of these: `top-half`")]
 pub enum KeepName {
     TopHalf,
     BottomHalf,

@@ -191,7 +191,7 @@ fn columns_text(columns: &[ColumnReport]) -> String {
     const SHOWN: usize = 40;
     let width = columns.iter().take(SHOWN).map(|column| name(&column.name).chars().count()).max().unwrap_or(0).max(6);
     let mut text = format!("        {:width$} {:>12} {:>12} {:>12} {:>12}\n", "", "min", "mean", "max", "std");
-    for ColumnReport { name: full, min, mean, max, std } in columns.iter().take(SHOWN) {
+    for ColumnReport { name: full, min, mean, max, std, .. } in columns.iter().take(SHOWN) {
         let name = name(full);
         let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value));
         text += &format!("        {name:width$} {min:>12} {mean:>12} {max:>12} {std:>12}\n");

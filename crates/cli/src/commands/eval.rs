@@ -46,7 +46,7 @@ pub(super) fn judge(
     };
     let mut told = Instant::now();
     let mut progress = |stage: MetricsProgress| {
-        let MetricsProgress { group, done, total } = stage;
+        let MetricsProgress { group, done, total, .. } = stage;
         match done {
             0 if group != "terms" => context.note(format!("{group}: {total} examples")),
             done if done > 0 && done < total && told.elapsed() > PAUSE => {
@@ -112,7 +112,7 @@ fn class_table(classes: &[ClassTerms]) -> String {
     let width = width.max(5);
     let head = format!("\n{:<width$} {:>7} {:>10} {:>10} {:>12}\n", "class", "n", "recon", "kl", "recon + kl");
     let line = |terms: &ClassTerms| {
-        let ClassTerms { class, n, recon, kl } = terms;
+        let ClassTerms { class, n, recon, kl, .. } = terms;
         format!("{class:<width$} {n:>7} {recon:>10.3} {kl:>10.3} {:>12.3}\n", recon + kl)
     };
     head + &classes.iter().map(line).collect::<String>()

@@ -133,7 +133,7 @@ fn of_run(args: &Gmm, device: &str, context: Context) -> anyhow::Result<(Fit, Va
     let range = args.components.clone().unwrap_or(elbo::priors::COMPONENTS..=elbo::priors::COMPONENTS);
     let codes = args.codes.map(Into::into);
     let fitted = run.fit_mixture(range, &args.em(), args.criterion.into(), codes)?;
-    let FittedMixture { selection, record, rows, not_kept } = fitted;
+    let FittedMixture { selection, record, rows, not_kept, .. } = fitted;
     let dims = record.latent;
     let saved = store::path(&run.dir, &SamplerKind::Mixture).filter(|_| not_kept.is_none());
     if let Some(why) = not_kept {

@@ -2,7 +2,7 @@
 
 use elbo::priors::{Draw, SamplerKind};
 use elbo::run::atomic;
-use elbo::tasks::{ComparedSamplers, FitSettings, Run, SamplerComparison, compare_samplers};
+use elbo::tasks::{ComparedSamplers, ComparisonListeners, FitSettings, Run, SamplerComparison, compare_samplers};
 use serde_json::{Value, json};
 
 use super::fitting::{Training, tell_fit, tell_interruption};
@@ -29,7 +29,8 @@ pub fn priors(args: &Priors, device: &str, context: Context) -> anyhow::Result<u
     let mut told = |kind: &_, record: &_, note: &_| tell_fit(kind, record, note, context);
     let mut training = Training::of(&wanted.kinds, context)?;
     let (observer, stop) = training.parts();
-    let Some(compared) = compare_samplers(&run, &splits, &wanted, &mut told, observer, stop)? else {
+    let listeners = ComparisonListeners { fitted: &mut told, observer, stop };
+    let Some(compared) = compare_samplers(&run, &splits, &wanted, listeners)? else {
         tell_interruption(&run, context);
         return Ok(training.exit_code());
     };

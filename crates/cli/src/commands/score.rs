@@ -55,7 +55,8 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
             told = Instant::now();
         }
     };
-    let scored = tasks::score(run, &own, &parts, &anomalies, &request, &mut progress)?;
+    let examined = tasks::Examined { parts: &parts, anomalies: &anomalies };
+    let scored = tasks::score(run, &own, examined, &request, &mut progress)?;
     warn(&scored, &request, context);
     if let Some(out) = &args.out {
         atomic::write_file(out, csv(&parts, &anomalies, &scored).as_bytes())?;

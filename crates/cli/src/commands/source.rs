@@ -51,7 +51,7 @@ pub fn open(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Op
 
 /// The same for a run that encodes to anything and decodes.
 pub fn open_autoencoder(source: &Source, device: &str, wanted_by: &str) -> anyhow::Result<Opened> {
-    let run = load(&source.run, source.checkpoint.as_deref(), device)?;
+    let run = load_source(source, device)?;
     if run.symbol_space().is_none() {
         run.encoder(wanted_by)?;
     }
@@ -64,7 +64,7 @@ pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened
 }
 
 fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
-    let OwnData { chosen: splits, complete } = run.open_shown(source.data.as_deref())?.data;
+    let OwnData { chosen: splits, complete, .. } = run.open_shown(source.data.as_deref())?.data;
     let split = source.split.unwrap_or(default_split(source));
     // All images are all there are, whichever the run was trained on.
     let (name, parts) = chosen(if split == SplitName::All { complete } else { splits.clone() }, split)?;

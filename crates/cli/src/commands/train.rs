@@ -8,7 +8,7 @@ use elbo::priors::SYMBOL_RECIPE;
 use elbo::run::directory::RunDir;
 use elbo::run::history::Means;
 use elbo::shell::quoted;
-use elbo::tasks::{Finished, FitSettings, TrainingRun, has_elbo, next_stage};
+use elbo::tasks::{Finished, FitSettings, ResumeRequest, TrainingRun, has_elbo, next_stage};
 use elbo::training::Ending;
 use serde_json::{Value, json};
 
@@ -72,10 +72,8 @@ pub fn resume(args: Resume, device: &str, context: Context) -> anyhow::Result<u8
     let interruption = Interruption::listen()?;
     let chosen = elbo::device::choose(device)?;
     let mut opening = DataProgress::new(context);
-    let training =
-        TrainingRun::resume_reading(args.run, args.epochs, &args.own.settings()?, &chosen, device, &mut |p| {
-            opening.show(p)
-        })?;
+    let request = ResumeRequest { epochs: args.epochs, reading: args.own.settings()? };
+    let training = TrainingRun::resume_with(args.run, &request, &chosen, device, &mut |p| opening.show(p))?;
     drop(opening);
     warn_of_damage(training.passed_over());
     if training.is_complete() {

@@ -53,7 +53,7 @@ fn every_problem_of_a_table_is_told_at_once() {
     folder.write("t.csv", format!("petal length,b,class\n{rows}"));
     let told = folder
         .run("data t.csv")
-        .refused(3, &["line 2, column `class`", "--label class", "line 32", "data.missing=drop"]);
+        .refused(3, &["line 2, column `class`", "--set data.label=class", "line 32", "data.missing=drop"]);
     let line = line_of(&told.stdout);
     assert_eq!(line, "train --data t.csv --label class --set data.missing=drop");
     folder.run(&format!("{line} --epochs 1 --out run")).done();

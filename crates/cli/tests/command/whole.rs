@@ -172,8 +172,11 @@ fn a_run_removed_under_its_trainer_ends_it() {
         let mut running = folder.start(&mut folder.command(&format!("{line} --out {run}")));
         running.wait_until(|_| folder.path(run).join("checkpoints/last/manifest.json").exists());
         let place = format!("{}{gone}", folder.path(run).display());
-        // A file that the trainer makes meanwhile may keep its folder.
-        let _ = Command::new("rm").arg("-rf").arg(&place).stderr(Stdio::null()).status();
+        // A file that the trainer makes meanwhile may keep its folder, and one that it is just writing comes back.
+        for _ in 0..40 {
+            let _ = Command::new("rm").arg("-rf").arg(&place).stderr(Stdio::null()).status();
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
         running.finish().refused(5, &[run, "it has gone: something removed it while the run was trained"]);
         assert!(!folder.path(run).join("config.toml").exists() || gone == "/run.json");
     }

@@ -176,7 +176,7 @@ pub fn given(split: &Subset, chosen: &[u32], needs: Needs, device: &Device) -> G
 /// use elbo::data::{ImageShape, InMemory, Subset, batch::batch};
 ///
 /// let pixels = vec![0, 51, 102, 255]; // two images of two pixels
-/// let source = InMemory::new("tiny", ImageShape::grey(1, 2), pixels, None, vec![], "made by hand");
+/// let source = InMemory::new("tiny", ImageShape::grey(1, 2), pixels, "made by hand");
 /// let split = Subset::all(Arc::new(source));
 /// let x = batch(&split, &[1, 0], &elbo::device::choose("cpu")?);
 /// assert_eq!(x.into_data().to_vec::<f32>().unwrap(), [0.4, 1.0, 0.0, 0.2]);
@@ -195,6 +195,14 @@ pub fn training_batch(split: &Subset, chosen: &[u32], epoch: usize, device: &Dev
     Tensor::from_data(TensorData::new(values(split, chosen, epoch), dims), device)
 }
 
+/// Random changes to images, and what decides them.
+pub struct Augmentation<'a> {
+    /// Which changes, and how large.
+    pub augment: &'a Augment,
+    /// The stream they are drawn from.
+    pub draws: &'a mut Draws,
+}
+
 /// The same with random changes to the images; what is drawn from a changed image is drawn after the change.
 ///
 /// # Panics
@@ -203,10 +211,10 @@ pub fn augmented(
     split: &Subset,
     chosen: &[u32],
     epoch: usize,
-    augment: &Augment,
-    draws: &mut Draws,
+    augmentation: Augmentation<'_>,
     device: &Device,
 ) -> Tensor<2> {
+    let Augmentation { augment, draws } = augmentation;
     let (source, binarization) = (split.source(), split.binarization());
     let indices = split.source_indices(chosen);
     let mut values = grey(split, &indices);
@@ -319,7 +327,7 @@ mod tests {
     #[test]
     fn draws_depend_on_seed_epoch_and_image_and_on_nothing_else() {
         let pixels: Vec<u8> = (0..40 * 90).map(|i| (i * 7 % 256) as u8).collect();
-        let source = InMemory::new("grey", ImageShape::grey(9, 10), pixels.clone(), None, vec![], "grey");
+        let source = InMemory::new("grey", ImageShape::grey(9, 10), pixels.clone(), "grey");
         let dynamic = |seed| Binarization { binarize: Binarize::Dynamic, seed };
         let memory = Subset::all(Arc::new(source.clone())).binarized(dynamic(1));
         let slow = Subset::all(Arc::new(Slow(source.clone()))).binarized(dynamic(1));
@@ -343,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_threshold_cuts_at_one_half() {
-        let source = InMemory::new("grey", ImageShape::grey(1, 4), vec![0, 127, 128, 255], None, vec![], "grey");
+        let source = InMemory::new("grey", ImageShape::grey(1, 4), vec![0, 127, 128, 255], "grey");
         let threshold = Binarization { binarize: Binarize::Threshold, seed: 1 };
         assert_eq!(drawn(&Subset::all(Arc::new(source)).binarized(threshold), &[0], 3), [0.0, 0.0, 1.0, 1.0]);
     }

@@ -13,6 +13,7 @@ use crate::random::Purpose;
 /// `data.binarize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Binarize {
     /// Grey pixels stay grey.
     #[default]

@@ -199,7 +199,7 @@ impl Published {
             labels.push(record[0]);
             pixels.extend_from_slice(&record[1..]);
         }
-        Ok(InMemory::new(NAME, SHAPE, pixels, Some(labels), LABELS.map(str::to_owned).into(), print))
+        Ok(InMemory::new(NAME, SHAPE, pixels, print).labels(labels, LABELS.map(str::to_owned).into()))
     }
 
     fn not_found(&self, folders: &[PathBuf]) -> Error {

@@ -60,7 +60,7 @@ pub fn check_labels(key: &str, labels: &[String], part: &Subset) -> Result<()> {
     let names = part.source().label_names();
     if names.is_empty() {
         let found = format!("`{}`, which has none", part.source().name());
-        let help = "leave it away; of a table, name the column of classes with `--label COLUMN`";
+        let help = "leave it away; of a table, name the column of classes with `--set data.label=COLUMN`";
         return Err(Error::config(key, "data with classes", found, help));
     }
     let Some(unknown) = labels.iter().find(|label| !names.contains(label)) else { return Ok(()) };
@@ -118,7 +118,7 @@ mod tests {
     fn splits(validation: Validation) -> Splits {
         let labels = (0..90).map(|i| i % 3).collect();
         let names = ["a", "b", "c", "none"].map(str::to_owned).to_vec();
-        let source = InMemory::new("made up", ImageShape::grey(1, 1), vec![0; 90], Some(labels), names, "print");
+        let source = InMemory::new("made up", ImageShape::grey(1, 1), vec![0; 90], "print").labels(labels, names);
         split_single(Arc::new(source), 0.3, validation, 5).unwrap()
     }
 
@@ -153,10 +153,13 @@ mod tests {
         let error = refused(&["a", "bb"]);
         assert_eq!(error.to_string(), "`data.labels`: expected some of the classes a, b, c, none, found `bb`");
         assert!(refused(&["none"]).to_string().contains("examples to train on"));
-        let plain = InMemory::new("plain", ImageShape::grey(1, 1), vec![0; 9], None, Vec::new(), "print");
+        let plain = InMemory::new("plain", ImageShape::grey(1, 1), vec![0; 9], "print");
         let splits = split_single(Arc::new(plain), 0.3, Validation::NONE, 0).unwrap();
         let error = of_classes(splits, &chosen(&["a"])).unwrap_err();
-        assert!(error.to_string().contains("`plain`, which has none") && error.help().contains("--label"), "{error}");
+        assert!(
+            error.to_string().contains("`plain`, which has none") && error.help().contains("data.label="),
+            "{error}"
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ const HEADER_BYTES: usize = 128;
 /// What stands for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum CodesKind {
     /// The mean of q(z|x); an autoencoder's code.
     Mean,
@@ -58,6 +59,7 @@ impl fmt::Display for CodesKind {
 /// assert_eq!(standardised.back(&[3.0, 1.0]), [5.0, 8.0]);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Standardised {
     /// Mean of each dimension.
     pub shift: Vec<f32>,

@@ -121,7 +121,7 @@ pub fn generate(seed: u64, count: usize) -> InMemory {
         .enumerate()
         .for_each(|(index, (picture, label))| *label = render_into(seed, index as u64, picture));
     let names = (0..10).map(|digit| digit.to_string()).collect();
-    InMemory::new("digits", ImageShape::grey(SIDE, SIDE), pixels, Some(labels), names, fingerprint(seed, count))
+    InMemory::new("digits", ImageShape::grey(SIDE, SIDE), pixels, fingerprint(seed, count)).labels(labels, names)
 }
 
 fn fingerprint(seed: u64, count: usize) -> String {

@@ -34,6 +34,7 @@ const TRUSTED_RATIO: u64 = 8;
 
 /// An IDX file of images: `count` grey images of `height` x `width`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IdxImages {
     /// Number of images, at least 1.
     pub count: usize,
@@ -49,6 +50,7 @@ pub struct IdxImages {
 
 /// An IDX file of labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IdxLabels {
     /// `[count]`, at least one.
     pub labels: Vec<u8>,

@@ -32,6 +32,7 @@ const BLOCK: usize = 1024;
 
 /// What a data set contains.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DataReport {
     /// The source's name.
     pub name: String,
@@ -68,6 +69,7 @@ pub struct DataReport {
 
 /// An example that is a copy of one of the train part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Duplicate {
     /// The part it is in: `train`, `validation` or `test`.
     pub part: &'static str,
@@ -82,6 +84,7 @@ pub const MAX_DUPLICATES: usize = 1000;
 
 /// A column of a table: numbers of the train part, in the units of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ColumnReport {
     /// Its name.
     pub name: String,
@@ -97,6 +100,7 @@ pub struct ColumnReport {
 
 /// Number of images in each part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SplitCounts {
     /// For training.
     pub train: usize,
@@ -108,6 +112,7 @@ pub struct SplitCounts {
 
 /// A class and the number of its images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LabelCount {
     /// Name of the class.
     pub name: String,
@@ -118,6 +123,7 @@ pub struct LabelCount {
 /// How bad a [`DataFinding`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Severity {
     /// Likely to spoil the result.
     Warning,

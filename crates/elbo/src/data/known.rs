@@ -332,7 +332,11 @@ impl Four {
 
 fn source(name: &str, images: IdxImages, labels: Option<IdxLabels>, names: Vec<String>, print: &str) -> InMemory {
     let shape = ImageShape::grey(images.height, images.width);
-    InMemory::new(name, shape, images.pixels, labels.map(|labels| labels.labels), names, print)
+    let source = InMemory::new(name, shape, images.pixels, print);
+    match labels {
+        Some(labels) => source.labels(labels.labels, names),
+        None => source,
+    }
 }
 
 fn check_count(path: &Path, labels: &IdxLabels, images: &IdxImages) -> Result<()> {

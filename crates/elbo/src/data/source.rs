@@ -300,7 +300,7 @@ pub trait Source: Send + Sync {
 ///
 /// let pixels = vec![7; 3 * 4]; // three images of 2 x 2
 /// let names = vec!["cat".to_owned(), "dog".to_owned()];
-/// let source = InMemory::new("pets", ImageShape::grey(2, 2), pixels, Some(vec![0, 1, 1]), names, "2026-11-21");
+/// let source = InMemory::new("pets", ImageShape::grey(2, 2), pixels, "2026-11-21").labels(vec![0, 1, 1], names);
 /// assert_eq!((source.len(), source.label(2)), (3, Some(1)));
 /// ```
 #[derive(Debug, Clone)]
@@ -314,24 +314,26 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// Wraps pixels that lie image after image, channel first.
+    /// Wraps pixels that lie image after image, channel first; classes are added by [`InMemory::labels`]. `fingerprint` is what
+    /// [`Source::fingerprint`] says.
     ///
     /// # Panics
-    /// If `pixels` is not a whole number of images, or `labels` has another count, or a label has no name.
-    pub fn new(
-        name: impl Into<String>,
-        shape: ImageShape,
-        pixels: Vec<u8>,
-        labels: Option<Vec<u8>>,
-        label_names: Vec<String>,
-        fingerprint: impl Into<String>,
-    ) -> Self {
+    /// If `pixels` is not a whole number of images.
+    pub fn new(name: impl Into<String>, shape: ImageShape, pixels: Vec<u8>, fingerprint: impl Into<String>) -> Self {
         assert!(pixels.len().is_multiple_of(shape.numel()), "{} bytes are no whole number of images", pixels.len());
-        if let Some(labels) = &labels {
-            assert_eq!(labels.len(), pixels.len() / shape.numel(), "one label for each image");
-            assert!(labels.iter().all(|&l| (l as usize) < label_names.len()), "each label has a name");
-        }
-        Self { name: name.into(), shape, pixels, labels, label_names, fingerprint: fingerprint.into() }
+        let (name, fingerprint) = (name.into(), fingerprint.into());
+        Self { name, shape, pixels, labels: None, label_names: Vec::new(), fingerprint }
+    }
+
+    /// The same images with their classes: for each image a place in `names`.
+    ///
+    /// # Panics
+    /// If there is not one label for each image, or a label has no name.
+    #[must_use]
+    pub fn labels(self, labels: Vec<u8>, names: Vec<String>) -> Self {
+        assert_eq!(labels.len(), self.len(), "one label for each image");
+        assert!(labels.iter().all(|&label| usize::from(label) < names.len()), "each label has a name");
+        Self { labels: Some(labels), label_names: names, ..self }
     }
 }
 

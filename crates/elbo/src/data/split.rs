@@ -198,6 +198,7 @@ impl Splits {
 
 /// How large the validation part is: `0.1`, `5000`, `"test"`, or `0` for none.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Validation {
     /// This share of the images, in `[0, 1)`, rounded to the nearest whole image: of a tiny set that may be none.
     Fraction(f64),
@@ -468,7 +469,7 @@ mod tests {
         let pixels = (0..count).map(|i| i as u8).collect();
         let labels = (0..count).map(|i| (i % 2) as u8).collect();
         let names = vec!["even".into(), "odd".into()];
-        Arc::new(InMemory::new("made up", ImageShape::grey(1, 1), pixels, Some(labels), names, "print"))
+        Arc::new(InMemory::new("made up", ImageShape::grey(1, 1), pixels, "print").labels(labels, names))
     }
 
     fn parts(splits: &Splits) -> [Vec<u32>; 3] {
@@ -567,7 +568,7 @@ mod tests {
 
     #[test]
     fn other_shapes_are_refused() {
-        let wide = Arc::new(InMemory::new("wide", ImageShape::grey(1, 2), vec![0; 4], None, vec![], "print"));
+        let wide = Arc::new(InMemory::new("wide", ImageShape::grey(1, 2), vec![0; 4], "print"));
         let error = split_with_test(source(10), wide, Validation::NONE, 0).unwrap_err();
         assert!(error.to_string().contains("1 x 1 x 1") && error.to_string().contains("1 x 1 x 2"), "{error}");
     }

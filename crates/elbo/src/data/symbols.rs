@@ -35,7 +35,7 @@ const NO_CLASS: u32 = u32::MAX;
 /// use elbo::data::symbols::SymbolSource;
 /// use elbo::space::{Domain, Space};
 ///
-/// let space = Space { shape: [1, 1, 3], domain: Domain::Index { of: 8 } };
+/// let space = Space::new([1, 1, 3], Domain::Index { of: 8 });
 /// let source = SymbolSource::new(space, vec![1, 7, 0, 2, 2, 5], [1, 0, 1], None, vec![]);
 /// let mut row = [0; 3];
 /// source.read_symbols(1, &mut row);

@@ -40,6 +40,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Likelihood {
     /// Independent Bernoulli variables, from logits.
     Bernoulli,

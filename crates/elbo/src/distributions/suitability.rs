@@ -6,6 +6,7 @@ use crate::space::Domain;
 
 /// How a likelihood fits the numbers it is to describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Suitability {
     /// An honest one: a probability of levels, or a density of real numbers.
     Honest,
@@ -27,6 +28,7 @@ pub enum Suitability {
 
 /// How a value of `-elbo` becomes bits per dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Bits {
     /// Bits added for each dimension, beyond `-elbo / (dims ln 2)`.
     pub offset: f64,

@@ -128,6 +128,7 @@ pub fn typicality(negative_elbo: &[f64], expected: f64) -> Vec<f64> {
 
 /// A score above which examples are flagged, chosen for a false-alarm rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Threshold {
     /// Examples that score higher are flagged.
     pub value: f64,

@@ -20,6 +20,7 @@ use crate::tensors::values_of;
 /// Of a model with several maps of codes, `space` and `symbols` are those of all maps as one row, which is what a
 /// prior models. How a codebook is used is asked of one map: [`CodeUse::by_level`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CodeUse {
     /// Space of the codes: codes of a place, height, width; entries.
     pub space: Space,
@@ -361,6 +362,7 @@ fn examine_level(name: Option<&str>, found: &CodeUse) -> Vec<ModelFinding> {
 
 /// What an entry stands for: the mean of the patches of the pictures that use it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CodePatch {
     /// The entry.
     pub code: usize,

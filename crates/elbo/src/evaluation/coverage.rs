@@ -8,6 +8,7 @@ pub const NEIGHBOURS: usize = 5;
 
 /// Shares of points that lie in the balls around points of the other set. A ball reaches to the k-th neighbour in its own set.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Coverage {
     /// Share of the made points in the ball of any real one.
     pub precision: f64,

@@ -10,6 +10,7 @@ use crate::run::history::EpochRecord;
 
 /// Something wrong, or worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ModelFinding {
     /// What was found, with its numbers.
     pub finding: String,

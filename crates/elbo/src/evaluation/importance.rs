@@ -20,8 +20,18 @@ const VALUES: usize = 1 << 22;
 /// Images encoded at once, and so between two calls of `progress`.
 const IMAGES: usize = 512;
 
+/// How [`importance_weighted`] draws from the posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportanceSampling {
+    /// Draws for each image, `k`, at least 1. Papers take 5000.
+    pub samples: usize,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
 /// Estimates of log p(x) from `samples` draws of the posterior, image by image.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ImportanceWeighted {
     /// Draws for each image, `k`.
     pub samples: usize,
@@ -52,10 +62,11 @@ pub struct ImportanceWeighted {
 /// # let data = data::open(&DataConfig { count: 60, ..Default::default() }, 0, &mut |_| {})?;
 /// # let device = elbo::device::choose("cpu")?;
 /// # let network = NetworkConfig::mlp(&[32]);
-/// use elbo::evaluation::importance_weighted;
+/// use elbo::evaluation::{ImportanceSampling, importance_weighted};
 ///
 /// let vae = Vae::init(&Architecture::new([1, 28, 28], 2, &network, Likelihood::Bernoulli), 0, &device);
-/// let estimate = importance_weighted(&vae, &data.test, 50, 0, &device, &mut |_| {})?;
+/// let sampling = ImportanceSampling { samples: 50, seed: 0 };
+/// let estimate = importance_weighted(&vae, &data.test, sampling, &device, &mut |_| {})?;
 /// let [(_, nll), (_, effective)] = estimate.metrics();
 /// println!("{} +- {} {}", nll.value, nll.stderr.unwrap(), nll.unit);
 /// assert!(effective.value >= 1.0 && effective.value <= 50.0);
@@ -64,13 +75,13 @@ pub struct ImportanceWeighted {
 pub fn importance_weighted(
     model: &dyn Model,
     split: &Subset,
-    samples: usize,
-    seed: u64,
+    sampling: ImportanceSampling,
     device: &Device,
     progress: &mut dyn FnMut(usize),
 ) -> Result<ImportanceWeighted> {
-    let sampler = Sampler::new(model, split, samples, seed, device)?;
-    let mut estimates = ImportanceWeighted { samples, log_likelihood: Vec::new(), effective_samples: Vec::new() };
+    let sampler = Sampler::new(model, split, sampling, device)?;
+    let mut estimates =
+        ImportanceWeighted { samples: sampling.samples, log_likelihood: Vec::new(), effective_samples: Vec::new() };
     let places: Vec<u32> = (0..split.len() as u32).collect();
     for chosen in places.chunks(IMAGES) {
         for (log_likelihood, effective) in sampler.images(split, chosen)? {
@@ -137,7 +148,8 @@ impl Posteriors<'_> {
 }
 
 impl<'a> Sampler<'a> {
-    fn new(model: &'a dyn Model, split: &Subset, samples: usize, seed: u64, device: &'a Device) -> Result<Self> {
+    fn new(model: &'a dyn Model, split: &Subset, sampling: ImportanceSampling, device: &'a Device) -> Result<Self> {
+        let ImportanceSampling { samples, seed } = sampling;
         if samples == 0 {
             return Err(Error::config("k", "at least 1 sample", "0", "papers take 5000; 100 is a quick estimate"));
         }

@@ -12,6 +12,7 @@ use crate::random::{Draws, Purpose};
 /// `KL(q(z|x) || p(z)) = E[log q(z|x) - log q(z)] + E[log q(z) - sum_j log q(z_j)] + E[sum_j log q(z_j) - log p(z)]`:
 /// mutual information, total correlation, dimension-wise KL. The three add up draw by draw.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Information {
     /// `log q(z|x) - log p(z)` of each draw: its mean estimates the KL term.
     pub kl: Vec<f64>,

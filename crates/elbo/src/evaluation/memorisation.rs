@@ -60,6 +60,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 /// Distances to the nearest training image, of samples beside those of a yardstick.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Memorisation {
     /// Median over the samples.
     pub samples: f64,

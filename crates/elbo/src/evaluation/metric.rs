@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// One number with what it means.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Metric {
     /// The value.
     pub value: f64,

@@ -59,7 +59,7 @@ pub use embedding::{Embedding, embedding};
 pub use features::{FeatureSpace, PCA_COMPONENTS};
 pub use frechet::{Moments, frechet_distance};
 pub use generation::generation_metrics;
-pub use importance::{ImportanceWeighted, importance_weighted};
+pub use importance::{ImportanceSampling, ImportanceWeighted, importance_weighted};
 pub use inception::Inception;
 pub use information::{Information, information};
 pub use kernel_distance::kernel_distances;

@@ -8,6 +8,7 @@ const RESAMPLINGS: u64 = 200;
 
 /// How scores rank the two kinds of examples.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Ranking {
     /// Number of normal examples.
     pub normal: usize,

@@ -9,6 +9,7 @@ const LEAST_SINE: f64 = 1e-6;
 
 /// How an interpolation moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Path {
     /// Along the straight line.
     Linear,

@@ -100,6 +100,7 @@ impl EmConfig {
 
 /// A fitted mixture with what its fit was like.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Fitted {
     /// The mixture.
     pub mixture: GaussianMixture,

@@ -11,6 +11,7 @@ const BLOCK: usize = 1024;
 
 /// Rows in groups.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Clusters {
     /// `[k][dims]`.
     pub centres: Vec<Vec<f64>>,

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// What is weighed against the likelihood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Criterion {
     /// Bayesian: `p ln n`. Finds the true number with enough data.
     #[default]
@@ -30,6 +31,7 @@ impl fmt::Display for Criterion {
 
 /// One number of components that was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Candidate {
     /// How many.
     pub components: usize,
@@ -61,6 +63,7 @@ impl Candidate {
 
 /// All that were tried, and the best.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Selection {
     /// In the order of their numbers of components.
     pub candidates: Vec<Candidate>,

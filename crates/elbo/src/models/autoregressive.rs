@@ -85,7 +85,7 @@ impl Autoregressive {
     /// use elbo::space::{Domain, Space};
     ///
     /// let (device, config) = (elbo::device::choose("cpu")?, AutoregressiveConfig::default());
-    /// let codes = Space { shape: [1, 7, 7], domain: Domain::Index { of: 128 } };
+    /// let codes = Space::new([1, 7, 7], Domain::Index { of: 128 });
     /// let prior = Autoregressive::init(codes, 10, &config, 0, &device);
     /// let generator: &dyn Generate = &prior;
     /// assert_eq!(generator.generate(&Ask::new(3, 0))?[0].index().dims(), [3, 49]);

@@ -244,6 +244,7 @@ impl dyn Model + '_ {
 
 /// What a quantiser makes of a batch.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Quantised {
     /// The encoder's vectors, `[n * places, channels]`.
     pub vectors: Tensor<2>,
@@ -268,6 +269,7 @@ pub trait Discrete: Encode {
 
 /// What stands for x given its code.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Show<'a> {
     /// E[x|z]: what the decoder expects, without the noise of single values.
     Mean,

@@ -112,6 +112,7 @@ pub trait Visit {
 
 /// A family as help and pages list it.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
 pub struct Kind {
     /// Its name in `model.kind`.
     pub name: &'static str,
@@ -239,6 +240,13 @@ impl ModelConfig {
             }
         }
         self.with(Title)
+    }
+
+    /// The numbers of a code that is one vector; none of a family whose codes are of another kind.
+    pub fn vector_code(&self) -> Option<usize> {
+        let kind = self.kind();
+        let has = KINDS.iter().any(|known| known.name == kind && known.keys.contains(&"latent"));
+        self.likelihood_keys().filter(|_| has).map(|keys| keys.latent)
     }
 
     /// What batches must carry.

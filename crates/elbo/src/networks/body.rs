@@ -8,6 +8,7 @@ use super::{ConvDecoder, ConvEncoder, Linear, Mlp, Pass, ResnetDecoder, ResnetEn
 /// From data to features.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Encoder {
     /// Fully connected layers.
     Mlp(Mlp),
@@ -30,9 +31,21 @@ impl Encoder {
     }
 }
 
+/// What a decoder leads from, and to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecoderDims {
+    /// Dimensions of the code.
+    pub latent: usize,
+    /// Channels, height and width of an example.
+    pub shape: [usize; 3],
+    /// Channels that come out, of the same height and width: parameters of p(x|z) at each pixel.
+    pub outputs: usize,
+}
+
 /// From a code to logits.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Decoder {
     /// Fully connected layers.
     Mlp(Mlp),

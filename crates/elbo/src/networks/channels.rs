@@ -32,6 +32,7 @@ const WIDTHS: [usize; 2] = [32, 256];
 /// assert_eq!(Channels::from(vec![8, 9]).resolve([3, 64, 64]), [8, 9]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Channels {
     /// As the image's size suggests.
     #[default]

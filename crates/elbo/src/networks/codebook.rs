@@ -23,6 +23,7 @@ const ITERATIONS: usize = 20;
 /// Entries that vectors choose from.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a few values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Codebook {
     /// Moving averages.
     Averaged(AveragedBook),

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activation, Channels, ConvConfig, ConvDecoder, ConvEncoder, Decoder, Encoder, LayerSummary, Mlp, MlpConfig,
-    Nonlinearity, Normalization, ResidualConfig, ResnetConfig, ResnetDecoder, ResnetEncoder,
+    Activation, Channels, ConvConfig, ConvDecoder, ConvEncoder, Decoder, DecoderDims, Encoder, LayerSummary, Mlp,
+    MlpConfig, Nonlinearity, Normalization, ResidualConfig, ResnetConfig, ResnetDecoder, ResnetEncoder,
 };
 use crate::error::Result;
 use crate::random::Draws;
@@ -23,6 +23,7 @@ use crate::random::Draws;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", try_from = "Keys")]
+#[non_exhaustive]
 pub enum NetworkConfig {
     /// Fully connected layers.
     Mlp(MlpConfig),
@@ -212,13 +213,14 @@ impl NetworkConfig {
         draws: &mut Draws,
         device: &Device,
     ) -> Decoder {
+        let dims = DecoderDims { latent, shape, outputs };
         match self {
             Self::Mlp(config) => {
                 let widths = config.widths_up(latent, shape, outputs);
                 Decoder::Mlp(Mlp::init(&widths, config.activation.into(), Activation::None, draws, device))
             }
-            Self::Conv(config) => Decoder::Conv(ConvDecoder::init(latent, shape, outputs, config, draws, device)),
-            Self::Resnet(config) => Decoder::Resnet(ResnetDecoder::init(latent, shape, outputs, config, draws, device)),
+            Self::Conv(config) => Decoder::Conv(ConvDecoder::init(dims, config, draws, device)),
+            Self::Resnet(config) => Decoder::Resnet(ResnetDecoder::init(dims, config, draws, device)),
         }
     }
 

@@ -12,7 +12,7 @@ use super::image::{from_rows, to_rows};
 use super::mlp::check_widths;
 use super::norm::Norm;
 use super::pyramid::{Halving, Pyramid};
-use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
+use super::{Channels, DecoderDims, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -327,12 +327,13 @@ impl ConvEncoder {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{ConvConfig, ConvDecoder, Pass};
+/// use elbo::networks::{ConvConfig, ConvDecoder, DecoderDims, Pass};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ConvConfig { channels: vec![16, 32].into(), ..Default::default() };
-/// let decoder = ConvDecoder::init(10, [3, 61, 47], 3, &config, draws, &device);
+/// let dims = DecoderDims { latent: 10, shape: [3, 61, 47], outputs: 3 };
+/// let decoder = ConvDecoder::init(dims, &config, draws, &device);
 /// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device), &Pass::still()).dims(), [4, 3 * 61 * 47]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
@@ -349,20 +350,14 @@ pub struct ConvDecoder {
 }
 
 impl ConvDecoder {
-    /// The mirror of [`ConvEncoder::init`], from `latent` dimensions up to `outputs` channels.
+    /// The mirror of [`ConvEncoder::init`].
     ///
     /// # Panics
     /// As the encoder.
-    pub fn init(
-        latent: usize,
-        shape: [usize; 3],
-        outputs: usize,
-        config: &ConvConfig,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
+    pub fn init(dims: DecoderDims, config: &ConvConfig, draws: &mut Draws, device: &Device) -> Self {
+        let DecoderDims { shape, outputs, .. } = dims;
         let (pyramid, activation) = (config.checked(shape), config.activation.into());
-        let (dense, input) = decoder_input(&pyramid, latent, outputs, &config.hidden, activation, draws, device);
+        let (dense, input) = decoder_input(&pyramid, dims, &config.hidden, activation, draws, device);
         let up = |inputs: usize, i: usize| if i == 0 { outputs } else { inputs };
         let steps = pyramid.steps.iter().enumerate().rev();
         Self {
@@ -399,15 +394,14 @@ impl ConvDecoder {
 /// What leads from a code to the smallest image.
 pub(super) fn decoder_input(
     pyramid: &Pyramid,
-    latent: usize,
-    outputs: usize,
+    dims: DecoderDims,
     hidden: &[usize],
     activation: Activation,
     draws: &mut Draws,
     device: &Device,
 ) -> (Mlp, Linear) {
-    let widths = dense_up(latent, hidden);
+    let widths = dense_up(dims.latent, hidden);
     let dense = Mlp::init(&widths, activation, activation, draws, device);
-    let features = pyramid.smallest(outputs).iter().product();
+    let features = pyramid.smallest(dims.outputs).iter().product();
     (dense, Linear::init(widths[widths.len() - 1], features, draws, device))
 }

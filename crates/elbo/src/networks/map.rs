@@ -266,6 +266,7 @@ impl NetworkConfig {
 /// From a map of vectors to the parameters of p(x|z).
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one or two values per model; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum MapDecoder {
     /// Fully connected layers, of one vector.
     Mlp(Mlp),

@@ -13,6 +13,7 @@ pub use elbo_kernels::Activation;
 /// The nonlinearity between layers, as recipes name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Nonlinearity {
     /// `max(x, 0)`.
     #[default]

@@ -35,7 +35,7 @@ mod summary;
 mod token_choice;
 mod transformer;
 
-pub use body::{Decoder, Encoder};
+pub use body::{Decoder, DecoderDims, Encoder};
 pub use buffer::Buffer;
 pub use channels::Channels;
 pub use classifier::Classifier;

@@ -10,6 +10,7 @@ use super::{Buffer, Pass};
 /// `network.norm`: what is normalised between a layer and its activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Normalization {
     /// Each channel, by its statistics over the batch: [`BatchNorm`].
     #[default]
@@ -34,6 +35,7 @@ impl Normalization {
 /// Batch or group normalisation.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one value for each layer; Burn's derive takes no boxes")]
+#[non_exhaustive]
 pub enum Norm {
     /// By the statistics of the batch.
     Batch(BatchNorm),

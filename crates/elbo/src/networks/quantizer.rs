@@ -28,6 +28,7 @@ pub const MAX_CODES: usize = 1 << 16;
 /// Where the codes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum CodebookKind {
     /// Moving averages of the vectors that use a code.
     #[default]
@@ -41,6 +42,7 @@ pub enum CodebookKind {
 /// How gradients pass the choice of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Estimator {
     /// As if the code were the vector itself.
     #[default]
@@ -52,6 +54,7 @@ pub enum Estimator {
 /// Where a codebook starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum CodebookStart {
     /// k-means++ and twenty iterations on the encoder's vectors of random training examples.
     #[default]
@@ -230,6 +233,7 @@ impl QuantizerConfig {
 
 /// What became of a map.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Quantized {
     /// What is quantised: the vectors as they came, of length 1 in each group for cosine codes, within
     /// their bounds for finite scalar quantisation. `[n, h, w, channels]`.

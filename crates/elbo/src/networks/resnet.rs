@@ -18,7 +18,7 @@ use super::image::{from_rows, to_rows};
 use super::mlp::check_widths;
 use super::norm::Norm;
 use super::pyramid::{Pyramid, Step};
-use super::{Channels, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
+use super::{Channels, DecoderDims, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -260,12 +260,13 @@ impl ResnetEncoder {
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use elbo::networks::{Pass, ResnetConfig, ResnetDecoder};
+/// use elbo::networks::{DecoderDims, Pass, ResnetConfig, ResnetDecoder};
 /// use elbo::random::{Draws, Purpose};
 ///
 /// let (device, draws) = (elbo::device::choose("cpu")?, &mut Draws::new(0, Purpose::Weights, 0, 0));
 /// let config = ResnetConfig { channels: vec![16, 32].into(), ..Default::default() };
-/// let decoder = ResnetDecoder::init(10, [3, 31, 17], 3, &config, draws, &device);
+/// let dims = DecoderDims { latent: 10, shape: [3, 31, 17], outputs: 3 };
+/// let decoder = ResnetDecoder::init(dims, &config, draws, &device);
 /// assert_eq!(decoder.forward(Tensor::zeros([4, 10], &device), &Pass::still()).dims(), [4, 3 * 31 * 17]);
 /// # Ok::<(), elbo::Error>(())
 /// ```
@@ -283,20 +284,14 @@ pub struct ResnetDecoder {
 }
 
 impl ResnetDecoder {
-    /// The mirror of [`ResnetEncoder::init`], from `latent` dimensions up to `outputs` channels.
+    /// The mirror of [`ResnetEncoder::init`].
     ///
     /// # Panics
     /// As the encoder.
-    pub fn init(
-        latent: usize,
-        shape: [usize; 3],
-        outputs: usize,
-        config: &ResnetConfig,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
+    pub fn init(dims: DecoderDims, config: &ResnetConfig, draws: &mut Draws, device: &Device) -> Self {
+        let DecoderDims { shape, outputs, .. } = dims;
         let (pyramid, activation) = (config.checked(shape), config.activation.into());
-        let (dense, input) = decoder_input(&pyramid, latent, outputs, &config.hidden, activation, draws, device);
+        let (dense, input) = decoder_input(&pyramid, dims, &config.hidden, activation, draws, device);
         Self { dense, input: Some(input), ..Self::of_map(shape, outputs, config, draws, device) }
     }
 

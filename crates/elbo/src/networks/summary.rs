@@ -10,6 +10,7 @@ use super::pyramid::Halving;
 /// Operations are two for each multiply-add of a matrix product or convolution, taps on the zeros around an image included, forward and for one example:
 /// what PyTorch's `FlopCounterMode` counts. Biases, norms and activations are not in them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LayerSummary {
     /// Its name, which its weights' names begin with.
     pub name: String,

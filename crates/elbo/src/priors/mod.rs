@@ -46,13 +46,14 @@ use crate::random::{Draws, Purpose};
 pub use crate::data::codes::CodesKind;
 pub use codes::{sampler_codes, training_codes};
 pub use network::{NetworkPrior, RECIPES, SYMBOL_RECIPE, prior_config};
-pub use of_classes::ClassMixtures;
+pub use of_classes::{ClassCodes, ClassMixtures};
 
 /// Components of the mixture that is fitted where nothing else is said: as many as Ghosh et al. 2020 take.
 pub const COMPONENTS: usize = 10;
 
 /// The samplers, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SamplerKind {
     /// N(0, I).
     Normal,
@@ -160,6 +161,7 @@ impl Draw {
 
 /// A distribution of codes that can be sampled from.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Sampler {
     /// N(0, I) in so many dimensions.
     Normal(usize),
@@ -204,9 +206,6 @@ impl Sampler {
 
     /// Fits `gaussian` or `mixture` to the codes of each class of a conditional model.
     ///
-    /// # Shapes
-    /// - `codes`: `[n, latent]`; `labels`: `[n]`, each below `classes`
-    ///
     /// # Errors
     /// As [`Sampler::fit`].
     ///
@@ -214,23 +213,17 @@ impl Sampler {
     /// If there is no label for each code, or one beyond the classes.
     ///
     /// ```
-    /// use elbo::priors::{Draw, Sampler, SamplerKind};
+    /// use elbo::priors::{ClassCodes, Draw, Sampler, SamplerKind};
     ///
-    /// let codes = [1.0, 1.5, 2.0, 9.0, 9.5, 10.0];
-    /// let sampler = Sampler::fit_to_classes(&SamplerKind::Gaussian, &codes, &[0, 0, 0, 1, 1, 1], 2, 1, 0)?;
+    /// let values = [1.0, 1.5, 2.0, 9.0, 9.5, 10.0];
+    /// let codes = ClassCodes { values: &values, latent: 1, labels: &[0, 0, 0, 1, 1, 1], classes: 2 };
+    /// let sampler = Sampler::fit_to_classes(&SamplerKind::Gaussian, codes, 0)?;
     /// let means = sampler.sample_as(&Draw { count: 2, temperature: 0.0, ..Draw::default() }, &[1, 0]);
     /// assert_eq!(means, [9.5, 1.5]);
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn fit_to_classes(
-        kind: &SamplerKind,
-        codes: &[f32],
-        labels: &[u32],
-        classes: usize,
-        latent: usize,
-        seed: u64,
-    ) -> Result<Self> {
-        ClassMixtures::fit(kind, codes, labels, classes, latent, seed).map(Self::OfClasses)
+    pub fn fit_to_classes(kind: &SamplerKind, codes: ClassCodes<'_>, seed: u64) -> Result<Self> {
+        ClassMixtures::fit(kind, codes, seed).map(Self::OfClasses)
     }
 
     /// Whether a class has a distribution of its own.

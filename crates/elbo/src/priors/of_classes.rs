@@ -20,28 +20,32 @@ pub struct ClassMixtures {
     of: Vec<GaussianMixture>,
 }
 
+/// Codes of which the classes are known.
+#[derive(Debug, Clone, Copy)]
+pub struct ClassCodes<'a> {
+    /// Code after code. `[n, latent]`.
+    pub values: &'a [f32],
+    /// Dimensions of a code.
+    pub latent: usize,
+    /// The class of each code, below `classes`. `[n]`.
+    pub labels: &'a [u32],
+    /// How many classes there are, with those that have no codes.
+    pub classes: usize,
+}
+
 impl ClassMixtures {
     /// Fits one mixture to the codes of each class. A class with no codes, or one alone, has that of all codes.
-    ///
-    /// # Shapes
-    /// - `codes`: `[n, latent]`; `labels`: `[n]`
     ///
     /// # Errors
     /// As [`fit`].
     ///
     /// # Panics
     /// If there is no label for each code, or one beyond the classes.
-    pub(super) fn fit(
-        kind: &SamplerKind,
-        codes: &[f32],
-        labels: &[u32],
-        classes: usize,
-        latent: usize,
-        seed: u64,
-    ) -> Result<Self> {
-        assert_eq!(codes.len(), labels.len() * latent, "a label for each code");
+    pub(super) fn fit(kind: &SamplerKind, codes: ClassCodes<'_>, seed: u64) -> Result<Self> {
+        let ClassCodes { values, latent, labels, classes } = codes;
+        assert_eq!(values.len(), labels.len() * latent, "a label for each code");
         let mut rows = vec![Vec::new(); classes];
-        for (code, &label) in codes.chunks_exact(latent).zip(labels) {
+        for (code, &label) in values.chunks_exact(latent).zip(labels) {
             rows[label as usize].extend(code.iter().map(|&value| f64::from(value)));
         }
         let most = if *kind == SamplerKind::Gaussian { 1 } else { COMPONENTS };
@@ -96,7 +100,8 @@ mod tests {
         let noise = Draws::new(1, Purpose::Choice, 0, 0).normals(400);
         let centre = |i: usize| if labels[i / 2] == 0 { -5.0 } else { 5.0 };
         let codes: Vec<f32> = noise.iter().enumerate().map(|(i, e)| centre(i) + e).collect();
-        Sampler::fit_to_classes(kind, &codes, &labels, 3, 2, 0).unwrap()
+        let codes = ClassCodes { values: &codes, latent: 2, labels: &labels, classes: 3 };
+        Sampler::fit_to_classes(kind, codes, 0).unwrap()
     }
 
     #[test]

@@ -25,6 +25,7 @@ const REFIT: &str = "remove the file: it is fitted again when it is next asked f
 /// What a sampler was fitted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Record {
     /// Version of this layout.
     pub format: u32,
@@ -48,6 +49,7 @@ pub struct Record {
 
 /// A sampler with its record.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Stored {
     /// What it was fitted on.
     pub record: Record,

@@ -10,6 +10,7 @@ const ROWS: usize = 2048;
 
 /// A row, and how far it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Neighbour {
     /// Place of the row among all rows offered.
     pub index: usize,

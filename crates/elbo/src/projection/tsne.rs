@@ -40,6 +40,7 @@ impl TsneOptions {
 
 /// A map.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Tsne {
     /// Where each row lies; centred. Distances between far groups mean nothing.
     pub points: Vec<[f32; 2]>,

@@ -7,6 +7,7 @@ use crate::suggest::did_you_mean;
 
 /// A built-in recipe.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Recipe {
     /// Its name on the command line.
     pub name: &'static str,

@@ -1,6 +1,6 @@
 //! `elbo compare`: several runs on one page, numbers above curves above pictures.
 //!
-//! Runs keep one order and one colour throughout the page. Where their ELBOs compare ([`crate::tasks::comparable`]: the same examples, likelihood
+//! Runs keep one order and one colour throughout the page. Where their ELBOs compare ([`comparable`]: the same examples, likelihood
 //! and measure, and a KL term), the highest is set in bold; else there is no ELBO column and no plane, and the page says why.
 //!
 //! ```
@@ -15,12 +15,12 @@ use std::fmt::Write as _;
 
 use super::figures::{Figure, NamedHistory, heading, overlay};
 use super::html::{Estimate, Summary, status_badge};
+use super::measure::{Measure, comparable};
 use super::page::{Block, Picture, escape, number, page};
 use super::rate_distortion::{Operating, rate_distortion};
 use super::style::{Ink, Theme};
 use super::trends::Trend;
 use crate::run::history::EpochRecord;
-use crate::tasks::{Measure, comparable};
 
 /// Runs with curves and pictures of their own: more stand in the table and in the trends.
 const DRAWN: usize = 8;

@@ -30,6 +30,7 @@ pub mod figures;
 pub mod html;
 pub mod image_grid;
 pub mod latent_figures;
+pub mod measure;
 pub mod mixture_figures;
 pub mod rate_distortion;
 pub mod style;

@@ -16,6 +16,7 @@ const STYLE: &str = include_str!("report.css");
 
 /// A picture's bytes together with what they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Media {
     /// A PNG file.
     Png(Vec<u8>),

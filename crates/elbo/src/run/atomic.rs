@@ -58,6 +58,7 @@ pub struct Checkpoint {
 
 /// Which of its possible places a checkpoint was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// Its own name; the usual case.
     Target,
@@ -388,7 +389,7 @@ fn load(below: &Files, dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
         if record.bytes > most {
             return wrong(format!("at most {most} bytes"), format!("{} bytes in {MANIFEST}", record.bytes));
         }
-        let bytes = read_plain(below, &path, record.bytes)?;
+        let bytes = read_plain(below, &path, record.bytes + LEEWAY)?;
         if bytes.len() as u64 != record.bytes {
             return wrong(format!("{} bytes", record.bytes), format!("{} bytes", bytes.len()));
         }
@@ -400,6 +401,9 @@ fn load(below: &Files, dir: &Path) -> Result<(u64, BTreeMap<String, Vec<u8>>)> {
     }
     Ok((manifest.step, files))
 }
+
+/// Bytes more than a file should have that are read all the same, so that one that grew is told of as damaged.
+const LEEWAY: u64 = 1 << 20;
 
 /// The most bytes that a file of a checkpoint may have. What is parsed as text takes more memory than it has bytes.
 fn longest(name: &str) -> u64 {

@@ -15,6 +15,7 @@ pub const RUN_FORMAT: u32 = 1;
 
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunInfo {
     /// Version of this layout.
     pub format: u32,
@@ -60,6 +61,7 @@ pub struct DimensionInfo {
 
 /// Where the codes of a prior's run came from; their scale is [`DataInfo::columns`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Origin {
     /// sha256 of the weights that encoded, in hexadecimal: a prior of other weights is not used.
     pub weights_sha256: String,
@@ -83,6 +85,7 @@ impl Origin {
 
 /// The data of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DataInfo {
     /// Name of the source.
     pub name: String,

@@ -31,6 +31,7 @@ use crate::training::{Observer, OptimizerConfig, Precision, StepReport, StepTime
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Workload {
     /// Training 784-400-20 at batch 128, shuffling and conversion included.
     Mlp,
@@ -73,6 +74,7 @@ const NAMES: [(&str, Workload); 11] = [
 
 /// What came out.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Measured {
     /// Name of the workload.
     pub workload: &'static str,
@@ -97,6 +99,7 @@ pub struct Measured {
 
 /// From files to the first epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Pipeline {
     /// Pictures found, decoded and brought to their size, without any cache.
     pub decoded: usize,
@@ -110,6 +113,7 @@ pub struct Pipeline {
 
 /// Milliseconds a step by part.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
 pub struct Profile {
     /// Gathering the batch and drawing the noise.
     pub gather: f64,
@@ -336,7 +340,7 @@ fn noise() -> Splits {
     let shape = ImageShape::grey(CONV_SHAPE[1], CONV_SHAPE[2]);
     let mut draws = Draws::new(0, Purpose::Choice, 0, 0);
     let pixels = (0..1024 * shape.numel()).map(|_| draws.below(256) as u8).collect();
-    let images = Arc::new(InMemory::new("noise", shape, pixels, None, Vec::new(), "noise"));
+    let images = Arc::new(InMemory::new("noise", shape, pixels, "noise"));
     let all = Subset::all(images);
     Splits { train: all.clone(), validation: None, test: all.take(0), validation_is_test: false }
 }

@@ -1,5 +1,7 @@
 //! The report of a run whose codes are symbols, and of a prior over them.
 
+use std::path::Path;
+
 use super::measure::{Measure, caution};
 use super::plots::example;
 use super::recorder::{Png, grid_png};
@@ -14,6 +16,7 @@ use crate::evaluation::{CodeUse, code_patches, code_use, mean, stderr};
 use crate::generation::{self, Pictures, ShowAs};
 use crate::models::Ask;
 use crate::report::{ComparedRun, Estimate, Section, Summary};
+use crate::run::directory::RunDir;
 use crate::run::history::{LOSS, Means};
 
 /// Images reconstructed, and samples drawn where there are no classes.
@@ -199,7 +202,8 @@ fn samples(run: &Run, prior: &SymbolPrior, keeper: &Run) -> Result<Section> {
 /// The run whose codes a prior models, where these are symbols.
 fn parent(run: &Run) -> Result<Option<Run>> {
     let is_prior = run.info.origin.is_some() && run.model.space().symbols().is_some();
-    let path = run.dir.path().ancestors().nth(2).filter(|path| is_prior && path.join("run.json").is_file());
+    let is_run = |path: &&Path| RunDir::open(*path).is_ok_and(|dir| dir.has_file("run.json").unwrap_or(false));
+    let path = run.dir.path().ancestors().nth(2).filter(|_| is_prior).filter(is_run);
     path.map(|path| Run::open(path, None, &run.device)).transpose()
 }
 

@@ -145,6 +145,7 @@ pub struct MetricsRequest {
 
 /// What came of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct MetricsReport {
     /// Number of examples.
     pub n: usize,
@@ -160,6 +161,7 @@ pub struct MetricsReport {
 
 /// The terms of the examples of one class, means in nats per example.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ClassTerms {
     /// Name of the class.
     pub class: String,
@@ -173,6 +175,7 @@ pub struct ClassTerms {
 
 /// What is being computed, and how much of it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MetricsProgress {
     /// Group of metrics.
     pub group: &'static str,
@@ -463,13 +466,14 @@ impl<'a> Judged<'a> {
 
     fn likelihood(&self, progress: &mut dyn FnMut(MetricsProgress)) -> Result<Metrics> {
         let MetricsRequest { k, seed, .. } = *self.request;
+        let sampling = evaluation::ImportanceSampling { samples: k, seed };
         let mut whole: Option<evaluation::ImportanceWeighted> = None;
         for part in &self.parts {
             let before = whole.as_ref().map_or(0, |found| found.log_likelihood.len());
             let mut heard =
                 |done| progress(MetricsProgress { group: "likelihood", done: before + done, total: self.n() });
             let run = self.run;
-            let found = evaluation::importance_weighted(run.model.as_ref(), part, k, seed, &run.device, &mut heard);
+            let found = evaluation::importance_weighted(run.model.as_ref(), part, sampling, &run.device, &mut heard);
             let found = run.explained("nll_iw", found)?;
             match &mut whole {
                 None => whole = Some(found),

@@ -15,6 +15,7 @@ use crate::training::{accuracy, train_classifier};
 
 /// Names of the spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FeatureName {
     /// The values as they are.
     Pixels,

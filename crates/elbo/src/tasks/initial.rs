@@ -79,7 +79,7 @@ mod tests {
     fn a_decoder_that_ignores_its_code_gives_the_mean_of_the_data() {
         // Three pixels: never, always and half the time on.
         let pixels = [[0, 255, 0], [0, 255, 255]].concat();
-        let source = InMemory::new("two", ImageShape::grey(1, 3), pixels, None, vec![], "two");
+        let source = InMemory::new("two", ImageShape::grey(1, 3), pixels, "two");
         let (train, device) = (Subset::all(Arc::new(source)), Device::default());
         let config = VaeConfig {
             latent: 2,

@@ -93,6 +93,7 @@ impl Reading {
 
 /// The data of a run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct OwnData {
     /// What it was trained on and is judged by. All parts hold only the classes of `data.labels`.
     pub chosen: Splits,
@@ -102,6 +103,7 @@ pub struct OwnData {
 
 /// Data that a run is shown.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Shown {
     /// The data, and all of them.
     pub data: OwnData,

@@ -41,6 +41,7 @@ use crate::training::{Checkpoints, TrainState};
 /// # Ok::<(), elbo::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Run {
     /// Its directory.
     pub dir: RunDir,

@@ -37,6 +37,7 @@ pub struct SamplerComparison {
 
 /// One line of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ComparedSampler {
     /// The sampler, or `reconstructions` and `training data`, which bound it.
     pub name: String,
@@ -50,6 +51,7 @@ pub struct ComparedSampler {
 
 /// What came of it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ComparedSamplers {
     /// In words.
     pub feature_space: String,
@@ -65,7 +67,17 @@ pub struct ComparedSamplers {
     pub page: SamplerPage,
 }
 
-/// Fits what is missing, samples from each and measures. `told` hears of each fit, `observer` of each training; none if one was asked to stop.
+/// Who hears of a comparison while it runs, and who can stop it.
+pub struct ComparisonListeners<'a> {
+    /// Hears of each sampler that was fitted or loaded.
+    pub fitted: &'a mut dyn FnMut(&SamplerKind, &Record, &SamplerNote),
+    /// Watches each training.
+    pub observer: &'a mut dyn Observer,
+    /// Asked between two samplers and while one is trained.
+    pub stop: &'a Stop,
+}
+
+/// Fits what is missing, samples from each and measures; none if it was asked to stop.
 ///
 /// # Errors
 /// As [`Run::sampler`]; [`Error::Config`] if there are fewer than two examples to compare with.
@@ -73,10 +85,9 @@ pub fn compare_samplers(
     run: &Run,
     splits: &Splits,
     wanted: &SamplerComparison,
-    told: &mut dyn FnMut(&SamplerKind, &Record, &SamplerNote),
-    observer: &mut dyn Observer,
-    stop: &Stop,
+    listeners: ComparisonListeners<'_>,
 ) -> Result<Option<ComparedSamplers>> {
+    let ComparisonListeners { fitted, observer, stop } = listeners;
     let (split_name, split) = held_out(splits);
     let n = wanted.samples.count.min(split.len());
     if n < 2 {
@@ -115,7 +126,7 @@ pub fn compare_samplers(
         let request = FitRequest { kind, settings: wanted.fit, set: if is_trained(kind) { &wanted.set } else { &[] } };
         let Some((stored, note)) = run.fit_sampler(request, observer, stop)? else { return Ok(None) };
         let seconds = began.elapsed().as_secs_f64();
-        told(kind, &stored.record, &note);
+        fitted(kind, &stored.record, &note);
         let drawn = stored.sampler.sample(&Draw { count: n, ..wanted.samples });
         let pictures = generation::decode_in_turn(&decoder, &drawn, run.info.data.classes.len());
         rows.push(ComparedSampler {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::models::{Capability, Generate};
 use crate::priors::store::{self, Record, Stored};
-use crate::priors::{CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
+use crate::priors::{ClassCodes, CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
 use crate::recipe::{Layers, RunConfig};
 use crate::run::directory::{Origin, RunDir, RunInfo};
 use crate::training::{Ending, Observer, Quiet, Stop};
@@ -48,6 +48,7 @@ pub enum SamplerNote {
 
 /// Mixtures fitted to the codes of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct FittedMixture {
     /// All that were fitted, and which is best.
     pub selection: Selection,
@@ -61,6 +62,7 @@ pub struct FittedMixture {
 
 /// A prior over the symbols of a run: a model that generates them.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SymbolPrior {
     /// Its run.
     pub run: Run,
@@ -194,7 +196,9 @@ impl Run {
         let (codes, labels) = self.labelled_codes(wanted.codes, settings.seed)?;
         let sampler = match self.is_conditional() {
             true => {
-                Sampler::fit_to_classes(kind, &codes, &labels, self.info.data.classes.len(), latent, settings.seed)?
+                let classes = self.info.data.classes.len();
+                let codes = ClassCodes { values: &codes, latent, labels: &labels, classes };
+                Sampler::fit_to_classes(kind, codes, settings.seed)?
             }
             false => Sampler::fit(kind, &codes, latent, settings.seed, &self.device)?,
         };

@@ -11,6 +11,7 @@ use crate::suggest::did_you_mean;
 
 /// An anomaly score; higher is stranger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Score {
     /// The negative ELBO, `recon + kl`.
     NegElbo,
@@ -119,8 +120,18 @@ pub struct ScoreRequest {
     pub seed: u64,
 }
 
+/// The examples that are scored: those of `parts`, then those of `anomalies`.
+#[derive(Debug, Clone, Copy)]
+pub struct Examined<'a> {
+    /// Normal examples and anomalies, told apart by [`ScoreRequest::normal`] where that names classes.
+    pub parts: &'a [Subset],
+    /// All of them are anomalies; may be empty.
+    pub anomalies: &'a [Subset],
+}
+
 /// The scores of many examples.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Scored {
     /// One for each of [`ScoreRequest::by`].
     pub columns: Vec<ScoreColumn>,
@@ -132,6 +143,7 @@ pub struct Scored {
 
 /// One score of many examples.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ScoreColumn {
     /// Which.
     pub score: Score,
@@ -157,7 +169,7 @@ impl ScoreColumn {
     }
 }
 
-/// Scores the examples of `parts`, then those of `anomalies`, which are all anomalies. Thresholds and what is usual come from the run's own data, `own`.
+/// Scores the examples of [`Examined::parts`], then those of [`Examined::anomalies`]. Thresholds and what is usual come from the run's own data, `own`.
 ///
 /// An example of `parts` is an anomaly if its class is none of [`ScoreRequest::normal`]. Where no classes are named it is normal if there are `anomalies` to
 /// compare with, else unknown.
@@ -180,13 +192,14 @@ impl ScoreColumn {
 /// # let (path, device) = (folder.path().join("digits-001"), elbo::device::choose("cpu")?);
 /// # let training = TrainingRun::create(layers.build()?, &path, &device, "cpu", &mut |_| {})?;
 /// # training.train(&mut Quiet, &Stop::new())?;
-/// use elbo::tasks::{Score, ScoreRequest, score};
+/// use elbo::tasks::{Examined, Score, ScoreRequest, score};
 ///
 /// let run = Run::open(&path, None, &device)?; // trained with `data.labels = ["3"]`
 /// let own = run.open_own()?;
 /// let by = vec![Score::NegElbo, Score::Mahalanobis];
 /// let request = ScoreRequest { by, k: 100, false_alarm: 0.2, normal: vec!["3".into()], seed: 0 };
-/// let scored = score(&run, &own, &[own.complete.test.clone()], &[], &request, &mut |_, _| {})?;
+/// let examined = Examined { parts: &[own.complete.test.clone()], anomalies: &[] };
+/// let scored = score(&run, &own, examined, &request, &mut |_, _| {})?;
 /// let ranking = scored.columns[0].ranking.unwrap();
 /// assert_eq!(ranking.normal, own.chosen.test.len());
 /// println!("AUROC {:.3} +- {:.3}", ranking.auroc, ranking.auroc_stderr);
@@ -195,11 +208,11 @@ impl ScoreColumn {
 pub fn score(
     run: &Run,
     own: &OwnData,
-    parts: &[Subset],
-    anomalies: &[Subset],
+    examined: Examined<'_>,
     request: &ScoreRequest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Scored> {
+    let Examined { parts, anomalies } = examined;
     request.check(parts)?;
     let scorer = Scorer::new(run, &own.chosen, request)?;
     let everything: Vec<&Subset> = parts.iter().chain(anomalies).filter(|part| !part.is_empty()).collect();
@@ -335,8 +348,9 @@ impl<'a> Scorer<'a> {
     }
 
     fn importance_weighted(&self, part: &Subset, progress: &mut dyn FnMut(usize)) -> Result<Vec<f64>> {
-        let (run, ScoreRequest { k, seed, .. }) = (self.run, self.request);
-        let found = evaluation::importance_weighted(run.model.as_ref(), part, *k, *seed, &run.device, progress)?;
+        let run = self.run;
+        let sampling = evaluation::ImportanceSampling { samples: self.request.k, seed: self.request.seed };
+        let found = evaluation::importance_weighted(run.model.as_ref(), part, sampling, &run.device, progress)?;
         Ok(found.log_likelihood.into_iter().map(|value| -value).collect())
     }
 

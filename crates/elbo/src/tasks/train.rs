@@ -25,6 +25,15 @@ use crate::run::lock::RunLock;
 use crate::space::Domain;
 use crate::training::{Checkpoints, Ending, Observer, Stop, TrainState, Trainer};
 
+/// How a run is taken up again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeRequest {
+    /// Train up to so many epochs; none for what the run was made with.
+    pub epochs: Option<usize>,
+    /// Where its data lie now, and how they are read.
+    pub reading: Reading,
+}
+
 /// A run about to train: data open, directory locked, model built.
 ///
 /// ```
@@ -73,6 +82,7 @@ struct Beside {
 
 /// A run that has ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Finished {
     /// How.
     pub ending: Ending,
@@ -246,17 +256,17 @@ impl TrainingRun {
         device_name: &str,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self> {
-        Self::resume_reading(path, epochs, &Reading::default(), device, device_name, progress)
+        let request = ResumeRequest { epochs, ..ResumeRequest::default() };
+        Self::resume_with(path, &request, device, device_name, progress)
     }
 
     /// [`TrainingRun::resume`] with data that lie elsewhere now or are read otherwise. The run remembers where they were found.
     ///
     /// # Errors
     /// As [`TrainingRun::resume`]; [`Error::Config`] for settings that would make other data of them.
-    pub fn resume_reading(
+    pub fn resume_with(
         path: impl Into<PathBuf>,
-        epochs: Option<usize>,
-        reading: &Reading,
+        request: &ResumeRequest,
         device: &Device,
         device_name: &str,
         progress: &mut dyn FnMut(Progress<'_>),
@@ -277,13 +287,13 @@ impl TrainingRun {
             check_config(&dir, &config, &checkpoints.config()?)?;
             state = checkpoints.state()?;
         }
-        if let Some(epochs) = epochs {
+        if let Some(epochs) = request.epochs {
             check_epochs(epochs, &state, &config)?;
             config.training.epochs = epochs;
             config.check()?;
         }
         config.training.precision.check(device)?;
-        let found = open_own(&dir, &info, &config, reading, progress)?;
+        let found = open_own(&dir, &info, &config, &request.reading, progress)?;
         let splits = chosen(found.splits, &config, &info)?;
         let moved = remember(&mut config, &mut info, &found.config);
         let trained = state.stopped_early || state.epoch > config.training.epochs;

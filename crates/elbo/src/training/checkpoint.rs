@@ -78,6 +78,7 @@ pub struct Saved<'a, L> {
 
 /// A training run taken up again.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Resumed<L> {
     /// The model with the checkpoint's weights.
     pub model: L,

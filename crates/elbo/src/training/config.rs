@@ -77,6 +77,7 @@ pub enum Reduction {
 /// and every evaluation stay in float32, and so do small layers. On a processor with AMX steps take 0.4 to 0.65 of the time; without AVX512_BF16 there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// Float32.
     #[default]
@@ -172,6 +173,7 @@ pub struct OptimizerConfig {
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OptimizerKind {
     /// Adam with coupled weight decay (Kingma & Ba 2014).
     Adam,

@@ -31,6 +31,7 @@ pub struct Stopper {
 
 /// What an epoch meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The lowest value so far.
     pub is_best: bool,

@@ -6,6 +6,7 @@ use crate::run::history::{EpochRecord, Means};
 
 /// One optimiser step.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Epoch, from 1.
     pub epoch: usize,
@@ -22,6 +23,7 @@ pub struct StepReport {
 }
 
 /// The end of an epoch.
+#[non_exhaustive]
 pub struct EpochEnd<'a> {
     /// Its numbers.
     pub record: &'a EpochRecord,

@@ -53,6 +53,7 @@ pub struct Optimizer {
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Stepped {
     /// Global norm of the gradient before clipping; only known when clipping is on.
     pub gradient_norm: Option<f64>,

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
 pub enum Schedule {
     /// Always `optimizer.lr`.
     #[default]

@@ -79,6 +79,7 @@ impl Stop {
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// All epochs are done.
     Finished,
@@ -143,6 +144,7 @@ pub struct Trainer<'a, L> {
 
 /// Seconds spent in the parts of training steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub struct StepTimes {
     /// Steps counted.
     pub steps: usize,
@@ -354,7 +356,8 @@ impl<'a, L: Learner> Trainer<'a, L> {
             return batch::rows(train, chosen, self.state.epoch, &self.device);
         }
         let draws = &mut Draws::new(self.config.seed, Purpose::Augmentation, epoch, step);
-        augmented(train, chosen, self.state.epoch, &self.augment, draws, &self.device).into()
+        let augmentation = batch::Augmentation { augment: &self.augment, draws };
+        augmented(train, chosen, self.state.epoch, augmentation, &self.device).into()
     }
 
     fn optimize(&mut self, update: usize, gradients: GradientsParams) -> Result<()> {

@@ -63,7 +63,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // Rows of symbols.
     ("generation", &["models", "data", "space", "tensors", "error", "random"]),
-    ("report", &["run", "mixtures", "data", "error"]),
+    // What numbers are measured in.
+    ("report", &["run", "mixtures", "data", "space", "error"]),
     (
         "priors",
         &[
@@ -108,6 +109,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tensors",
             "error",
             "random",
+            // Single kernels are measured.
+            "kernels",
         ],
     ),
     ("lib", &["elbo"]),

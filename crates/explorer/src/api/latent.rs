@@ -45,9 +45,15 @@ fn known(run: &RunEntry) -> Option<Vec<DimensionInfo>> {
     written.or_else(|| can.contains(&Capability::Prior).then(alike))
 }
 
+/// What is known although there is this problem with the data. Of a run whose configuration no longer fits its model, nothing is.
+fn known_despite(asked: &RunRequest, problem: &Problem) -> Option<Vec<DimensionInfo>> {
+    let of_the_model = *problem == Problem::changed() || problem.kind == "model";
+    if of_the_model { None } else { known(&asked.run) }
+}
+
 /// The same as an answer; `problem` is why there are no data.
 fn without_data(asked: &RunRequest, problem: Problem) -> Result<Value, Problem> {
-    let Some(known) = known(&asked.run) else { return Err(problem) };
+    let Some(known) = known_despite(asked, &problem) else { return Err(problem) };
     let dimensions = known.into_iter().map(|DimensionInfo { kl, mean, std }| {
         json!({ "kl": kl, "mean": mean, "std": std, "active": std.powi(2) > ACTIVE_THRESHOLD })
     });
@@ -159,7 +165,7 @@ fn decoded_only(
     format: Format,
     problem: Problem,
 ) -> Result<Response, Problem> {
-    let Some(known) = known(&asked.run) else { return Err(problem) };
+    let Some(known) = known_despite(asked, &problem) else { return Err(problem) };
     let plane = Plane::of(&stand_in(&known), method);
     let points = plane.points(given.unwrap_or_default());
     if format == Format::Raw {

@@ -284,6 +284,6 @@ fn pixels(run: &Run, field: &str, bytes: Vec<u8>) -> Result<Sent, Problem> {
     }
     let shape: ImageShape = run.shape;
     let binarization = Binarization { binarize: run.config.data.binarize, seed: run.config.training.seed };
-    let source = InMemory::new("request", shape, bytes, None, Vec::new(), "sent by a client");
+    let source = InMemory::new("request", shape, bytes, "sent by a client");
     Ok(Sent::Of(Subset::all(Arc::new(source)).binarized(binarization)))
 }

@@ -16,7 +16,7 @@ fn noise(count: usize, seed: u32) -> Vec<u8> {
 fn source(pixels: Vec<u8>, label: impl Fn(usize) -> u8) -> Arc<dyn Source> {
     let labels = (0..pixels.len() / 4).map(label).collect();
     let names = ["a", "b", "c"].map(String::from).to_vec();
-    Arc::new(InMemory::new("made up", ImageShape::grey(2, 2), pixels, Some(labels), names, "print"))
+    Arc::new(InMemory::new("made up", ImageShape::grey(2, 2), pixels, "print").labels(labels, names))
 }
 
 fn report(train: Arc<dyn Source>, test: Arc<dyn Source>) -> DataReport {
@@ -107,7 +107,7 @@ fn classes_that_are_empty_rare_or_unknown_are_reported() {
     assert_eq!(texts(&report), ["Warning: no train images of class `a`, `c`"]);
     let report = of(noise(8000, 1), |i| if i % 100 == 0 { 2 } else { (i % 2) as u8 });
     assert_eq!(texts(&report), ["Warning: `b` has 1000 images, `c` only 20"]);
-    let bare = InMemory::new("bare", ImageShape::grey(2, 2), noise(8000, 1), None, vec![], "print");
+    let bare = InMemory::new("bare", ImageShape::grey(2, 2), noise(8000, 1), "print");
     let report = super::tests::report(Arc::new(bare), source(noise(400, 99), |_| 0));
     assert_eq!(texts(&report), ["Note: the images have no labels"]);
 }

@@ -83,6 +83,7 @@ impl Visitor<'_> for SizeVisitor {
 /// How a picture of another shape comes to the wanted size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Fit {
     /// The largest part from the middle that has the wanted proportions, scaled.
     #[default]
@@ -116,6 +117,7 @@ impl Fit {
 /// What to do about a file that cannot be read as a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnBadImage {
     /// Refuse the set, naming the file.
     #[default]

@@ -224,8 +224,8 @@ impl Rows<'_> {
         }
         let name = &self.header.names[column];
         let numbers = self.plan.columns.iter().filter(is_number).map(|&other| &self.header.names[other]);
-        let label = format!("if it is the class: `--label {}`", quoted(name));
-        let id = format!("if it tells rows apart: `--id {}`; ", quoted(name));
+        let label = format!("if it is the class: `--set {}`", quoted(&format!("data.label={name}")));
+        let id = format!("if it tells rows apart: `--set {}`; ", quoted(&format!("data.id={name}")));
         let id = if self.plan.id.is_none() { id } else { String::new() };
         let leave = format!("{id}to leave it out: `{}`", columns_flag(numbers));
         match (self.dialect.repeats.get(column), self.plan.label) {

@@ -64,6 +64,7 @@ pub const MAP_ABOVE: u64 = 256 << 20;
 /// What the numbers of an array mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Range {
     /// Real numbers in [0, 1], as they are.
     Unit,
@@ -86,6 +87,7 @@ impl Range {
 /// What happens to rows with a missing value, NaN or an infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Missing {
     /// The first one is an error that names its place.
     #[default]
@@ -278,6 +280,7 @@ pub(super) fn open(
 
 /// The rows of a table in its own units, with all digits of float64: all of them, or those for training where the file has parts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ExactRows {
     /// Name of the set.
     pub name: String,
@@ -323,7 +326,7 @@ pub fn exact_rows(config: &DataConfig) -> Result<ExactRows> {
     let values = rows.iter().flat_map(|&row| (0..width).map(move |column| (row as usize) * width + column));
     let values: Vec<f64> = values.map(|place| cells.get(place)).collect();
     let known = Known { name: request.name(), label_names: Vec::new(), sha256: loaded.sha256 };
-    let table = Table::new(&known, names, shape, cells, (None, Identity::default()), Vec::new());
+    let table = Table::new(&known, names, shape, cells);
     let columns = table.fit(&rows).map_err(|column| column.refuse(&request))?;
     let scales = columns.mean.iter().zip(&columns.std).cycle();
     let standardised = values.iter().zip(scales).map(|(value, (mean, std))| (value - mean) / std).collect();
@@ -341,7 +344,8 @@ fn split_up(
     let known = Known { name: request.name(), label_names, sha256 };
     match (train, test) {
         (Part { content: Content::Rows { names, shape, cells }, labels, identity, notes }, test) => {
-            let train = Arc::new(Table::new(&known, names, shape, cells, (labels, identity), notes));
+            let train = Table::new(&known, names, shape, cells).told_apart(labels, identity);
+            let train = Arc::new(train.noting(notes));
             let test = test.map(|part| part.into_table(request, &known)).transpose()?.map(Arc::new);
             let splits = divided(train.clone(), test.clone(), parts, config, seed)?;
             // Only what the model sees may shape the scale.
@@ -393,7 +397,8 @@ impl Part {
     fn into_table(self, request: &Request<'_>, known: &Known) -> Result<Table> {
         match self.content {
             Content::Rows { names, shape, cells } => {
-                Ok(Table::new(known, names, shape, cells, (self.labels, self.identity), self.notes))
+                let table = Table::new(known, names, shape, cells).told_apart(self.labels, self.identity);
+                Ok(table.noting(self.notes))
             }
             Content::Images { .. } => Err(mixed(request, "rows", "images")),
         }

@@ -30,26 +30,29 @@ enum Values {
 
 impl Table {
     /// Rows in the units of the file.
-    pub fn new(
-        known: &Known,
-        names: Vec<String>,
-        shape: ImageShape,
-        cells: Cells,
-        (labels, identity): (Option<Labels>, Identity),
-        notes: Vec<String>,
-    ) -> Self {
+    pub fn new(known: &Known, names: Vec<String>, shape: ImageShape, cells: Cells) -> Self {
         let width = names.len();
         Self {
             name: known.name.clone(),
             columns: Columns { names, mean: vec![0.0; width], std: vec![1.0; width] },
             shape,
             values: Values::Raw(cells.into()),
-            labels,
-            identity,
+            labels: None,
+            identity: Identity::default(),
             label_names: known.label_names.clone(),
             fingerprint: known.sha256.clone(),
-            notes,
+            notes: Vec::new(),
         }
+    }
+
+    /// The same rows with their classes and what identifies them.
+    pub fn told_apart(self, labels: Option<Labels>, identity: Identity) -> Self {
+        Self { labels, identity, ..self }
+    }
+
+    /// The same rows with what was chosen or left out when they were read.
+    pub fn noting(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
     }
 
     fn cells(&self) -> &Cells {

@@ -38,6 +38,7 @@ const PRIORS: &str = "priors";
 
 /// What there is under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// A plain file.
     File,
@@ -63,6 +64,7 @@ impl Kind {
 
 /// What the system tells of something without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// What it is.
     pub kind: Kind,

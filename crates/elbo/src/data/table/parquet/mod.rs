@@ -126,7 +126,11 @@ impl<'a> Set<'a> {
             let leaf = &self.leaves[other];
             let flag = columns_flag(chosen.iter().filter(is_number).map(|&place| &names[place]));
             let label = if leaf.kind.can_label() {
-                format!("if it is the class: `--label {0}`; if it tells rows apart: `--id {0}`; ", quoted(&leaf.name))
+                format!(
+                    "if it is the class: `--set {0}`; if it tells rows apart: `--set {1}`; ",
+                    quoted(&format!("data.label={}", leaf.name)),
+                    quoted(&format!("data.id={}", leaf.name))
+                )
             } else {
                 String::new()
             };

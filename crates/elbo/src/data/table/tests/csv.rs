@@ -185,7 +185,7 @@ fn a_first_line_that_is_a_row_is_no_header() {
     assert!(splits.train.source().notes()[0].contains("looks like a row"), "{:?}", splits.train.source().notes());
     assert_eq!(label_names(&splits.train)[0].as_deref(), Some("Iris-setosa"));
     // The help is true for the file as it is read.
-    refused("a.csv", iris.as_bytes(), "", &["line 1, column `x2`", "--label x2"]);
+    refused("a.csv", iris.as_bytes(), "", &["line 1, column `x2`", "--set data.label=x2"]);
     assert_eq!(opened("a.csv", iris.as_bytes(), "label = 'Iris-setosa'\nheader = true").train.len(), 2);
     // Names of years, and names with text below.
     let years = opened("a.csv", b"country,2019,2020\nDE,5,6\nFR,7,8\n", "label = 'country'");

@@ -74,7 +74,10 @@ fn columns_that_are_no_numbers_are_refused_with_the_cure() {
     let cure = "--set 'data.columns=[\"a\"]'";
     assert_refused(open_path(&fixture("lists.parquet"), ""), &["embedding", "found lists", cure]);
     assert_refused(open_path(&fixture("times.parquet"), ""), &["column `when`", "found points in time", cure]);
-    assert_refused(open_path(&fixture("times.parquet"), "columns = ['a', 'text']"), &["column `text`", "--label text"]);
+    assert_refused(
+        open_path(&fixture("times.parquet"), "columns = ['a', 'text']"),
+        &["column `text`", "--set data.label=text"],
+    );
     assert_refused(open_path(&fixture("times.parquet"), "label = 'when'"), &["column `when`", "classes"]);
     assert_refused(open_path(&fixture("times.parquet"), "array = 'x'"), &["data.array"]);
     assert_refused(open_path(&fixture("empty.parquet"), "label = 'kind'"), &["rows of the train part", "found none"]);
