@@ -70,6 +70,26 @@ impl Space {
         }
     }
 
+    /// Several maps of symbols as one row, one map after another: the space itself where there is one.
+    ///
+    /// ```
+    /// use elbo::space::{Domain, Space};
+    ///
+    /// let map = |side| Space { shape: [1, side, side], domain: Domain::Index { of: 8 } };
+    /// assert_eq!(Space::joined(&[map(4)]), map(4));
+    /// assert_eq!(Space::joined(&[map(2), map(4)]).shape, [1, 1, 20]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no map.
+    pub fn joined(maps: &[Self]) -> Self {
+        match maps {
+            [] => panic!("a map at least"),
+            [one] => *one,
+            [first, ..] => Self { shape: [1, 1, maps.iter().map(Self::numel).sum()], domain: first.domain },
+        }
+    }
+
     /// The length of the vector, where rows are real vectors without height and channels.
     pub fn as_vector(&self) -> Option<usize> {
         (self.domain == Domain::Real && self.shape[..2] == [1, 1]).then_some(self.shape[2])
@@ -100,6 +120,30 @@ impl Rows {
     pub fn symbols(symbols: Vec<i32>, width: usize, device: &Device) -> Self {
         let n = symbols.len() / width;
         Self::Index(Tensor::from_data(TensorData::new(symbols, [n, width]), device))
+    }
+
+    /// Rows of symbols of several maps as those of [`Space::joined`].
+    ///
+    /// # Panics
+    /// If they are real numbers, or of other lengths than each other.
+    pub fn joined(maps: &[Self]) -> Tensor<2, Int> {
+        Tensor::cat(maps.iter().map(Self::index).collect(), 1)
+    }
+
+    /// The way back: a part of each row for each map.
+    ///
+    /// # Panics
+    /// If the rows are not as long as the maps together.
+    pub fn parted(rows: &Tensor<2, Int>, maps: &[Space]) -> Vec<Self> {
+        let mut first = 0;
+        let part = |map: &Space| {
+            let part = rows.clone().narrow(1, first, map.numel());
+            first += map.numel();
+            Self::Index(part)
+        };
+        let parts = maps.iter().map(part).collect();
+        assert_eq!(first, rows.dims()[1], "rows as long as the maps together");
+        parts
     }
 
     /// How many rows there are.

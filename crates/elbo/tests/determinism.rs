@@ -145,6 +145,10 @@ fn settings() -> Vec<(&'static str, Setting)> {
             Setting { model: table("vq-vae", ""), network: NetworkConfig::conv(&[4, 5]), ..small("vae") },
         ),
         (
+            "vq-vae-2 with codebooks of moving averages",
+            Setting { model: table("vq-vae-2", ""), network: NetworkConfig::conv(&[4, 5]), ..small("vae") },
+        ),
+        (
             "cvae of maps with a moving average of its weights",
             Setting {
                 network: NetworkConfig::conv(&[4, 5]),

@@ -1,4 +1,4 @@
-//! Quantisers, a VQ-VAE and the causal transformer against PyTorch in float64 (`fixtures/discrete`): codes,
+//! Quantisers, a VQ-VAE, a VQ-VAE-2 and the causal transformer against PyTorch in float64 (`fixtures/discrete`): codes,
 //! losses, gradients, moving averages, and a hundred steps of AdamW.
 
 #[path = "../../kernels/tests/support/comparison.rs"]
@@ -14,7 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use comparison::Table;
 use elbo::data::batch::{Batch, Given};
 use elbo::distributions::{Likelihood, Link};
-use elbo::models::{Autoregressive, AutoregressiveConfig, Discrete, Learner, VqVae};
+use elbo::models::{Autoregressive, AutoregressiveConfig, Discrete, Learner, VqVae, VqVae2};
 use elbo::networks::{
     CodebookKind, CodebookStart, ConvConfig, Estimator, NetworkConfig, Nonlinearity, Normalization, Pass,
     QuantizerConfig, When,
@@ -57,7 +57,8 @@ fn quantizer(case: &Value) -> QuantizerConfig {
     }
 }
 
-fn vq_vae(fixture: &Value, case: &Value, device: &Device) -> VqVae {
+/// The space, network and likelihood of the cases.
+fn parts(fixture: &Value) -> (Space, NetworkConfig, Likelihood) {
     let shape: Vec<usize> = list(&fixture["shape"]).iter().map(count).collect();
     let network = NetworkConfig::Conv(ConvConfig {
         channels: list(&fixture["channels"]).iter().map(count).collect::<Vec<_>>().into(),
@@ -67,8 +68,71 @@ fn vq_vae(fixture: &Value, case: &Value, device: &Device) -> VqVae {
         ..ConvConfig::default()
     });
     let likelihood = Likelihood::Gaussian { sigma: number(&fixture["sigma"]), link: Link::Sigmoid };
-    let space: Space = [shape[0], shape[1], shape[2]].into();
+    ([shape[0], shape[1], shape[2]].into(), network, likelihood)
+}
+
+fn vq_vae(fixture: &Value, case: &Value, device: &Device) -> VqVae {
+    let (space, network, likelihood) = parts(fixture);
     with_weights(VqVae::init(space, &network, &quantizer(case), likelihood, 0, device), case)
+}
+
+fn vq_vae_2(fixture: &Value, case: &Value, device: &Device) -> VqVae2 {
+    let (space, network, likelihood) = parts(fixture);
+    with_weights(VqVae2::init(space, &network, &quantizer(case), likelihood, 0, device), case)
+}
+
+/// The loss with its terms, every gradient, and what the averages become, of a model of discrete codes.
+fn compare<M: Learner>(table: &mut Table, model: M, case: &Value, batch: &Batch) {
+    let (name, pass) = (text(&case["name"]), training());
+    let loss = model.loss(0, batch, &pass);
+    for (what, value) in [("recon", &loss.reports[0]), ("penalty", &loss.reports[1]), ("loss", &loss.total)] {
+        table.tensor(format!("{name} {what}"), &values_of(value.clone()), &[number(&case[what])]);
+    }
+    let stored = case["gradients"].as_object().expect("gradients by name");
+    let shapes = parameters::shapes(&model);
+    let mut compared = 0;
+    for ((parameter, _), gradient) in shapes.iter().zip(gradients_of(&model, &loss.total)) {
+        let (Some(gradient), Some(expected)) = (gradient, stored.get(parameter)) else { continue };
+        table.tensor(format!("{name} gradient of {parameter}"), &gradient, &numbers(expected));
+        compared += 1;
+    }
+    assert_eq!(compared, stored.len(), "{name}: every gradient");
+
+    let after = parameters::export(&pass.absorbed(model));
+    for (buffer, expected) in case["updated"].as_object().expect("averages by name") {
+        let found = after.iter().find(|tensor| tensor.name == *buffer).expect("a buffer");
+        table.tensor(format!("{name} updated {buffer}"), &found.values, &numbers(expected));
+    }
+}
+
+/// Entries of one map: those that are found and those that are stored.
+fn assert_codes(found: Tensor<2, Int>, stored: &Value, what: &str) {
+    let found: Vec<i32> = found.into_data_as::<i32>().try_into_vec().unwrap();
+    let stored: Vec<i32> = list(stored).iter().map(|index| count(index) as i32).collect();
+    assert_eq!(found, stored, "{what}: codes");
+}
+
+#[test]
+fn codes_losses_gradients_and_averages_of_two_levels() {
+    let (fixture, device) = (read(CASES), Device::default().autodiff());
+    let mut table = Table::new(TOLERANCE);
+    let cases = list(&fixture["two_levels"]);
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let (name, model) = (text(&case["name"]), vq_vae_2(&fixture, case, &device).train());
+        let batch = Batch::of(matrix(&case["x"], &device));
+        let found = model.quantise(&batch);
+        assert_eq!(found.len(), 2, "{name}: a top and a bottom level");
+        for (level, found) in found.into_iter().enumerate() {
+            assert_codes(found.indices, &list(&case["indices"])[level], name);
+            let z = numbers(&list(&case["z"])[level]);
+            table.tensor(format!("{name} level {level} quantised"), &values_of(found.codes), &z);
+        }
+        compare(&mut table, model, case, &batch);
+    }
+    // Two maps, three terms and 22 gradients of layers each; six averages by moving, eight by residual
+    // codes twice, four books by gradient.
+    table.assert_all(4 * (2 + 3 + 22) + 6 + 12 + 4);
 }
 
 #[test]
@@ -77,32 +141,11 @@ fn codes_losses_gradients_and_averages_of_every_option() {
     let mut table = Table::new(TOLERANCE);
     for case in list(&fixture["cases"]) {
         let (name, model) = (text(&case["name"]), vq_vae(&fixture, case, &device).train());
-        let (batch, pass) = (Batch::of(matrix(&case["x"], &device)), training());
-        let found = model.quantise(&batch);
-        let indices: Vec<i32> = found.indices.into_data_as::<i32>().try_into_vec().unwrap();
-        let expected: Vec<i32> = list(&case["indices"]).iter().map(|index| count(index) as i32).collect();
-        assert_eq!(indices, expected, "{name}: codes");
+        let batch = Batch::of(matrix(&case["x"], &device));
+        let found = model.quantise(&batch).swap_remove(0);
+        assert_codes(found.indices, &case["indices"], name);
         table.tensor(format!("{name} quantised"), &values_of(found.codes), &numbers(&case["z"]));
-
-        let loss = model.loss(0, &batch, &pass);
-        for (what, value) in [("recon", &loss.reports[0]), ("penalty", &loss.reports[1]), ("loss", &loss.total)] {
-            table.tensor(format!("{name} {what}"), &values_of(value.clone()), &[number(&case[what])]);
-        }
-        let stored = case["gradients"].as_object().expect("gradients by name");
-        let shapes = parameters::shapes(&model);
-        let mut compared = 0;
-        for ((parameter, _), gradient) in shapes.iter().zip(gradients_of(&model, &loss.total)) {
-            let (Some(gradient), Some(expected)) = (gradient, stored.get(parameter)) else { continue };
-            table.tensor(format!("{name} gradient of {parameter}"), &gradient, &numbers(expected));
-            compared += 1;
-        }
-        assert_eq!(compared, stored.len(), "{name}: every gradient");
-
-        let after = parameters::export(&pass.absorbed(model));
-        for (buffer, expected) in case["updated"].as_object().expect("averages by name") {
-            let found = after.iter().find(|tensor| tensor.name == *buffer).expect("a buffer");
-            table.tensor(format!("{name} updated {buffer}"), &found.values, &numbers(expected));
-        }
+        compare(&mut table, model, case, &batch);
     }
     table.assert_all(9 * 4 + 9 * 12);
 }

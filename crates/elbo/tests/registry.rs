@@ -69,7 +69,7 @@ fn a_model_is_what_its_family_declares() {
         let (space, classes, lines) = match kind.name {
             "maf" => (Space::vector(6), 4, "hidden = [4]"),
             "autoregressive" => (symbols, 0, "width = 8\nheads = 2\nlayers = 1"),
-            "vq-vae" => (Space::from(SPACE), 4, ""),
+            "vq-vae" | "vq-vae-2" => (Space::from(SPACE), 4, ""),
             _ => (Space::from(SPACE), 4, "latent = 2"),
         };
         for network in networks() {
@@ -97,6 +97,7 @@ fn families_can_what_they_could() {
         ("cvae", vae),
         ("maf", &[Capability::Density, Capability::Generate]),
         ("vq-vae", &[Encode, Decode, Observe]),
+        ("vq-vae-2", &[Encode, Decode, Observe]),
         ("autoregressive", &[Capability::Density, Capability::Generate]),
     ];
     for (name, can) in expected {

@@ -2,7 +2,7 @@
 
 use elbo::data::batch::Given;
 use elbo::generation::{decode_symbols, draw_symbols};
-use elbo::models::{Ask, Generate, KeptSymbols};
+use elbo::models::{Ask, Encode, Generate, KeptSymbols};
 use elbo::run::atomic;
 use elbo::tasks::Run;
 use serde_json::json;
@@ -70,7 +70,7 @@ pub fn complete(args: &Complete, device: &str, context: Context) -> anyhow::Resu
     check_count("--n", args.n)?;
     let opened = source::open_autoencoder(&args.source, device, "complete")?;
     let (run, split) = (&opened.run, opened.first());
-    let Some(space) = run.symbol_space() else {
+    let Some(discrete) = run.model.discrete() else {
         let refused = run.model.discrete_or_refuse().map(|_| ());
         run.explained("complete", refused)?;
         return Ok(2);
@@ -83,7 +83,9 @@ pub fn complete(args: &Complete, device: &str, context: Context) -> anyhow::Resu
     };
     let own = run.symbols(&image)?;
     let symbols: Vec<u32> = own.iter().map(|&symbol| u32::from(symbol)).collect();
-    let kept = KeptSymbols { symbols: symbols.repeat(args.n), is_kept: args.keep.of(space.shape) };
+    // The same part of each level.
+    let is_kept = Encode::codes(discrete).iter().flat_map(|level| args.keep.of(level.shape)).collect();
+    let kept = KeptSymbols { symbols: symbols.repeat(args.n), is_kept };
     let mut ask = Ask::new(args.n, args.seed).temperature(args.temperature).keeping(kept);
     if let (false, Some(class)) = (prior.classes().is_empty(), image.label(0)) {
         ask = ask.given(Given::of_class(class, args.n, &run.device));

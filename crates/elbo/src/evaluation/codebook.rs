@@ -4,18 +4,21 @@
 //! examples count: how many codes are used, how evenly, where in the map, how much of the vectors is lost,
 //! and what the codes tell of the class.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::doctor::ModelFinding;
 use super::metric::{Metric, mean};
 use crate::data::Subset;
 use crate::data::batch::Batch;
 use crate::error::Result;
-use crate::models::{Model, Quantised};
+use crate::models::{Encode, Model, Quantised};
 use crate::space::{Rows, Space};
 use crate::tensors::values_of;
 
 /// The codes of a split and what they cost.
+///
+/// Of a model with several maps of codes, `space` and `symbols` are those of all maps as one row, which is what a
+/// prior models. How a codebook is used is asked of one map: [`CodeUse::by_level`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CodeUse {
@@ -25,14 +28,47 @@ pub struct CodeUse {
     pub symbols: Vec<u16>,
     /// `-log p(x|z)` of each example, in nats.
     pub distortion: Vec<f64>,
-    /// Mean of `(z - e)^2` over all values.
-    pub error: f64,
-    /// Variance of z over all values.
-    pub variance: f64,
+    /// The maps, from the top level down; one for most models.
+    pub levels: Vec<CodeLevel>,
     /// What the loss adds to the distortion, in nats.
     pub penalty: f64,
     /// Classes of the examples, where all have one.
     pub classes: Option<Vec<u32>>,
+}
+
+/// One map of codes, and what its quantiser loses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CodeLevel {
+    /// Codes of a place, height, width; entries.
+    pub space: Space,
+    /// Mean of `(z - e)^2` over all values.
+    pub error: f64,
+    /// Variance of z over all values.
+    pub variance: f64,
+}
+
+/// Sums from which a [`CodeLevel`] comes.
+#[derive(Default)]
+struct LevelSums {
+    error: f64,
+    sum: f64,
+    squares: f64,
+    values: f64,
+}
+
+impl LevelSums {
+    fn add(&mut self, vectors: Tensor<2>, codes: Tensor<2>) {
+        self.error += total(&values_of((vectors.clone() - codes).square()));
+        let vectors = values_of(vectors);
+        self.sum += total(&vectors);
+        self.squares += vectors.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+        self.values += vectors.len() as f64;
+    }
+
+    fn of(&self, space: Space) -> CodeLevel {
+        let mean = self.sum / self.values;
+        CodeLevel { space, error: self.error / self.values, variance: self.squares / self.values - mean.powi(2) }
+    }
 }
 
 /// Looks at every example of a split.
@@ -44,36 +80,32 @@ pub struct CodeUse {
 /// If the split is empty.
 pub fn code_use(model: &dyn Model, split: &Subset, device: &Device) -> Result<CodeUse> {
     let (discrete, observe) = (model.discrete_or_refuse()?, model.observe_or_refuse()?);
-    let space = discrete.codes()[0];
+    let (spaces, space) = (Encode::codes(discrete), discrete.joined());
     let mut found = CodeUse {
         space,
         symbols: Vec::with_capacity(split.len() * space.numel()),
         distortion: Vec::with_capacity(split.len()),
-        error: 0.0,
-        variance: 0.0,
+        levels: Vec::new(),
         penalty: 0.0,
         classes: (0..split.len()).map(|i| split.label(i)).collect(),
     };
-    let (mut sum, mut squares, mut values) = (0.0, 0.0, 0.0);
+    let mut sums: Vec<LevelSums> = spaces.iter().map(|_| LevelSums::default()).collect();
     let places: Vec<u32> = (0..split.len() as u32).collect();
     for chosen in places.chunks(model.examples_at_once()) {
         let batch = Batch::of_split(split, chosen, model.needs(), device);
-        let Quantised { vectors, codes, indices, penalty } = discrete.quantise(&batch);
-        found.penalty += total(&values_of(penalty)) * chosen.len() as f64;
-        found.error += total(&values_of((vectors.clone() - codes).square()));
-        let vectors = values_of(vectors);
-        sum += total(&vectors);
-        squares += vectors.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-        values += vectors.len() as f64;
-        let rows = [Rows::Index(indices.clone())];
+        let mut rows = Vec::with_capacity(spaces.len());
+        for (sums, Quantised { vectors, codes, indices, penalty }) in sums.iter_mut().zip(discrete.quantise(&batch)) {
+            found.penalty += total(&values_of(penalty)) * chosen.len() as f64;
+            sums.add(vectors, codes);
+            rows.push(Rows::Index(indices));
+        }
         found
             .distortion
             .extend(values_of(observe.recon(&rows, &batch.given, batch.x.real())).into_iter().map(f64::from));
-        let indices: Vec<i32> = indices.into_data_as::<i32>().try_into_vec().expect("whole numbers");
+        let indices: Vec<i32> = Rows::joined(&rows).into_data_as::<i32>().try_into_vec().expect("whole numbers");
         found.symbols.extend(indices.into_iter().map(|index| index as u16));
     }
-    found.error /= values;
-    found.variance = squares / values - (sum / values).powi(2);
+    found.levels = sums.iter().zip(spaces).map(|(sums, space)| sums.of(*space)).collect();
     found.penalty /= split.len() as f64;
     Ok(found)
 }
@@ -97,8 +129,9 @@ impl CodeUse {
     /// Adds what the same model makes of further examples.
     pub fn append(&mut self, further: Self) {
         let share = further.n() as f64 / (self.n() + further.n()) as f64;
-        for (mean, other) in [(&mut self.error, further.error), (&mut self.variance, further.variance)] {
-            *mean += share * (other - *mean);
+        for (level, other) in self.levels.iter_mut().zip(&further.levels) {
+            level.error += share * (other.error - level.error);
+            level.variance += share * (other.variance - level.variance);
         }
         self.penalty += share * (further.penalty - self.penalty);
         self.symbols.extend(further.symbols);
@@ -108,6 +141,29 @@ impl CodeUse {
         } else {
             self.classes = None;
         }
+    }
+
+    /// Each map alone with its name: `top` and `bottom` of two, none of the only one.
+    pub fn by_level(&self) -> Vec<(Option<&'static str>, Self)> {
+        let names = match self.levels.len() {
+            1 => &[None][..],
+            _ => &[Some("top"), Some("bottom")][..],
+        };
+        let mut first = 0;
+        let alone = |level: &CodeLevel| {
+            let width = level.space.numel();
+            let of_row = |row: &[u16]| row[first..][..width].to_vec();
+            let symbols = self.symbols.chunks_exact(self.space.numel()).flat_map(of_row).collect();
+            first += width;
+            let (distortion, classes) = (self.distortion.clone(), self.classes.clone());
+            Self { space: level.space, symbols, distortion, levels: vec![*level], penalty: self.penalty, classes }
+        };
+        names.iter().copied().zip(self.levels.iter().map(alone)).collect()
+    }
+
+    /// The mean of a number over the maps.
+    pub fn mean_over_levels(&self, of: impl Fn(&Self) -> f64) -> f64 {
+        mean(&self.by_level().iter().map(|(_, level)| of(level)).collect::<Vec<_>>())
     }
 
     /// Entries of a codebook.
@@ -156,9 +212,10 @@ impl CodeUse {
         mean(&(0..self.space.numel()).map(|value| entropy(&self.counts_at(value)).exp()).collect::<Vec<_>>())
     }
 
-    /// Signal to noise of the quantiser, `10 log10(Var z / E (z - e)^2)`, in decibels.
+    /// Signal to noise of the first map's quantiser, `10 log10(Var z / E (z - e)^2)`, in decibels.
     pub fn snr(&self) -> f64 {
-        10.0 * (self.variance / self.error.max(f64::MIN_POSITIVE)).log10()
+        let CodeLevel { error, variance, .. } = self.levels[0];
+        10.0 * (variance / error.max(f64::MIN_POSITIVE)).log10()
     }
 
     /// What a code tells of the class: `I(k; y)` of the codes at all places, the mean over codebooks, in
@@ -178,27 +235,37 @@ impl CodeUse {
         Some(mean(&(0..self.books()).map(of_book).collect::<Vec<_>>()))
     }
 
-    /// The terms of the loss by name, with those of the codes: for `elbo eval` and the report.
+    /// How the codes are used, by name, a map after the other: for `elbo eval` and the report.
     pub fn metrics(&self) -> Vec<(&'static str, Metric)> {
+        let levels = self.by_level();
+        levels.iter().flat_map(|(name, level)| level.metrics_of_level(*name)).collect()
+    }
+
+    fn metrics_of_level(&self, level: Option<&'static str>) -> Vec<(&'static str, Metric)> {
+        let [used, perplexity, by_place, code_entropy, snr, information] = match level {
+            None => NAMES[0],
+            Some("top") => NAMES[1],
+            Some(_) => NAMES[2],
+        };
         let (entries, books, n, [_, height, width]) = (self.entries(), self.books(), self.n(), self.space.shape);
         let of = format!("of {books} codebook(s) of {entries}, over {n} examples of {height} x {width} places");
         let metric = |value, unit, what: &str| Metric::new(value, unit, format!("{what}; {of}"));
         let mut metrics = vec![
-            ("codes_used", metric(self.used(), "codes", "entries that come at least once")),
-            ("perplexity", metric(self.perplexity(), "codes", "exp of the entropy of the entries over all examples")),
+            (used, metric(self.used(), "codes", "entries that come at least once")),
+            (perplexity, metric(self.perplexity(), "codes", "exp of the entropy of the entries over all examples")),
             (
-                "perplexity_by_place",
+                by_place,
                 metric(
                     self.perplexity_by_place(),
                     "codes",
                     "the same for each place of the map alone, mean over places",
                 ),
             ),
-            ("code_entropy", metric(self.perplexity().ln(), "nats per code", "ln of the perplexity")),
-            ("code_snr", metric(self.snr(), "dB", "10 log10(Var z / E (z - e)^2) of the quantiser")),
+            (code_entropy, metric(self.perplexity().ln(), "nats per code", "ln of the perplexity")),
+            (snr, metric(self.snr(), "dB", "10 log10(Var z / E (z - e)^2) of the quantiser")),
         ];
-        if let Some(information) = self.class_information() {
-            metrics.push(("code_label_information", metric(information, "nats per code", "I(code; class)")));
+        if let Some(found) = self.class_information() {
+            metrics.push((information, metric(found, "nats per code", "I(code; class)")));
         }
         metrics
     }
@@ -229,28 +296,64 @@ impl CodeUse {
     }
 }
 
+/// Names of the metrics of the only map, of the top one and of the bottom one.
+const NAMES: [[&str; 6]; 3] = [
+    ["codes_used", "perplexity", "perplexity_by_place", "code_entropy", "code_snr", "code_label_information"],
+    [
+        "top_codes_used",
+        "top_perplexity",
+        "top_perplexity_by_place",
+        "top_code_entropy",
+        "top_code_snr",
+        "top_code_label_information",
+    ],
+    [
+        "bottom_codes_used",
+        "bottom_perplexity",
+        "bottom_perplexity_by_place",
+        "bottom_code_entropy",
+        "bottom_code_snr",
+        "bottom_code_label_information",
+    ],
+];
+
 /// Share of the entries below which a codebook counts as collapsed.
 const USED: f64 = 0.5;
+/// Share of the entries below which the top level of two carries nothing.
+const UNUSED: f64 = 0.05;
 /// Signal to noise of the quantiser, in decibels, below which it loses too much.
 const SNR: f64 = 3.0;
 /// Codes of a split for each entry below which nothing is said: too few to tell a dead code from a rare one.
 const CODES_PER_ENTRY: usize = 10;
 
-/// What the doctor says of a codebook: collapse and lost signal, each with the setting that cures it.
+/// What the doctor says of the codebooks: collapse and lost signal, each with the setting that cures it.
 pub fn examine_codes(found: &CodeUse) -> Vec<ModelFinding> {
+    found.by_level().iter().flat_map(|(name, level)| examine_level(*name, level)).collect()
+}
+
+fn examine_level(name: Option<&str>, found: &CodeUse) -> Vec<ModelFinding> {
     let (entries, used, snr) = (found.entries(), found.used(), found.snr());
+    let of = name.map_or(String::new(), |name| format!("{name} level: "));
     let mut findings = Vec::new();
     if found.n() * found.places() >= CODES_PER_ENTRY * entries && used < USED * entries as f64 {
         findings.push(ModelFinding {
-            finding: format!("{used:.0} of {entries} codes are used: the codebook has collapsed"),
-            cure: "`--set quantizer.start=kmeans --set quantizer.revive=0.1` and more steps, or \
-                   `--set quantizer.kind=fsq`, which has no codes to lose"
-                .into(),
+            finding: format!("{of}{used:.0} of {entries} codes are used: the codebook has collapsed"),
+            cure: match name {
+                Some("top") if used < UNUSED * entries as f64 => {
+                    "the decoder draws from the bottom codes alone: `--set quantizer.codes=64` leaves them less room, \
+                     or train a `vq-vae`, which has one level"
+                }
+                _ => {
+                    "`--set quantizer.start=kmeans --set quantizer.revive=0.1` and more steps, or \
+                     `--set quantizer.kind=fsq`, which has no codes to lose"
+                }
+            }
+            .into(),
         });
     }
     if snr < SNR {
         findings.push(ModelFinding {
-            finding: format!("the codes keep little of the vectors: {snr:.1} dB of signal to noise"),
+            finding: format!("{of}the codes keep little of the vectors: {snr:.1} dB of signal to noise"),
             cure: "more codes (`--set quantizer.codes=1024`) or residual codes (`--set quantizer.depth=2`)".into(),
         });
     }
@@ -317,7 +420,8 @@ mod tests {
     fn of(symbols: Vec<u16>, of: usize, width: usize) -> CodeUse {
         let space = Space { shape: [1, 1, width], domain: Domain::Index { of } };
         let n = symbols.len() / width;
-        CodeUse { space, symbols, distortion: vec![0.0; n], error: 0.1, variance: 1.0, penalty: 0.0, classes: None }
+        let levels = vec![CodeLevel { space, error: 0.1, variance: 1.0 }];
+        CodeUse { space, symbols, distortion: vec![0.0; n], levels, penalty: 0.0, classes: None }
     }
 
     #[test]
@@ -348,10 +452,41 @@ mod tests {
         assert!(examine_codes(&collapsed).iter().any(|found| found.finding.contains("1 of 8")));
         let mut noisy = of((0..400).map(|i| i % 8).collect(), 8, 10);
         assert!(examine_codes(&noisy).is_empty());
-        noisy.error = 0.7;
+        noisy.levels[0].error = 0.7;
         assert!(examine_codes(&noisy)[0].cure.contains("depth"));
         // Of a few codes nothing is said.
         assert!(examine_codes(&of(vec![3; 40], 8, 10)).is_empty());
+    }
+
+    /// Rows of a top map of two codes and a bottom map of four.
+    fn two_levels(row: [u16; 6], rows: usize) -> CodeUse {
+        let map = |width| Space { shape: [1, 1, width], domain: Domain::Index { of: 64 } };
+        let level = |space, error| CodeLevel { space, error, variance: 1.0 };
+        let levels = vec![level(map(2), 0.1), level(map(4), 0.01)];
+        CodeUse { levels, ..of(row.repeat(rows), 64, 6) }
+    }
+
+    #[test]
+    fn levels_are_counted_apart() {
+        let found = two_levels([5, 5, 1, 2, 3, 4], 3);
+        let parts = found.by_level();
+        assert_eq!(parts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [Some("top"), Some("bottom")]);
+        assert_eq!((parts[0].1.symbols.as_slice(), parts[0].1.used()), (&[5; 6][..], 1.0));
+        assert_eq!((parts[1].1.used(), parts[1].1.perplexity().round()), (4.0, 4.0));
+        assert_eq!(found.mean_over_levels(CodeUse::used), 2.5);
+        let metrics = found.metrics();
+        let value = |name: &str| metrics.iter().find(|(found, _)| *found == name).expect(name).1.value;
+        assert_eq!((value("top_codes_used"), value("bottom_codes_used")), (1.0, 4.0));
+        assert!((value("top_code_snr") - 10.0).abs() < 1e-9 && (value("bottom_code_snr") - 20.0).abs() < 1e-9);
+        // The rate is that of all codes.
+        assert!((found.uniform_rate() - 6.0 * 64f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_top_level_that_carries_nothing_is_named() {
+        let found = examine_codes(&two_levels([5, 5, 1, 2, 3, 4], 1000));
+        assert!(found[0].finding.starts_with("top level: 1 of 64") && found[0].cure.contains("vq-vae"), "{found:?}");
+        assert!(found[1].finding.starts_with("bottom level: 4 of 64") && found[1].cure.contains("kmeans"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::data::source::ImageShape;
 use crate::error::Result;
 use crate::models::{Ask, Generate, Model, Show};
 use crate::random::{Draws, Purpose};
-use crate::space::Rows;
+use crate::space::{Rows, Space};
 use crate::tensors::values_of;
 
 /// Codes that are decoded at once.
@@ -54,14 +54,14 @@ pub fn draw_symbols(
 /// If `symbols` is no whole number of rows, or a symbol is beyond the codebook.
 pub fn decode_symbols(model: &dyn Model, symbols: &[u16], show: ShowAs, device: &Device) -> Result<Pictures> {
     let decoder = model.decode_or_refuse()?;
-    let width = decoder.codes()[0].numel();
+    let width = Space::joined(decoder.codes()).numel();
     assert!(symbols.len().is_multiple_of(width), "{} symbols are no whole number of rows", symbols.len());
     let [channels, height, columns] = model.space().shape;
     let mut pixels = Vec::new();
     for (chunk, rows) in symbols.chunks(TOGETHER * width).enumerate() {
         let rows: Vec<i32> = rows.iter().map(|&symbol| i32::from(symbol)).collect();
         let rows = TensorData::new(rows.clone(), [rows.len() / width, width]);
-        let rows = [Rows::Index(Tensor::<2, Int>::from_data(rows, device))];
+        let rows = Rows::parted(&Tensor::<2, Int>::from_data(rows, device), decoder.codes());
         let decoded = match show {
             ShowAs::Mean => decoder.decode(&rows, &Given::default(), Show::Mean),
             ShowAs::Draw { seed } => {

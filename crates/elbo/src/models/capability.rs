@@ -250,7 +250,7 @@ pub struct Quantised {
     pub vectors: Tensor<2>,
     /// The codes in their place.
     pub codes: Tensor<2>,
-    /// The entries, `[n, numel]` of the space of codes.
+    /// The entries, `[n, numel]` of their space of codes.
     pub indices: Tensor<2, Int>,
     /// What the loss adds to `-log p(x|z)`, in nats, the mean over the batch. `[1]`.
     pub penalty: Tensor<1>,
@@ -258,8 +258,13 @@ pub struct Quantised {
 
 /// A model whose codes are entries of codebooks: maps of symbols.
 pub trait Discrete: Encode {
-    /// Vectors and their codes.
-    fn quantise(&self, batch: &Batch) -> Quantised;
+    /// Vectors and their codes, for each space of [`Encode::codes`], in its order.
+    fn quantise(&self, batch: &Batch) -> Vec<Quantised>;
+
+    /// All codes of an example as one row: what a prior models.
+    fn joined(&self) -> Space {
+        Space::joined(Encode::codes(self))
+    }
 }
 
 /// What stands for x given its code.

@@ -45,6 +45,7 @@ mod standard_normal;
 mod vae;
 mod vector_code;
 mod vq_vae;
+mod vq_vae_2;
 
 use std::fmt::Debug;
 
@@ -72,6 +73,7 @@ pub use standard_normal::StandardNormal;
 pub use vae::{Vae, VaeConfig};
 pub use vector_code::{Architecture, VectorCode};
 pub use vq_vae::{VqVae, VqVaeConfig};
+pub use vq_vae_2::{VqVae2, VqVae2Config};
 
 /// A number that training reports: a column of `metrics.csv`, a curve, a word in the progress line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

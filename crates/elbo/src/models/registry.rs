@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     AeConfig, Architecture, AutoregressiveConfig, Capability, CvaeConfig, IwaeConfig, Learner, LikelihoodKeys,
-    MAX_PARAMETERS, MafConfig, ObjectiveConfig, Report, Update, VaeConfig, VqVaeConfig,
+    MAX_PARAMETERS, MafConfig, ObjectiveConfig, Report, Update, VaeConfig, VqVae2Config, VqVaeConfig,
 };
 use crate::data::batch::Needs;
 use crate::error::{Error, Result};
@@ -127,7 +127,7 @@ pub struct Kind {
 
 /// From the list of families to the table that chooses one.
 macro_rules! families {
-    ($($name:ident($config:ty),)*) => {
+    ($($(#[$attribute:meta])* $name:ident($config:ty),)*) => {
         /// The `[model]` table of a recipe: `kind` and the keys of that family.
         ///
         /// ```
@@ -143,6 +143,7 @@ macro_rules! families {
         pub enum ModelConfig {
             $(
                 #[doc = concat!("[`", stringify!($config), "`].")]
+                $(#[$attribute])*
                 $name($config),
             )*
         }
@@ -187,6 +188,8 @@ families! {
     Cvae(CvaeConfig),
     Maf(MafConfig),
     VqVae(VqVaeConfig),
+    #[serde(rename = "vq-vae-2")]
+    VqVae2(VqVae2Config),
     Autoregressive(AutoregressiveConfig),
 }
 

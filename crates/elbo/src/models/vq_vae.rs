@@ -234,17 +234,17 @@ impl Model for VqVae {
 }
 
 impl Discrete for VqVae {
-    fn quantise(&self, batch: &Batch) -> Quantised {
+    fn quantise(&self, batch: &Batch) -> Vec<Quantised> {
         let pass = &Pass::still();
         let quantized = self.quantizer.forward(self.encoder.forward(batch.x.real(), pass), pass);
         let channels = self.quantizer.config().channels() as i64;
         let codes = self.quantizer.embed(&quantized.indices, self.sides(), self.quantizer.config().depth);
-        Quantised {
+        vec![Quantised {
             vectors: quantized.vectors.reshape([-1, channels]),
             codes: codes.reshape([-1, channels]),
             penalty: self.penalty(quantized.commitment, quantized.codebook),
             indices: quantized.indices,
-        }
+        }]
     }
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 /// # Shapes
 /// - `rows`: `[batch, channels * height * width]`, channel first
 /// - returns: `[batch, height, width, channels]`
-pub(super) fn from_rows(rows: Tensor<2>, [channels, height, width]: [usize; 3]) -> Tensor<4> {
+pub(crate) fn from_rows(rows: Tensor<2>, [channels, height, width]: [usize; 3]) -> Tensor<4> {
     let batch = rows.dims()[0];
     // With one channel or one pixel both orders are the same memory; a permuted view would be copied by the next kernel.
     if channels == 1 || height * width == 1 {
@@ -19,7 +19,7 @@ pub(super) fn from_rows(rows: Tensor<2>, [channels, height, width]: [usize; 3]) 
 /// # Shapes
 /// - `images`: `[batch, height, width, channels]`
 /// - returns: `[batch, channels * height * width]`, channel first
-pub(super) fn to_rows(images: Tensor<4>) -> Tensor<2> {
+pub(crate) fn to_rows(images: Tensor<4>) -> Tensor<2> {
     let [_, height, width, channels] = images.dims();
     if channels == 1 || height * width == 1 {
         return images.flatten(1, 3);

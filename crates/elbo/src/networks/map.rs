@@ -18,7 +18,8 @@ use super::conv::{Conv, ConvConfig};
 use super::image::to_rows;
 use super::norm::Norm;
 use super::{
-    ConvEncoder, Encoder, LayerSummary, Linear, Mlp, NetworkConfig, Pass, ResidualConfig, ResnetConfig, ResnetDecoder,
+    ConvEncoder, Encoder, LayerSummary, Linear, Mlp, MlpConfig, NetworkConfig, Pass, ResidualConfig, ResnetConfig,
+    ResnetDecoder,
 };
 use crate::error::{Error, Result};
 use crate::random::Draws;
@@ -87,7 +88,7 @@ impl ResidualStack {
 }
 
 /// A linear layer over the channels of a map.
-fn project(layer: &Linear, map: Tensor<4>) -> Tensor<4> {
+pub(crate) fn project(layer: &Linear, map: Tensor<4>) -> Tensor<4> {
     let [n, height, width, channels] = map.dims();
     let rows = layer.forward(map.reshape([n * height * width, channels]), Activation::None);
     let outputs = rows.dims()[1];
@@ -174,6 +175,41 @@ impl NetworkConfig {
     pub fn map_sides(&self, shape: [usize; 3]) -> [usize; 2] {
         let [_, height, width] = map_shape(self, shape);
         [height, width]
+    }
+
+    /// Channels of the map before it is projected to the code.
+    ///
+    /// # Panics
+    /// As [`NetworkConfig::map_sides`].
+    pub(crate) fn map_channels(&self, shape: [usize; 3]) -> usize {
+        map_shape(self, shape)[0]
+    }
+
+    /// The network in two, one above the other: all but the last halving, and the last; of an `mlp` all but
+    /// the last layer, and the last.
+    ///
+    /// ```
+    /// use elbo::networks::NetworkConfig;
+    ///
+    /// let [bottom, top] = NetworkConfig::conv(&[32, 64]).in_two([1, 28, 28]);
+    /// assert_eq!(bottom.map_sides([1, 28, 28]), [14, 14]);
+    /// assert_eq!(top.map_sides([32, 14, 14]), [7, 7]);
+    /// ```
+    pub fn in_two(&self, shape: [usize; 3]) -> [Self; 2] {
+        let parts = |widths: Vec<usize>| {
+            let (last, before) =
+                widths.split_last().map_or((&[][..], &[][..]), |(last, before)| (std::slice::from_ref(last), before));
+            [before.to_vec(), last.to_vec()]
+        };
+        match self {
+            Self::Mlp(config) => {
+                parts(config.hidden.clone()).map(|hidden| Self::Mlp(MlpConfig { hidden, ..config.clone() }))
+            }
+            Self::Conv(config) => parts(config.channels.resolve(shape))
+                .map(|channels| Self::Conv(ConvConfig { channels: channels.into(), ..config.clone() })),
+            Self::Resnet(config) => parts(config.channels.resolve(shape))
+                .map(|channels| Self::Resnet(ResnetConfig { channels: channels.into(), ..config.clone() })),
+        }
     }
 
     /// Refuses what a network whose code is a map does not have.

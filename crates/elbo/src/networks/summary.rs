@@ -62,7 +62,7 @@ impl LayerSummary {
     }
 
     /// The same from one number of channels to another.
-    pub(super) fn keeping(name: String, kernel: usize, channels: [usize; 2], sides: [usize; 2]) -> Self {
+    pub(crate) fn keeping(name: String, kernel: usize, channels: [usize; 2], sides: [usize; 2]) -> Self {
         Self::windows(name, format!("conv {kernel} x {kernel}"), kernel, channels, sides, sides)
     }
 

@@ -57,6 +57,7 @@ pub fn builtin() -> &'static [Recipe] {
         "digits-maf",
         "autoregressive",
         "mnist-vq",
+        "mnist-vq2",
         "mnist-fsq",
         "cifar10-vq",
     ]

@@ -107,7 +107,12 @@ impl RunConfig {
             return quantizer.check();
         }
         let (expected, found) = (format!("nothing for `{}`, which has no codebook", self.model.kind()), "a table");
-        Err(Error::config("quantizer", expected, found, "remove it, or set `model.kind = \"vq-vae\"`"))
+        Err(Error::config(
+            "quantizer",
+            expected,
+            found,
+            "remove it, or set `model.kind = \"vq-vae\"` or `\"vq-vae-2\"`",
+        ))
     }
 
     /// The configuration as TOML, complete, in the order of the fields.

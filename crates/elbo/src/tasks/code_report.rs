@@ -55,8 +55,8 @@ impl<'a> CodeMaterial<'a> {
         Means::of([
             ("recon", recon),
             ("commitment", penalty),
-            ("codes_used", self.found.used()),
-            ("perplexity", self.found.perplexity()),
+            ("codes_used", self.found.mean_over_levels(CodeUse::used)),
+            ("perplexity", self.found.mean_over_levels(CodeUse::perplexity)),
             (LOSS, recon + penalty),
         ])
     }
@@ -130,35 +130,42 @@ impl<'a> CodeMaterial<'a> {
 
     fn codebook(&self, run: &Run) -> Result<Section> {
         let mut pictures = Vec::new();
-        for book in 0..self.found.books().min(BOOKS) {
-            let (mut patches, [channels, height, width]) = code_patches(&self.found, self.split, book, &run.device);
-            patches.truncate(PATCHES);
-            let shape = ImageShape { channels, height, width };
-            let pixels = patches.iter().flat_map(|patch| patch.pixels.iter().copied()).collect();
-            let name = if book == 0 { "codebook".to_owned() } else { format!("codebook-{book}") };
-            let png = saved(run, &name, grid_png(&Pictures { shape, pixels }, 32)?)?;
-            let caption = format!("Codebook {book}: the mean of the patches that use a code, the most used first.");
-            pictures.push(art(png, "the patch of each code").with_caption(caption));
+        for (level, found) in self.found.by_level() {
+            for book in 0..found.books().min(BOOKS) {
+                let (mut patches, [channels, height, width]) = code_patches(&found, self.split, book, &run.device);
+                patches.truncate(PATCHES);
+                let shape = ImageShape { channels, height, width };
+                let pixels = patches.iter().flat_map(|patch| patch.pixels.iter().copied()).collect();
+                let of = level.map_or(String::new(), |level| format!("-{level}"));
+                let name = if book == 0 { format!("codebook{of}") } else { format!("codebook{of}-{book}") };
+                let png = saved(run, &name, grid_png(&Pictures { shape, pixels }, 32)?)?;
+                let of = level.map_or(String::new(), |level| format!(" of the {level} level"));
+                let caption =
+                    format!("Codebook {book}{of}: the mean of the patches that use a code, the most used first.");
+                pictures.push(art(png, "the patch of each code").with_caption(caption));
+            }
         }
         Ok(self.use_of_codes(pictures))
     }
 
     fn use_of_codes(&self, pictures: Vec<crate::report::Picture>) -> Section {
-        let found = &self.found;
+        let levels = self.found.by_level();
+        let lines = levels.iter().map(|(name, level)| self.use_of_level(*name, level));
+        Section { title: "Codebook".into(), explanation: lines.collect::<Vec<_>>().join(" "), pictures }
+    }
+
+    fn use_of_level(&self, name: Option<&str>, found: &CodeUse) -> String {
         let [books, height, width] = found.space.shape;
-        Section {
-            title: "Codebook".into(),
-            explanation: format!(
-                "{height} x {width} places with {books} code(s) of {} each. Over the {} split {:.0} codes are used, \
-                 with a perplexity of {:.1}; signal to noise of the quantiser {:.1} dB.",
-                found.entries(),
-                self.split_name,
-                found.used(),
-                found.perplexity(),
-                found.snr()
-            ),
-            pictures,
-        }
+        let of = name.map_or(String::new(), |name| format!("The {name} level: "));
+        format!(
+            "{of}{height} x {width} places with {books} code(s) of {} each. Over the {} split {:.0} codes are used, with a \
+             perplexity of {:.1}; signal to noise of the quantiser {:.1} dB.",
+            found.entries(),
+            self.split_name,
+            found.used(),
+            found.perplexity(),
+            found.snr()
+        )
     }
 }
 

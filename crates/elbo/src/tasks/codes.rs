@@ -8,9 +8,10 @@ use crate::data::symbols::{ROWS_FILE, SymbolSource};
 use crate::data::{DataConfig, Splits, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::encode;
+use crate::models::Discrete;
 use crate::priors::{CodesKind, sampler_codes};
 use crate::run::directory::{CODES_FILE, Origin, RunDir, RunInfo};
-use crate::space::{Domain, Space};
+use crate::space::{Domain, Rows, Space};
 
 /// The codes of a run as data, with what a prior's run keeps of them.
 pub(super) struct RunCodes {
@@ -89,10 +90,9 @@ impl Run {
         Ok(RunCodes { origin, files: vec![(CODES_FILE, source.to_npy())], source: Coded::Vectors(source) })
     }
 
-    /// The space of its codes, where they are symbols.
+    /// The space of its codes, where they are symbols; several levels are one row, from the top down.
     pub fn symbol_space(&self) -> Option<Space> {
-        let codes = self.model.discrete()?.codes();
-        codes.first().copied().filter(|space| space.symbols().is_some())
+        self.model.discrete().map(Discrete::joined).filter(|space| space.symbols().is_some())
     }
 
     /// The codes of a split, `[n, numel]`, where they are symbols.
@@ -105,7 +105,7 @@ impl Run {
         let of = |chosen: &[u32]| {
             let batch = Batch::of_split(split, chosen, self.model.needs(), &self.device);
             let codes = encoder.encode(&batch).into_codes();
-            let codes: Vec<i32> = codes[0].index().into_data_as::<i32>().try_into_vec().expect("whole numbers");
+            let codes: Vec<i32> = Rows::joined(&codes).into_data_as::<i32>().try_into_vec().expect("whole numbers");
             codes.into_iter().map(|code| code as u16)
         };
         Ok(places.chunks(TOGETHER).flat_map(of).collect())
