@@ -75,7 +75,7 @@ impl Space {
     /// ```
     /// use elbo::space::{Domain, Space};
     ///
-    /// let map = |side| Space { shape: [1, side, side], domain: Domain::Index { of: 8 } };
+    /// let map = |side| Space::new([1, side, side], Domain::Index { of: 8 });
     /// assert_eq!(Space::joined(&[map(4)]), map(4));
     /// assert_eq!(Space::joined(&[map(2), map(4)]).shape, [1, 1, 20]);
     /// ```
