@@ -328,6 +328,9 @@ pub struct Score {
     /// Draw the ten strangest pictures, .png.
     #[arg(long)]
     pub plot: Option<PathBuf>,
+    /// With `--by rate`, a folder: for each of the ten strangest a .png of it beside the nats of each of its codes.
+    #[arg(long, value_name = "FOLDER")]
+    pub heatmap: Option<PathBuf>,
 }
 
 const SCORES: &str = "\
@@ -337,6 +340,7 @@ Scores, one for each example, higher is stranger:
   recon        reconstruction error at the mean code; all that an autoencoder has beside mahalanobis
   mahalanobis  distance of the mean code from those of the training data
   typicality   |neg-elbo - its mean over validation examples|
+  rate         -log p(codes) under the prior in the run, of codes that are symbols
 Examples are flagged by the first score, above a threshold from the validation split. A run of some classes (data.labels) is
 shown the whole test split, the classes left out too.";
 

@@ -9,6 +9,7 @@ mod encode;
 mod eval;
 mod fitting;
 mod gmm;
+mod heat;
 mod model;
 mod neighbours;
 mod pictures;
