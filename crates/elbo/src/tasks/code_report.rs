@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::code_pictures::{CodePicture, pictures_of};
 use super::measure::{Measure, caution};
 use super::plots::example;
 use super::recorder::{Png, grid_png};
@@ -9,13 +10,11 @@ use super::report::{art, pairs_png, unit, write_report};
 use super::run::{Run, held_out};
 use super::samplers::SymbolPrior;
 use crate::data::batch::Given;
-use crate::data::source::ImageShape;
 use crate::data::{Splits, Subset};
 use crate::error::Result;
-use crate::evaluation::{CodeUse, code_patches, code_use, mean, stderr};
-use crate::generation::{self, Pictures, ShowAs};
+use crate::evaluation::{CodeUse, code_use, mean, stderr};
+use crate::generation::{self, ShowAs};
 use crate::models::Ask;
-use crate::report::heat_map::heated;
 use crate::report::{ComparedRun, Estimate, Section, Summary};
 use crate::run::directory::RunDir;
 use crate::run::history::{LOSS, Means};
@@ -26,10 +25,6 @@ const SHOWN: usize = 64;
 const OF_CLASS: usize = 8;
 /// Classes shown at most.
 const CLASSES: usize = 20;
-/// Codes whose patches are shown at most.
-const PATCHES: usize = 1024;
-/// Codebooks whose patches are shown at most.
-const BOOKS: usize = 8;
 
 /// Everything the page of such a run is drawn from.
 pub(super) struct CodeMaterial<'a> {
@@ -130,30 +125,11 @@ impl<'a> CodeMaterial<'a> {
     }
 
     fn codebook(&self, run: &Run) -> Result<Section> {
-        let mut pictures = Vec::new();
-        for (level, found) in self.found.by_level() {
-            let places = saved(run, &file_of("code-places", level), places_png(&found)?)?;
-            pictures.push(art(places, "the perplexity at each place of the map").with_caption(of_places(level, &found)));
-            for book in 0..found.books().min(BOOKS) {
-                pictures.push(self.patches(run, level, &found, book)?);
-            }
-        }
-        Ok(self.use_of_codes(pictures))
-    }
-
-    /// The picture of each code of a codebook.
-    fn patches(&self, run: &Run, level: Option<&str>, found: &CodeUse, book: usize) -> Result<crate::report::Picture> {
-        let (patches, [channels, height, width]) = code_patches(found, self.split, book, PATCHES, &run.device);
-        let shape = ImageShape { channels, height, width };
-        let pixels = patches.iter().flat_map(|patch| patch.pixels.iter().copied()).collect();
-        let name = file_of("codebook", level);
-        let name = if book == 0 { name } else { format!("{name}-{book}") };
-        let png = saved(run, &name, grid_png(&Pictures { shape, pixels }, 32)?)?;
-        let caption = format!(
-            "Codebook {book}{}: the mean of the patches that use a code, the most used first.",
-            words_of(level)
-        );
-        Ok(art(png, "the patch of each code").with_caption(caption))
+        let pictures = pictures_of(&self.found, self.split, run)?.into_iter().map(|picture| {
+            let CodePicture { name, png, alt, caption } = picture;
+            Ok(art(saved(run, &name, png)?, alt).with_caption(caption))
+        });
+        Ok(self.use_of_codes(pictures.collect::<Result<_>>()?))
     }
 
     fn use_of_codes(&self, pictures: Vec<crate::report::Picture>) -> Section {
@@ -175,41 +151,6 @@ impl<'a> CodeMaterial<'a> {
             found.snr()
         )
     }
-}
-
-/// Side of a place of the map in the picture of all places, in pixels.
-const PLACE: usize = 16;
-
-/// The codes that each place of the map uses, a map for each codebook side by side.
-fn places_png(found: &CodeUse) -> Result<Png> {
-    let [books, rows, columns] = found.space.shape;
-    let values: Vec<f32> = found.perplexity_at_places().into_iter().map(|value| value as f32 - 1.0).collect();
-    let most = values.iter().copied().fold(0.0, f32::max);
-    let shape = ImageShape { channels: 1, height: rows * PLACE, width: columns * PLACE };
-    let black = vec![0.0; shape.numel()];
-    let maps = values.chunks_exact(rows * columns).take(BOOKS);
-    let pixels = maps.flat_map(|map| heated(&black, shape, map, [rows, columns], most)).collect();
-    grid_png(&Pictures { shape: ImageShape { channels: 3, ..shape }, pixels }, books.min(BOOKS))
-}
-
-/// What the picture of the places shows.
-fn of_places(level: Option<&str>, found: &CodeUse) -> String {
-    let perplexity = found.perplexity_at_places();
-    let (least, most) = perplexity.iter().fold((f64::MAX, 0f64), |(a, b), &value| (a.min(value), b.max(value)));
-    format!(
-        "How many codes each place{} uses, the perplexity there alone: {least:.1} where it is darkest, {most:.1} where \
-         it is brightest.",
-        words_of(level)
-    )
-}
-
-/// Name of the picture of a level in `plots/`.
-fn file_of(picture: &str, level: Option<&str>) -> String {
-    level.map_or_else(|| picture.to_owned(), |level| format!("{picture}-{level}"))
-}
-
-fn words_of(level: Option<&str>) -> String {
-    level.map_or(String::new(), |level| format!(" of the {level} level"))
 }
 
 /// Writes a picture to `plots/` and hands it on.
