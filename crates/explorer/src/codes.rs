@@ -134,7 +134,7 @@ impl Codes {
         let read = || async move {
             let reading =
                 tokio::task::spawn_blocking(move || elbo::Error::catch(|| loaded.run.stored_symbol_prior(None)));
-            Ok(reading.await.map_err(|_| Problem::internal())??)
+            Ok::<_, Problem>(reading.await.map_err(|_| Problem::internal())??)
         };
         match self.priors.get(key, self.deadline, read).await? {
             State::Ready(prior) => Ok(prior),
@@ -176,8 +176,7 @@ async fn count(worker: &Worker, datasets: &Datasets, loaded: Loaded) -> Result<C
     let (split, examples) = data.split(None)?;
     let width = loaded.run.symbol_space().map_or(1, |space| space.numel());
     // Sources may be ordered by class: the first ones are no sample.
-    let places =
-        examples.sampled_places(MAX_EXAMPLES.min(MAX_SYMBOLS / width).max(1), loaded.run.config.training.seed);
+    let places = examples.sampled_places(MAX_EXAMPLES.min(MAX_SYMBOLS / width).max(1), loaded.run.config.training.seed);
     let examples = examples.select(&places);
     let found = worker.steps(counting(loaded, examples.clone())).await?;
     let findings = elbo::evaluation::examine_codes(&found);

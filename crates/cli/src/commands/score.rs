@@ -45,13 +45,8 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
         None => parts.iter().filter(|part| !part.is_empty()).cloned().collect(),
     };
     let (parts, anomalies) = (limited(&opened.parts), limited(&anomalies));
-    let request = ScoreRequest {
-        by,
-        k: args.k,
-        false_alarm: args.false_alarm,
-        normal: normal_classes(args, &opened),
-        seed,
-    };
+    let request =
+        ScoreRequest { by, k: args.k, false_alarm: args.false_alarm, normal: normal_classes(args, &opened), seed };
     let mut told = Instant::now();
     let mut progress = |done: usize, total: usize| {
         if done < total && told.elapsed() > PAUSE {
@@ -185,13 +180,7 @@ fn alone(parts: &[Subset], anomalies: &[Subset], strangest: &[Strange]) -> Vec<(
 }
 
 /// The strangest examples as a sheet of pictures.
-fn draw(
-    run: &Run,
-    parts: &[Subset],
-    anomalies: &[Subset],
-    strangest: &[Strange],
-    path: &Path,
-) -> anyhow::Result<()> {
+fn draw(run: &Run, parts: &[Subset], anomalies: &[Subset], strangest: &[Strange], path: &Path) -> anyhow::Result<()> {
     let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
     let originals = |strange: &Strange| originals(all[strange.part], &[strange.place as u32], &run.device).pixels;
     let pixels: Vec<f32> = strangest.iter().flat_map(originals).collect();
@@ -301,7 +290,10 @@ impl Summary<'_> {
         }
         if let Some(HeatMaps { files, most }) = &self.heat_maps {
             let folder = self.args.heatmap.as_deref().unwrap_or(Path::new(".")).display();
-            text += &format!("{} heat maps in {folder}: -ln p of the codes of a place, {most:.2} nats at the hottest\n", files.len());
+            text += &format!(
+                "{} heat maps in {folder}: -ln p of the codes of a place, {most:.2} nats at the hottest\n",
+                files.len()
+            );
         }
         if let Some(out) = &self.args.out {
             text += &format!("scores of {n} examples in {}\n", out.display());

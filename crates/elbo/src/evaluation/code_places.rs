@@ -90,7 +90,7 @@ mod tests {
         let examples = found.examples_with(0, 1, 2);
         assert_eq!(examples[0], CodeExample { example: 0, places: vec![0, 1] }, "the one that uses it most");
         assert_eq!(examples[1], CodeExample { example: 1, places: vec![0] });
-        assert_eq!(found.examples_with(1, 1, 9), []);
+        assert!(found.examples_with(1, 1, 9).is_empty());
         assert_eq!(found.counts_by_class(0, 1), Some(vec![3, 0, 1]));
         assert_eq!(CodeUse { classes: None, ..three() }.counts_by_class(0, 1), None);
     }

@@ -32,13 +32,7 @@ const COVER: f32 = 0.85;
 /// let rgb = heated(&[0.0; 8], shape, &[0.0, 3.0], [1, 2], 3.0);
 /// assert_eq!((rgb.len(), rgb[0], rgb[3] > 0.5), (24, 0.0, true)); // the right half is hot
 /// ```
-pub fn heated(
-    pixels: &[f32],
-    shape: ImageShape,
-    values: &[f32],
-    [rows, columns]: [usize; 2],
-    most: f32,
-) -> Vec<f32> {
+pub fn heated(pixels: &[f32], shape: ImageShape, values: &[f32], [rows, columns]: [usize; 2], most: f32) -> Vec<f32> {
     let ImageShape { channels, height, width } = shape;
     assert_eq!((pixels.len(), values.len()), (shape.numel(), rows * columns), "a picture and a map of their sizes");
     let plane = height * width;

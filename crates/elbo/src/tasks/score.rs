@@ -66,7 +66,9 @@ impl Score {
                 let run = crate::shell::quoted(&run.dir.path().display().to_string());
                 format!("`elbo train autoregressive --codes-of {run}` trains the prior that rates its codes")
             }
-            Self::Rate => "a rate is that of codes that are symbols: train `mnist-vq` or another recipe of `vq-vae`".into(),
+            Self::Rate => {
+                "a rate is that of codes that are symbols: train `mnist-vq` or another recipe of `vq-vae`".into()
+            }
             _ => "an autoencoder gives no density of x, and squared errors or a surrogate are no likelihood".into(),
         }
     }

@@ -100,7 +100,8 @@ fn levels(run: &Run) -> Result<Vec<Level>, Problem> {
             (place, _) => Some(format!("level {}", place + 1)),
         };
         // A quantiser without codebooks has one code of a place, whatever its table says.
-        let depth = Some(run.config.quantizer.depth).filter(|depth| books.is_multiple_of(*depth)).unwrap_or(1);
+        let depth = run.config.quantizer.as_ref().map_or(1, |quantizer| quantizer.depth);
+        let depth = if books.is_multiple_of(depth) { depth } else { 1 };
         let entries = space.symbols().unwrap_or(0);
         let codes = space.numel();
         first += codes;
@@ -125,17 +126,11 @@ fn some_prior<'a>(asked: &RunRequest, prior: &'a Prior) -> Result<&'a SymbolPrio
 }
 
 /// Which codebook.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Book {
     level: usize,
     book: usize,
-}
-
-impl Default for Book {
-    fn default() -> Self {
-        Self { level: 0, book: 0 }
-    }
 }
 
 impl Book {

@@ -118,8 +118,7 @@ fn a_codebook_is_what_the_library_counts() {
             assert_eq!(told["usual"].as_array().unwrap().len(), run.symbol_space().unwrap().numel());
             let at = &found.perplexity_at_places()[book * found.space.shape[1] * found.space.shape[2]..];
             assert!((told["perplexity_by_place"][5].as_f64().unwrap() - at[5]).abs() < 1e-9);
-            let png =
-                send(&router, request("POST", &path, &[("accept", "image/png")], body.to_string())).await;
+            let png = send(&router, request("POST", &path, &[("accept", "image/png")], body.to_string())).await;
             assert_eq!(&png.body[1..4], b"PNG");
         }
     });
