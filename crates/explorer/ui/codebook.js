@@ -58,8 +58,8 @@ function Codes(shared) {
   const uses = code.value?.code === picked ? code.value : null;
   const hidden = found.used - found.codes.length;
   return html`
-    ${found.findings.map(({ finding, cure }) => html`<p class="trouble" role="status"><b>${finding}.</b> ${cure}</p>`)}
-    <div class="make">
+    ${found.findings.map(({ finding, cure }) => html`<p class="trouble" role="status"><b>${finding}.</b> Cure: ${worded(cure)}.</p>`)}
+    <div class="make book">
       <div class="grow">
         <section class="card" aria-label="All codes">
           <dl class="tiles">
@@ -70,16 +70,16 @@ function Codes(shared) {
           <${Sheet} ...${shared} doing="Look at" />
           <p class="hint">Each the mean of the patches that use it, the most used first; bars grow with the root of the use, over ${count(found.n)} ${found.split} pictures.${hidden > 0 && ` ${count(hidden)} more are used less.`}</p>
         </section>
-        <section class="card" aria-label="Pictures that use it"><h2>Pictures that use code ${picked}</h2>
+        <section class="card uses" aria-label="Pictures that use it"><h2>Pictures that use code ${picked}</h2>
           <${Trouble} error=${code.error} />
           ${uses ? html`<div class="sheet users">${uses.examples.map((example) => html`<figure key=${example.index}><${Marked} run=${run} split=${uses.split} example=${example} level=${level} /><figcaption class="quiet numbers">${example.index}${example.label !== null && html` · ${uses.classes[example.label] ?? example.label}`}</figcaption></figure>`)}</div>
             ${uses.examples.length === 0 && html`<p class="quiet">None of these pictures uses it.</p>`}` : !code.error && html`<${Waiting}>Looking it up<//>`}
         </section>
       </div>
       <aside class="side">
-        <section class="card cursor" aria-label="The code"><h2>Code ${picked}</h2>
-          <${Picture} picture=${patchOf(found, picked)} label=${`What code ${picked} stands for`} className="big" />
-          ${uses && html`<p class="quiet numbers">used ${count(uses.count)} times, ${number(100 * uses.share, 2)} %</p>`}
+        <section class="card" aria-label="The code"><h2>Code ${picked}</h2>
+          <div class="row one"><${Picture} picture=${patchOf(found, picked)} label=${`What code ${picked} stands for`} />
+            <dl class="facts"><div><dt>used</dt><dd>${uses ? count(uses.count) : "–"}</dd></div><div><dt>of all</dt><dd>${uses ? `${number(100 * uses.share, 2)} %` : "–"}</dd></div></dl></div>
         </section>
         ${uses && html`<section class="card" aria-label="Where it comes"><h2>Where it comes</h2><${HeatGrid} level=${level} values=${uses.counts_by_place} label=${`How often code ${picked} comes at each place`} title=${(value) => `${count(value)} times`} /></section>`}
         ${uses?.counts_by_class && html`<section class="card" aria-label="In which classes"><h2>In which classes</h2><${Classes} names=${uses.classes} counts=${uses.counts_by_class} /></section>`}
@@ -88,6 +88,9 @@ function Codes(shared) {
       </aside>
     </div>`;
 }
+
+/** Words of which those between backticks are typed. */
+const worded = (text) => text.split("`").map((part, place) => (place % 2 === 1 ? html`<code>${part}</code>` : part));
 
 const patchOf = (found, code) => { const index = found.codes.indexOf(code); return index < 0 ? null : patch(found, index); };
 

@@ -6,7 +6,7 @@ import { Choices, PLAIN, asked } from "/ui/drawing.js";
 import { Choice, Picture, Trouble, Waiting, useLoaded } from "/ui/parts.js";
 
 const DRAWN = 16;
-/** What is kept at a place of a map, by its row and column in shares. */
+/** What is kept at a place of a map, by where it begins in shares of the picture; as `elbo complete --keep` has them. */
 const HALVES = [["top half", (y) => y < 0.5], ["bottom half", (y) => y >= 0.5], ["left half", (_, x) => x < 0.5], ["right half", (_, x) => x >= 0.5], ["nothing", () => false]];
 
 /** Where each place of a map is, in shares of the picture: the middle of it. */
@@ -34,7 +34,7 @@ function keptCodes(about, level, kept) {
 export function Complete({ run, about }) {
   const held = run.examples[2] || run.examples[1] || run.examples[0];
   const level = finest(about.levels);
-  const half = (keeps) => middles(level).map(([y, x]) => keeps(y, x));
+  const half = (keeps) => Array.from({ length: level.height * level.width }, (_, place) => keeps(Math.floor(place / level.width) / level.height, (place % level.width) / level.width));
   const [index, setIndex] = useState(0);
   const [kept, setKept] = useState(() => half(HALVES[0][1]));
   const [brush, setBrush] = useState(true);
@@ -64,7 +64,7 @@ export function Complete({ run, about }) {
       <${Trouble} error=${source.error ?? decoded.error} />
       ${decoded.value ? html`<figure><${CodeGrid} level=${level} label="What is kept of the picture" cell=${(place) => ({ kind: kept[place] ? "kept" : "gone" })} onPlace=${paint}><${Picture} picture=${decoded.value} label="" className="big" /><//>
         <figcaption class="quiet numbers">${left} of ${kept.length} places kept</figcaption></figure>` : !source.error && html`<${Waiting} />`}
-      <div class="row wrap buttons"><${Choice} label="Drawing on the picture" value=${brush} options=${[[true, "Keep"], [false, "Give away"]]} onChange=${setBrush} /></div>
+      <div class="row wrap buttons"><${Choice} label="Drawing on the picture" value=${brush} options=${[[true, "Keep"], [false, "Redraw"]]} onChange=${setBrush} /></div>
       <div class="chips" role="group" aria-label="Keep">${HALVES.map(([name, keeps]) => html`<button type="button" class="chip" onClick=${() => setKept(half(keeps))}>${name}</button>`)}</div>
       <p class="hint">Draw on the picture. The prior reads its codes row by row, so it sees what is kept before a place and not what comes after it: the top half suits it best.</p>
     </section>

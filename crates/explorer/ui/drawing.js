@@ -1,7 +1,7 @@
 // What a prior over codes draws: its choices, and a picture as it comes code by code.
 import { html, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
 import { each, finished, json, newest, of, pictures } from "/ui/api.js";
-import { CodeGrid, levelName } from "/ui/codegrid.js";
+import { CodeGrid, assembled, books, levelName } from "/ui/codegrid.js";
 import { Picture, Trouble, Waiting, save, useLoaded } from "/ui/parts.js";
 
 /** Of a class: none, or each in turn. */
@@ -73,10 +73,12 @@ export function Film({ run, about, row, name }) {
   if (frames.error ?? book.error) return html`<${Trouble} error=${frames.error ?? book.error} />`;
   if (!frames.value) return html`<${Waiting}>Drawing<//>`;
   const known = new Set(about.order.slice(0, film[Math.min(at, last)].count));
+  // Of a single map of single codes the patches say what each code stands for.
+  const parts = about.levels.length === 1 && books(about.levels[0]) === 1 && assembled(about.order.reduce((row, place) => { if (!known.has(place)) row[place] = -1; return row; }, [...row]), about.levels[0], 0, book.value);
   const levels = about.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label=${`Codes drawn so far${about.levels.length > 1 ? `, ${levelName(level, place)}` : ""}`} cell=${(cell) => ({ kind: drawn(level, cell, known) ? "known" : "unknown" })}>
-    <${Picture} picture=${frames.value[Math.min(at, last)]} label="" className="big" /><//>${about.levels.length > 1 && html`<figcaption class="quiet">${levelName(level, place)} codes</figcaption>`}</figure>`);
+    <${Picture} picture=${frames.value[Math.min(at, last)]} label="" className="big" /><//><figcaption class="quiet">${about.levels.length > 1 ? `${levelName(level, place)} codes` : "decoded"}</figcaption></figure>`);
   return html`<div class="reel">
-    <div class="row wrap maps">${levels}</div>
+    <div class="maps">${levels}${parts && html`<figure><${Picture} picture=${parts} label="Its codes as patches" className="big" /><figcaption class="quiet">as patches</figcaption></figure>`}</div>
     <div class="row"><button type="button" class="icon" onClick=${play} aria-label=${playing ? "Pause" : "Play"}>${playing ? "❚❚" : "►"}</button>
       <input type="range" min="0" max=${last} step="1" value=${at} class="grow" aria-label="Codes drawn" onInput=${(event) => { setPlaying(false); setAt(Number(event.target.value)); }} /></div>
     <div class="row spread"><p class="quiet numbers">${film[Math.min(at, last)].count} of ${about.codes} codes</p><button type="button" class="link" onClick=${gif}>GIF</button></div>

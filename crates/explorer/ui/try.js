@@ -35,7 +35,7 @@ export function Try({ run, theme }) {
       <section class="card grow" aria-label="What the model makes of it">
         <${Trouble} error=${problem} />
         ${result ? html`
-          <div class="triple wide">
+          <div class=${`triple wide ${result.by_code ? "heated" : ""}`}>
             <figure><${Picture} picture=${result.seen} label="As the model sees it" /><figcaption class="quiet">as the model sees it</figcaption></figure>
             <figure><${Picture} picture=${result.again} label="Its reconstruction" /><figcaption class="quiet">reconstruction</figcaption></figure>
             <figure><${Picture} picture=${change} label="The difference" /><figcaption class="quiet">difference</figcaption></figure>
