@@ -4,7 +4,7 @@ import { finished, json, newest, of, pictures } from "/ui/api.js";
 import { CodeGrid, HeatGrid, assembled, bookName, books, inRow, levelName } from "/ui/codegrid.js";
 import { Complete } from "/ui/complete.js";
 import { FilmTab, WithoutPrior, useCodes } from "/ui/drawing.js";
-import { Choice, Computing, Picture, Trouble, Waiting, count, number, useLoaded } from "/ui/parts.js";
+import { Choice, Computing, Picture, Trouble, Waiting, count, number, useLoaded, worded } from "/ui/parts.js";
 
 const TABS = [["codes", "Codes"], ["swap", "Swap"], ["complete", "Complete"], ["film", "Film"]];
 /** Pictures that use a code, as many as are shown. */
@@ -88,9 +88,6 @@ function Codes(shared) {
       </aside>
     </div>`;
 }
-
-/** Words of which those between backticks are typed. */
-const worded = (text) => text.split("`").map((part, place) => (place % 2 === 1 ? html`<code>${part}</code>` : part));
 
 const patchOf = (found, code) => { const index = found.codes.indexOf(code); return index < 0 ? null : patch(found, index); };
 

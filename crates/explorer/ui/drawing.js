@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
 import { each, finished, json, newest, of, pictures } from "/ui/api.js";
 import { CodeGrid, assembled, books, levelName } from "/ui/codegrid.js";
-import { Picture, Trouble, Waiting, save, useLoaded } from "/ui/parts.js";
+import { Picture, Trouble, Waiting, save, useLoaded, worded } from "/ui/parts.js";
 
 /** Of a class: none, or each in turn. */
 const NONE = -2;
@@ -23,7 +23,7 @@ export function asked({ seed, temperature, top_p, guidance, told }, prior) {
 }
 
 /** Where no prior can draw. */
-export const WithoutPrior = ({ about, what }) => html`<section class="card lacking"><h2>No prior yet</h2><p>${what} ${about.without_prior}.</p></section>`;
+export const WithoutPrior = ({ about, what }) => html`<section class="card lacking"><h2>No prior yet</h2><p>${what} ${worded(about.without_prior)}.</p></section>`;
 
 /** The choices of a drawing. */
 export function Choices({ prior, value, onChange, inTurn }) {

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-ht
 import { json, newest, of, pictures } from "/ui/api.js";
 import { CodeGrid, levelName } from "/ui/codegrid.js";
 import { ClassChoice, has } from "/ui/needs.js";
-import { Picture, Trouble, Waiting, difference, number, useLoaded } from "/ui/parts.js";
+import { Picture, Trouble, Waiting, difference, number, useLoaded, worded } from "/ui/parts.js";
 
 const SIDE = 280;
 
@@ -43,7 +43,7 @@ export function Try({ run, theme }) {
           </div>
           <h2>How strange is it?</h2>
           <p class="verdict"><b>${number(result.score, 1)}</b> ${result.unit} <span class="quiet">${made(result, run)}</span></p>
-          ${result.without_prior && html`<p class="hint">Scored by reconstruction alone: ${result.without_prior}.</p>`}
+          ${result.without_prior && html`<p class="hint">Scored by reconstruction alone: ${worded(result.without_prior)}.</p>`}
           <p class="quiet">${sentence(result.share)}</p>
           ${reference.value ? html`<${Histogram} reference=${reference.value} score=${result.score} />` : reference.busy && html`<${Waiting}>Scoring the training examples<//>`}
           <h2>Nearest training examples</h2>
