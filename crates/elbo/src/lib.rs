@@ -61,6 +61,7 @@ pub mod priors;
 pub mod projection;
 pub mod random;
 pub mod recipe;
+pub mod reference;
 pub mod report;
 pub mod run;
 pub mod shell;

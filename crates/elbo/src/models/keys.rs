@@ -94,7 +94,7 @@ macro_rules! likelihood_keys {
         }
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, crate::reference::Fields)]
         #[serde(deny_unknown_fields, default)]
         #[allow(clippy::partial_pub_fields, reason = "all are public")]
         pub struct $name {

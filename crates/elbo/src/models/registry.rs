@@ -11,6 +11,7 @@ use super::{
 use crate::data::batch::Needs;
 use crate::error::{Error, Result};
 use crate::networks::{LayerSummary, NetworkConfig, QuantizerConfig};
+use crate::reference::{Field, Fields};
 use crate::space::Space;
 
 /// What a model is built for: the data, and the tables of the recipe beside `[model]`.
@@ -123,6 +124,9 @@ pub struct Kind {
     /// The names of its keys.
     #[serde(skip)]
     pub keys: &'static [&'static str],
+    /// The same with their documentation.
+    #[serde(skip)]
+    pub fields: &'static [Field],
 }
 
 /// From the list of families to the table that chooses one.
@@ -154,6 +158,7 @@ macro_rules! families {
             about: <$config as Family>::ABOUT,
             can: <$config as Family>::CAN,
             keys: <$config as Family>::KEYS,
+            fields: <$config as Fields>::FIELDS,
         },)*];
 
         impl ModelConfig {

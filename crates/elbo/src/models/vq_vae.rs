@@ -28,6 +28,7 @@ use crate::distributions::{Likelihood, Observation};
 use crate::error::{Error, Result};
 use crate::networks::{LayerSummary, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantizer, QuantizerConfig, When};
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 use crate::space::{Domain, Rows, Space};
 
 /// Vectors of the encoder that a codebook starts from, about.
@@ -38,7 +39,7 @@ const STARTING_EXAMPLES: [usize; 2] = [64, 4096];
 const TOGETHER: usize = 256;
 
 /// The `[model]` table of `kind = "vq-vae"`; its codes are described by `[quantizer]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct VqVaeConfig {
     /// What the decoder's output means.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::models::{Report, Update};
+use crate::reference::Fields;
 use crate::run::history::{EpochRecord, LOSS};
 
 /// The `[training]` table.
@@ -20,7 +21,7 @@ use crate::run::history::{EpochRecord, LOSS};
 /// assert_eq!(config.batch_size, 128);
 /// assert!(TrainingConfig { batch_size: 0, ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
     /// Passes over the training split.
@@ -147,7 +148,7 @@ const PRECISION: &str = "training.precision";
 /// assert_eq!((config.kind, config.betas), (OptimizerKind::AdamW, [0.9, 0.999]));
 /// assert!(OptimizerConfig { lr: f64::NAN, ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
     /// `adam` or `adamw`.
@@ -204,7 +205,7 @@ impl Default for OptimizerConfig {
 /// let config: EarlyStopping = toml::from_str("monitor = 'validation.loss'\npatience = 5").unwrap();
 /// assert_eq!((config.monitor.term.as_str(), config.min_delta), ("loss", 0.0));
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStopping {
     /// Which number to watch. The `best` checkpoint follows it too.
