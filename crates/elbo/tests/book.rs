@@ -123,7 +123,8 @@ fn the_table_of_contents_names_every_page() {
     let docs = root().join("docs");
     let summary = docs.join("SUMMARY.md");
     let listed: Vec<PathBuf> = targets(&read(&summary)).into_iter().map(|target| docs.join(target)).collect();
-    let missing: Vec<_> = pages_in(&docs).into_iter().filter(|page| *page != summary && !listed.contains(page)).collect();
+    let missing: Vec<_> =
+        pages_in(&docs).into_iter().filter(|page| *page != summary && !listed.contains(page)).collect();
     assert!(missing.is_empty(), "docs/SUMMARY.md does not list {missing:?}");
 }
 
