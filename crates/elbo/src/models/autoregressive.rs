@@ -40,7 +40,7 @@ const MAX_TOKENS: usize = 4096;
 pub struct AutoregressiveConfig {
     /// Numbers that stand for a token.
     pub width: usize,
-    /// Blocks.
+    /// Blocks of attention and a feed-forward network.
     pub layers: usize,
     /// Attention heads of a block.
     pub heads: usize,
@@ -100,7 +100,7 @@ impl Autoregressive {
         Self { transformer, spaces: [space], dropped_labels: config.dropped_labels }
     }
 
-    /// The transformer.
+    /// The transformer that predicts the next symbol.
     pub fn transformer(&self) -> &Transformer {
         &self.transformer
     }

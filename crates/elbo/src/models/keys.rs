@@ -36,26 +36,26 @@ pub enum OutputBias {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LikelihoodName {
-    /// [`Likelihood::Bernoulli`].
+    /// Independent binary pixels: [`Likelihood::Bernoulli`].
     Bernoulli,
-    /// [`Likelihood::ContinuousBernoulli`].
+    /// Numbers in [0, 1]: [`Likelihood::ContinuousBernoulli`].
     ContinuousBernoulli,
     /// [`Likelihood::Gaussian`], with `sigma`.
     Gaussian,
-    /// [`Likelihood::GaussianShared`].
+    /// One learned deviation for all values: [`Likelihood::GaussianShared`].
     GaussianShared,
-    /// [`Likelihood::GaussianPerPixel`].
+    /// A deviation for each value, from the decoder: [`Likelihood::GaussianPerPixel`].
     GaussianPerPixel,
     /// [`Likelihood::Laplace`] with `scale`, [`Likelihood::LaplaceShared`] without.
     Laplace,
-    /// [`Likelihood::Categorical`].
+    /// A probability for each of 256 levels: [`Likelihood::Categorical`].
     Categorical,
-    /// [`Likelihood::DiscretisedLogistic`].
+    /// The mass of a level under a logistic distribution: [`Likelihood::DiscretisedLogistic`].
     #[serde(alias = "discretized-logistic")]
     DiscretisedLogistic,
     /// [`Likelihood::LogisticMixture`], with `components`.
     LogisticMixture,
-    /// [`Likelihood::Sse`].
+    /// The sum of squared errors, no likelihood: [`Likelihood::Sse`].
     Sse,
     /// [`Likelihood::MsSsim`], with `weight`.
     MsSsim,

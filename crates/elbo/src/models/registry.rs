@@ -21,9 +21,9 @@ pub struct Setting<'a> {
     pub space: Space,
     /// Classes of the data; 0 where there are none.
     pub classes: usize,
-    /// `[network]`.
+    /// The body of encoder and decoder: the table `[network]`.
     pub network: &'a NetworkConfig,
-    /// `[loss]`.
+    /// Weights of the terms: the table `[loss]`.
     pub loss: &'a ObjectiveConfig,
     /// `[quantizer]`; its defaults where there is none.
     pub quantizer: &'a QuantizerConfig,
@@ -107,7 +107,7 @@ pub trait Visit {
     /// What comes of it.
     type Output;
 
-    /// Does it.
+    /// Does it for the family that was chosen.
     fn visit<F: Family>(self, family: &F) -> Self::Output;
 }
 

@@ -135,7 +135,7 @@ impl VqVae {
         }
     }
 
-    /// The quantiser.
+    /// The quantiser between encoder and decoder.
     pub fn quantizer(&self) -> &Quantizer {
         &self.quantizer
     }

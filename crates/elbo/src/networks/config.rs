@@ -28,7 +28,7 @@ use crate::reference::Variants;
 pub enum NetworkConfig {
     /// Fully connected layers.
     Mlp(MlpConfig),
-    /// Strided convolutions.
+    /// Strided convolutions, each of which halves the image.
     Conv(ConvConfig),
     /// Residual blocks between strided convolutions.
     Resnet(ResnetConfig),

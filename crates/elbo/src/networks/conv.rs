@@ -47,7 +47,7 @@ pub struct ConvConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResidualConfig {
-    /// Blocks.
+    /// Residual blocks in the stack.
     pub blocks: usize,
     /// Channels inside a block.
     pub width: usize,
@@ -190,7 +190,7 @@ enum Geometry {
 pub struct Conv {
     /// `[out, in, kernel, kernel]`; for a transposed convolution `[in, out, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
-    /// `[out]`.
+    /// Biases of the output channels, `[out]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     geometry: Geometry,

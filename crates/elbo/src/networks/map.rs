@@ -270,9 +270,9 @@ impl NetworkConfig {
 pub enum MapDecoder {
     /// Fully connected layers, of one vector.
     Mlp(Mlp),
-    /// Transposed convolutions.
+    /// Transposed convolutions, each of which doubles the map.
     Conv(ConvMapDecoder),
-    /// Residual blocks.
+    /// Residual blocks between transposed convolutions.
     Resnet(ResnetMapDecoder),
 }
 

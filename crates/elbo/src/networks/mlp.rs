@@ -16,14 +16,14 @@ pub use elbo_kernels::Activation;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Nonlinearity {
-    /// `max(x, 0)`.
+    /// The positive part, `max(x, 0)`.
     #[default]
     Relu,
-    /// `tanh x`.
+    /// The hyperbolic tangent, `tanh x`.
     Tanh,
     /// `x Phi(x)`, exact.
     Gelu,
-    /// `x sigmoid(x)`.
+    /// `x sigmoid(x)`, also called swish.
     Silu,
     /// `x` above zero, `0.01 x` below.
     LeakyRelu,

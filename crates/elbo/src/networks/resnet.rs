@@ -50,7 +50,7 @@ pub struct ResnetConfig {
     pub norm: Normalization,
     /// Widths of fully connected layers between the smallest image and the code; usually none.
     pub hidden: Vec<usize>,
-    /// The nonlinearity.
+    /// The nonlinearity after each normalisation.
     pub activation: Nonlinearity,
 }
 

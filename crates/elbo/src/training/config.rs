@@ -80,7 +80,7 @@ pub enum Reduction {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Precision {
-    /// Float32.
+    /// Float32: nothing is rounded.
     #[default]
     F32,
     /// Bfloat16 operands, float32 sums.
@@ -171,7 +171,7 @@ pub struct OptimizerConfig {
     pub updates: BTreeMap<String, OptimizerConfig>,
 }
 
-/// Which optimiser.
+/// Which formula moves the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

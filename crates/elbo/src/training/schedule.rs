@@ -19,7 +19,7 @@ use crate::reference::Variants;
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Always `optimizer.lr`.
+    /// The rate is always `optimizer.lr`.
     #[default]
     Constant,
     /// Times `factor` after every `epochs` epochs.
