@@ -100,7 +100,7 @@ macro_rules! likelihood_keys {
         pub struct $name {
             /// Dimensions of the code.
             pub latent: usize,
-            /// What the decoder's output means.
+            /// What the decoder's output means, and so what `recon` is.
             pub likelihood: super::LikelihoodName,
             /// Standard deviation of the Gaussian likelihood; belongs to no other.
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,9 +115,9 @@ macro_rules! likelihood_keys {
             #[serde(skip_serializing_if = "Option::is_none")]
             pub weight: Option<f64>,
             $($(#[$own_doc])* pub $own: $type,)*
-            /// How weights start.
+            /// How weights start: as PyTorch's layers do, or as Glorot & Bengio (2010).
             pub initial: super::InitialWeights,
-            /// Where the decoder's last bias starts.
+            /// Where the decoder's last bias starts: like the others, or at the logit of the data's mean.
             pub output_bias: super::OutputBias,
         }
 

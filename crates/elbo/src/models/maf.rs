@@ -39,9 +39,9 @@ const MAX_WIDTH: usize = 1 << 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct MafConfig {
-    /// Autoregressive networks one after another. Default: 5, as in the paper.
+    /// Autoregressive networks one after another. The paper has 5 and 10.
     pub blocks: usize,
-    /// Widths of the hidden layers of each. Default: 128, 128.
+    /// Widths of the hidden layers of each.
     pub hidden: Vec<usize>,
 }
 

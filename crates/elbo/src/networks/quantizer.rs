@@ -77,7 +77,7 @@ pub enum CodebookStart {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantizerConfig {
-    /// Where codes come from.
+    /// Where codes come from: moving averages, the optimiser, or finite scalar quantisation.
     pub kind: CodebookKind,
     /// K: entries of a codebook. Finite scalar quantisation has the product of its levels.
     pub codes: usize,

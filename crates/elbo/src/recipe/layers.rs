@@ -289,7 +289,7 @@ fn explain(path: &str, message: &str) -> Error {
 /// What is expected, without the names of Rust's types.
 pub(super) fn in_words(expected: &str) -> &str {
     match expected {
-        "usize" | "u64" | "u32" => "a whole number of at least 0",
+        "usize" | "u64" | "u32" | "u8" => "a whole number of at least 0",
         "f64" | "f32" => "a number",
         "a sequence" => "a list, for example [400, 200]",
         "an array of length 2" => "a list of two numbers",

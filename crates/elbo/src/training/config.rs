@@ -36,7 +36,7 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Whether the optimiser steps on the mean or on the sum over the batch. Reports are always means.
     pub reduction: Reduction,
-    /// What the matrix products of a step round their operands to.
+    /// What the matrix products of a step round their operands to: nothing, or bfloat16 where the processor multiplies it.
     pub precision: Precision,
     /// Decay of a moving average of all weights, which validation, `best` and every command then use; 0 for none.
     #[serde(skip_serializing_if = "is_zero")]
@@ -151,7 +151,7 @@ const PRECISION: &str = "training.precision";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
-    /// `adam` or `adamw`.
+    /// The formula: `adam` couples weight decay into the gradient, `adamw` does not.
     pub kind: OptimizerKind,
     /// Learning rate, before any schedule.
     pub lr: f64,

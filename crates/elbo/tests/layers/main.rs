@@ -23,7 +23,7 @@ use tokens::{tokens_of, without_tests};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("derive", &[]),
     ("kernels", &[]),
-    // Two derives.
+    // Two derives, which its re-export leads to: who derives imports that crate.
     ("reference", &["derive"]),
     ("text", &[]),
     ("shell", &[]),
@@ -38,14 +38,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("projection", &["error"]),
     ("mixtures", &["projection", "error", "random"]),
     // The batcher's gather is a kernel.
-    ("data", &["reference", "space", "suggest", "shell", "text", "error", "random", "kernels"]),
+    ("data", &["derive", "space", "suggest", "shell", "text", "error", "random", "kernels"]),
     // A pass has draws, and stages what buffers become.
-    ("networks", &["reference", "error", "random", "kernels"]),
+    ("networks", &["derive", "error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are; a learned scale is a buffer.
     ("distributions", &["data", "networks", "space", "error", "random", "kernels"]),
-    ("models", &["reference", "data", "networks", "distributions", "space", "error", "random", "kernels"]),
+    ("models", &["derive", "reference", "data", "networks", "distributions", "space", "error", "random", "kernels"]),
     ("run", &["shell", "data", "space", "tensors", "error"]),
-    ("training", &["reference", "data", "models", "networks", "run", "space", "tensors", "error", "random", "kernels"]),
+    ("training", &["derive", "data", "models", "networks", "run", "space", "tensors", "error", "random", "kernels"]),
     // Densities under many posteriors are a kernel; a classifier's features are a space to compare images in.
     (
         "evaluation",
@@ -89,7 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "kernels",
         ],
     ),
-    ("recipe", &["reference", "data", "models", "networks", "training", "suggest", "space", "error"]),
+    ("recipe", &["derive", "reference", "data", "models", "networks", "training", "suggest", "space", "error"]),
     (
         "tasks",
         &[
