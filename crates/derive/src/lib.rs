@@ -14,14 +14,18 @@ use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Implements `crate::reference::Fields`: name and documentation of each field, in order.
 ///
-/// A field with `#[serde(skip)]` is left out, since no file sets it.
+/// A field with `#[serde(skip)]` is left out, since no file sets it. A struct around one other, as `#[serde(transparent)]`
+/// reads it, has the fields of that one.
 #[proc_macro_derive(Fields)]
 pub fn fields(input: TokenStream) -> TokenStream {
     implementation(input, "struct", |name, body| {
-        let fields = field_constants(body);
+        let fields = match body.delimiter() {
+            Delimiter::Parenthesis => format!("<{} as crate::reference::Fields>::FIELDS", inner_type(body)),
+            _ => format!("&[{}]", field_constants(body)),
+        };
         format!(
             "impl crate::reference::Fields for {name} {{
-                const FIELDS: &'static [crate::reference::Field] = &[{fields}];
+                const FIELDS: &'static [crate::reference::Field] = {fields};
             }}"
         )
     })
@@ -44,15 +48,22 @@ pub fn variants(input: TokenStream) -> TokenStream {
 fn implementation(input: TokenStream, keyword: &str, write: impl Fn(&str, &Group) -> String) -> TokenStream {
     let tokens: Vec<TokenTree> = input.into_iter().collect();
     let name = tokens.windows(2).find(|pair| pair[0].to_string() == keyword).map(|pair| pair[1].to_string());
-    let body = tokens.iter().find_map(|token| match token {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
+    // After the attributes, whose groups are in brackets.
+    let body = tokens.iter().skip_while(|token| token.to_string() != keyword).find_map(|token| match token {
+        TokenTree::Group(group) => Some(group),
         _ => None,
     });
     let text = match (name, body) {
         (Some(name), Some(body)) => write(&name, body),
-        _ => format!("compile_error!(\"this derive is for a {keyword} with braces\");"),
+        _ => format!("compile_error!(\"this derive is for a {keyword} with fields\");"),
     };
     text.parse().expect("the derive writes valid Rust")
+}
+
+/// The type in the parentheses of a struct around one other.
+fn inner_type(body: &Group) -> String {
+    let tokens = body.stream().into_iter().skip_while(|token| token.to_string() == "pub");
+    tokens.collect::<TokenStream>().to_string()
 }
 
 /// A field or a variant: its documentation and name, and what stands in braces behind the name.
