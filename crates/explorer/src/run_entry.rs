@@ -89,10 +89,10 @@ pub(crate) struct Unreadable {
     pub id: String,
     /// Name of its folder.
     pub name: String,
-    /// `unreadable`.
+    /// Always `unreadable`, where the other entries have a run's status.
     pub status: &'static str,
     pub live: bool,
-    /// Why.
+    /// Why it cannot be read.
     pub error: String,
     /// Seconds since 1970 at which anything was last written.
     pub updated: u64,
@@ -355,7 +355,7 @@ fn summary(
         classes: info.data.classes.clone(),
         priors: priors(dir),
         terms: terms(&config.model, unit),
-        latent: config.model.vector_code().unwrap_or(0),
+        latent: keys.as_ref().map_or(0, |keys| keys.latent),
         shape: info.data.shape,
         domain: info.data.domain,
         columns: info.data.columns.as_ref().map(|columns| columns.names.clone()),

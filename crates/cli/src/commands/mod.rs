@@ -10,6 +10,8 @@ mod eval;
 mod fitting;
 mod gmm;
 mod heat;
+mod key_reference;
+mod manual;
 mod model;
 mod neighbours;
 mod pictures;
@@ -52,6 +54,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Bench(args) => bench::bench(&args, device, context)?,
         Command::Serve(args) => return serve::serve(args, device, context),
         Command::Completions(args) => completions(&args)?,
+        Command::Man(args) => manual::man(&args)?,
     }
     Ok(0)
 }

@@ -148,17 +148,15 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
 }
 
 pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
+    if args.docs {
+        return super::key_reference::print(context);
+    }
     let stages = layers(&args.settings)?.build()?;
     let config = stages.first();
     if args.model {
         return super::model::model(config, args.shape, context);
     }
-    let later = stages.later_toml();
-    let text = || {
-        later
-            .as_ref()
-            .map_or_else(|| config.to_toml(), |later| format!("{}\n# Later stages\n{later}", config.to_toml()))
-    };
+    let text = || stages.to_toml();
     match stages.later().is_empty() {
         true => context.result(json!({ "config": config }), text),
         false => context.result(json!({ "config": config, "stages": stages.later() }), text),

@@ -18,21 +18,21 @@ use crate::space::{Domain, Rows, Space};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Capability {
-    /// [`Encode`].
+    /// It encodes examples: [`Encode`].
     Encode,
-    /// [`Decode`].
+    /// It decodes codes: [`Decode`].
     Decode,
     /// [`Decode::prior`]: codes to decode can be drawn without data.
     Prior,
     /// [`Decode::observation`]: p(x|z) in closed form.
     Observe,
-    /// [`Bound`].
+    /// It bounds log p(x): [`Bound`].
     Bound,
-    /// [`Density`].
+    /// It knows log p(x) itself: [`Density`].
     Density,
-    /// [`Generate`].
+    /// It makes examples without a code: [`Generate`].
     Generate,
-    /// [`Embed`].
+    /// It puts examples into a common space: [`Embed`].
     Embed,
     /// [`Discrete`].
     Discrete,
@@ -320,6 +320,18 @@ pub trait Observe: Decode {
     /// - returns: `[batch, output_channels * height * width]`
     fn parameters(&self, codes: &[Rows], given: &Given) -> Tensor<2>;
 
+    /// The mean or a draw of p(x|z): [`Decode::decode`] of a model whose p(x|z) has a closed form.
+    ///
+    /// # Errors
+    /// As [`Likelihood::sample`]: a surrogate has no distribution to draw from.
+    fn show(&self, codes: &[Rows], given: &Given, show: Show<'_>) -> Result<Rows> {
+        let (parameters, likelihood) = (self.parameters(codes, given), self.likelihood());
+        match show {
+            Show::Mean => Ok(Rows::Real(likelihood.mean(parameters))),
+            Show::Draw(draws) => likelihood.sample(parameters, self.scale(), draws).map(Rows::Real),
+        }
+    }
+
     /// `-log p(x|z)` of each code: [`Likelihood::nll`] of what [`Observe::parameters`] gives, at the learned scale where there is one. A decoder
     /// that can do both at once does.
     ///
@@ -415,7 +427,7 @@ pub struct KeptSymbols {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ask {
-    /// Rows.
+    /// How many rows there are.
     pub count: usize,
     /// What the rows are told, a row each.
     pub given: Given,

@@ -39,6 +39,7 @@ mod iwae;
 mod keys;
 mod maf;
 mod objective;
+mod quantised;
 mod reading;
 mod registry;
 mod standard_normal;
@@ -67,6 +68,7 @@ pub use iwae::{Iwae, IwaeConfig};
 pub use keys::{InitialWeights, LikelihoodKeys, LikelihoodName, MAX_LATENT, MAX_PARAMETERS, MAX_SAMPLES, OutputBias};
 pub use maf::{Maf, MafConfig};
 pub use objective::{Capacity, Objective, ObjectiveConfig};
+pub use quantised::{QuantisedArchitecture, QuantisedKeys};
 pub(crate) use reading::WholeConfig;
 pub use registry::{Family, KINDS, Kind, ModelConfig, Setting, Visit};
 pub use standard_normal::StandardNormal;
@@ -87,7 +89,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// `-E_q[log p(x|z)]`.
+    /// The reconstruction term, `-E_q[log p(x|z)]`.
     pub const RECON: Self = Self { name: "recon", unit: "nats per example", definition: "-E_q[log p(x|z)]" };
     /// `KL(q(z|x) || p(z))`.
     pub const KL: Self = Self { name: "kl", unit: "nats per example", definition: "KL(q(z|x) || p(z)), unweighted" };
