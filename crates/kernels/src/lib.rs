@@ -34,6 +34,7 @@ mod binarize;
 mod by_entry;
 mod codebook;
 mod conv;
+mod cross_entropy;
 mod curve;
 #[cfg(feature = "tensors")]
 mod embedding;
@@ -82,6 +83,8 @@ pub use codebook::{code_statistics, nearest_entries, nearest_entries_reference};
 pub use conv::{Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride};
 #[cfg(feature = "tensors")]
 pub use conv::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+#[cfg(feature = "tensors")]
+pub use cross_entropy::cross_entropy;
 #[cfg(feature = "tensors")]
 pub use embedding::embedding;
 pub use gather::{gather_bytes, unit_from_bytes};

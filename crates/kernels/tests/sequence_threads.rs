@@ -5,9 +5,9 @@ mod support {
     pub mod sequences;
 }
 
-use elbo_kernels::{attention, code_statistics, embedding, layer_norm, rms_norm, set_threads};
+use elbo_kernels::{attention, code_statistics, cross_entropy, embedding, layer_norm, rms_norm, set_threads};
 use support::noise::noise;
-use support::sequences::{attended, embedded, indices, row_norm, tensor, values};
+use support::sequences::{attended, embedded, indices, row_norm, surprised, tensor, values};
 
 /// Everything that is cut into parts, at sizes where it is.
 fn everything() -> Vec<(String, Vec<f32>)> {
@@ -31,6 +31,8 @@ fn everything() -> Vec<(String, Vec<f32>)> {
     }
     let numbers: Vec<i32> = (0..rows as i32).map(|i| (i * i) % 97).collect();
     keep("embedding", embedded(&noise(8, 97 * width), width, &numbers, &dy, embedding));
+    let targets: Vec<i32> = numbers.iter().map(|number| number % width as i32).collect();
+    keep("cross-entropy", surprised(&x, &targets, &dy[..rows], cross_entropy));
     let (counts, sums) = code_statistics(tensor(&x, [rows, width]), indices(&numbers), 97);
     keep("code statistics", vec![("counts", values(counts)), ("sums", values(sums))]);
     found

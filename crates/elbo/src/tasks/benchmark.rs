@@ -2,6 +2,7 @@
 //!
 //! Workloads and keys are those of the PyTorch side in `bench/`: Adam 1e-3, Bernoulli from logits and KL, mean over the batch.
 
+mod discrete;
 mod kernels;
 
 use std::sync::Arc;
@@ -55,10 +56,18 @@ pub enum Workload {
     LayerNorm,
     /// Group norm and SiLU forward and backward: batch 32, 16 x 16, 128 channels in 32 groups.
     GroupNormSilu,
+    /// Training the first stage of the recipe `cifar10-vq` on noise, batch 32.
+    Cifar10Vq,
+    /// Training its second stage, a transformer of 4 layers of 128, on 64 symbols of 512, batch 128.
+    Prior,
+    /// 1,000 rows of 7 x 7 symbols of 128 from such a transformer.
+    PriorSample,
+    /// The same without its cache of keys and values: every symbol a pass over the whole row.
+    PriorSampleUncached,
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 11] = [
+const NAMES: [(&str, Workload); 15] = [
     ("mlp", Workload::Mlp),
     ("mlp512", Workload::Mlp512),
     ("conv-s", Workload::ConvS),
@@ -70,6 +79,10 @@ const NAMES: [(&str, Workload); 11] = [
     ("attention", Workload::Attention),
     ("layer-norm", Workload::LayerNorm),
     ("group-norm-silu", Workload::GroupNormSilu),
+    ("cifar10-vq", Workload::Cifar10Vq),
+    ("prior", Workload::Prior),
+    ("prior-sample", Workload::PriorSample),
+    ("prior-sample-uncached", Workload::PriorSampleUncached),
 ];
 
 /// What came out.
@@ -149,7 +162,8 @@ impl Workload {
     }
 
     fn is_training(self) -> bool {
-        matches!(self, Self::Mlp | Self::Mlp512 | Self::ConvS | Self::ConvM | Self::Faces | Self::Cifar10)
+        use Workload::{Cifar10, Cifar10Vq, ConvM, ConvS, Faces, Mlp, Mlp512, Prior};
+        matches!(self, Mlp | Mlp512 | ConvS | ConvM | Faces | Cifar10 | Cifar10Vq | Prior)
     }
 
     fn name(self) -> &'static str {
@@ -204,6 +218,12 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
         Workload::GroupNormSilu => {
             Ok(summary(wanted, kernels::EXAMPLES, kernels::group_norm_passes(wanted.seconds, device)))
         }
+        Workload::Cifar10Vq => discrete::codes_steps(wanted, device),
+        Workload::Prior => discrete::prior_steps(wanted, device),
+        Workload::PriorSample => Ok(summary(wanted, discrete::ROWS, discrete::samples(wanted.seconds, device))),
+        Workload::PriorSampleUncached => {
+            Ok(summary(wanted, discrete::ROWS, discrete::uncached_samples(wanted.seconds, device)))
+        }
     }
 }
 
@@ -226,16 +246,15 @@ fn mlp(device: &Device) -> Vae {
 
 fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> {
     let data = grey_images(wanted)?;
-    profiled(wanted, batch, mlp_gflop(batch), || train(mlp(device), batch, Augment::default(), &data, wanted, device))
+    profiled(wanted, batch, mlp_gflop(batch), || train(mlp(device), Steps::of(batch), &data, wanted, device))
 }
 
 fn conv_steps(wanted: &Bench, channels: &[usize], device: &Device) -> Result<Measured> {
     let batch = 128;
     let model =
         Vae::init(&Architecture::new(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli), 0, device);
-    profiled(wanted, batch, conv_gflop(batch, channels), || {
-        train(model, batch, Augment::default(), &noise(), wanted, device)
-    })
+    let data = noise(CONV_SHAPE);
+    profiled(wanted, batch, conv_gflop(batch, channels), || train(model, Steps::of(batch), &data, wanted, device))
 }
 
 /// Runs `steps`, each of `gflop` in matrix products; where the parts are wanted, after measuring what the machine can do.
@@ -336,8 +355,8 @@ const INFERENCE_BATCH: usize = 512;
 const CONV_SHAPE: [usize; 3] = [1, 32, 32];
 
 /// 1,024 images of noise: the speed of a step does not depend on what is in them.
-fn noise() -> Splits {
-    let shape = ImageShape::grey(CONV_SHAPE[1], CONV_SHAPE[2]);
+fn noise([channels, height, width]: [usize; 3]) -> Splits {
+    let shape = ImageShape { channels, height, width };
     let mut draws = Draws::new(0, Purpose::Choice, 0, 0);
     let pixels = (0..1024 * shape.numel()).map(|_| draws.below(256) as u8).collect();
     let images = Arc::new(InMemory::new("noise", shape, pixels, "noise"));
@@ -375,23 +394,37 @@ impl Visit for TrainRecipe<'_> {
     fn visit<F: Family>(self, family: &F) -> Self::Output {
         let Self { config, setting, splits, wanted, device } = self;
         let model = family.init(&setting, config.training.seed, device)?;
-        train(model, config.training.batch_size, config.augment, splits, wanted, device)
+        let RunConfig { training, augment, optimizer, .. } = config.clone();
+        train(model, Steps { batch: training.batch_size, augment, optimizer }, splits, wanted, device)
+    }
+}
+
+/// How steps are taken.
+struct Steps {
+    batch: usize,
+    augment: Augment,
+    optimizer: OptimizerConfig,
+}
+
+impl Steps {
+    /// Adam 1e-3 on batches of this size.
+    fn of(batch: usize) -> Self {
+        Self { batch, augment: Augment::default(), optimizer: OptimizerConfig::default() }
     }
 }
 
 fn train<L: Learner>(
     model: L,
-    batch: usize,
-    augment: Augment,
+    steps: Steps,
     data: &Splits,
     wanted: &Bench,
     device: &Device,
 ) -> Result<(Vec<f64>, StepTimes)> {
     let seconds = wanted.seconds;
     let data = Splits { validation: None, ..data.clone() };
-    let mut trainer = Trainer::new(model, &data, OptimizerConfig::default(), device);
-    trainer.augment = augment;
-    trainer.config.batch_size = batch;
+    let mut trainer = Trainer::new(model, &data, steps.optimizer, device);
+    trainer.augment = steps.augment;
+    trainer.config.batch_size = steps.batch;
     trainer.config.epochs = 1_000_000;
     trainer.config.precision = wanted.precision;
     let stop = Stop::new();

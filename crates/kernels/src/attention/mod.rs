@@ -28,7 +28,7 @@ pub(crate) mod reference;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod register_tile;
 mod shape;
-mod softmax;
+pub(crate) mod softmax;
 mod tile;
 
 #[cfg(feature = "tensors")]
