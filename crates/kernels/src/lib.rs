@@ -74,6 +74,7 @@ pub use aggregate::{DiagonalPosteriors, LogDensity};
 pub use allocator::keep_freed_memory;
 #[cfg(feature = "tensors")]
 pub use attention::attention;
+pub use attention::{CacheShape, KeyValueCache};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};

@@ -5,7 +5,9 @@ mod support {
     pub mod sequences;
 }
 
-use elbo_kernels::{attention, code_statistics, cross_entropy, embedding, layer_norm, rms_norm, set_threads};
+use elbo_kernels::{
+    CacheShape, KeyValueCache, attention, code_statistics, cross_entropy, embedding, layer_norm, rms_norm, set_threads,
+};
 use support::noise::noise;
 use support::sequences::{attended, embedded, indices, row_norm, surprised, tensor, values};
 
@@ -35,6 +37,9 @@ fn everything() -> Vec<(String, Vec<f32>)> {
     keep("cross-entropy", surprised(&x, &targets, &dy[..rows], cross_entropy));
     let (counts, sums) = code_statistics(tensor(&x, [rows, width]), indices(&numbers), 97);
     keep("code statistics", vec![("counts", values(counts)), ("sums", values(sums))]);
+    let mut cache = KeyValueCache::new(CacheShape { rows: 90, tokens: 5, heads: 4, width: 20 });
+    let kept = (0..5).flat_map(|token| cache.attend(&noise(9 + token, 90 * 3 * 80)));
+    keep("kept keys and values", vec![("y", kept.collect())]);
     found
 }
 
