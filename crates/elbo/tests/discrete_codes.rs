@@ -5,8 +5,13 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use elbo::data::batch::Given;
-use elbo::models::{Ask, Autoregressive, AutoregressiveConfig, Density, Generate, KeptSymbols};
-use elbo::networks::{CodebookKind, CodebookStart, Estimator, Moment, Pass, Quantizer, QuantizerConfig, When};
+use elbo::models::{
+    Ask, Autoregressive, AutoregressiveConfig, Density, Family, Generate, KeptSymbols, ObjectiveConfig, Setting,
+};
+use elbo::networks::{
+    CodebookKind, CodebookStart, Estimator, Moment, NetworkConfig, Pass, Quantizer, QuantizerConfig, SequenceShape,
+    Transformer, TransformerConfig, When,
+};
 use elbo::random::{Draws, Purpose};
 use elbo::run::parameters;
 use elbo::space::{Domain, Rows, Space};
@@ -212,8 +217,18 @@ fn residual_codes_add_up_and_a_codebook_of_zeros_adds_nothing() {
 
 /// Three symbols in rows of four, two classes.
 fn prior(dropped_labels: f64) -> Autoregressive {
-    let space = Space::new([1, 2, 2], Domain::Index { of: 3 });
-    let config = AutoregressiveConfig { width: 16, layers: 2, heads: 2, dropout: 0.0, dropped_labels };
+    prior_over(&[], dropped_labels)
+}
+
+/// The same over maps of two symbols, a coarse one and a fine one that is told the coarse.
+fn prior_of_two_maps() -> Autoregressive {
+    prior_over(&[[1, 1, 2], [2, 1, 1]], 0.1)
+}
+
+fn prior_over(maps: &[[usize; 3]], dropped_labels: f64) -> Autoregressive {
+    let space = Space::new(if maps.is_empty() { [1, 2, 2] } else { [1, 1, 4] }, Domain::Index { of: 3 });
+    let maps = maps.to_vec();
+    let config = AutoregressiveConfig { width: 16, layers: 2, heads: 2, dropout: 0.0, dropped_labels, maps };
     let model = Autoregressive::init(space, 2, &config, 4, &device());
     // Larger weights than at the start, so that the distribution is far from uniform.
     let mut tensors = parameters::export(&model);
@@ -231,7 +246,10 @@ fn all_rows() -> Rows {
 
 #[test]
 fn all_rows_together_have_probability_one() {
-    let model = prior(0.1);
+    [prior(0.1), prior_of_two_maps()].iter().for_each(assert_probabilities);
+}
+
+fn assert_probabilities(model: &Autoregressive) {
     for given in [Given::default(), Given::of_class(0, 81, &device()), Given::of_class(1, 81, &device())] {
         let sum: f64 = values_of(model.log_prob(&[all_rows()], &given)).iter().map(|p| f64::from(*p).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");
@@ -284,14 +302,18 @@ fn drawn(model: &Autoregressive, ask: &Ask) -> Vec<i32> {
 /// Chi-square of 100,000 rows against the 81 probabilities: 80 degrees of freedom, 0.999 quantile 124.8.
 #[test]
 fn rows_come_as_often_as_their_probability_says() {
-    let (model, n) = (prior(0.1), 100_000);
+    [prior(0.1), prior_of_two_maps()].iter().for_each(assert_frequencies);
+}
+
+fn assert_frequencies(model: &Autoregressive) {
+    let n = 100_000;
     let class = Given::of_class(1, n, &device());
     let probabilities: Vec<f64> = values_of(model.log_prob(&[all_rows()], &Given::of_class(1, 81, &device())))
         .iter()
         .map(|p| f64::from(*p).exp())
         .collect();
     let mut counts = vec![0f64; 81];
-    for row in drawn(&model, &Ask::new(n, 3).given(class)).chunks_exact(4) {
+    for row in drawn(model, &Ask::new(n, 3).given(class)).chunks_exact(4) {
         counts[row.iter().rev().fold(0, |index, symbol| index * 3 + *symbol as usize)] += 1.0;
     }
     let chi: f64 = counts.iter().zip(&probabilities).map(|(c, p)| (c - p * n as f64).powi(2) / (p * n as f64)).sum();
@@ -328,4 +350,76 @@ fn kept_symbols_stay_and_the_others_are_drawn() {
     assert!(rows.chunks_exact(4).all(|row| row[..2] == [2, 1]));
     let ends: std::collections::BTreeSet<&[i32]> = rows.chunks_exact(4).map(|row| &row[2..]).collect();
     assert!(ends.len() > 1, "{ends:?}");
+}
+
+/// A transformer of rows of four symbols after a prefix of three.
+fn told_transformer() -> Transformer {
+    let shape = SequenceShape { shape: [1, 2, 2], symbols: 3, classes: 2, prefix: 3 };
+    let sizes = TransformerConfig { width: 16, layers: 2, heads: 2, dropout: 0.0 };
+    let model = Transformer::init(shape, &sizes, &mut Draws::new(2, Purpose::Weights, 0, 0), &device());
+    let mut tensors = parameters::export(&model);
+    let draws = &mut Draws::new(6, Purpose::Weights, 1, 0);
+    for tensor in tensors.iter_mut().filter(|tensor| tensor.shape.len() == 2) {
+        tensor.values = draws.normals(tensor.values.len()).into_iter().map(|v| 0.5 * v).collect();
+    }
+    parameters::import(model, tensors)
+}
+
+#[test]
+fn a_prefix_is_seen_as_a_whole_and_hides_nothing_of_what_comes_after() {
+    let (transformer, device) = (told_transformer(), device());
+    let rows = |symbols: &[i32], width: usize| {
+        Tensor::<2, Int>::from_data(TensorData::new(symbols.to_vec(), [symbols.len() / width, width]), &device)
+    };
+    let (known, symbols) = ([0, 1, 2, 2, 0, 1], [2, 1, 0, 1, 0, 0, 2, 1]);
+    let starts = || Tensor::<1, Int>::from_data([0, 2], &device);
+    let logits = |known: &[i32], symbols: &[i32]| {
+        let (known, symbols) = (rows(known, 3), rows(symbols, 4));
+        values_of(transformer.forward_after(Some(known), symbols, starts(), &Pass::still()))
+    };
+    let whole = logits(&known, &symbols);
+    for place in 0..4 {
+        let mut changed = symbols;
+        changed.iter_mut().skip(place).step_by(4).for_each(|symbol| *symbol = (*symbol + 1) % 3);
+        let after = logits(&known, &changed);
+        for row in 0..2 {
+            let step = |step: usize| (row * 4 + step) * 3;
+            assert_eq!(whole[step(0)..step(place + 1)], after[step(0)..step(place + 1)], "row {row}, symbol {place}");
+            assert!(place == 3 || whole[step(place + 1)..step(4)] != after[step(place + 1)..step(4)], "it is seen");
+        }
+    }
+    // Every place of the prefix reaches every step, the first one too.
+    for place in 0..3 {
+        let mut changed = known;
+        changed.iter_mut().skip(place).step_by(3).for_each(|symbol| *symbol = (*symbol + 1) % 3);
+        let after = logits(&changed, &symbols);
+        assert!(whole.chunks_exact(3).zip(after.chunks_exact(3)).all(|(a, b)| a != b), "place {place}");
+    }
+    let mut decoding = transformer.decoding_after(rows(&known, 3));
+    let mut tokens = vec![0, 2];
+    for step in 0..4 {
+        let next = decoding.next(&tokens);
+        for row in 0..2 {
+            let expected = &whole[(row * 4 + step) * 3..][..3];
+            assert!(next[row * 3..][..3].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "step {step}");
+        }
+        tokens = symbols.iter().skip(step).step_by(4).copied().collect();
+    }
+    assert!(decoding.is_done());
+}
+
+#[test]
+fn maps_that_do_not_fill_a_row_are_refused() {
+    let space = Space::new([1, 1, 4], Domain::Index { of: 3 });
+    let (network, loss) = (NetworkConfig::default(), ObjectiveConfig::default());
+    let check = |maps: Vec<[usize; 3]>| {
+        let config = AutoregressiveConfig { maps, ..AutoregressiveConfig::default() };
+        config
+            .check(&Setting { space, classes: 0, network: &network, quantizer: &quantizer })
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(check(vec![[1, 1, 1], [1, 1, 3]]), Ok(()));
+    for maps in [vec![[1, 1, 3]], vec![[0, 1, 1], [1, 2, 2]], vec![[usize::MAX, 2, 2], [1, 1, 4]]] {
+        assert!(check(maps).unwrap_err().contains("hold the 4 symbols of a row together"));
+    }
 }

@@ -25,7 +25,7 @@ fn text(measured: &Measured) -> String {
     let products = if *precision == Precision::Bf16 { ", bfloat16 products" } else { "" };
     let unit = match *workload {
         "attention" => "examples",
-        "layer-norm" => "rows",
+        "layer-norm" | "prior" | "prior-sample" | "prior-sample-uncached" => "rows",
         _ => "images",
     };
     let mut text =
