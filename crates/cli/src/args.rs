@@ -564,8 +564,10 @@ pub struct Config {
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Steps of fixed networks: mlp, mlp512, conv-s, conv-m, encode or decode; from picture files to steps: faces or cifar10; discrete
-    /// codes: cifar10-vq, prior, prior-sample or prior-sample-uncached; single operations forward and backward: attention, layer-norm or group-norm-silu.
+    /// Steps of fixed networks: mlp, mlp512, conv-s, conv-m, encode or decode; from picture files
+    /// to steps: faces or cifar10; discrete codes: cifar10-vq, prior, prior-sample or
+    /// prior-sample-uncached; single operations forward and backward: attention, layer-norm or
+    /// group-norm-silu.
     #[arg(default_value = "mlp")]
     pub workload: String,
     /// About how long to measure.

@@ -117,6 +117,12 @@ pub(super) fn sides(codes: &Space) -> [usize; 2] {
     [height, width]
 }
 
+/// The space of a map of codes of a quantiser of another depth.
+pub(super) fn codes_at_depth(codes: &Space, quantizer: &Quantizer) -> Space {
+    let [_, height, width] = codes.shape;
+    Space { shape: [quantizer.config().tokens(), height, width], ..*codes }
+}
+
 /// A quantiser whose codes start from what `vectors` gives of random training examples, a map for each.
 pub(super) fn started(
     quantizer: &Quantizer,
