@@ -252,6 +252,9 @@ pub struct Eval {
     pub source: Source,
     #[command(flatten)]
     pub judging: Judging,
+    /// Of a run with residual codes: take the first so many of each vector [default: all].
+    #[arg(long)]
+    pub depth: Option<usize>,
 }
 
 /// What is computed of a run.

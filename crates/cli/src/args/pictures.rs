@@ -131,6 +131,9 @@ pub struct Reconstruct {
     /// Show the mean of p(x|z), or draw from it.
     #[arg(long, value_enum, default_value_t = Observation::Mean)]
     pub observation: Observation,
+    /// Of a run with residual codes: take the first so many of each vector [default: all].
+    #[arg(long)]
+    pub depth: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

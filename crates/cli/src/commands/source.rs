@@ -25,6 +25,16 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// The same with the first so many residual codes of each vector, where a depth was asked for.
+    pub fn at_depth(self, depth: Option<usize>) -> elbo::Result<Self> {
+        match depth {
+            Some(depth) => Ok(Self { run: self.run.at_depth(depth)?, ..self }),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Loads a run, and says so when its newest weights are damaged and older ones are taken.
 pub fn load(path: &Path, checkpoint: Option<&str>, device: &str) -> elbo::Result<Run> {
     load_reading(path, checkpoint, Reading::default(), device)
