@@ -1,7 +1,7 @@
 //! Rows of symbols under way through a [`Transformer`], one step after another.
 
 use burn::tensor::{Tensor, TensorData};
-use elbo_kernels::{Activation, KeyValueCache};
+use elbo_kernels::KeyValueCache;
 
 use super::transformer::{Transformer, host};
 
