@@ -414,9 +414,8 @@ fn maps_that_do_not_fill_a_row_are_refused() {
     let (network, loss) = (NetworkConfig::default(), ObjectiveConfig::default());
     let check = |maps: Vec<[usize; 3]>| {
         let config = AutoregressiveConfig { maps, ..AutoregressiveConfig::default() };
-        config
-            .check(&Setting { space, classes: 0, network: &network, quantizer: &quantizer })
-            .map_err(|e| e.to_string())
+        let setting = Setting { space, ..Setting::of_tables(&network, &loss) };
+        config.check(&setting).map_err(|error| error.to_string())
     };
     assert_eq!(check(vec![[1, 1, 1], [1, 1, 3]]), Ok(()));
     for maps in [vec![[1, 1, 3]], vec![[0, 1, 1], [1, 2, 2]], vec![[usize::MAX, 2, 2], [1, 1, 4]]] {
