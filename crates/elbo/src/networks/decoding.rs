@@ -60,12 +60,12 @@ impl<'a> Decoding<'a> {
         host(transformer.logits(x))
     }
 
-    /// Steps done.
+    /// Tokens that have been read so far.
     pub fn steps_done(&self) -> usize {
         self.step
     }
 
-    /// Whether all steps are done.
+    /// Whether every symbol of the rows has been predicted.
     pub fn is_done(&self) -> bool {
         self.step >= self.transformer.shape().tokens()
     }

@@ -28,7 +28,7 @@ const DEVIATION: f32 = 0.02;
 pub struct TransformerConfig {
     /// Numbers that stand for a token.
     pub width: usize,
-    /// Blocks.
+    /// Blocks of attention and a feed-forward network.
     pub layers: usize,
     /// Attention heads of a block.
     pub heads: usize,
@@ -334,7 +334,7 @@ impl Transformer {
         self.shape
     }
 
-    /// Its sizes.
+    /// The sizes it was made with.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
     }

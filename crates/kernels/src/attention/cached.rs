@@ -1,8 +1,9 @@
 //! Attention of one new token of each row to all before it, whose keys and values are kept.
 //!
-//! Keys of a head lie with the tokens of a number together, values with the numbers of a token together.
-//! Scores and results are then the same sum of weighted lines, in whole vectors and without a sum across
-//! lanes. One row is one part of the work, so every sum has one owner and one order.
+//! Keys of a head lie in tiles of some tokens, in each the tokens of a number together; values with the
+//! numbers of a token together. Scores and results are then the same sum of weighted lines, in whole
+//! vectors and without a sum across lanes. One row is one part of the work, so every sum has one owner and
+//! one order.
 
 use super::softmax;
 use crate::pool::{self, SharedMut};
@@ -11,6 +12,8 @@ use crate::simd;
 
 /// Lines are padded to whole blocks of so many numbers.
 const BLOCK: usize = 16;
+/// Tokens of a tile of keys: as many sums as hide a product's latency, and all its lines in a few pages.
+const TILE: usize = 2 * BLOCK;
 /// Products that justify one more part.
 const PART_PRODUCTS: usize = 65_536;
 
@@ -35,7 +38,7 @@ impl CacheShape {
 
     /// Numbers of a row's keys.
     fn keys(&self) -> usize {
-        self.outputs() * self.tokens.next_multiple_of(BLOCK)
+        self.outputs() * self.tokens.next_multiple_of(TILE)
     }
 
     /// Numbers of a row's values.
@@ -62,7 +65,7 @@ pub struct KeyValueCache {
     shape: CacheShape,
     /// Tokens so far.
     filled: usize,
-    /// `[rows, heads, width, tokens]`, tokens padded.
+    /// `[rows, heads, tiles, width, tokens of a tile]`.
     keys: Vec<f32>,
     /// `[rows, heads, tokens, width]`, width padded.
     values: Vec<f32>,
@@ -123,7 +126,7 @@ impl KeyValueCache {
         let to = SharedMut::new(&mut out);
         let parts = pool::parts_for(rows, 2 * outputs * (token + 1), PART_PRODUCTS, 1);
         pool::run(parts, |part| {
-            let mut scores = Kept::floats(tokens.next_multiple_of(BLOCK));
+            let mut scores = Kept::floats(tokens.next_multiple_of(TILE));
             let mut seen = Kept::floats(shape.width.next_multiple_of(BLOCK));
             for row in pool::part_range(rows, parts, part, 1) {
                 let span = |size: usize| row * size..(row + 1) * size;
@@ -153,10 +156,15 @@ impl Row<'_> {
     /// Puts a token's keys and values in their place.
     fn keep(&mut self, mixed: &[f32], token: usize) {
         let CacheShape { tokens, heads, width, .. } = self.shape;
-        let [line, padded] = [tokens, width].map(|size| size.next_multiple_of(BLOCK));
+        let padded = width.next_multiple_of(BLOCK);
         let [_, keys, values] = [0, 1, 2].map(|part| &mixed[part * heads * width..][..heads * width]);
-        for (place, key) in self.keys.iter_mut().skip(token).step_by(line).zip(keys) {
-            *place = *key;
+        for (own, key) in
+            self.keys.chunks_exact_mut(width * tokens.next_multiple_of(TILE)).zip(keys.chunks_exact(width))
+        {
+            let tile = &mut own[token / TILE * width * TILE..][..width * TILE];
+            for (line, key) in tile.chunks_exact_mut(TILE).zip(key) {
+                line[token % TILE] = *key;
+            }
         }
         for (head, value) in values.chunks_exact(width).enumerate() {
             self.values[(head * tokens + token) * padded..][..width].copy_from_slice(value);
@@ -166,12 +174,14 @@ impl Row<'_> {
     /// What a query sees of the tokens up to and with `token`.
     fn see(&self, query: &[f32], token: usize, [scores, seen]: [&mut [f32]; 2], out: &mut [f32]) {
         let CacheShape { tokens, width, .. } = self.shape;
-        let [line, padded] = [tokens, width].map(|size| size.next_multiple_of(BLOCK));
+        let (of_head, padded) = (width * tokens.next_multiple_of(TILE), width.next_multiple_of(BLOCK));
         let scale = 1.0 / (width as f32).sqrt();
-        let filled = (token + 1).next_multiple_of(BLOCK);
         let heads = query.chunks_exact(width).zip(out.chunks_exact_mut(width));
         for (head, (query, out)) in heads.enumerate() {
-            combined(query, &self.keys[head * width * line..], line, &mut scores[..filled]);
+            let tiles = self.keys[head * of_head..][..of_head].chunks_exact(width * TILE);
+            for (scores, tile) in scores.chunks_exact_mut(TILE).zip(tiles).take(token / TILE + 1) {
+                combined(query, tile, TILE, scores);
+            }
             let scores = &mut scores[..=token];
             softmax::scale(scores, scale);
             let most = softmax::largest(scores);
