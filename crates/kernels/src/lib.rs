@@ -72,9 +72,9 @@ pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_square
 pub use aggregate::{DiagonalPosteriors, LogDensity};
 #[cfg(feature = "mimalloc")]
 pub use allocator::keep_freed_memory;
-#[cfg(feature = "tensors")]
-pub use attention::attention;
 pub use attention::{CacheShape, KeyValueCache};
+#[cfg(feature = "tensors")]
+pub use attention::{attention, self_attention};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};

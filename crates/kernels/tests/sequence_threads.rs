@@ -6,7 +6,8 @@ mod support {
 }
 
 use elbo_kernels::{
-    CacheShape, KeyValueCache, attention, code_statistics, cross_entropy, embedding, layer_norm, rms_norm, set_threads,
+    CacheShape, KeyValueCache, attention, backward_from, code_statistics, cross_entropy, embedding, layer_norm,
+    rms_norm, self_attention, set_threads,
 };
 use support::noise::noise;
 use support::sequences::{attended, embedded, indices, row_norm, surprised, tensor, values};
@@ -37,6 +38,11 @@ fn everything() -> Vec<(String, Vec<f32>)> {
     keep("cross-entropy", surprised(&x, &targets, &dy[..rows], cross_entropy));
     let (counts, sums) = code_statistics(tensor(&x, [rows, width]), indices(&numbers), 97);
     keep("code statistics", vec![("counts", values(counts)), ("sums", values(sums))]);
+    let together = tensor(&noise(20, 6 * 70 * 3 * 40), [6, 70, 6, 20]).require_grad();
+    let y = self_attention(together.clone(), true);
+    let gradients = backward_from(y.clone(), tensor(&noise(21, 6 * 70 * 40), [6, 70, 2, 20]));
+    let slopes = values(together.grad(&gradients).expect("a gradient"));
+    keep("attention of a layer's parts", vec![("y", values(y)), ("dmixed", slopes)]);
     let mut cache = KeyValueCache::new(CacheShape { rows: 90, tokens: 5, heads: 4, width: 20 });
     let kept = (0..5).flat_map(|token| cache.attend(&noise(9 + token, 90 * 3 * 80)));
     keep("kept keys and values", vec![("y", kept.collect())]);

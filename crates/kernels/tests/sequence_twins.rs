@@ -6,7 +6,9 @@ mod support {
     pub mod sequences;
 }
 
-use elbo_kernels::{attention, code_statistics, cross_entropy, embedding, layer_norm, reference, rms_norm};
+use elbo_kernels::{
+    attention, code_statistics, cross_entropy, embedding, layer_norm, reference, rms_norm, self_attention,
+};
 use support::comparison::Table;
 use support::noise::noise;
 use support::sequences::{Results, attended, embedded, indices, row_norm, surprised, tensor, values};
@@ -155,4 +157,24 @@ fn surprise_of_symbols() {
         assert_eq!(values(untracked), fused[0].1, "the same bits without a gradient");
     }
     table.assert_all(sizes.len() * 2);
+}
+
+#[test]
+fn attention_of_what_a_layer_gave_together() {
+    let mut table = Table::new(1e-5);
+    for [batch, tokens, heads, width] in [[1, 1, 1, 1], [2, 3, 2, 5], [3, 97, 2, 33], [2, 130, 4, 16]] {
+        let count = batch * tokens * heads * width;
+        let (mixed, dy) = (noise(1, 3 * count), noise(2, count));
+        for causal in [false, true] {
+            let run = |op: fn(burn::tensor::Tensor<4>, bool) -> burn::tensor::Tensor<4>| {
+                let mixed = tensor(&mixed, [batch, tokens, 3 * heads, width]).require_grad();
+                let y = op(mixed.clone(), causal);
+                let gradients = elbo_kernels::backward_from(y.clone(), tensor(&dy, [batch, tokens, heads, width]));
+                vec![("y", values(y)), ("dmixed", values(mixed.grad(&gradients).expect("dmixed")))]
+            };
+            let place = format!("{batch}x{tokens}x{heads}x{width}, causal {causal}");
+            compare(&mut table, &place, &run(self_attention), &run(reference::self_attention));
+        }
+    }
+    table.assert_all(4 * 2 * 2);
 }

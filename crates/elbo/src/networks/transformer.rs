@@ -10,7 +10,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo_kernels::{Activation, CacheShape, attention, embedding, layer_norm};
+use elbo_kernels::{Activation, CacheShape, attention, embedding, layer_norm, self_attention};
 use serde::{Deserialize, Serialize};
 
 use super::{Decoding, LayerSummary, Linear, Pass};
@@ -244,10 +244,10 @@ impl Mixed {
 
     /// What each token sees. `[n, tokens, heads, width / heads]`.
     pub(super) fn seen(&self, prefix: usize) -> Tensor<4> {
-        let [q, k, v] = [0, 1, 2].map(|part| self.part(part));
         if prefix == 0 {
-            return attention(q, k, v, true);
+            return self_attention(self.parts.clone(), true);
         }
+        let [q, k, v] = [0, 1, 2].map(|part| self.part(part));
         let tokens = q.dims()[1];
         let first = |of: &Tensor<4>| of.clone().narrow(1, 0, prefix);
         let among = attention(first(&q), first(&k), first(&v), false);

@@ -34,4 +34,4 @@ mod tile;
 
 pub use cached::{CacheShape, KeyValueCache};
 #[cfg(feature = "tensors")]
-pub use ops::attention;
+pub use ops::{attention, self_attention};
