@@ -4,9 +4,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo::data::batch::Given;
+use elbo::data::batch::{Batch, Given};
+use elbo::distributions::Likelihood;
 use elbo::models::{
-    Ask, Autoregressive, AutoregressiveConfig, Density, Family, Generate, KeptSymbols, ObjectiveConfig, Setting,
+    Ask, Autoregressive, AutoregressiveConfig, Density, Discrete, Family, Generate, KeptSymbols, Model,
+    ObjectiveConfig, QuantisedArchitecture, Setting, VqVae,
 };
 use elbo::networks::{
     CodebookKind, CodebookStart, Estimator, Moment, NetworkConfig, Pass, Quantizer, QuantizerConfig, SequenceShape,
@@ -213,6 +215,27 @@ fn residual_codes_add_up_and_a_codebook_of_zeros_adds_nothing() {
     let (deep, two) =
         (values_of(shallow.embed(&found.indices, [2, 2], 3)), values_of(shallow.embed(&found.indices, [2, 2], 2)));
     assert_eq!(deep, two);
+}
+
+#[test]
+fn a_shallow_model_takes_the_first_codes_of_each_group_alone() {
+    let (network, quantizer) = (NetworkConfig::conv(&[4, 4]), QuantizerConfig { depth: 3, groups: 2, ..config() });
+    let (space, likelihood) = ([1, 8, 8].into(), Likelihood::Bernoulli);
+    let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer, likelihood };
+    let x = Draws::new(9, Purpose::Choice, 0, 0).normals(5 * 64);
+    let batch = Batch::of(Tensor::<2>::from_data(TensorData::new(x, [5, 64]), &device()));
+    let codes = |model: &dyn Model| -> Vec<i32> {
+        let codes = model.encode_or_refuse().unwrap().encode(&batch).into_codes();
+        codes[0].index().into_data_as::<i32>().try_into_vec().unwrap()
+    };
+    let deep = VqVae::init(&architecture, 0, &device());
+    let shallow = deep.at_depth(2);
+    assert_eq!(shallow.discrete_or_refuse().unwrap().joined().shape, [4, 2, 2]);
+    assert_eq!(shallow.discrete_or_refuse().unwrap().depth(), 2);
+    // Four places; of each group the first two of three depths.
+    let kept: Vec<i32> =
+        codes(&deep).chunks_exact(4).enumerate().filter(|(i, _)| i % 3 < 2).flat_map(|(_, map)| map.to_vec()).collect();
+    assert_eq!(codes(shallow.as_ref()), kept);
 }
 
 /// Three symbols in rows of four, two classes.
