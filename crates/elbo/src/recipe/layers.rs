@@ -221,7 +221,8 @@ impl Layers {
         let recipes = builtin::builtin().iter().filter(|recipe| kind_of(recipe.text).as_deref() == Some(chosen));
         let names: Vec<String> = recipes.map(|recipe| format!("`{}`", recipe.name)).collect();
         let from = if names.is_empty() { "a TOML file of your own".to_owned() } else { names.join(", ") };
-        Some(format!("`{key}` belongs to models of another kind, and `--set` removes no key: start from {from}"))
+        let whole = format!("`--set 'model={{kind=\"{chosen}\"}}'` replaces the whole table");
+        Some(format!("`{key}` belongs to models of another kind: {whole}, or start from {from}"))
     }
 
     fn parse(&self) -> Result<RunConfig> {
