@@ -19,6 +19,7 @@ mod api;
 mod assets;
 mod background;
 mod catalog;
+mod codes;
 mod datasets;
 mod door;
 mod guard;

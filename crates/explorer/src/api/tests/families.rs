@@ -52,6 +52,9 @@ fn asked_of_models(z: &[f64]) -> Vec<(&'static str, Option<Value>)> {
     vec![
         ("/dimensions", None),
         ("/reference", None),
+        ("/codes", None),
+        ("/codebook", Some(json!({}))),
+        ("/code", Some(json!({ "code": 0 }))),
         ("/encode", Some(json!({ "indices": [0] }))),
         ("/decode", Some(json!({ "z": [z] }))),
         ("/reconstruct", Some(json!({ "indices": [0] }))),

@@ -1,6 +1,7 @@
 //! The handlers, without a socket.
 
 mod answers;
+mod codes;
 mod families;
 mod refusals;
 mod service;
