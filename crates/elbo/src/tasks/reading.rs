@@ -35,10 +35,10 @@ pub struct Reading {
     settings: Vec<(String, Value)>,
 }
 
-/// What says how the run's own data are read, and leaves them the same.
-const READ: [&str; 5] = ["data.label", "data.id", "data.on_bad_image", "data.missing", "data.cache"];
-
 impl Reading {
+    /// What says how the run's own data are read, and leaves them the same.
+    pub const KEYS: [&str; 5] = ["data.label", "data.id", "data.on_bad_image", "data.missing", "data.cache"];
+
     /// Sets `data.KEY=value`, value in TOML or a plain word.
     ///
     /// # Errors
@@ -74,6 +74,19 @@ impl Reading {
         Ok(layers.build()?.data)
     }
 
+    /// The same with the data that are shown, whatever the configuration's own are.
+    pub(super) fn shown(&self, config: &RunConfig) -> Result<DataConfig> {
+        let applied = self.applied(config)?;
+        let source = self.data.clone().unwrap_or_else(|| applied.source.clone());
+        Ok(DataConfig { source, ..applied })
+    }
+
+    /// The same settings for data that are where their run knows them to be.
+    #[must_use]
+    pub fn at_known_places(&self) -> Self {
+        Self { data: None, ..self.clone() }
+    }
+
     /// The same for the run's own data, of which nothing may change that decides what the model saw.
     fn of_own(&self, config: &RunConfig) -> Result<DataConfig> {
         let (own, changed) = (&config.data, self.applied(config)?);
@@ -83,7 +96,7 @@ impl Reading {
         if kept == changed && !relabelled {
             return Ok(changed);
         }
-        let fixed = |(key, _): &&(String, Value)| !READ.contains(&key.as_str()) || relabelled;
+        let fixed = |(key, _): &&(String, Value)| !Self::KEYS.contains(&key.as_str()) || relabelled;
         let key = self.settings.iter().find(fixed).map_or("data", |(key, _)| key.as_str());
         let expected = "nothing for the run's own data, which are split and read as in training";
         let help = "leave it away, or show the run other data with `--data DATA`";
@@ -146,7 +159,11 @@ impl Run {
         self.open_own_as(&self.reading)
     }
 
-    fn open_own_as(&self, reading: &Reading) -> Result<OwnData> {
+    /// The same, read otherwise than [`Run::reading`] tells.
+    ///
+    /// # Errors
+    /// As [`Run::open_own`].
+    pub fn open_own_as(&self, reading: &Reading) -> Result<OwnData> {
         let complete = open_own(&self.dir, &self.info, &self.config, reading, &mut |_| {})?;
         let complete = self.checked(complete.splits, &complete.config.source)?;
         let chosen = chosen(complete.clone(), &self.config, &self.info)?;

@@ -24,19 +24,21 @@ const PICTURES: [&str; 34] = [
     "apng", "xcf",
 ];
 
-/// Names that systems and file servers use: Synology, QNAP, Windows, macOS, Linux.
-const SYSTEMS: [&str; 20] = [
+/// Names that systems and file servers use: Synology, QNAP, NetApp, Windows, macOS, Linux.
+const SYSTEMS: [&str; 22] = [
     "__macosx",
     "@eadir",
     "@tmp",
     "#recycle",
     "#snapshot",
+    "~snapshot",
     "@recycle",
     "@recently-snapshot",
     ".@__thumb",
     "@sharebin",
     "$recycle.bin",
     "recycler",
+    "recycled",
     "system volume information",
     "lost+found",
     "network trash folder",

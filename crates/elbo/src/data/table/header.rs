@@ -1,7 +1,7 @@
 //! The header of a `.npy` file: the text of a Python dict with three keys.
 //!
-//! It is read by a scanner that knows no nesting but one tuple of sizes, so that no file can exhaust the stack. Objects are refused: they
-//! are pickles, which can run code.
+//! It is read by a scanner that knows no nesting but one tuple of sizes, so that no file can exhaust the stack. Objects are pickles, which
+//! can run code: as examples they are refused, as labels read by [`super::objects`], which runs none.
 
 use super::dtype::{Dtype, Kind};
 
@@ -46,6 +46,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Problem> {
     let header = parse_any(bytes)?;
     match header.dtype.kind {
         Kind::Unicode | Kind::Ascii => Err(refused(format!("`{}`, which is text", header.dtype.name()))),
+        Kind::Object => Err(refused("Python objects (`|O`), a pickle that could run code".into())),
         _ => Ok(header),
     }
 }
@@ -58,7 +59,7 @@ fn refused(found: String) -> Problem {
     }
 }
 
-/// Reads a header of numbers or text, sizes checked.
+/// Reads a header of numbers, text or Python objects, sizes checked.
 pub(super) fn parse_any(bytes: &[u8]) -> Result<Header, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| problem("text", "bytes that are no UTF-8"))?;
     let mut scanner = Scanner { rest: text.trim_end() };
@@ -126,10 +127,10 @@ impl Scanner<'_> {
             return Err(refused("a structured type, with fields".into()));
         }
         let text = self.string()?;
-        Dtype::parse(&text).ok_or_else(|| match text.trim_start_matches(['|', '<', '>']).starts_with('O') {
-            true => refused("Python objects (`|O`), a pickle that could run code".into()),
-            false => refused(format!("`{}`", shortened(&text))),
-        })
+        if text == "|O" {
+            return Ok(Dtype::OBJECT);
+        }
+        Dtype::parse(&text).ok_or_else(|| refused(format!("`{}`", shortened(&text))))
     }
 
     fn boolean(&mut self) -> Result<bool, Problem> {

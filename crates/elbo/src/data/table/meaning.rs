@@ -63,7 +63,7 @@ pub(super) fn meaning<R: Read>(array: &Array<'_, R>) -> Result<Meaning> {
         _ if words && request.deep => Range::Unit,
         _ if shape.len() == 2 => Range::Real,
         Kind::Signed | Kind::Unsigned => Range::Byte,
-        Kind::Float | Kind::Bool | Kind::Unicode | Kind::Ascii => Range::Unit,
+        Kind::Float | Kind::Bool | Kind::Unicode | Kind::Ascii | Kind::Object => Range::Unit,
     });
     if range == Range::Real && shape.len() > 2 {
         let help = "images are `unit` or `byte`; for rows of real numbers save `array.reshape(len(array), -1)`";

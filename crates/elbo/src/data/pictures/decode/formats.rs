@@ -12,7 +12,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::raster::{Buffer, Raster, oriented};
 use super::whole::{self, Frames};
-use super::{Fault, Header, Plan, gif};
+use super::{Fault, Header, Plan, gif, scans};
 use crate::data::pictures::{MAX_DECODED_BYTES, MAX_SIDE, Size};
 
 /// A file whose header is read.
@@ -114,7 +114,11 @@ impl<'a> Opened<'a> {
     pub fn decode(self, plan: &Plan) -> Result<Raster, Fault> {
         let (size, orientation) = (self.size, self.orientation);
         let raster = match self.kind {
-            Kind::Jpeg(decoder) => jpeg_pixels(decoder, size, plan.channels)?,
+            Kind::Jpeg(decoder) => {
+                let raster = jpeg_pixels(decoder, size, plan.channels)?;
+                scans::check(self.bytes)?;
+                raster
+            }
             Kind::Gif => gif::first_frame(self.bytes, size)?,
             Kind::Other(decoder, format) => {
                 let colour = decoder.color_type();

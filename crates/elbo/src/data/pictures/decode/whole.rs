@@ -16,7 +16,7 @@ pub(super) enum Frames {
     More,
 }
 
-fn cut(format: &str) -> Fault {
+pub(super) fn cut(format: &str) -> Fault {
     Fault::new(format!("a whole {format} file"), "one that is cut short")
 }
 
@@ -24,34 +24,54 @@ fn frames(more: bool) -> Frames {
     if more { Frames::More } else { Frames::One }
 }
 
-/// From marker to marker to the end of the image (EOI).
-pub(super) fn jpeg(bytes: &[u8]) -> Result<Frames, Fault> {
-    let (mut place, mut scans) = (2, 0);
+/// A marker of a JPEG file with its content.
+pub(super) struct Segment<'a> {
+    pub marker: u8,
+    /// Without its length; of an end or a start nothing.
+    pub content: &'a [u8],
+    /// Where what follows begins.
+    pub end: usize,
+}
+
+/// The next segment of a JPEG file from `place` on. Stray bytes before it are passed over, as by every decoder, and so are entropy-coded data
+/// with the stuffed zeros and restarts in them.
+pub(super) fn segment(bytes: &[u8], mut place: usize) -> Result<Segment<'_>, Fault> {
     loop {
-        // Stray bytes between segments are passed over, as by every decoder; `0xff` fills.
         let start = bytes.get(place..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff));
         place += start.ok_or_else(|| cut("JPEG"))?;
+        // `0xff` fills.
         while bytes.get(place) == Some(&0xff) {
             place += 1;
         }
         let marker = *bytes.get(place).ok_or_else(|| cut("JPEG"))?;
         place += 1;
         match marker {
+            // Stuffed zeros, TEM, restarts.
+            0x00 | 0x01 | 0xd0..=0xd7 => continue,
+            0xd8 | 0xd9 => return Ok(Segment { marker, content: &[], end: place }),
+            _ => {}
+        }
+        let length = bytes.get(place..place + 2).ok_or_else(|| cut("JPEG"))?;
+        let end = place + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+        let content = bytes.get(place + 2..end).ok_or_else(|| cut("JPEG"))?;
+        return Ok(Segment { marker, content, end });
+    }
+}
+
+/// From marker to marker to the end of the image (EOI). Whether the scans in between are whole is told by [`super::scans`].
+pub(super) fn jpeg(bytes: &[u8]) -> Result<Frames, Fault> {
+    let (mut place, mut scans) = (2, 0);
+    loop {
+        let segment = segment(bytes, place)?;
+        match segment.marker {
             0xd9 if scans > 0 => return Ok(Frames::One),
             0xd9 => return Err(Fault::new("a JPEG file with a picture", "an end without one")),
             // The start or frame of another picture where this one has not ended.
             0xd8 | 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if scans > 0 => return Err(cut("JPEG")),
-            // Without content: stuffed zeros, TEM, restarts, a start.
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
+            0xda => scans += 1,
             _ => {}
         }
-        let length = bytes.get(place..place + 2).ok_or_else(|| cut("JPEG"))?;
-        place += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-        if place > bytes.len() {
-            return Err(cut("JPEG"));
-        }
-        // Entropy-coded data follow a start of scan; `0xff 0x00` and restarts in them are passed over above.
-        scans += usize::from(marker == 0xda);
+        place = segment.end;
     }
 }
 
