@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use elbo::data::{self, DataConfig, Validation};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "support/data.rs"]
+#[path = "support/folder.rs"]
 mod support;
 
 /// Its folder, the file of the cache, what is in that, and the pixels.

@@ -193,7 +193,7 @@ fn columns_text(columns: &[ColumnReport]) -> String {
     let mut text = format!("        {:width$} {:>12} {:>12} {:>12} {:>12}\n", "", "min", "mean", "max", "std");
     for ColumnReport { name: full, min, mean, max, std, .. } in columns.iter().take(SHOWN) {
         let name = name(full);
-        let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value));
+        let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value, *std));
         text += &format!("        {name:width$} {min:>12} {mean:>12} {max:>12} {std:>12}\n");
     }
     if columns.len() > SHOWN {
@@ -202,9 +202,13 @@ fn columns_text(columns: &[ColumnReport]) -> String {
     text
 }
 
-/// Six digits that matter.
-fn number(value: f64) -> String {
-    let decimals = 5 - value.abs().max(1e-300).log10().floor() as i64;
+/// Six digits that matter, and of points in time, which are large and near to each other, those that differ.
+fn number(value: f64, std: f64) -> String {
+    let digits = |size: f64, count: i64| count - 1 - size.abs().max(1e-300).log10().floor() as i64;
+    let decimals = match std {
+        0.0 => digits(value, 6),
+        std => digits(value, 6).max(digits(std, 3)),
+    };
     match value {
         0.0 => "0".into(),
         _ if !(0..=10).contains(&decimals) => format!("{value:.4e}"),

@@ -13,6 +13,7 @@ mod formats;
 mod gif;
 mod raster;
 mod scans;
+mod tiff;
 mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -12,21 +12,17 @@ use super::whole::{self, cut};
 
 /// Walks through all scans of a file whose headers the decoder has read.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
-    let (mut reader, mut place) = (Reader::default(), 2);
-    loop {
-        let segment = whole::segment(bytes, place)?;
-        place = segment.end;
-        match segment.marker {
-            0xc0..=0xc2 => {
-                reader.frame = Some(Frame::read(segment.content, segment.marker == 0xc2).ok_or_else(odd)?);
-            }
-            0xc4 => reader.tables(segment.content).ok_or_else(odd)?,
-            0xdd => reader.interval = segment.content.get(..2).map(word).ok_or_else(odd)?,
-            0xda => place += reader.scan(segment.content, &bytes[segment.end..])?,
-            0xd9 => return reader.frame.map_or(Ok(()), |frame| frame.complete()),
-            _ => {}
-        }
+    check_with(&[], bytes)
+}
+
+/// [`check`] of a file whose `tables` stand apart, in a file of their own, if there are any.
+pub(super) fn check_with(tables: &[u8], bytes: &[u8]) -> Result<(), Fault> {
+    let mut reader = Reader::default();
+    if !tables.is_empty() {
+        reader.walk(tables)?;
     }
+    reader.walk(bytes)?;
+    reader.frame.map_or(Ok(()), |frame| frame.complete())
 }
 
 fn odd() -> Fault {
@@ -166,6 +162,25 @@ impl Header {
 }
 
 impl Reader {
+    /// From segment to segment to the end.
+    fn walk(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut place = 2;
+        loop {
+            let segment = whole::segment(bytes, place)?;
+            place = segment.end;
+            match segment.marker {
+                0xc0..=0xc2 => {
+                    self.frame = Some(Frame::read(segment.content, segment.marker == 0xc2).ok_or_else(odd)?);
+                }
+                0xc4 => self.tables(segment.content).ok_or_else(odd)?,
+                0xdd => self.interval = segment.content.get(..2).map(word).ok_or_else(odd)?,
+                0xda => place += self.scan(segment.content, &bytes[segment.end..])?,
+                0xd9 => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
     /// Takes Huffman tables, B.2.4.2.
     fn tables(&mut self, mut content: &[u8]) -> Option<()> {
         while let Some((&place, rest)) = content.split_first() {

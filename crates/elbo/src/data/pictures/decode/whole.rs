@@ -3,8 +3,8 @@
 //! A picture inside a picture, such as the thumbnail that cameras put into EXIF, lies in a block of known length and is
 //! passed over with it. What follows the end mark does not matter: phones append films and depth maps.
 //!
-//! Sources: ITU-T T.81 (JPEG), annex B; PNG 3rd edition (W3C), section 5; GIF89a, section 17 on; RFC 9649 (WebP), section 2.4;
-//! TIFF 6.0, section 2. BMP, TGA and PNM need no walk: their decoders ask for every byte that the header promises.
+//! Sources: ITU-T T.81 (JPEG), annex B; PNG 3rd edition (W3C), section 5; GIF89a, section 17 on; RFC 9649 (WebP), section 2.4.
+//! BMP, TGA and PNM need no walk: their decoders ask for every byte that the header promises.
 
 use super::Fault;
 
@@ -20,7 +20,7 @@ pub(super) fn cut(format: &str) -> Fault {
     Fault::new(format!("a whole {format} file"), "one that is cut short")
 }
 
-fn frames(more: bool) -> Frames {
+pub(super) fn frames(more: bool) -> Frames {
     if more { Frames::More } else { Frames::One }
 }
 
@@ -129,21 +129,4 @@ pub(super) fn webp(bytes: &[u8]) -> Result<Frames, Fault> {
     }
     // The flag for animations in an extended header.
     Ok(frames(bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0)))
-}
-
-/// Whether the first directory names a second one; the decoder finds what is missing.
-pub(super) fn tiff(bytes: &[u8]) -> Frames {
-    frames(next_directory(bytes).is_some_and(|next| next != 0))
-}
-
-fn next_directory(bytes: &[u8]) -> Option<u32> {
-    let little = bytes.starts_with(b"II*");
-    let word = |place: usize| {
-        let four: [u8; 4] = bytes.get(place..place.checked_add(4)?)?.try_into().ok()?;
-        Some(if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) })
-    };
-    let first = word(4)? as usize;
-    let two: [u8; 2] = bytes.get(first..first.checked_add(2)?)?.try_into().ok()?;
-    let entries = usize::from(if little { u16::from_le_bytes(two) } else { u16::from_be_bytes(two) });
-    word(first.checked_add(2 + 12 * entries)?)
 }
