@@ -51,7 +51,7 @@ pub(super) fn listed<P>(
     pack: &str,
 ) -> Result<(Listing, Vec<P>, Told)> {
     if members.is_empty() {
-        let help = format!("pack a folder of pictures: `{pack}`");
+        let help = left_out.cure().map_or_else(|| format!("pack a folder of pictures: `{pack}`"), str::to_owned);
         let found = left_out.in_words().map_or_else(|| "none".to_owned(), |only| format!("none, only {only}"));
         return Err(Error::data(origin.path, "images", "pictures (.png, .jpg, ...) in the archive", found, help));
     }
