@@ -14,7 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use comparison::Table;
 use elbo::data::batch::{Batch, Given};
 use elbo::distributions::{Likelihood, Link};
-use elbo::models::{Autoregressive, AutoregressiveConfig, Discrete, Learner, VqVae, VqVae2};
+use elbo::models::{Autoregressive, AutoregressiveConfig, Discrete, Learner, QuantisedArchitecture, VqVae, VqVae2};
 use elbo::networks::{
     CodebookKind, CodebookStart, ConvConfig, Estimator, NetworkConfig, Nonlinearity, Normalization, Pass,
     QuantizerConfig, When,
@@ -73,12 +73,14 @@ fn parts(fixture: &Value) -> (Space, NetworkConfig, Likelihood) {
 
 fn vq_vae(fixture: &Value, case: &Value, device: &Device) -> VqVae {
     let (space, network, likelihood) = parts(fixture);
-    with_weights(VqVae::init(space, &network, &quantizer(case), likelihood, 0, device), case)
+    let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer(case), likelihood };
+    with_weights(VqVae::init(&architecture, 0, device), case)
 }
 
 fn vq_vae_2(fixture: &Value, case: &Value, device: &Device) -> VqVae2 {
     let (space, network, likelihood) = parts(fixture);
-    with_weights(VqVae2::init(space, &network, &quantizer(case), likelihood, 0, device), case)
+    let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer(case), likelihood };
+    with_weights(VqVae2::init(&architecture, 0, device), case)
 }
 
 /// The loss with its terms, every gradient, and what the averages become, of a model of discrete codes.

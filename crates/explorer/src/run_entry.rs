@@ -350,7 +350,7 @@ fn summary(
         classes: info.data.classes.clone(),
         priors: priors(dir),
         terms: terms(&config.model, unit),
-        latent: config.model.vector_code().unwrap_or(0),
+        latent: keys.as_ref().map_or(0, |keys| keys.latent),
         shape: info.data.shape,
         domain: info.data.domain,
         columns: info.data.columns.as_ref().map(|columns| columns.names.clone()),

@@ -164,12 +164,7 @@ pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
     if args.model {
         return super::model::model(config, args.shape, context);
     }
-    let later = stages.later_toml();
-    let text = || {
-        later
-            .as_ref()
-            .map_or_else(|| config.to_toml(), |later| format!("{}\n# Later stages\n{later}", config.to_toml()))
-    };
+    let text = || stages.to_toml();
     match stages.later().is_empty() {
         true => context.result(json!({ "config": config }), text),
         false => context.result(json!({ "config": config, "stages": stages.later() }), text),

@@ -96,6 +96,8 @@ struct Done {
     has_kl: bool,
     /// Dimensions of its code, where that is one vector.
     latent: Option<usize>,
+    /// Whether its codes are symbols of a codebook.
+    quantizes: bool,
 }
 
 /// Trains a run and, where its recipe has several stages, what comes after it.
@@ -121,11 +123,12 @@ fn one(training: TrainingRun, interruption: &Interruption, context: Context) -> 
     let model = &training.config().model;
     let (has_elbo, has_kl) = (has_elbo(training.config()), model.can().contains(&Capability::Bound));
     let latent = model.likelihood_keys().map(|keys| keys.latent);
+    let quantizes = model.quantizes();
     // Before and after there is nothing to save: then a signal leaves at once.
     interruption.training_begins();
     let finished = training.train(&mut progress, &interruption.stop);
     interruption.training_ends();
-    Ok(Done { finished: finished?, has_elbo, has_kl, latent })
+    Ok(Done { finished: finished?, has_elbo, has_kl, latent, quantizes })
 }
 
 fn likelihood(training: &TrainingRun) -> elbo::Result<Option<Likelihood>> {
@@ -251,6 +254,14 @@ impl Done {
             (0, _) => " --split validation",
             _ => "",
         };
+        if self.quantizes {
+            return [
+                format!("elbo train autoregressive --codes-of {path}"),
+                format!("elbo reconstruct {path}{split} --out reconstructions.{end}"),
+                format!("elbo eval {path}{split} --metrics codebook"),
+            ]
+            .join("\n       ");
+        }
         let mut lines = vec![
             format!("elbo sample {path}{sampler} --out samples.{end}"),
             format!("elbo interpolate {path}{split} --out walk.{end}"),

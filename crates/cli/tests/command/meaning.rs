@@ -180,6 +180,15 @@ fn without_test_examples_there_are_no_test_numbers_and_the_proposed_commands_wor
     run_proposed(&folder, &spaced.finish().done());
 }
 
+#[test]
+fn a_run_of_symbols_is_offered_a_prior_and_nothing_that_asks_for_a_vector() {
+    let folder = Folder::new();
+    let line = "train digits --set data.count=200 --epochs 1 --set quantizer.codes=8 --set network.hidden=[16]";
+    let trained = folder.run(&format!("{line} --set model={{kind=\"vq-vae\"}} --out codes")).done();
+    assert!(trained.stdout.contains("elbo train autoregressive --codes-of codes"), "{}", trained.stdout);
+    run_proposed(&folder, &trained);
+}
+
 /// Runs every command that is proposed at the end of training, as a shell does.
 #[track_caller]
 fn run_proposed(folder: &Folder, trained: &Outcome) {

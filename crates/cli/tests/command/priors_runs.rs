@@ -247,6 +247,10 @@ fn a_recipe_of_stages_is_listed_shown_and_checked() {
     assert_eq!(json["config"]["name"], "digits-maf");
     assert_eq!(json["stages"][0]["config"]["model"]["hidden"], serde_json::json!([9]));
     assert!(folder.run("recipes").done().stdout.contains("digits-maf"));
+    // What `config` prints is a recipe.
+    let shown = folder.run("config digits-maf --set maf.hidden=[9]").done().stdout;
+    folder.write("shown.toml", &shown);
+    assert_eq!(folder.run("config shown.toml").done().stdout, shown);
     folder.write("two.toml", "format = 2\n[[stage]]\nrecipe = \"digits\"\n[[stage]]\nrecipe = \"maf\"\n");
     folder.run("train two.toml").refused(2, &["stage.codes_of", "digits"]);
     folder.run("train digits-maf --set mf.hidden=[9]").refused(2, &["mf"]);

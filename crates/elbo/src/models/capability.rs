@@ -315,6 +315,18 @@ pub trait Observe: Decode {
     /// - returns: `[batch, output_channels * height * width]`
     fn parameters(&self, codes: &[Rows], given: &Given) -> Tensor<2>;
 
+    /// The mean or a draw of p(x|z): [`Decode::decode`] of a model whose p(x|z) has a closed form.
+    ///
+    /// # Errors
+    /// As [`Likelihood::sample`]: a surrogate has no distribution to draw from.
+    fn show(&self, codes: &[Rows], given: &Given, show: Show<'_>) -> Result<Rows> {
+        let (parameters, likelihood) = (self.parameters(codes, given), self.likelihood());
+        match show {
+            Show::Mean => Ok(Rows::Real(likelihood.mean(parameters))),
+            Show::Draw(draws) => likelihood.sample(parameters, self.scale(), draws).map(Rows::Real),
+        }
+    }
+
     /// `-log p(x|z)` of each code: [`Likelihood::nll`] of what [`Observe::parameters`] gives, at the learned scale where there is one. A decoder
     /// that can do both at once does.
     ///

@@ -66,7 +66,7 @@ pub enum LikelihoodName {
 /// The shared keys of a `[model]` table, read out of a family's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LikelihoodKeys {
-    /// Dimensions of the code.
+    /// Dimensions of the vector code; 0 where the codes are maps of symbols.
     pub latent: usize,
     /// What the decoder's output means.
     pub likelihood: LikelihoodName,

@@ -242,13 +242,6 @@ impl ModelConfig {
         self.with(Title)
     }
 
-    /// The numbers of a code that is one vector; none of a family whose codes are of another kind.
-    pub fn vector_code(&self) -> Option<usize> {
-        let kind = self.kind();
-        let has = KINDS.iter().any(|known| known.name == kind && known.keys.contains(&"latent"));
-        self.likelihood_keys().filter(|_| has).map(|keys| keys.latent)
-    }
-
     /// What batches must carry.
     pub fn needs(&self) -> Needs {
         struct Asked;

@@ -165,11 +165,7 @@ impl<T: VectorCode> Decode for T {
     }
 
     fn decode(&self, codes: &[Rows], given: &Given, show: Show<'_>) -> Result<Rows> {
-        let (parameters, observed) = (Observe::parameters(self, codes, given), self.observed());
-        match show {
-            Show::Mean => Ok(Rows::Real(observed.likelihood().mean(parameters))),
-            Show::Draw(draws) => observed.likelihood().sample(parameters, observed.scale(), draws).map(Rows::Real),
-        }
+        self.show(codes, given, show)
     }
 
     fn prior(&self) -> Option<&dyn Generate> {

@@ -19,65 +19,22 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::quantised::{number, penalty, quantised, sides, started};
 use super::{
-    Beginning, Capability, Decode, Discrete, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName,
-    Loss, Model, Observe, OutputBias, Posterior, Quantised, Report, Setting, Show,
+    Beginning, Capability, Decode, Discrete, Encode, Family, Learner, LikelihoodKeys, Loss, Model, Observe, Posterior,
+    Quantised, QuantisedArchitecture, QuantisedKeys, Report, Setting, Show,
 };
 use crate::data::batch::{Batch, Given};
 use crate::distributions::{Likelihood, Observation};
-use crate::error::{Error, Result};
-use crate::networks::{LayerSummary, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantizer, QuantizerConfig, When};
+use crate::error::Result;
+use crate::networks::{FromMap, LayerSummary, MapDecoder, MapEncoder, Pass, Quantizer};
 use crate::random::{Draws, Purpose};
-use crate::space::{Domain, Rows, Space};
-
-/// Vectors of the encoder that a codebook starts from, about.
-const STARTING_VECTORS: usize = 32_768;
-/// Fewest and most examples that they come from.
-const STARTING_EXAMPLES: [usize; 2] = [64, 4096];
-/// Examples encoded at once for it.
-const TOGETHER: usize = 256;
+use crate::space::{Rows, Space};
 
 /// The `[model]` table of `kind = "vq-vae"`; its codes are described by `[quantizer]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VqVaeConfig {
-    /// What the decoder's output means.
-    pub likelihood: LikelihoodName,
-    /// Standard deviation of the Gaussian likelihood; belongs to no other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sigma: Option<f64>,
-    /// Scale of the Laplace likelihood; learned if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scale: Option<f64>,
-    /// Components of the mixture of logistics; 5 if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub components: Option<usize>,
-    /// Factor of the surrogates `ms-ssim` and `edge` (of its edges); 1 if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<f64>,
-}
-
-impl Default for VqVaeConfig {
-    fn default() -> Self {
-        Self { likelihood: LikelihoodName::Bernoulli, sigma: None, scale: None, components: None, weight: None }
-    }
-}
-
-impl VqVaeConfig {
-    fn shared(&self) -> LikelihoodKeys {
-        LikelihoodKeys {
-            // The code is a map of symbols, whose size `[quantizer]` and the network say.
-            latent: 1,
-            likelihood: self.likelihood,
-            sigma: self.sigma,
-            scale: self.scale,
-            components: self.components,
-            weight: self.weight,
-            initial: InitialWeights::Pytorch,
-            output_bias: OutputBias::Initial,
-        }
-    }
-}
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VqVaeConfig(pub QuantisedKeys);
 
 /// The model. In PyTorch: `encoder`, `quantizer.books`, `decoder`.
 #[derive(Module, Debug)]
@@ -102,35 +59,31 @@ impl VqVae {
     /// use burn::tensor::Tensor;
     /// use elbo::data::batch::Batch;
     /// use elbo::distributions::Likelihood;
-    /// use elbo::models::{Encode, VqVae};
+    /// use elbo::models::{Encode, QuantisedArchitecture, VqVae};
     /// use elbo::networks::{NetworkConfig, QuantizerConfig};
     ///
     /// let (device, network) = (elbo::device::choose("cpu")?, NetworkConfig::conv(&[8, 16]));
     /// let quantizer = QuantizerConfig { codes: 32, dims: 4, ..QuantizerConfig::default() };
-    /// let model = VqVae::init([1, 28, 28].into(), &network, &quantizer, Likelihood::Bernoulli, 0, &device);
+    /// let space = [1, 28, 28].into();
+    /// let likelihood = Likelihood::Bernoulli;
+    /// let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer, likelihood };
+    /// let model = VqVae::init(&architecture, 0, &device);
     /// let codes = model.encode(&Batch::of(Tensor::zeros([3, 784], &device))).into_codes();
     /// assert_eq!(codes[0].index().dims(), [3, 49]); // 28 to 14 to 7
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn init(
-        space: Space,
-        network: &NetworkConfig,
-        quantizer: &QuantizerConfig,
-        likelihood: Likelihood,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
+    pub fn init(architecture: &QuantisedArchitecture<'_>, seed: u64, device: &Device) -> Self {
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let (shape, channels) = (space.shape, quantizer.channels());
-        let [height, width] = network.map_sides(shape);
-        let domain = Domain::Index { of: quantizer.entries() };
+        let &QuantisedArchitecture { space, network, quantizer, likelihood } = architecture;
+        let (shape, dims) = (space.shape, quantizer.channels());
+        let up = FromMap { dims, shape, outputs: architecture.outputs() };
         Self {
-            encoder: MapEncoder::init(network, shape, channels, draws, device),
+            encoder: MapEncoder::init(network, shape, dims, draws, device),
             quantizer: Quantizer::init(quantizer, draws, device),
-            decoder: MapDecoder::init(network, channels, shape, likelihood.output_channels(shape[0]), draws, device),
+            decoder: MapDecoder::init(network, up, draws, device),
             observation: Observation::new(likelihood, device),
             space,
-            codes: [Space { shape: [quantizer.tokens(), height, width], domain }],
+            codes: [architecture.codes(network.map_sides(shape))],
         }
     }
 
@@ -144,21 +97,8 @@ impl VqVae {
         self.encoder.forward(x, pass)
     }
 
-    fn sides(&self) -> [usize; 2] {
-        let [_, height, width] = self.codes[0].shape;
-        [height, width]
-    }
-
-    /// The terms beside the likelihood, in nats: means over channels become sums over the values of an
-    /// example.
-    fn penalty(&self, commitment: Tensor<1>, codebook: Option<Tensor<1>>) -> Tensor<1> {
-        let half = self.space.numel() as f64 / 2.0;
-        let commitment = commitment * (self.quantizer.config().commitment * half);
-        codebook.map_or(commitment.clone(), |codebook| commitment + codebook * half)
-    }
-
     fn parameters_of(&self, codes: &[Rows], pass: &Pass) -> Tensor<2> {
-        let map = self.quantizer.embed(&codes[0].index(), self.sides(), self.quantizer.config().depth);
+        let map = self.quantizer.embed(&codes[0].index(), sides(&self.codes[0]), self.quantizer.config().depth);
         self.decoder.forward(map, pass)
     }
 }
@@ -188,29 +128,19 @@ impl Learner for VqVae {
     }
 
     fn begun(self, beginning: &Beginning<'_>) -> Self {
-        let [height, width] = self.sides();
-        let examples = (STARTING_VECTORS / (height * width)).clamp(STARTING_EXAMPLES[0], STARTING_EXAMPLES[1]);
-        let channels = self.quantizer.config().channels();
-        // Batch norm sees these batches as it will see those of training; nothing of it is kept.
-        let still = || Pass::given(When::Training { epochs: 0.0 }, []);
-        let encoder = self.valid();
-        let vectors = (beginning.examples)(examples, TOGETHER).into_iter().map(|batch| {
-            let map = encoder.vectors(batch.x.real(), &still());
-            map.reshape([-1, channels as i64]).without_autodiff()
-        });
-        let vectors = Tensor::cat(vectors.collect(), 0);
-        let quantizer = self.quantizer.started(&vectors, beginning.batch_size * height * width, beginning.seed);
+        let still = self.valid();
+        let quantizer = started(&self.quantizer, &self.codes[0], beginning, |x, pass| still.vectors(x, pass));
         Self { quantizer, ..self }
     }
 
     fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
         let x = batch.x.real();
-        let quantized = self.quantizer.forward(self.encoder.forward(x.clone(), pass), pass);
+        let quantized = self.quantizer.forward(self.vectors(x.clone(), pass), pass);
+        let penalty = penalty(&self.quantizer, &quantized, self.space.numel());
         let recon = self.observation.nll(self.decoder.forward(quantized.z, pass), x, pass).mean();
-        let penalty = self.penalty(quantized.commitment, quantized.codebook);
-        let number = |value: f64| Tensor::from_data([value as f32], &recon.device());
-        let reports =
-            vec![recon.clone(), penalty.clone(), number(quantized.perplexity), number(quantized.revived as f64)];
+        let [perplexity, revived] =
+            [quantized.perplexity, quantized.revived as f64].map(|value| number(value, &recon.device()));
+        let reports = vec![recon.clone(), penalty.clone(), perplexity, revived];
         Loss { total: recon + penalty, reports }
     }
 }
@@ -236,15 +166,8 @@ impl Model for VqVae {
 impl Discrete for VqVae {
     fn quantise(&self, batch: &Batch) -> Vec<Quantised> {
         let pass = &Pass::still();
-        let quantized = self.quantizer.forward(self.encoder.forward(batch.x.real(), pass), pass);
-        let channels = self.quantizer.config().channels() as i64;
-        let codes = self.quantizer.embed(&quantized.indices, self.sides(), self.quantizer.config().depth);
-        vec![Quantised {
-            vectors: quantized.vectors.reshape([-1, channels]),
-            codes: codes.reshape([-1, channels]),
-            penalty: self.penalty(quantized.commitment, quantized.codebook),
-            indices: quantized.indices,
-        }]
+        let quantized = self.quantizer.forward(self.vectors(batch.x.real(), pass), pass);
+        vec![quantised(&self.quantizer, &self.codes[0], quantized, self.space.numel())]
     }
 }
 
@@ -255,7 +178,7 @@ impl Encode for VqVae {
 
     fn encode(&self, batch: &Batch) -> Posterior {
         let pass = &Pass::still();
-        let quantized = self.quantizer.forward(self.encoder.forward(batch.x.real(), pass), pass);
+        let quantized = self.quantizer.forward(self.vectors(batch.x.real(), pass), pass);
         Posterior::Symbols(vec![quantized.indices])
     }
 }
@@ -266,11 +189,7 @@ impl Decode for VqVae {
     }
 
     fn decode(&self, codes: &[Rows], given: &Given, show: Show<'_>) -> Result<Rows> {
-        let (parameters, observed) = (Observe::parameters(self, codes, given), &self.observation);
-        match show {
-            Show::Mean => Ok(Rows::Real(observed.likelihood().mean(parameters))),
-            Show::Draw(draws) => observed.likelihood().sample(parameters, observed.scale(), draws).map(Rows::Real),
-        }
+        self.show(codes, given, show)
     }
 
     fn observation(&self) -> Option<&dyn Observe> {
@@ -296,7 +215,7 @@ impl Family for VqVaeConfig {
     const KIND: &'static str = "vq-vae";
     const ABOUT: &'static str = "codes from a codebook, a map of them for each example; a prior over the codes samples";
     const CAN: &'static [Capability] = &[Capability::Encode, Capability::Decode, Capability::Observe];
-    const KEYS: &'static [&'static str] = &["likelihood", "sigma", "scale", "components", "weight"];
+    const KEYS: &'static [&'static str] = QuantisedKeys::KEYS;
     const REPORTS: &'static [Report] = &[Report::RECON, COMMITMENT, BATCH_PERPLEXITY, REVIVED];
     const QUANTIZES: bool = true;
     type Learner = VqVae;
@@ -306,31 +225,23 @@ impl Family for VqVaeConfig {
     }
 
     fn check(&self, setting: &Setting<'_>) -> Result<()> {
-        self.shared().likelihood(setting.space)?;
-        setting.network.check_map()?;
-        setting.quantizer.check()?;
-        if setting.space.symbols().is_some() {
-            let help = "`autoregressive` models symbols as they are";
-            return Err(Error::config("model.kind", "pictures or real numbers for `vq-vae`", "symbols", help));
-        }
-        Ok(())
+        self.0.check(Self::KIND, setting)
     }
 
     fn layers(&self, setting: &Setting<'_>) -> Result<Vec<LayerSummary>> {
-        let (shape, channels) = (setting.space.shape, setting.quantizer.channels());
-        let outputs = self.shared().likelihood(setting.space)?.output_channels(shape[0]);
-        let mut layers = setting.network.map_encoder_summary(shape, channels);
+        let (shape, dims) = (setting.space.shape, setting.quantizer.channels());
+        let outputs = self.0.architecture(setting)?.outputs();
+        let mut layers = setting.network.map_encoder_summary(shape, dims);
         layers.extend(setting.quantizer.layers());
-        layers.extend(setting.network.map_decoder_summary(channels, shape, outputs));
+        layers.extend(setting.network.map_decoder_summary(FromMap { dims, shape, outputs }));
         Ok(layers)
     }
 
     fn init(&self, setting: &Setting<'_>, seed: u64, device: &Device) -> Result<VqVae> {
-        let likelihood = self.shared().likelihood(setting.space)?;
-        Ok(VqVae::init(setting.space, setting.network, setting.quantizer, likelihood, seed, device))
+        Ok(VqVae::init(&self.0.architecture(setting)?, seed, device))
     }
 
     fn likelihood_keys(&self) -> Option<LikelihoodKeys> {
-        Some(self.shared())
+        Some(self.0.shared())
     }
 }

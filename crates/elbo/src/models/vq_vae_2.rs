@@ -16,68 +16,25 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::quantised::{number, penalty, quantised, sides, started};
 use super::{
-    Beginning, Capability, Decode, Discrete, Encode, Family, InitialWeights, Learner, LikelihoodKeys, LikelihoodName,
-    Loss, Model, Observe, OutputBias, Posterior, Quantised, Report, Setting, Show,
+    Beginning, Capability, Decode, Discrete, Encode, Family, Learner, LikelihoodKeys, Loss, Model, Observe, Posterior,
+    Quantised, QuantisedArchitecture, QuantisedKeys, Report, Setting, Show,
 };
 use crate::data::batch::{Batch, Given};
 use crate::distributions::{Likelihood, Observation};
 use crate::error::{Error, Result};
 use crate::networks::{
-    LayerSummary, Linear, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantized, Quantizer, QuantizerConfig, When,
+    FromMap, LayerSummary, Linear, MapDecoder, MapEncoder, NetworkConfig, Pass, Quantized, Quantizer, QuantizerConfig,
     from_rows, project, to_rows,
 };
 use crate::random::{Draws, Purpose};
-use crate::space::{Domain, Rows, Space};
-
-/// Vectors of the encoder that a codebook starts from, about.
-const STARTING_VECTORS: usize = 32_768;
-/// Fewest and most examples that they come from.
-const STARTING_EXAMPLES: [usize; 2] = [64, 4096];
-/// Examples encoded at once for it.
-const TOGETHER: usize = 256;
+use crate::space::{Rows, Space};
 
 /// The `[model]` table of `kind = "vq-vae-2"`; the codes of both levels are described by `[quantizer]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VqVae2Config {
-    /// What the decoder's output means.
-    pub likelihood: LikelihoodName,
-    /// Standard deviation of the Gaussian likelihood; belongs to no other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sigma: Option<f64>,
-    /// Scale of the Laplace likelihood; learned if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scale: Option<f64>,
-    /// Components of the mixture of logistics; 5 if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub components: Option<usize>,
-    /// Factor of the surrogates `ms-ssim` and `edge` (of its edges); 1 if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<f64>,
-}
-
-impl Default for VqVae2Config {
-    fn default() -> Self {
-        Self { likelihood: LikelihoodName::Bernoulli, sigma: None, scale: None, components: None, weight: None }
-    }
-}
-
-impl VqVae2Config {
-    fn shared(&self) -> LikelihoodKeys {
-        LikelihoodKeys {
-            // The codes are maps of symbols, whose sizes `[quantizer]` and the network say.
-            latent: 1,
-            likelihood: self.likelihood,
-            sigma: self.sigma,
-            scale: self.scale,
-            components: self.components,
-            weight: self.weight,
-            initial: InitialWeights::Pytorch,
-            output_bias: OutputBias::Initial,
-        }
-    }
-}
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VqVae2Config(pub QuantisedKeys);
 
 /// Sizes of the parts.
 struct Sizes {
@@ -138,46 +95,40 @@ impl VqVae2 {
     /// use burn::tensor::Tensor;
     /// use elbo::data::batch::Batch;
     /// use elbo::distributions::Likelihood;
-    /// use elbo::models::{Encode, VqVae2};
+    /// use elbo::models::{Encode, QuantisedArchitecture, VqVae2};
     /// use elbo::networks::{NetworkConfig, QuantizerConfig};
     ///
     /// let (device, network) = (elbo::device::choose("cpu")?, NetworkConfig::conv(&[8, 16]));
     /// let quantizer = QuantizerConfig { codes: 32, dims: 4, ..QuantizerConfig::default() };
-    /// let model = VqVae2::init([1, 28, 28].into(), &network, &quantizer, Likelihood::Bernoulli, 0, &device);
+    /// let space = [1, 28, 28].into();
+    /// let likelihood = Likelihood::Bernoulli;
+    /// let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer, likelihood };
+    /// let model = VqVae2::init(&architecture, 0, &device);
     /// let codes = model.encode(&Batch::of(Tensor::zeros([3, 784], &device))).into_codes();
     /// assert_eq!(codes[0].index().dims(), [3, 49]); // top: 7 x 7
     /// assert_eq!(codes[1].index().dims(), [3, 196]); // bottom: 14 x 14
     /// # Ok::<(), elbo::Error>(())
     /// ```
-    pub fn init(
-        space: Space,
-        network: &NetworkConfig,
-        quantizer: &QuantizerConfig,
-        likelihood: Likelihood,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
+    pub fn init(architecture: &QuantisedArchitecture<'_>, seed: u64, device: &Device) -> Self {
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
+        let &QuantisedArchitecture { space, network, quantizer, likelihood } = architecture;
         let (shape, dims) = (space.shape, quantizer.channels());
         let Sizes { bottom, top, features, top_sides } = Sizes::of(network, shape);
         let [channels, height, width] = features;
-        let outputs = likelihood.output_channels(shape[0]);
-        let codes = |[height, width]: [usize; 2]| Space {
-            shape: [quantizer.tokens(), height, width],
-            domain: Domain::Index { of: quantizer.entries() },
-        };
+        let raise = FromMap { dims, shape: features, outputs: dims };
+        let up = FromMap { dims: 2 * dims, shape, outputs: architecture.outputs() };
         Self {
             bottom_encoder: MapEncoder::init(&bottom, shape, channels, draws, device),
             top_encoder: MapEncoder::init(&top, features, dims, draws, device),
             top_quantizer: Quantizer::init(quantizer, draws, device),
-            top_decoder: MapDecoder::init(&top, dims, features, dims, draws, device),
+            top_decoder: MapDecoder::init(&top, raise, draws, device),
             condition: Linear::init(dims + channels, dims, draws, device),
             bottom_quantizer: Quantizer::init(quantizer, draws, device),
-            upsample: MapDecoder::init(&top, dims, features, dims, draws, device),
-            decoder: MapDecoder::init(&bottom, 2 * dims, shape, outputs, draws, device),
+            upsample: MapDecoder::init(&top, raise, draws, device),
+            decoder: MapDecoder::init(&bottom, up, draws, device),
             observation: Observation::new(likelihood, device),
             space,
-            codes: [codes(top_sides), codes([height, width])],
+            codes: [architecture.codes(top_sides), architecture.codes([height, width])],
         }
     }
 
@@ -185,15 +136,9 @@ impl VqVae2 {
         self.top_quantizer.config()
     }
 
-    /// Height and width of a level's map.
-    fn sides(&self, level: usize) -> [usize; 2] {
-        let [_, height, width] = self.codes[level].shape;
-        [height, width]
-    }
-
     /// A map of top codes at the size of the bottom level. `[n, h, w, channels]`.
     fn raised(&self, decoder: &MapDecoder, top: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let [height, width] = self.sides(1);
+        let [height, width] = sides(&self.codes[1]);
         from_rows(decoder.forward(top, pass), [self.config().channels(), height, width])
     }
 
@@ -223,34 +168,8 @@ impl VqVae2 {
         self.decoder.forward(Tensor::cat(vec![seen, bottom], 3), pass)
     }
 
-    /// The terms of a level beside the likelihood, in nats: means over channels become sums over the values
-    /// of an example.
-    fn penalty(&self, level: &Quantized) -> Tensor<1> {
-        let half = self.space.numel() as f64 / 2.0;
-        let commitment = level.commitment.clone() * (self.config().commitment * half);
-        level.codebook.clone().map_or(commitment.clone(), |codebook| commitment + codebook * half)
-    }
-
     fn embedded(&self, quantizer: &Quantizer, codes: &Rows, level: usize) -> Tensor<4> {
-        quantizer.embed(&codes.index(), self.sides(level), self.config().depth)
-    }
-
-    /// Vectors that a level's codebook starts from, `[n, channels]`.
-    fn starting(
-        &self,
-        beginning: &Beginning<'_>,
-        level: usize,
-        of: impl Fn(Tensor<2>, &Pass) -> Tensor<4>,
-    ) -> Tensor<2> {
-        let [height, width] = self.sides(level);
-        let examples = (STARTING_VECTORS / (height * width)).clamp(STARTING_EXAMPLES[0], STARTING_EXAMPLES[1]);
-        let channels = self.config().channels() as i64;
-        let vectors = (beginning.examples)(examples, TOGETHER).into_iter().map(|batch| {
-            // Batch norm sees these batches as it will see those of training; nothing of it is kept.
-            let still = Pass::given(When::Training { epochs: 0.0 }, []);
-            of(batch.x.real(), &still).reshape([-1, channels]).without_autodiff()
-        });
-        Tensor::cat(vectors.collect(), 0)
+        quantizer.embed(&codes.index(), sides(&self.codes[level]), self.config().depth)
     }
 }
 
@@ -286,32 +205,30 @@ impl Learner for VqVae2 {
 
     /// The top level first: the bottom's vectors depend on its codes.
     fn begun(self, beginning: &Beginning<'_>) -> Self {
-        let in_batch = |[height, width]: [usize; 2]| beginning.batch_size * height * width;
-        let (seed, still) = (beginning.seed, self.valid());
-        let vectors = self.starting(beginning, 0, |x, pass| still.top_vectors(x, pass).1);
-        let top_quantizer = self.top_quantizer.clone().started(&vectors, in_batch(self.sides(0)), seed);
-        let started = Self { top_quantizer, ..self };
-        let still = started.valid();
-        let vectors = started.starting(beginning, 1, |x, pass| {
+        let still = self.valid();
+        let vectors = |x: Tensor<2>, pass: &Pass| still.top_vectors(x, pass).1;
+        let top_quantizer = started(&self.top_quantizer, &self.codes[0], beginning, vectors);
+        let begun = Self { top_quantizer, ..self };
+        let still = begun.valid();
+        let vectors = |x: Tensor<2>, pass: &Pass| {
             let (features, top) = still.top_vectors(x, pass);
             // Codes as they are looked up: a pass of training would move them.
             let top = still.top_quantizer.forward(top, &Pass::still()).z;
             still.bottom_vectors(features, top, pass)
-        });
-        let sides = started.sides(1);
-        let bottom_quantizer = started.bottom_quantizer.clone().started(&vectors, in_batch(sides), seed);
-        Self { bottom_quantizer, ..started }
+        };
+        let bottom_quantizer = started(&begun.bottom_quantizer, &begun.codes[1], beginning, vectors);
+        Self { bottom_quantizer, ..begun }
     }
 
     fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
         let x = batch.x.real();
         let Levels { top, bottom } = self.levels(x.clone(), pass);
-        let penalty = self.penalty(&top) + self.penalty(&bottom);
+        let values = self.space.numel();
+        let penalty = penalty(&self.top_quantizer, &top, values) + penalty(&self.bottom_quantizer, &bottom, values);
         let decoded = self.decoded(top.z, bottom.z, pass);
         let recon = self.observation.nll(decoded, x, pass).mean();
-        let number = |value: f64| Tensor::from_data([value as f32], &recon.device());
         let revived = (top.revived + bottom.revived) as f64;
-        let numbers = [top.perplexity, bottom.perplexity, revived].map(number);
+        let numbers = [top.perplexity, bottom.perplexity, revived].map(|value| number(value, &recon.device()));
         let reports = [recon.clone(), penalty.clone()].into_iter().chain(numbers).collect();
         Loss { total: recon + penalty, reports }
     }
@@ -338,17 +255,11 @@ impl Model for VqVae2 {
 impl Discrete for VqVae2 {
     fn quantise(&self, batch: &Batch) -> Vec<Quantised> {
         let Levels { top, bottom } = self.levels(batch.x.real(), &Pass::still());
-        let channels = self.config().channels() as i64;
-        let of = |quantizer: &Quantizer, quantized: Quantized, level: usize| {
-            let codes = quantizer.embed(&quantized.indices, self.sides(level), self.config().depth);
-            Quantised {
-                penalty: self.penalty(&quantized),
-                vectors: quantized.vectors.reshape([-1, channels]),
-                codes: codes.reshape([-1, channels]),
-                indices: quantized.indices,
-            }
-        };
-        vec![of(&self.top_quantizer, top, 0), of(&self.bottom_quantizer, bottom, 1)]
+        let values = self.space.numel();
+        vec![
+            quantised(&self.top_quantizer, &self.codes[0], top, values),
+            quantised(&self.bottom_quantizer, &self.codes[1], bottom, values),
+        ]
     }
 }
 
@@ -369,11 +280,7 @@ impl Decode for VqVae2 {
     }
 
     fn decode(&self, codes: &[Rows], given: &Given, show: Show<'_>) -> Result<Rows> {
-        let (parameters, observed) = (Observe::parameters(self, codes, given), &self.observation);
-        match show {
-            Show::Mean => Ok(Rows::Real(observed.likelihood().mean(parameters))),
-            Show::Draw(draws) => observed.likelihood().sample(parameters, observed.scale(), draws).map(Rows::Real),
-        }
+        self.show(codes, given, show)
     }
 
     fn observation(&self) -> Option<&dyn Observe> {
@@ -410,7 +317,7 @@ impl Family for VqVae2Config {
     const ABOUT: &'static str =
         "two maps of codes, a coarse one and a fine one that is told the coarse; a prior over both samples";
     const CAN: &'static [Capability] = &[Capability::Encode, Capability::Decode, Capability::Observe];
-    const KEYS: &'static [&'static str] = &["likelihood", "sigma", "scale", "components", "weight"];
+    const KEYS: &'static [&'static str] = QuantisedKeys::KEYS;
     const REPORTS: &'static [Report] = &[Report::RECON, COMMITMENT, TOP_PERPLEXITY, BOTTOM_PERPLEXITY, REVIVED];
     const QUANTIZES: bool = true;
     type Learner = VqVae2;
@@ -420,13 +327,7 @@ impl Family for VqVae2Config {
     }
 
     fn check(&self, setting: &Setting<'_>) -> Result<()> {
-        self.shared().likelihood(setting.space)?;
-        setting.network.check_map()?;
-        setting.quantizer.check()?;
-        if setting.space.symbols().is_some() {
-            let help = "`autoregressive` models symbols as they are";
-            return Err(Error::config("model.kind", "pictures or real numbers for `vq-vae-2`", "symbols", help));
-        }
+        self.0.check(Self::KIND, setting)?;
         let channels = match setting.network {
             NetworkConfig::Mlp(_) => return Ok(()),
             NetworkConfig::Conv(config) => &config.channels,
@@ -441,27 +342,28 @@ impl Family for VqVae2Config {
 
     fn layers(&self, setting: &Setting<'_>) -> Result<Vec<LayerSummary>> {
         let (shape, dims) = (setting.space.shape, setting.quantizer.channels());
-        let outputs = self.shared().likelihood(setting.space)?.output_channels(shape[0]);
+        let outputs = self.0.architecture(setting)?.outputs();
         let Sizes { bottom, top, features, .. } = Sizes::of(setting.network, shape);
         let [channels, height, width] = features;
+        let raise = FromMap { dims, shape: features, outputs: dims };
+        let up = FromMap { dims: 2 * dims, shape, outputs };
         let condition = LayerSummary::keeping("condition".into(), 1, [dims + channels, dims], [height, width]);
         let layers = named("bottom_encoder", "encoder", bottom.map_encoder_summary(shape, channels))
             .chain(named("top_encoder", "encoder", top.map_encoder_summary(features, dims)))
             .chain(named("top_quantizer", "quantizer", setting.quantizer.layers()))
-            .chain(named("top_decoder", "decoder", top.map_decoder_summary(dims, features, dims)))
+            .chain(named("top_decoder", "decoder", top.map_decoder_summary(raise)))
             .chain([condition])
             .chain(named("bottom_quantizer", "quantizer", setting.quantizer.layers()))
-            .chain(named("upsample", "decoder", top.map_decoder_summary(dims, features, dims)))
-            .chain(bottom.map_decoder_summary(2 * dims, shape, outputs));
+            .chain(named("upsample", "decoder", top.map_decoder_summary(raise)))
+            .chain(bottom.map_decoder_summary(up));
         Ok(layers.collect())
     }
 
     fn init(&self, setting: &Setting<'_>, seed: u64, device: &Device) -> Result<VqVae2> {
-        let likelihood = self.shared().likelihood(setting.space)?;
-        Ok(VqVae2::init(setting.space, setting.network, setting.quantizer, likelihood, seed, device))
+        Ok(VqVae2::init(&self.0.architecture(setting)?, seed, device))
     }
 
     fn likelihood_keys(&self) -> Option<LikelihoodKeys> {
-        Some(self.shared())
+        Some(self.0.shared())
     }
 }

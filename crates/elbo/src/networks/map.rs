@@ -245,11 +245,12 @@ impl NetworkConfig {
     }
 
     /// The layers of [`MapDecoder`].
-    pub(crate) fn map_decoder_summary(&self, dims: usize, shape: [usize; 3], outputs: usize) -> Vec<LayerSummary> {
+    pub(crate) fn map_decoder_summary(&self, ends: FromMap) -> Vec<LayerSummary> {
+        let FromMap { dims, shape, outputs } = ends;
         let [channels, height, width] = map_shape(self, shape);
         match self {
             Self::Mlp(config) => LayerSummary::mlp("decoder", &config.widths_up(dims, shape, outputs)),
-            Self::Conv(config) => conv_summary(config, dims, shape, outputs),
+            Self::Conv(config) => conv_summary(config, ends),
             Self::Resnet(config) => {
                 let project = LayerSummary::keeping("decoder.project".into(), 1, [dims, channels], [height, width]);
                 let body = config.decoder_summary(1, [outputs, shape[1], shape[2]], outputs).into_iter();
@@ -261,6 +262,17 @@ impl NetworkConfig {
             }
         }
     }
+}
+
+/// What a [`MapDecoder`] leads from and to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FromMap {
+    /// Channels of the map.
+    pub dims: usize,
+    /// Channels, height and width of the data, as the encoder is told them.
+    pub shape: [usize; 3],
+    /// Channels of the output, at the height and width of the data.
+    pub outputs: usize,
 }
 
 /// From a map of vectors to the parameters of p(x|z).
@@ -306,7 +318,7 @@ struct Channels {
     output: Option<[usize; 2]>,
 }
 
-fn channels(config: &ConvConfig, dims: usize, shape: [usize; 3], outputs: usize) -> Channels {
+fn channels(config: &ConvConfig, FromMap { dims, shape, outputs }: FromMap) -> Channels {
     let pyramid = config.checked(shape);
     let (steps, mirrored) = (pyramid.steps.len(), config.residual.is_some());
     let mut before = if mirrored { pyramid.smallest(shape[0])[0] } else { dims };
@@ -327,10 +339,11 @@ fn channels(config: &ConvConfig, dims: usize, shape: [usize; 3], outputs: usize)
     Channels { up, output }
 }
 
-fn conv_summary(config: &ConvConfig, dims: usize, shape: [usize; 3], outputs: usize) -> Vec<LayerSummary> {
+fn conv_summary(config: &ConvConfig, ends: FromMap) -> Vec<LayerSummary> {
+    let FromMap { dims, shape, .. } = ends;
     let pyramid = config.checked(shape);
     let [smallest, height, width] = pyramid.smallest(shape[0]);
-    let Channels { up, output } = channels(config, dims, shape, outputs);
+    let Channels { up, output } = channels(config, ends);
     let mut rows = Vec::new();
     if let Some(residual) = config.residual {
         rows.extend(ResidualStack::summary("decoder.residual", [dims, smallest], residual, [height, width]));
@@ -348,16 +361,10 @@ fn conv_summary(config: &ConvConfig, dims: usize, shape: [usize; 3], outputs: us
 }
 
 impl ConvMapDecoder {
-    fn init(
-        config: &ConvConfig,
-        dims: usize,
-        shape: [usize; 3],
-        outputs: usize,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
+    fn init(config: &ConvConfig, ends: FromMap, draws: &mut Draws, device: &Device) -> Self {
+        let FromMap { dims, shape, .. } = ends;
         let (pyramid, activation) = (config.checked(shape), config.activation.into());
-        let Channels { up, output } = channels(config, dims, shape, outputs);
+        let Channels { up, output } = channels(config, ends);
         let smallest = pyramid.smallest(shape[0])[0];
         let residual =
             config.residual.map(|stack| ResidualStack::init([dims, smallest], stack, activation, draws, device));
@@ -393,27 +400,18 @@ impl ConvMapDecoder {
 }
 
 impl MapDecoder {
-    /// From maps of `dims` channels to `outputs` channels of `shape`'s height and width.
+    /// A decoder with PyTorch's initial weights.
     ///
     /// # Panics
     /// As [`MapEncoder::init`].
-    pub fn init(
-        network: &NetworkConfig,
-        dims: usize,
-        shape: [usize; 3],
-        outputs: usize,
-        draws: &mut Draws,
-        device: &Device,
-    ) -> Self {
+    pub fn init(network: &NetworkConfig, ends: FromMap, draws: &mut Draws, device: &Device) -> Self {
         match network {
             NetworkConfig::Mlp(config) => {
-                let widths = config.widths_up(dims, shape, outputs);
+                let widths = config.widths_up(ends.dims, ends.shape, ends.outputs);
                 Self::Mlp(Mlp::init(&widths, config.activation.into(), Activation::None, draws, device))
             }
-            NetworkConfig::Conv(config) => {
-                Self::Conv(ConvMapDecoder::init(config, dims, shape, outputs, draws, device))
-            }
-            NetworkConfig::Resnet(config) => Self::Resnet(resnet(config, dims, shape, outputs, draws, device)),
+            NetworkConfig::Conv(config) => Self::Conv(ConvMapDecoder::init(config, ends, draws, device)),
+            NetworkConfig::Resnet(config) => Self::Resnet(resnet(config, ends, draws, device)),
         }
     }
 
@@ -432,14 +430,8 @@ impl MapDecoder {
     }
 }
 
-fn resnet(
-    config: &ResnetConfig,
-    dims: usize,
-    shape: [usize; 3],
-    outputs: usize,
-    draws: &mut Draws,
-    device: &Device,
-) -> ResnetMapDecoder {
+fn resnet(config: &ResnetConfig, ends: FromMap, draws: &mut Draws, device: &Device) -> ResnetMapDecoder {
+    let FromMap { dims, shape, outputs } = ends;
     // Without a halving the map is the picture, and the body adds nothing.
     let channels = config.checked(shape).smallest(outputs)[0];
     let project = Linear::init(dims, channels, draws, device);

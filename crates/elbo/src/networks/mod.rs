@@ -46,7 +46,7 @@ pub use cross_entropy::{cross_entropy, token_nll};
 pub(crate) use image::{from_rows, to_rows};
 pub use linear::Linear;
 pub(crate) use map::project;
-pub use map::{MapDecoder, MapEncoder};
+pub use map::{FromMap, MapDecoder, MapEncoder};
 pub use masked::Made;
 pub use mlp::{Activation, Mlp, MlpConfig, Nonlinearity};
 pub use norm::{BatchNorm, GroupNorm, Norm, Normalization, groups};

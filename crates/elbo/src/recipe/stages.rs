@@ -86,6 +86,8 @@ impl LaterStage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
     first: RunConfig,
+    /// The name that later stages call the first one by; `first.name` is that of the whole recipe.
+    first_name: String,
     later: Vec<LaterStage>,
 }
 
@@ -216,14 +218,15 @@ impl StagedLayers {
             codes: stage.codes,
             config: stage.layers.into_table(),
         };
-        Ok(Stages { first: self.first.build()?, later: self.later.into_iter().map(stage).collect() })
+        let later = self.later.into_iter().map(stage).collect();
+        Ok(Stages { first: self.first.build()?, first_name: self.first_name, later })
     }
 }
 
 impl Stages {
     /// One stage alone.
     pub fn of(config: RunConfig) -> Self {
-        Self { first: config, later: Vec::new() }
+        Self { first_name: config.name.clone(), first: config, later: Vec::new() }
     }
 
     /// The first stage.
@@ -243,6 +246,30 @@ impl Stages {
 
     pub(crate) fn into_first(self) -> RunConfig {
         self.first
+    }
+
+    /// The whole as a recipe: what `elbo train FILE` reads to the same stages.
+    pub fn to_toml(&self) -> String {
+        let Self { first, first_name, later } = self;
+        if later.is_empty() {
+            return first.to_toml();
+        }
+        let whole = table([("name", &first.name), ("about", &first.about)]);
+        let own = first.to_toml();
+        // Its first lines are those of the whole.
+        let tables = own.find("\n[").map_or("", |at| &own[at + 1..]);
+        let mut text = format!("format = {STAGES_FORMAT}\n{whole}\n[[stage]]\n{}", table([("name", first_name)]));
+        text.push_str(&in_stage(tables));
+        for stage in later {
+            let codes = stage.codes.map(|codes| codes.to_string());
+            let named = [("name", stage.name.as_str()), ("codes_of", &stage.codes_of)];
+            let named = named.into_iter().chain(codes.as_deref().map(|codes| ("codes", codes)));
+            let mut own = stage.config.clone();
+            own.remove("name");
+            let own = toml::to_string(&own).expect("tables have a TOML form");
+            text.push_str(&format!("\n[[stage]]\n{}{}", table(named), in_stage(&own)));
+        }
+        text
     }
 
     /// The later stages as a file beside the first one's run; none if there are none.
@@ -269,6 +296,22 @@ impl Stages {
 
 /// Keys of a `[[stage]]` that are no tables of its recipe.
 const OF_STAGES: [&str; 4] = ["recipe", "name", "codes_of", "codes"];
+
+/// Lines `key = "value"`.
+fn table<'a, V: AsRef<str> + 'a>(lines: impl IntoIterator<Item = (&'a str, V)>) -> String {
+    let line = |(key, value): (&str, V)| format!("{key} = {}\n", Value::from(value.as_ref()));
+    lines.into_iter().map(line).collect()
+}
+
+/// The text of a recipe's tables, as tables of the `[[stage]]` before it.
+fn in_stage(tables: &str) -> String {
+    let header = |line: &str| match line.strip_prefix('[') {
+        Some(rest) => format!("\n[stage.{rest}\n"),
+        None if line.is_empty() => String::new(),
+        None => format!("{line}\n"),
+    };
+    tables.lines().map(header).collect()
+}
 
 /// A stage's own name, or that of its recipe or model.
 fn stage_name(stage: &Table) -> Result<String> {
@@ -316,6 +359,28 @@ mod tests {
         let config = later[0].layers().unwrap().build().unwrap();
         assert_eq!(config.model, crate::models::MafConfig { blocks: 2, hidden: vec![9] }.into());
         assert_eq!((config.name.as_str(), config.training.epochs), ("flow", 7));
+    }
+
+    #[test]
+    fn a_recipe_written_out_is_read_as_it_was() {
+        let built_in = crate::recipe::builtin();
+        let texts = built_in.iter().map(|recipe| (recipe.name, recipe.text)).chain([("two.toml", TWO)]);
+        let mut staged = 0;
+        for (name, text) in texts {
+            let stages = StagedLayers::from_text(name, text).unwrap().build().unwrap();
+            let written = stages.to_toml();
+            let read = StagedLayers::from_text(name, &written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+            let read = read.build().unwrap();
+            assert_eq!(read.first(), stages.first(), "{written}");
+            for (read, stage) in read.later().iter().zip(stages.later()) {
+                assert_eq!((&read.name, &read.codes_of, read.codes), (&stage.name, &stage.codes_of, stage.codes));
+                let [read, stage] = [read, stage].map(|stage| stage.layers().unwrap().build().unwrap());
+                assert_eq!(read, stage, "{written}");
+            }
+            assert_eq!(read.later().len(), stages.later().len(), "{written}");
+            staged += usize::from(!stages.later().is_empty());
+        }
+        assert!(staged >= 3, "recipes of several stages: {staged}");
     }
 
     #[test]

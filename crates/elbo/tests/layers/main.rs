@@ -120,7 +120,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Files of `models/` that belong to no single model.
 const SHARED_BY_MODELS: &[&str] =
-    &["capability", "keys", "objective", "reading", "registry", "standard_normal", "vector_code"];
+    &["capability", "keys", "objective", "quantised", "reading", "registry", "standard_normal", "vector_code"];
 
 /// The workspace's crates: folder, and name in a path.
 const CRATES: &[(&str, &str)] =
