@@ -24,15 +24,16 @@ const MOST: usize = 50;
 
 pub fn neighbours(args: &Neighbours, device: &str, context: Context) -> anyhow::Result<()> {
     check(args)?;
-    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.reading.settings()?, device)?;
+    let mut run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.reading.settings()?, device)?;
     if run.columns().is_some() {
         let help = "`elbo encode RUN --out z.csv` writes the codes of rows";
         return Err(elbo::Error::config("neighbours", "a run trained on images", "a table", help).into());
     }
-    let shown = args.data.as_deref().map(|data| run.open_shown(Some(data))).transpose()?;
+    let shown = args.data.as_deref().map(|data| source::shown(&mut run, Some(data))).transpose()?;
     let (splits, other) = match shown {
         Some(shown) if shown.is_own => (shown.data.chosen, None),
-        shown => (run.open_data(None)?, shown.map(|shown| shown.data.complete)),
+        Some(shown) => (run.open_own_beside()?.chosen, Some(shown.data.complete)),
+        None => (run.open_data(None)?, None),
     };
     let (what, images) = images(args, &run, &splits, other.as_ref(), context)?;
     let found = Found::of(&run, &splits, &images, args)?;

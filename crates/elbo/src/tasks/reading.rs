@@ -159,7 +159,25 @@ impl Run {
         self.open_own_as(&self.reading)
     }
 
-    /// The same, read otherwise than [`Run::reading`] tells.
+    /// [`Run::open_own`] where other data are shown, so that it is no use to say where the run's own are by the same flag.
+    ///
+    /// # Errors
+    /// As [`Run::open_own`].
+    pub fn open_own_beside(&self) -> Result<OwnData> {
+        let (own, location) = (&self.config.data, self.info.data.location.as_deref());
+        let unsaid = self.info.origin.is_none() && self.reading.data.is_none();
+        if unsaid && candidates(own, location, None).is_empty() {
+            let run = crate::shell::quoted(&self.dir.path().display().to_string());
+            let help = format!(
+                "`--data` names others here: `elbo resume {run} --data PATH` once, and the run remembers where its own are; or ELBO_DATA names a \
+                 folder above them"
+            );
+            return Err(nowhere(&own.source, help));
+        }
+        self.open_own()
+    }
+
+    /// [`Run::open_own`], read otherwise than [`Run::reading`] tells.
     ///
     /// # Errors
     /// As [`Run::open_own`].
@@ -227,7 +245,14 @@ pub(super) fn open_own(
             Err(error) => drop(first.get_or_insert(error)),
         }
     }
-    Err(first.unwrap_or_else(|| nowhere(dir, &own.source)))
+    Err(first.unwrap_or_else(|| {
+        let run = crate::shell::quoted(&dir.path().display().to_string());
+        let help = format!(
+            "add `--data PATH` to say where they are now, or `elbo resume {run} --data PATH` once, so that the run remembers; ELBO_DATA may name a \
+             folder above them. Their content decides whether they are the same"
+        );
+        nowhere(&own.source, help)
+    }))
 }
 
 /// What training sees of a run's own data.
@@ -286,12 +311,7 @@ fn below_elbo_data(end: PathBuf) -> Option<PathBuf> {
     std::env::var_os("ELBO_DATA").filter(|data| !data.is_empty()).map(|data| Path::new(&data).join(end))
 }
 
-fn nowhere(dir: &RunDir, source: &str) -> Error {
-    let run = crate::shell::quoted(&dir.path().display().to_string());
-    let help = format!(
-        "add `--data PATH` to say where they are now, or `elbo resume {run} --data PATH` once, so that the run remembers; ELBO_DATA may name a \
-         folder above them. Their content decides whether they are the same"
-    );
+fn nowhere(source: &str, help: String) -> Error {
     Error::data(source, "source", "the data that the run was trained on", "nothing there", help)
 }
 
