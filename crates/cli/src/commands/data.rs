@@ -26,18 +26,22 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<u8> {
         check_count("--n", args.n)?;
     }
     let (mut flags, mut problems) = (Flags::of(args), Vec::new());
+    let mut tried = vec![flags.to_line()];
     let (config, splits, notes) = loop {
         let opened = configured(args, &flags).and_then(|config| Ok((open(&config, context)?, config)));
         match opened {
             Ok(((splits, notes), config)) => break (config, splits, notes),
             Err(error) => {
                 let cured = flags.with_cure(error.help()).filter(|_| problems.len() < MOST_CURES);
+                // A cure that undoes another leads nowhere.
+                let cured = cured.filter(|cured| !tried.contains(&cured.to_line()));
                 let Some(cured) = cured else {
                     tell(problems, context);
                     return Err(error.into());
                 };
                 problems.push(anyhow::Error::new(error));
                 flags = cured;
+                tried.push(flags.to_line());
             }
         }
     };

@@ -78,6 +78,18 @@ fn every_command_finds_own_data_that_moved() {
 }
 
 #[test]
+fn data_whose_cures_undo_each_other_end_with_the_first() {
+    let folder = Folder::new();
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 2), }".to_owned();
+    let header = format!("{header:117}\n");
+    let values: Vec<u8> = [2.0f32, 2.5, 0.0, -1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    folder.write("f.npy", [b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), &values].concat());
+    let told = folder.run("data f.npy").refused(3, &["[0, 1]", "scale the values"]);
+    assert_eq!(told.stderr.matches("error: ").count(), 1, "{}", told.stderr);
+    folder.run("data f.npy --set data.range=byte").refused(3, &["whole number"]);
+}
+
+#[test]
 fn the_service_finds_data_that_moved_and_other_runs_find_their_own() {
     let folder = Folder::new();
     moved(&folder);

@@ -482,3 +482,20 @@ fn arrays_of_16_bits_are_numbers_in_unit_range_when_asked() {
     assert_eq!(values(&splits.train), levels.map(|level| (f64::from(level) / 65_535.0) as f32));
     refused("a.npy", &npy("|u1", false, &[2, 1, 2], &[0; 4]), "depth = 16", &["data.depth"]);
 }
+
+#[test]
+fn a_cure_of_values_out_of_range_is_one_that_all_of_them_allow() {
+    let help = |values: [f64; 4], settings: &str| {
+        let payload: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        open_bytes("a.npy", &npy("<f8", false, &[2, 1, 2], &payload), settings).unwrap_err().help().to_owned()
+    };
+    assert!(help([0.0, 2.0, 255.0, 1.0], "").contains("`--set data.range=byte`"));
+    assert!(help([0.0, 0.5, 1.0, 1.0], "range = 'byte'").contains("`--set data.range=unit`"));
+    // The first of these might be bytes, the second is not.
+    for (values, settings) in [([2.0, 2.5, 0.0, 0.0], ""), ([-1.0; 4], ""), ([0.5, 2.5, 0.0, 0.0], "range = 'byte'")] {
+        let help = help(values, settings);
+        assert!(help.contains("scale the values") && !help.contains("--set"), "{values:?}: {help}");
+    }
+    assert!(help([4095.0, 0.0, 1.0, 2.0], "range = 'byte'").contains("uint16"));
+    assert!(help([2.0, f64::NAN, 0.0, 0.0], "").contains("remove such images"));
+}
