@@ -211,6 +211,14 @@ fn is_grouped(field: &str) -> bool {
     first && groups.all(|digits| digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether commas can only stand between thousands, as in `1,234.5` and `1,234,567`.
+pub(super) fn has_thousands(field: &str) -> bool {
+    let (whole, rest) = field.split_once('.').unwrap_or((field, ""));
+    let commas = whole.matches(',').count();
+    let sure = commas > 1 || (commas == 1 && field.contains('.'));
+    sure && is_grouped(whole) && rest.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether fields go up by one, as places and years do.
 fn counts(fields: &[String]) -> bool {
     let Some(start) = fields.first().and_then(|field| field.parse::<u64>().ok()) else { return false };

@@ -293,6 +293,13 @@ fn rows_that_differ_beyond_float32_are_no_copies() {
 }
 
 #[test]
+fn commas_between_thousands_are_told_as_such() {
+    for field in ["1,097.5", "-12,345,678"] {
+        refused("a.csv", format!("x,y\n\"{field}\",1\n2,3\n").as_bytes(), "", &[field, "between thousands"]);
+    }
+}
+
+#[test]
 fn a_first_line_of_numbers_is_a_row_or_counts_and_either_is_told() {
     let read = |text: &str| {
         let splits = opened("a.csv", text.as_bytes(), "");
