@@ -49,7 +49,7 @@ fn every_command_finds_own_data_that_moved() {
     let folder = Folder::new();
     moved(&folder);
     for line in [
-        "eval p --split test --metrics generation --samples 4 --sampler gaussian --features pca",
+        "eval p --split all --metrics generation --samples 8 --sampler gaussian",
         "score p --split all --by mahalanobis",
         "encode p --split test --out e.csv",
         "reconstruct p --split test --out r.png",

@@ -22,9 +22,10 @@ pub fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    // An answer may be of bytes.
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]

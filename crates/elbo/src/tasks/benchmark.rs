@@ -221,7 +221,10 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
 /// Images of the size that the dense workloads are defined on.
 fn grey_images(wanted: &Bench) -> Result<Splits> {
     let mut config = Layers::from_text("bench", "")?.build()?;
-    (config.data.validation, config.data.count) = (Validation::NONE, 60_000);
+    config.data.validation = Validation::NONE;
+    if wanted.reading.data.as_ref().is_none_or(|source| source == "digits") {
+        config.data.count = 60_000;
+    }
     let splits = data::open(&wanted.reading.shown(&config)?, 0, &mut |_| {})?;
     let shape = splits.train.source().shape();
     if shape.numel() != 784 {

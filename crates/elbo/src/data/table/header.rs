@@ -35,6 +35,7 @@ pub(super) struct Problem {
     pub help: &'static str,
 }
 
+const OBJECTS: &str = "Python objects (`|O`), a pickle that could run code";
 const DAMAGED: &str = "the file is damaged: save the array again with `numpy.save`";
 
 fn problem(expected: &'static str, found: impl Into<String>) -> Problem {
@@ -46,7 +47,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Problem> {
     let header = parse_any(bytes)?;
     match header.dtype.kind {
         Kind::Unicode | Kind::Ascii => Err(refused(format!("`{}`, which is text", header.dtype.name()))),
-        Kind::Object => Err(refused("Python objects (`|O`), a pickle that could run code".into())),
+        Kind::Object => Err(refused(OBJECTS.into())),
         _ => Ok(header),
     }
 }
@@ -130,7 +131,10 @@ impl Scanner<'_> {
         if text == "|O" {
             return Ok(Dtype::OBJECT);
         }
-        Dtype::parse(&text).ok_or_else(|| refused(format!("`{}`", shortened(&text))))
+        Dtype::parse(&text).ok_or_else(|| match text.trim_start_matches(['|', '<', '>']).starts_with('O') {
+            true => refused(OBJECTS.into()),
+            false => refused(format!("`{}`", shortened(&text))),
+        })
     }
 
     fn boolean(&mut self) -> Result<bool, Problem> {
