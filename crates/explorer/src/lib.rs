@@ -71,7 +71,15 @@ pub struct Options {
 impl Options {
     /// Runs on the loopback address, on a free port.
     pub fn new(runs: Vec<PathBuf>, device: Device) -> Self {
-        Self { runs, host: Ipv4Addr::LOCALHOST.into(), port: 0, token: None, device, limits: Limits::default(), reading: Reading::default() }
+        Self {
+            runs,
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            token: None,
+            device,
+            limits: Limits::default(),
+            reading: Reading::default(),
+        }
     }
 
     /// Checks what does not depend on the machine.
@@ -118,7 +126,11 @@ impl Explorer {
         let address = listener.local_addr().map_err(refused)?;
         let guard = guard::Guard { token: options.token, loopback: options.host.is_loopback() };
         let catalog = catalog::Catalog::new(options.runs);
-        Ok(Self { listener, address, app: service::Service::new(catalog, options.device, options.reading, options.limits, guard) })
+        Ok(Self {
+            listener,
+            address,
+            app: service::Service::new(catalog, options.device, options.reading, options.limits, guard),
+        })
     }
 
     /// Where it listens.

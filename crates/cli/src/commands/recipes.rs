@@ -58,7 +58,10 @@ pub fn of_parent(settings: &Settings) -> elbo::Result<(Reading, Settings)> {
     let Settings { data, pictures, table, .. } = settings;
     let reading = reading(data.as_ref(), pictures, &table.rows, &set)?;
     let left = Settings { data: None, set: rest.into_iter().cloned().collect(), ..settings.clone() };
-    Ok((reading, Settings { pictures: Pictures::default(), table: Table { rows: Rows::default(), ..left.table }, ..left }))
+    Ok((
+        reading,
+        Settings { pictures: Pictures::default(), table: Table { rows: Rows::default(), ..left.table }, ..left },
+    ))
 }
 
 /// The named flags.

@@ -162,8 +162,14 @@ impl LeftOut {
             (&["npy"], "these are NumPy's arrays: give the file a name that ends in .npz"),
             (&["csv", "tsv", "parquet", "amat"], "unpack it (`unzip FILE`, `tar xf FILE`) and give the table"),
             (&["xml", "rels"], "an office document: save the sheet as CSV, or give the pictures themselves"),
-            (&["pkl", "pt", "pth"], "a PyTorch file: convert it where it comes from, `numpy.savez(\"set.npz\", x=...)`"),
-            (&["zip", "tar", "gz", "tgz", "xz", "7z", "rar"], "an archive in an archive: unpack the outer one and give what is in it"),
+            (
+                &["pkl", "pt", "pth"],
+                "a PyTorch file: convert it where it comes from, `numpy.savez(\"set.npz\", x=...)`",
+            ),
+            (
+                &["zip", "tar", "gz", "tgz", "xz", "7z", "rar"],
+                "an archive in an archive: unpack the outer one and give what is in it",
+            ),
         ];
         let holds = |kind: &&str| self.kinds.contains_key(*kind);
         CURES.iter().find(|(kinds, _)| kinds.iter().any(|kind| holds(kind))).map(|(_, cure)| *cure)

@@ -203,7 +203,8 @@ impl<'a, R: Read> Array<'a, R> {
                 return Ok(bytes);
             }
             if bytes.len() as u64 > most {
-                let (expected, found) = (format!("at most {} of Python objects", bounds::size(most)), "more".to_owned());
+                let (expected, found) =
+                    (format!("at most {} of Python objects", bounds::size(most)), "more".to_owned());
                 return Err(self.error(&self.here(), expected, found, "save texts as such: `array.astype(str)`"));
             }
         }

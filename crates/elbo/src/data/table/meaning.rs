@@ -132,7 +132,11 @@ impl Meaning {
             range => {
                 let values = Numbers::<f32>::mapped(map, start).ok_or_else(unaligned)?;
                 let mut look = Look::default();
-                values.as_slice().iter().enumerate().for_each(|(place, &value)| look.see(self, place, f64::from(value)));
+                values
+                    .as_slice()
+                    .iter()
+                    .enumerate()
+                    .for_each(|(place, &value)| look.see(self, place, f64::from(value)));
                 self.check(array, &look)?;
                 match range {
                     Range::Unit => Content::Images { shape: self.shape, pixels: Pixels::Unit(values) },
@@ -254,8 +258,12 @@ impl Meaning {
             _ if !look.finite => "remove such images, or replace the value, before saving the array",
             Range::Unit if look.bytes => "for whole numbers from 0 to 255 `--set data.range=byte`",
             Range::Byte if look.unit => "for values in [0, 1] `--set data.range=unit`",
-            Range::Byte if look.words && is_uint16 => "for 16 bits `--set data.depth=16`; or scale the values before saving",
-            Range::Byte if look.words => "save 16 bits as such, `x.astype(\"uint16\")`, and set `data.depth = 16`; or scale the values",
+            Range::Byte if look.words && is_uint16 => {
+                "for 16 bits `--set data.depth=16`; or scale the values before saving"
+            }
+            Range::Byte if look.words => {
+                "save 16 bits as such, `x.astype(\"uint16\")`, and set `data.depth = 16`; or scale the values"
+            }
             _ => "scale the values before saving: `x = (x - x.min()) / (x.max() - x.min())`",
         }
     }

@@ -24,7 +24,8 @@ const EXTRA: usize = 4096;
 /// What was found instead, in words.
 pub(super) fn texts(pickle: &[u8], count: usize) -> Result<Vec<Option<String>>, String> {
     let most = count.saturating_mul(PER_ITEM).saturating_add(EXTRA);
-    let mut machine = Machine { rest: pickle, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), most };
+    let mut machine =
+        Machine { rest: pickle, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), most };
     let items = machine.run()?;
     if items.len() != count {
         return Err(format!("a pickle of {} objects where its header says {count}", items.len()));
@@ -142,7 +143,9 @@ impl<'a> Machine<'a> {
             b'c' | 0x93 => self.function(code)?,
             b'R' => self.call()?,
             b'b' => self.build()?,
-            other => return Err(format!("Python objects that are no texts and numbers (pickle instruction 0x{other:02x})")),
+            other => {
+                return Err(format!("Python objects that are no texts and numbers (pickle instruction 0x{other:02x})"));
+            }
         }
         Ok(())
     }
@@ -253,7 +256,9 @@ impl<'a> Machine<'a> {
             }
         };
         let function = Function::named(&module, &name);
-        let function = function.ok_or_else(|| format!("Python objects of `{}.{}`, which are no texts and numbers", shown(&module), shown(&name)))?;
+        let function = function.ok_or_else(|| {
+            format!("Python objects of `{}.{}`, which are no texts and numbers", shown(&module), shown(&name))
+        })?;
         self.push(Value::Function(function));
         Ok(())
     }
@@ -269,7 +274,8 @@ impl<'a> Machine<'a> {
     /// Calls a function with a tuple of arguments.
     fn call(&mut self) -> Result<(), String> {
         let [function, arguments] = self.popped(2)?[..] else { return Err(damaged()) };
-        let (Value::Function(function), Value::Tuple(arguments)) = (&self.values[function], &self.values[arguments]) else {
+        let (Value::Function(function), Value::Tuple(arguments)) = (&self.values[function], &self.values[arguments])
+        else {
             return Err(damaged());
         };
         let argument = |place: usize| arguments.get(place).map(|&value| &self.values[value]);
@@ -280,7 +286,9 @@ impl<'a> Machine<'a> {
                 Value::Bytes(text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect())
             }
             (Function::Scalar, Some(Value::Dtype(_, Some(dtype))), Some(Value::Bytes(bytes))) => scalar(*dtype, bytes)?,
-            (Function::Scalar, Some(Value::Dtype(name, None)), _) => return Err(format!("scalars of type `{}`", shown(name))),
+            (Function::Scalar, Some(Value::Dtype(name, None)), _) => {
+                return Err(format!("scalars of type `{}`", shown(name)));
+            }
             _ => return Err(damaged()),
         };
         self.push(made);

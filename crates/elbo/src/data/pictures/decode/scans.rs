@@ -412,7 +412,9 @@ impl<'a> Bits<'a> {
     }
 
     fn fill(&mut self) {
-        if let Some(four) = self.data[self.place..].first_chunk::<4>().filter(|four| self.count <= 32 && !four.contains(&0xff)) {
+        if let Some(four) =
+            self.data[self.place..].first_chunk::<4>().filter(|four| self.count <= 32 && !four.contains(&0xff))
+        {
             self.word |= u64::from(u32::from_be_bytes(*four)) << (32 - self.count);
             (self.count, self.place) = (self.count + 32, self.place + 4);
         }

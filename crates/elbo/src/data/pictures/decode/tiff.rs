@@ -3,9 +3,9 @@
 //!
 //! Sources: TIFF 6.0, section 2; Adobe's TIFF Technical Note 2 (JPEG); BigTIFF.
 
+use super::Fault;
 use super::scans;
 use super::whole::{Frames, frames};
-use super::Fault;
 
 /// Compression 7: each strip or tile is a JPEG file, whose tables may stand apart.
 const JPEG: usize = 7;

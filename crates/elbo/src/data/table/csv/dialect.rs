@@ -235,7 +235,9 @@ fn first_line(request: &Request<'_>, decimal: Decimal, rows: &Rows) -> FirstLine
     let Some((first, rest)) = rows.split_first() else { return FirstLine::Names };
     let number = |field: &str| decimal.number(field).filter(|value| value.is_finite());
     if first.iter().all(|field| number(field).is_some()) {
-        let counted = first.len() > 3 && counts(first) && rest.first().is_some_and(|next| !counts(next));
+        // From 0 on as pandas writes it; else, as of years, only where rows do not count on.
+        let names = |next: &Vec<String>| first[0] == "0" || !counts(next);
+        let counted = first.len() > 3 && counts(first) && rest.first().is_some_and(names);
         return if counted { FirstLine::Counted } else { FirstLine::Numbers };
     }
     let (mut names, mut row) = (0, 0);

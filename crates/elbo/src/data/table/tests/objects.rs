@@ -52,7 +52,10 @@ fn set(name: &str, pickle: &[u8]) -> Vec<u8> {
 fn labels_that_are_objects_are_read() {
     for pickle in [TEXTS, OLD_TEXTS] {
         let splits = opened("a.npz", &set("y.npy", pickle), "");
-        assert_eq!(label_names(&splits.train), [Some("cat"), Some("dög"), None, Some("cat")].map(|t| t.map(String::from)));
+        assert_eq!(
+            label_names(&splits.train),
+            [Some("cat"), Some("dög"), None, Some("cat")].map(|t| t.map(String::from))
+        );
     }
     let splits = opened("a.npz", &set("y.npy", SCALARS), "");
     assert_eq!(splits.train.source().label_names(), ["9", "10"]);
