@@ -96,6 +96,8 @@ pub enum Command {
     Serve(Serve),
     /// Shell completions.
     Completions(Completions),
+    /// The manual page of elbo or of one of its commands.
+    Man(Man),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -560,6 +562,9 @@ pub struct Config {
     /// The same for data of this shape, without opening any: CHANNELSxHEIGHTxWIDTH.
     #[arg(long, requires = "model", value_name = "CxHxW", value_parser = parse_shape)]
     pub shape: Option<[usize; 3]>,
+    /// The reference of all settings instead, as Markdown: what each takes, its default, what it means.
+    #[arg(long, conflicts_with_all = ["recipe", "model"])]
+    pub docs: bool,
 }
 
 #[derive(Debug, Args)]
@@ -606,4 +611,13 @@ pub struct Serve {
 pub struct Completions {
     /// Which shell.
     pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The command whose page is printed [default: elbo itself].
+    pub name: Option<String>,
+    /// Write the pages of elbo and of every command to this folder instead: elbo.1, elbo-train.1, ...
+    #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
+    pub out: Option<PathBuf>,
 }

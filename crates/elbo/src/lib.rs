@@ -61,6 +61,7 @@ pub mod priors;
 pub mod projection;
 pub mod random;
 pub mod recipe;
+pub mod reference;
 pub mod report;
 pub mod run;
 pub mod shell;
@@ -75,7 +76,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use recipe::Recipe;
 pub use tasks::Run;
 
-/// The README's example, run with those of this crate.
+/// The examples of the two READMEs, run with those of this crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

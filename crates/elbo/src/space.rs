@@ -108,7 +108,7 @@ impl From<[usize; 3]> for Space {
 pub enum Rows {
     /// Levels (as `byte / 255`), numbers in [0, 1] or real numbers.
     Real(Tensor<2>),
-    /// Symbols.
+    /// Whole numbers, each a symbol of [`Domain::Index`].
     Index(Tensor<2, Int>),
 }
 

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 const INCLUDES: [&str; 3] = ["include_str!(", "include_bytes!(", "include!("];
 
 /// Crates in `crates/`; each has its sources in `src/`.
-const CRATES: [&str; 4] = ["kernels", "elbo", "explorer", "cli"];
+const CRATES: [&str; 5] = ["derive", "kernels", "elbo", "explorer", "cli"];
 
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/elbo lies in crates").to_owned()

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Where examples lie, and which they are: the first of an analysis.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// `[n, 2]`
+    /// Places in the plane, `[n, 2]` row by row.
     pub points: Vec<f32>,
     pub analysis: Arc<Analysis>,
 }

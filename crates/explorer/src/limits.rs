@@ -17,7 +17,7 @@ pub struct Limits {
     pub values: usize,
     /// Requests that wait for the model.
     pub queue: usize,
-    /// Open connections.
+    /// Connections open at one time.
     pub connections: usize,
     /// To send a request's head; also how long an idle connection is kept.
     pub header_time: Duration,

@@ -12,7 +12,7 @@ const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2
 /// Counters of the service. Requests are counted by route, never by address, so that clients cannot make them grow.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// Open connections.
+    /// Connections open at this moment.
     pub connections: AtomicUsize,
     /// Requests that wait for the model.
     pub queued: AtomicUsize,

@@ -89,10 +89,10 @@ pub(crate) struct Unreadable {
     pub id: String,
     /// Name of its folder.
     pub name: String,
-    /// `unreadable`.
+    /// Always `unreadable`, where the other entries have a run's status.
     pub status: &'static str,
     pub live: bool,
-    /// Why.
+    /// Why it cannot be read.
     pub error: String,
     /// Seconds since 1970 at which anything was last written.
     pub updated: u64,

@@ -102,7 +102,7 @@ impl Service {
         self.worker.loaded(run).await
     }
 
-    /// Its data.
+    /// The data of a run, opened once and kept.
     pub async fn dataset(&self, run: &Arc<RunEntry>) -> Result<Arc<Dataset>, Problem> {
         self.datasets.of(&self.loaded(run).await?.run, self.limits.deadline).await
     }

@@ -15,7 +15,7 @@ use crate::simd;
 /// The numbers of one optimiser step, PyTorch's names and meaning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// Learning rate.
+    /// The learning rate of this step.
     pub lr: f64,
     /// Decay of the first moment.
     pub beta1: f64,
@@ -116,9 +116,9 @@ pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, 
 #[cfg(feature = "tensors")]
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// The weight.
+    /// The weight, flattened.
     pub weight: Tensor<1>,
-    /// Its gradient.
+    /// The gradient of the loss by the weight.
     pub gradient: Tensor<1>,
     /// The first moment.
     pub m: Tensor<1>,

@@ -295,7 +295,7 @@ impl Kernels for Flex {
 /// The operations Burn dispatches; the names are prefixed because they must differ from every `Backend` method.
 #[backend_extension(Autodiff, Flex)]
 pub trait FusedOps: Backend {
-    /// See [`crate::linear`](crate::linear()).
+    /// The operation behind [`crate::linear`](crate::linear()), where formula and shapes stand.
     fn elbo_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -303,13 +303,13 @@ pub trait FusedOps: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::reconstruction`].
+    /// The operation behind [`crate::reconstruction`], where formula and shapes stand.
     fn elbo_likelihood(parameters: FloatTensor<Self>, x: FloatTensor<Self>, term: Reconstruction) -> FloatTensor<Self>;
 
-    /// See [`crate::gaussian_kl`].
+    /// The operation behind [`crate::gaussian_kl`], where formula and shapes stand.
     fn elbo_gaussian_kl(mean: FloatTensor<Self>, log_var: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// See [`crate::reparameterize`].
+    /// The operation behind [`crate::reparameterize`], where formula and shapes stand.
     fn elbo_reparameterize(
         mean: FloatTensor<Self>,
         log_var: FloatTensor<Self>,

@@ -9,6 +9,8 @@ mod encode;
 mod eval;
 mod fitting;
 mod gmm;
+mod key_reference;
+mod manual;
 mod model;
 mod neighbours;
 mod pictures;
@@ -51,6 +53,7 @@ pub fn run(command: Command, device: &str, context: Context) -> anyhow::Result<u
         Command::Bench(args) => bench::bench(&args, device, context)?,
         Command::Serve(args) => return serve::serve(args, device, context),
         Command::Completions(args) => completions(&args)?,
+        Command::Man(args) => manual::man(&args)?,
     }
     Ok(0)
 }

@@ -162,6 +162,9 @@ pub fn recipes(args: &Recipes, context: Context) -> anyhow::Result<()> {
 }
 
 pub fn config(args: Config, context: Context) -> anyhow::Result<()> {
+    if args.docs {
+        return super::key_reference::print(context);
+    }
     let stages = layers(&args.settings)?.build()?;
     let config = stages.first();
     if args.model {

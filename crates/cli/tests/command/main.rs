@@ -18,6 +18,7 @@ mod eval;
 mod files;
 mod golden;
 mod interruption;
+mod manual;
 mod meaning;
 mod models;
 mod pictures;

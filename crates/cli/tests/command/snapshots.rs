@@ -44,6 +44,7 @@ const ANSWERS: &[(&str, &str)] = &[
     ("data", "data digits --set data.count=60"),
     ("data-table", "data rows.csv"),
     ("config", "config digits"),
+    ("config-docs", "config --docs"),
     ("config-model", "config conv --model --shape 3x16x16"),
     ("bench", "bench mlp --seconds 0.1"),
     ("bench-profile", "bench mlp --seconds 0.1 --profile"),
@@ -53,7 +54,7 @@ const ANSWERS: &[(&str, &str)] = &[
 ];
 
 /// Commands whose answer is no JSON.
-const WITHOUT_JSON: &[&str] = &["completions", "help"];
+const WITHOUT_JSON: &[&str] = &["completions", "help", "man"];
 
 fn snapshots(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(kind)

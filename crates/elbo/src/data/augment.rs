@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::source::ImageShape;
 use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::reference::Fields;
 
 /// The `[augment]` table of a recipe.
 ///
@@ -27,7 +28,7 @@ use crate::random::Draws;
 ///     .collect();
 /// assert!(seen.contains(&[0.0, 1.0]) && seen.contains(&[1.0, 0.0]));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// Mirrors left and right with probability 1/2. Right for faces and most photographs, wrong for digits and text.

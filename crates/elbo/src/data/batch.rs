@@ -57,9 +57,9 @@ impl Given {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Needs {
-    /// Classes: [`Given::class`].
+    /// Whether it needs classes, in [`Given::class`].
     pub class: bool,
-    /// Texts: [`Given::text`].
+    /// Whether it needs texts, in [`Given::text`].
     pub text: bool,
     /// Batches of the training's size wherever the loss is taken, since it depends on how many examples stand together.
     pub whole_batches: bool,

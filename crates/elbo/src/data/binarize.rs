@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Purpose;
 
-/// `data.binarize`.
+/// How grey pixels become zeros and ones: `data.binarize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -27,7 +27,7 @@ pub enum Binarize {
 /// How a split becomes binary, and from which seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Binarization {
-    /// Which way.
+    /// How pixels become zeros and ones.
     pub binarize: Binarize,
     /// What the draws depend on beside epoch, image and pixel.
     pub seed: u64,

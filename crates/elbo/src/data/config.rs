@@ -10,6 +10,7 @@ use super::pictures::{Division, Fit, OnBadImage, Settings, Size};
 use super::split::Validation;
 use super::table::{Decimal, Missing, Range};
 use crate::error::{Error, Result};
+use crate::reference::Fields;
 
 /// The `[data]` table of a recipe.
 ///
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 /// let config: DataConfig = toml::from_str("source = 'mnist'\nvalidation = 'test'").unwrap();
 /// assert_eq!((config.source.as_str(), config.validation), ("mnist", Validation::Test));
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// `digits`, `sprites`, `mnist`, `fashion-mnist`, `cifar10`, or a path: a folder of pictures, a tar or zip archive of one,
@@ -51,15 +52,15 @@ pub struct DataConfig {
     pub on_bad_image: OnBadImage,
     /// Whether decoded pictures are kept in the cache folder, so that the next start is instant.
     pub cache: bool,
-    /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones. See [`Binarize`].
+    /// `none`, `dynamic` or `threshold`: how grey pixels become zeros and ones.
     pub binarize: Binarize,
-    /// Which array of a `.npz` file; see [`super::table`].
+    /// Which array of a `.npz` file is read; unset, the only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
-    /// What the numbers of an array mean.
+    /// What the numbers of an array mean; unset, their type and dimensions decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
-    /// The column, or array, of classes.
+    /// The column of a table, or the array of a `.npz` file, that holds the classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The column, or array, that tells examples apart: no value of a row, but carried through every output.
@@ -74,7 +75,7 @@ pub struct DataConfig {
     /// What stands before the decimals in a CSV file, `"."` or `","`; unset, the file decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<Decimal>,
-    /// What happens to rows of a table with a missing value.
+    /// What happens to rows of a table with a missing value: `fail` or `drop`.
     pub missing: Missing,
     /// Where a known set was found before: looked at first, since content decides what it is. No setting of a recipe.
     #[serde(skip)]

@@ -86,13 +86,13 @@ pub const MAX_DUPLICATES: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ColumnReport {
-    /// Its name.
+    /// The name of the column.
     pub name: String,
-    /// Smallest value.
+    /// The smallest value found.
     pub min: f64,
-    /// Largest value.
+    /// The largest value found.
     pub max: f64,
-    /// Mean.
+    /// The mean of its values.
     pub mean: f64,
     /// Standard deviation; 0 for a column of one value.
     pub std: f64,
@@ -102,11 +102,11 @@ pub struct ColumnReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SplitCounts {
-    /// For training.
+    /// Examples to train on.
     pub train: usize,
     /// For validation; 0 when there is no such part.
     pub validation: usize,
-    /// For testing.
+    /// Examples to test on.
     pub test: usize,
 }
 

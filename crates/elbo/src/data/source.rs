@@ -16,9 +16,9 @@ use crate::space::{Domain, Space};
 pub struct ImageShape {
     /// Colour channels: 1 for grey, 3 for RGB.
     pub channels: usize,
-    /// Rows.
+    /// Rows of pixels.
     pub height: usize,
-    /// Columns.
+    /// Columns of pixels.
     pub width: usize,
 }
 

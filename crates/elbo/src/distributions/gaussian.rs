@@ -20,9 +20,9 @@ use burn::tensor::Tensor;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DiagonalGaussian {
-    /// `[batch, latent]`.
+    /// The means, `[batch, latent]`.
     pub mean: Tensor<2>,
-    /// `[batch, latent]`.
+    /// The log variances, `[batch, latent]`.
     pub log_var: Tensor<2>,
 }
 

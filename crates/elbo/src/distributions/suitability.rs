@@ -19,7 +19,7 @@ pub enum Suitability {
     },
     /// No number it gives would mean anything: refused before training.
     Refused {
-        /// Why.
+        /// Why such data have no such likelihood.
         reason: &'static str,
         /// What to take instead.
         help: &'static str,

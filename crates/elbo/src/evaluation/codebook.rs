@@ -121,7 +121,7 @@ fn entropy(counts: &[u64]) -> f64 {
 }
 
 impl CodeUse {
-    /// Examples.
+    /// How many examples were counted.
     pub fn n(&self) -> usize {
         self.distortion.len()
     }
@@ -364,7 +364,7 @@ fn examine_level(name: Option<&str>, found: &CodeUse) -> Vec<ModelFinding> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CodePatch {
-    /// The entry.
+    /// The codebook entry that is shown.
     pub code: usize,
     /// How often it is used.
     pub count: u64,

@@ -29,7 +29,7 @@ pub struct Patient<'a> {
     pub similarity: Option<&'a Similarity>,
     /// The `[loss]` table of the run.
     pub objective: &'a ObjectiveConfig,
-    /// Epochs trained.
+    /// The records of the epochs that are trained.
     pub history: &'a [EpochRecord],
 }
 

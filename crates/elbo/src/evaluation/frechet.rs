@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Mean and covariance of points.
 #[derive(Debug, Clone)]
 pub struct Moments {
-    /// `[dims]`.
+    /// The mean of the features, `[dims]`.
     pub mean: Vec<f64>,
     /// `[dims, dims]`, over n - 1.
     pub covariance: Mat<f64>,

@@ -6,11 +6,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The value.
+    /// The number itself, in `unit`.
     pub value: f64,
     /// Its standard error over examples, where it is a mean over examples.
     pub stderr: Option<f64>,
-    /// Its unit.
+    /// Its unit, such as `nats per example`.
     pub unit: String,
     /// How it is computed, and which dimensions were summed.
     pub definition: String,

@@ -11,7 +11,7 @@ use super::parallel;
 pub struct Features {
     /// Dimensions of the space.
     pub dims: usize,
-    /// `[n, dims]`.
+    /// Coordinates of the points, `[n, dims]` row by row.
     pub values: Vec<f64>,
 }
 

@@ -54,7 +54,7 @@ impl fmt::Display for CovarianceKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Covariances {
-    /// `[components][dims][dims]`.
+    /// A matrix for each component, `[components][dims][dims]`.
     Full(Vec<Vec<Vec<f64>>>),
     /// `[components][dims]` for [`CovarianceKind::Diagonal`], `[dims][dims]` for [`CovarianceKind::Tied`].
     Rows(Vec<Vec<f64>>),

@@ -102,7 +102,7 @@ impl EmConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Fitted {
-    /// The mixture.
+    /// The mixture of the start that counts.
     pub mixture: GaussianMixture,
     /// Mean of `ln p(x)` over the rows it was fitted on, in nats.
     pub log_likelihood: f64,

@@ -173,7 +173,7 @@ impl GaussianMixture {
         &self.weights
     }
 
-    /// `[components][dims]`.
+    /// Means of the components, `[components][dims]`.
     pub fn means(&self) -> &[Vec<f64>] {
         &self.means
     }

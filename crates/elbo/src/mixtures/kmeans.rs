@@ -13,7 +13,7 @@ const BLOCK: usize = 1024;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Clusters {
-    /// `[k][dims]`.
+    /// Centres of the clusters, `[k][dims]`.
     pub centres: Vec<Vec<f64>>,
     /// The group of each row.
     pub assigned: Vec<usize>,

@@ -33,7 +33,7 @@ impl fmt::Display for Criterion {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// How many.
+    /// How many components it has.
     pub components: usize,
     /// Mean per row, in nats.
     pub log_likelihood: f64,

@@ -24,6 +24,7 @@ use crate::networks::{
     Decoding, LayerSummary, Pass, SequenceShape, TokenChoice, Transformer, TransformerConfig, cross_entropy, token_nll,
 };
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 use crate::space::{Domain, Rows, Space};
 
 /// Numbers of keys and values that are kept at once while rows are generated: a gibibyte of them.
@@ -34,12 +35,12 @@ const TOGETHER: usize = 256;
 const MAX_TOKENS: usize = 4096;
 
 /// The `[model]` table of `kind = "autoregressive"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct AutoregressiveConfig {
     /// Numbers that stand for a token.
     pub width: usize,
-    /// Blocks.
+    /// Blocks of attention and a feed-forward network.
     pub layers: usize,
     /// Attention heads of a block.
     pub heads: usize,
@@ -99,7 +100,7 @@ impl Autoregressive {
         Self { transformer, spaces: [space], dropped_labels: config.dropped_labels }
     }
 
-    /// The transformer.
+    /// The transformer that predicts the next symbol.
     pub fn transformer(&self) -> &Transformer {
         &self.transformer
     }

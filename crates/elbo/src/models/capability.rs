@@ -18,21 +18,21 @@ use crate::space::{Domain, Rows, Space};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Capability {
-    /// [`Encode`].
+    /// It encodes examples: [`Encode`].
     Encode,
-    /// [`Decode`].
+    /// It decodes codes: [`Decode`].
     Decode,
     /// [`Decode::prior`]: codes to decode can be drawn without data.
     Prior,
     /// [`Decode::observation`]: p(x|z) in closed form.
     Observe,
-    /// [`Bound`].
+    /// It bounds log p(x): [`Bound`].
     Bound,
-    /// [`Density`].
+    /// It knows log p(x) itself: [`Density`].
     Density,
-    /// [`Generate`].
+    /// It makes examples without a code: [`Generate`].
     Generate,
-    /// [`Embed`].
+    /// It puts examples into a common space: [`Embed`].
     Embed,
 }
 
@@ -422,7 +422,7 @@ pub struct KeptSymbols {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ask {
-    /// Rows.
+    /// How many rows there are.
     pub count: usize,
     /// What the rows are told, a row each.
     pub given: Given,

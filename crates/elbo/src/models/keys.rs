@@ -36,26 +36,26 @@ pub enum OutputBias {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LikelihoodName {
-    /// [`Likelihood::Bernoulli`].
+    /// Independent binary pixels: [`Likelihood::Bernoulli`].
     Bernoulli,
-    /// [`Likelihood::ContinuousBernoulli`].
+    /// Numbers in [0, 1]: [`Likelihood::ContinuousBernoulli`].
     ContinuousBernoulli,
     /// [`Likelihood::Gaussian`], with `sigma`.
     Gaussian,
-    /// [`Likelihood::GaussianShared`].
+    /// One learned deviation for all values: [`Likelihood::GaussianShared`].
     GaussianShared,
-    /// [`Likelihood::GaussianPerPixel`].
+    /// A deviation for each value, from the decoder: [`Likelihood::GaussianPerPixel`].
     GaussianPerPixel,
     /// [`Likelihood::Laplace`] with `scale`, [`Likelihood::LaplaceShared`] without.
     Laplace,
-    /// [`Likelihood::Categorical`].
+    /// A probability for each of 256 levels: [`Likelihood::Categorical`].
     Categorical,
-    /// [`Likelihood::DiscretisedLogistic`].
+    /// The mass of a level under a logistic distribution: [`Likelihood::DiscretisedLogistic`].
     #[serde(alias = "discretized-logistic")]
     DiscretisedLogistic,
     /// [`Likelihood::LogisticMixture`], with `components`.
     LogisticMixture,
-    /// [`Likelihood::Sse`].
+    /// The sum of squared errors, no likelihood: [`Likelihood::Sse`].
     Sse,
     /// [`Likelihood::MsSsim`], with `weight`.
     MsSsim,
@@ -94,13 +94,13 @@ macro_rules! likelihood_keys {
         }
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, crate::reference::Fields)]
         #[serde(deny_unknown_fields, default)]
         #[allow(clippy::partial_pub_fields, reason = "all are public")]
         pub struct $name {
             /// Dimensions of the code.
             pub latent: usize,
-            /// What the decoder's output means.
+            /// What the decoder's output means, and so what `recon` is.
             pub likelihood: super::LikelihoodName,
             /// Standard deviation of the Gaussian likelihood; belongs to no other.
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,9 +115,9 @@ macro_rules! likelihood_keys {
             #[serde(skip_serializing_if = "Option::is_none")]
             pub weight: Option<f64>,
             $($(#[$own_doc])* pub $own: $type,)*
-            /// How weights start.
+            /// How weights start: as PyTorch's layers do, or as Glorot & Bengio (2010).
             pub initial: super::InitialWeights,
-            /// Where the decoder's last bias starts.
+            /// Where the decoder's last bias starts: like the others, or at the logit of the data's mean.
             pub output_bias: super::OutputBias,
         }
 

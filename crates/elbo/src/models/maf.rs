@@ -22,6 +22,7 @@ use crate::data::batch::{Batch, Given};
 use crate::error::{Error, Result};
 use crate::networks::{LayerSummary, Made, Pass};
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 use crate::space::{Domain, Rows, Space};
 
 /// Rows in one pass when rows are generated.
@@ -35,12 +36,12 @@ const MAX_HIDDEN: usize = 16;
 const MAX_WIDTH: usize = 1 << 16;
 
 /// The `[model]` table of `kind = "maf"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct MafConfig {
-    /// Autoregressive networks one after another. Default: 5, as in the paper.
+    /// Autoregressive networks one after another. The paper has 5 and 10.
     pub blocks: usize,
-    /// Widths of the hidden layers of each. Default: 128, 128.
+    /// Widths of the hidden layers of each.
     pub hidden: Vec<usize>,
 }
 

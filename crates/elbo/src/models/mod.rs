@@ -89,7 +89,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// `-E_q[log p(x|z)]`.
+    /// The reconstruction term, `-E_q[log p(x|z)]`.
     pub const RECON: Self = Self { name: "recon", unit: "nats per example", definition: "-E_q[log p(x|z)]" };
     /// `KL(q(z|x) || p(z))`.
     pub const KL: Self = Self { name: "kl", unit: "nats per example", definition: "KL(q(z|x) || p(z)), unweighted" };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, Terms};
 use crate::error::{Error, Result};
 use crate::networks::When;
+use crate::reference::Fields;
 
 /// The `[loss]` table of a recipe.
 ///
@@ -24,7 +25,7 @@ use crate::networks::When;
 /// assert_eq!(config.at(When::Training { epochs: 2.5 }).beta, 1.0); // a quarter of the way up
 /// assert_eq!(config.target().beta, 4.0); // what validation uses from the first epoch on
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
     /// Weight of the KL term.
@@ -48,7 +49,7 @@ fn is_zero(value: &f64) -> bool {
 }
 
 /// A KL that is pulled towards a rising target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields)]
 pub struct Capacity {
     /// Weight of `|KL - C|`.

@@ -8,6 +8,7 @@ use super::{Beginning, InitialWeights, LikelihoodKeys, LikelihoodName, OutputBia
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::networks::{NetworkConfig, Pass, Quantized, Quantizer, QuantizerConfig, When};
+use crate::reference::Fields;
 use crate::space::{Domain, Space};
 
 /// Vectors of the encoder that a codebook starts from, about.
@@ -18,10 +19,10 @@ const STARTING_EXAMPLES: [usize; 2] = [64, 4096];
 const TOGETHER: usize = 256;
 
 /// The `[model]` table of a family whose codes `[quantizer]` describes: the likelihood alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantisedKeys {
-    /// What the decoder's output means.
+    /// What the decoder's output means, and so what `recon` is.
     pub likelihood: LikelihoodName,
     /// Standard deviation of the Gaussian likelihood; belongs to no other.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use super::{
 use crate::data::batch::Needs;
 use crate::error::{Error, Result};
 use crate::networks::{LayerSummary, NetworkConfig, QuantizerConfig};
+use crate::reference::{Field, Fields};
 use crate::space::Space;
 
 /// What a model is built for: the data, and the tables of the recipe beside `[model]`.
@@ -20,9 +21,9 @@ pub struct Setting<'a> {
     pub space: Space,
     /// Classes of the data; 0 where there are none.
     pub classes: usize,
-    /// `[network]`.
+    /// The body of encoder and decoder: the table `[network]`.
     pub network: &'a NetworkConfig,
-    /// `[loss]`.
+    /// Weights of the terms: the table `[loss]`.
     pub loss: &'a ObjectiveConfig,
     /// `[quantizer]`; its defaults where there is none.
     pub quantizer: &'a QuantizerConfig,
@@ -106,7 +107,7 @@ pub trait Visit {
     /// What comes of it.
     type Output;
 
-    /// Does it.
+    /// Does it for the family that was chosen.
     fn visit<F: Family>(self, family: &F) -> Self::Output;
 }
 
@@ -123,6 +124,9 @@ pub struct Kind {
     /// The names of its keys.
     #[serde(skip)]
     pub keys: &'static [&'static str],
+    /// The same with their documentation.
+    #[serde(skip)]
+    pub fields: &'static [Field],
 }
 
 /// From the list of families to the table that chooses one.
@@ -154,6 +158,7 @@ macro_rules! families {
             about: <$config as Family>::ABOUT,
             can: <$config as Family>::CAN,
             keys: <$config as Family>::KEYS,
+            fields: <$config as Fields>::FIELDS,
         },)*];
 
         impl ModelConfig {

@@ -29,10 +29,11 @@ use crate::distributions::{Likelihood, Observation};
 use crate::error::Result;
 use crate::networks::{FromMap, LayerSummary, MapDecoder, MapEncoder, Pass, Quantizer};
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 use crate::space::{Rows, Space};
 
 /// The `[model]` table of `kind = "vq-vae"`; its codes are described by `[quantizer]`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Fields)]
 #[serde(transparent)]
 pub struct VqVaeConfig(pub QuantisedKeys);
 
@@ -87,7 +88,7 @@ impl VqVae {
         }
     }
 
-    /// The quantiser.
+    /// The quantiser between encoder and decoder.
     pub fn quantizer(&self) -> &Quantizer {
         &self.quantizer
     }

@@ -29,10 +29,11 @@ use crate::networks::{
     from_rows, project, to_rows,
 };
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 use crate::space::{Rows, Space};
 
 /// The `[model]` table of `kind = "vq-vae-2"`; the codes of both levels are described by `[quantizer]`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Fields)]
 #[serde(transparent)]
 pub struct VqVae2Config(pub QuantisedKeys);
 

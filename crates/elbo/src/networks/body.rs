@@ -12,9 +12,9 @@ use super::{ConvDecoder, ConvEncoder, Linear, Mlp, Pass, ResnetDecoder, ResnetEn
 pub enum Encoder {
     /// Fully connected layers.
     Mlp(Mlp),
-    /// Strided convolutions.
+    /// Strided convolutions, each of which halves the image.
     Conv(ConvEncoder),
-    /// Residual blocks.
+    /// Residual blocks between strided convolutions.
     Resnet(ResnetEncoder),
 }
 
@@ -49,9 +49,9 @@ pub struct DecoderDims {
 pub enum Decoder {
     /// Fully connected layers.
     Mlp(Mlp),
-    /// Transposed convolutions.
+    /// Transposed convolutions, each of which doubles the image.
     Conv(ConvDecoder),
-    /// Residual blocks.
+    /// Residual blocks between transposed convolutions.
     Resnet(ResnetDecoder),
 }
 

@@ -37,7 +37,7 @@ pub enum Channels {
     /// As the image's size suggests.
     #[default]
     Auto,
-    /// These.
+    /// These widths, from the data towards the code.
     List(Vec<usize>),
 }
 

@@ -25,9 +25,9 @@ const ITERATIONS: usize = 20;
 #[allow(clippy::large_enum_variant, reason = "a few values per model; Burn's derive takes no boxes")]
 #[non_exhaustive]
 pub enum Codebook {
-    /// Moving averages.
+    /// Moved by averages of the vectors that use a code.
     Averaged(AveragedBook),
-    /// Weights.
+    /// Moved by the optimiser, as weights.
     Trained(TrainedBook),
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::random::Draws;
+use crate::reference::Variants;
 
 /// The body of encoder and decoder: `kind` and the keys that belong to it.
 ///
@@ -21,13 +22,13 @@ use crate::random::Draws;
 /// let error = toml::from_str::<NetworkConfig>("kind = 'conv'\nblocks = 2").unwrap_err();
 /// assert!(error.message().contains("`blocks`"), "{error}");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Variants)]
 #[serde(tag = "kind", rename_all = "kebab-case", try_from = "Keys")]
 #[non_exhaustive]
 pub enum NetworkConfig {
     /// Fully connected layers.
     Mlp(MlpConfig),
-    /// Strided convolutions.
+    /// Strided convolutions, each of which halves the image.
     Conv(ConvConfig),
     /// Residual blocks between strided convolutions.
     Resnet(ResnetConfig),

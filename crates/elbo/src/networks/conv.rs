@@ -15,6 +15,7 @@ use super::pyramid::{Halving, Pyramid};
 use super::{Channels, DecoderDims, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::reference::Fields;
 
 /// `network.kind = "conv"`: channels after each convolution, encoder order; the decoder mirrors them.
 ///
@@ -24,7 +25,7 @@ use crate::random::Draws;
 /// let config: ConvConfig = toml::from_str("channels = [16, 32]\nkernel = 3\nnorm = 'group'").unwrap();
 /// assert_eq!((config.channels, config.norm), (Channels::List(vec![16, 32]), Normalization::Group));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConvConfig {
     /// Channels after each convolution, from the data towards the code; each halves the image. An empty list is a linear model.
@@ -43,10 +44,10 @@ pub struct ConvConfig {
 }
 
 /// `network.residual`: blocks of a 3 x 3 and a 1 x 1 convolution at the smallest map, with a 3 x 3 convolution before them (Sonnet's VQ-VAE).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResidualConfig {
-    /// Blocks.
+    /// Residual blocks in the stack.
     pub blocks: usize,
     /// Channels inside a block.
     pub width: usize,
@@ -189,7 +190,7 @@ enum Geometry {
 pub struct Conv {
     /// `[out, in, kernel, kernel]`; for a transposed convolution `[in, out, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
-    /// `[out]`.
+    /// Biases of the output channels, `[out]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     geometry: Geometry,

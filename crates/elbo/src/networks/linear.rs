@@ -21,9 +21,9 @@ use crate::random::Draws;
 /// ```
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[out, in]`.
+    /// Weights, `[out, in]` as in PyTorch.
     pub weight: Param<Tensor<2>>,
-    /// `[out]`.
+    /// Biases of the outputs, `[out]`.
     pub bias: Param<Tensor<1>>,
 }
 

@@ -282,9 +282,9 @@ pub struct FromMap {
 pub enum MapDecoder {
     /// Fully connected layers, of one vector.
     Mlp(Mlp),
-    /// Transposed convolutions.
+    /// Transposed convolutions, each of which doubles the map.
     Conv(ConvMapDecoder),
-    /// Residual blocks.
+    /// Residual blocks between transposed convolutions.
     Resnet(ResnetMapDecoder),
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Linear;
 use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::reference::Fields;
 
 pub use elbo_kernels::Activation;
 
@@ -15,14 +16,14 @@ pub use elbo_kernels::Activation;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Nonlinearity {
-    /// `max(x, 0)`.
+    /// The positive part, `max(x, 0)`.
     #[default]
     Relu,
-    /// `tanh x`.
+    /// The hyperbolic tangent, `tanh x`.
     Tanh,
     /// `x Phi(x)`, exact.
     Gelu,
-    /// `x sigmoid(x)`.
+    /// `x sigmoid(x)`, also called swish.
     Silu,
     /// `x` above zero, `0.01 x` below.
     LeakyRelu,
@@ -49,7 +50,7 @@ impl From<Nonlinearity> for Activation {
 /// assert_eq!(config.activation, Nonlinearity::LeakyRelu);
 /// assert!(MlpConfig { hidden: vec![0], ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct MlpConfig {
     /// Widths of the hidden layers, from the data towards the code. May be empty: a linear model.

@@ -17,7 +17,7 @@ pub enum Normalization {
     Batch,
     /// Each example's groups of channels, by their own statistics: [`GroupNorm`].
     Group,
-    /// Nothing.
+    /// Nothing is normalised.
     None,
 }
 
@@ -70,9 +70,9 @@ const EPS: f64 = 1e-5;
 /// Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167) with its activation, as PyTorch's `BatchNorm2d` does it.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
-    /// Scale, `[channels]`.
+    /// The scale of each channel, `[channels]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift, `[channels]`.
+    /// The shift of each channel, `[channels]`.
     pub bias: Param<Tensor<1>>,
     /// Mean for inference, `[channels]`.
     pub running_mean: Buffer<1>,
@@ -119,9 +119,9 @@ fn moved(running: &Buffer<1>, batch: Tensor<1>) -> Tensor<1> {
 /// Group normalisation (Wu & He 2018, arXiv:1803.08494) with its activation, as PyTorch's `GroupNorm` does it.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
-    /// Scale, `[channels]`.
+    /// The scale of each channel, `[channels]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift, `[channels]`.
+    /// The shift of each channel, `[channels]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     groups: usize,

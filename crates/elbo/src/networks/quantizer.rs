@@ -21,6 +21,7 @@ use super::codebook::{Codebook, normalised};
 use super::{LayerSummary, Pass, fsq};
 use crate::error::{Error, Result};
 use crate::random::{Draws, Purpose};
+use crate::reference::Fields;
 
 /// Most codes of a codebook accepted: a code is stored in two bytes.
 pub const MAX_CODES: usize = 1 << 16;
@@ -73,10 +74,10 @@ pub enum CodebookStart {
 /// assert_eq!((config.tokens(), config.entries()), (2, 128));
 /// assert!(QuantizerConfig { groups: 3, ..config }.check().is_err()); // 16 channels are no three equal parts
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuantizerConfig {
-    /// Where codes come from.
+    /// Where codes come from: moving averages, the optimiser, or finite scalar quantisation.
     pub kind: CodebookKind,
     /// K: entries of a codebook. Finite scalar quantisation has the product of its levels.
     pub codes: usize,

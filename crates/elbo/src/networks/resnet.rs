@@ -21,6 +21,7 @@ use super::pyramid::{Pyramid, Step};
 use super::{Channels, DecoderDims, LayerSummary, Linear, Mlp, Nonlinearity, Normalization, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::reference::Fields;
 
 /// Side of the windows that halve and double.
 const RESAMPLING_KERNEL: usize = 4;
@@ -38,7 +39,7 @@ const MAX_BLOCKS: usize = 64;
 /// assert!(config.check().is_ok());
 /// assert!(ResnetConfig { blocks: 1000, ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResnetConfig {
     /// Channels of each resolution, from the data towards the code; each halves the image. An empty list is a linear model.
@@ -49,7 +50,7 @@ pub struct ResnetConfig {
     pub norm: Normalization,
     /// Widths of fully connected layers between the smallest image and the code; usually none.
     pub hidden: Vec<usize>,
-    /// The nonlinearity.
+    /// The nonlinearity after each normalisation.
     pub activation: Nonlinearity,
 }
 

@@ -20,7 +20,7 @@ pub struct LayerSummary {
     pub output: Vec<usize>,
     /// Weights and biases; running statistics are none.
     pub parameters: u128,
-    /// Floating-point operations.
+    /// Floating-point operations of a forward pass for one example.
     pub flops: u128,
 }
 

@@ -29,7 +29,7 @@ const DEVIATION: f32 = 0.02;
 pub struct TransformerConfig {
     /// Numbers that stand for a token.
     pub width: usize,
-    /// Blocks.
+    /// Blocks of attention and a feed-forward network.
     pub layers: usize,
     /// Attention heads of a block.
     pub heads: usize,
@@ -259,7 +259,7 @@ impl Transformer {
         self.shape
     }
 
-    /// Its sizes.
+    /// The sizes it was made with.
     pub fn config(&self) -> &TransformerConfig {
         &self.config
     }
@@ -385,7 +385,7 @@ impl Decoding<'_> {
         host(transformer.head.forward(transformer.norm.forward(x), Activation::None))
     }
 
-    /// Steps done.
+    /// Tokens that have been read so far.
     pub fn steps_done(&self) -> usize {
         self.step
     }

@@ -55,9 +55,9 @@ pub const COMPONENTS: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SamplerKind {
-    /// N(0, I).
+    /// N(0, I), the prior of a VAE.
     Normal,
-    /// One Gaussian.
+    /// One Gaussian with all covariances.
     Gaussian,
     /// A Gaussian mixture.
     Mixture,
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for SamplerKind {
 /// What is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
-    /// Codes.
+    /// How many codes there are.
     pub count: usize,
     /// Scale of deviations around the means of components; for networks, of the normal draws they start from.
     pub temperature: f64,
@@ -167,7 +167,7 @@ pub enum Sampler {
     Normal(usize),
     /// A mixture of one component.
     Gaussian(GaussianMixture),
-    /// A mixture.
+    /// A mixture of Gaussians fitted to the codes.
     Mixture(GaussianMixture),
     /// A Gaussian or a mixture for each class.
     OfClasses(ClassMixtures),

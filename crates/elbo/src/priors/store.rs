@@ -29,13 +29,13 @@ const REFIT: &str = "remove the file: it is fitted again when it is next asked f
 pub struct Record {
     /// Version of this layout.
     pub format: u32,
-    /// Which sampler.
+    /// Which sampler it is.
     pub sampler: SamplerKind,
-    /// Which codes.
+    /// What stands for an example: the mean or a draw.
     pub codes: CodesKind,
     /// Of which split.
     pub split: String,
-    /// How many.
+    /// How many codes it was fitted to.
     pub n: usize,
     /// Dimensions of a code.
     pub latent: usize,
@@ -53,7 +53,7 @@ pub struct Record {
 pub struct Stored {
     /// What it was fitted on.
     pub record: Record,
-    /// The sampler.
+    /// The sampler, ready to draw.
     pub sampler: Sampler,
 }
 

@@ -14,7 +14,7 @@ const ROWS: usize = 2048;
 pub struct Neighbour {
     /// Place of the row among all rows offered.
     pub index: usize,
-    /// Euclidean.
+    /// The Euclidean distance to it.
     pub distance: f64,
 }
 

@@ -38,7 +38,7 @@ impl TsneOptions {
     }
 }
 
-/// A map.
+/// A map of rows in the plane.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Tsne {

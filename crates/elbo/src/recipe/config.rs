@@ -7,6 +7,7 @@ use crate::data::augment::Augment;
 use crate::error::{Error, Result};
 use crate::models::{ModelConfig, ObjectiveConfig, Setting};
 use crate::networks::{NetworkConfig, QuantizerConfig};
+use crate::reference::Fields;
 use crate::space::Space;
 use crate::training::{EarlyStopping, OptimizerConfig, Schedule, TrainingConfig};
 
@@ -24,35 +25,35 @@ pub const CONFIG_FORMAT: u32 = 1;
 /// assert_eq!(config.describe([1, 28, 28]), "VAE 784-400-20, relu, Bernoulli likelihood");
 /// # Ok::<(), elbo::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Version of this layout.
+    /// Version of this layout: 1.
     pub format: u32,
-    /// Name of the recipe.
+    /// Name of the recipe, which runs are named after.
     pub name: String,
-    /// One line about it.
+    /// One line about the recipe, for lists.
     pub about: String,
-    /// `[data]`.
+    /// What is trained on: `[data]`.
     pub data: DataConfig,
-    /// `[augment]`.
+    /// How training pictures are changed at random: `[augment]`. All of it is off by default.
     pub augment: Augment,
-    /// `[model]`.
+    /// The family of models and its likelihood: `[model]`.
     pub model: ModelConfig,
-    /// `[network]`.
+    /// The body of encoder and decoder: `[network]`.
     pub network: NetworkConfig,
-    /// `[quantizer]`, of models with a codebook; their own defaults where there is none.
+    /// The codebook of models that have one: `[quantizer]`. Their own defaults hold where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantizer: Option<QuantizerConfig>,
-    /// `[loss]`.
+    /// The weight of the KL term and its schedule: `[loss]`.
     pub loss: ObjectiveConfig,
-    /// `[optimizer]`.
+    /// The optimiser: `[optimizer]`. Names and meanings are PyTorch's.
     pub optimizer: OptimizerConfig,
-    /// `[schedule]`.
+    /// How the learning rate moves from `optimizer.lr`: `[schedule]`.
     pub schedule: Schedule,
-    /// `[early_stopping]`.
+    /// When training stops before its last epoch: `[early_stopping]`.
     pub early_stopping: EarlyStopping,
-    /// `[training]`.
+    /// The training loop: `[training]`.
     pub training: TrainingConfig,
 }
 

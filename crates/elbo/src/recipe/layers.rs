@@ -7,11 +7,11 @@ use toml::{Table, Value};
 
 use super::builtin;
 use super::config::{RunConfig, check_format};
+use super::key_reference::{Part, parts};
 use crate::data::DataConfig;
 use crate::data::known::known_names;
 use crate::error::{Error, Result};
 use crate::models::{KINDS, WholeConfig};
-use crate::networks::QuantizerConfig;
 use crate::suggest::did_you_mean;
 
 /// A configuration in the making.
@@ -287,9 +287,9 @@ fn explain(path: &str, message: &str) -> Error {
 }
 
 /// What is expected, without the names of Rust's types.
-fn in_words(expected: &str) -> &str {
+pub(super) fn in_words(expected: &str) -> &str {
     match expected {
-        "usize" | "u64" | "u32" => "a whole number of at least 0",
+        "usize" | "u64" | "u32" | "u8" => "a whole number of at least 0",
         "f64" | "f32" => "a number",
         "a sequence" => "a list, for example [400, 200]",
         "an array of length 2" => "a list of two numbers",
@@ -314,56 +314,26 @@ fn explain_text(origin: &str, text: &str, error: &toml::de::Error) -> Error {
     Error::config(format!("{origin}:{line}"), expected, format!("{found} in `{shown}`"), plain.help())
 }
 
-/// Every key of a configuration, dotted, and the names of its tables.
+/// Every key of a configuration, dotted, and the names of its tables; those of a configuration that says nothing come first, since they are
+/// meant more often.
 fn all_keys() -> Vec<String> {
-    fn walk(prefix: &str, table: &Table, keys: &mut Vec<String>) {
-        for (key, value) in table {
-            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            match value {
-                Value::Table(inner) => {
-                    walk(&name, inner, keys);
-                    keys.push(name);
-                }
-                _ => keys.push(name),
-            }
+    let (mut usual, others): (Vec<Part>, Vec<Part>) = parts().into_iter().partition(Part::is_usual);
+    usual.sort_by_key(|part| part.table);
+    let mut keys: Vec<String> = Vec::new();
+    let mut add = |key: String| {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    };
+    for part in usual.iter().chain(&others) {
+        part.own_fields().for_each(|field| add(part.dotted(field.name)));
+        if part.kind.is_some() {
+            add(part.dotted("kind"));
+        }
+        if !part.table.is_empty() {
+            add(part.table.to_owned());
         }
     }
-    let table: Table = RunConfig::default().to_toml().parse().unwrap_or_default();
-    let mut keys = Vec::new();
-    walk("", &table, &mut keys);
-    let optional = [
-        "network.residual",
-        "network.channels",
-        "network.kernel",
-        "network.norm",
-        "network.blocks",
-        "data.size",
-        "data.channels",
-        "data.depth",
-        "data.header",
-        "data.decimal",
-        "data.array",
-        "data.range",
-        "data.label",
-        "data.id",
-        "data.columns",
-        "data.labels",
-        "loss.capacity",
-        "optimizer.schedule",
-        "optimizer.updates",
-        "training.ema",
-        "training.steps",
-        "loss.warmup_share",
-        "schedule.min_lr",
-        "schedule.epochs",
-        "schedule.factor",
-        "schedule.growth",
-    ];
-    keys.extend(optional.map(str::to_owned));
-    let quantizer: Table = Table::try_from(QuantizerConfig::default()).unwrap_or_default();
-    keys.extend(quantizer.keys().map(|key| format!("quantizer.{key}")));
-    let of_models = KINDS.iter().flat_map(|kind| kind.keys).map(|key| format!("model.{key}"));
-    keys.extend(of_models.filter(|key| !keys.contains(key)).collect::<Vec<_>>());
     keys
 }
 

@@ -17,10 +17,12 @@
 
 mod builtin;
 mod config;
+mod key_reference;
 mod layers;
 mod stages;
 
 pub use builtin::{Recipe, builtin, find};
 pub use config::{CONFIG_FORMAT, RunConfig};
+pub use key_reference::{KeyReference, TableReference, key_reference};
 pub use layers::Layers;
 pub use stages::{LaterStage, STAGES_FORMAT, StagedLayers, Stages};

@@ -61,7 +61,7 @@ struct Later {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaterStage {
-    /// Its name.
+    /// The name of the stage.
     pub name: String,
     /// The earlier stage whose codes are its data.
     pub codes_of: String,

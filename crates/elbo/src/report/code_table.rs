@@ -47,7 +47,7 @@ pub struct CodeTable<'a> {
     pub label: Vec<Option<String>>,
     /// Dimensions of a code.
     pub latent: usize,
-    /// `[n, latent]`.
+    /// Means of the posteriors, `[n, latent]` row by row.
     pub mean: &'a [f32],
     /// `[n, latent]`; none for an autoencoder.
     pub log_var: Option<&'a [f32]>,

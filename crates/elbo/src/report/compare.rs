@@ -28,7 +28,7 @@ const DRAWN: usize = 8;
 /// Several runs to lay beside each other.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
-    /// Heading.
+    /// The heading of the page.
     pub title: String,
     /// The runs, in the order of their columns.
     pub runs: Vec<ComparedRun>,
@@ -51,7 +51,7 @@ pub struct ComparedRun {
     pub unit: String,
     /// Numbers on held-out data.
     pub summary: Option<Summary>,
-    /// Every epoch.
+    /// The records of all epochs, in order.
     pub history: Vec<EpochRecord>,
     /// The weight of the KL term, where that is all there is to the objective.
     pub beta: Option<f64>,

@@ -86,7 +86,7 @@ pub fn beta_curve(history: &[EpochRecord]) -> Option<Figure> {
 pub struct NamedHistory<'a> {
     /// How the legend calls the run.
     pub name: &'a str,
-    /// Its epochs.
+    /// The records of the run's epochs.
     pub history: &'a [EpochRecord],
     /// Which series colour it has, the same in every chart of a page.
     pub colour: usize,

@@ -53,7 +53,7 @@ pub struct Report {
 /// Mean of a quantity over examples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The mean.
+    /// The mean over the examples.
     pub value: f64,
     /// Its standard error, where it was computed.
     pub stderr: Option<f64>,
@@ -78,7 +78,7 @@ pub struct Summary {
     pub dimensions: usize,
     /// What a dimension is called, in the plural: `pixels`.
     pub dimension_name: String,
-    /// `-E_q[log p(x|z)]`.
+    /// The reconstruction term, `-E_q[log p(x|z)]`.
     pub recon: Estimate,
     /// `KL(q || p)`; absent for an autoencoder.
     pub kl: Option<Estimate>,
@@ -95,7 +95,7 @@ pub struct Summary {
 /// A heading, a sentence and pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// The heading.
+    /// The heading of the section.
     pub title: String,
     /// What is seen and what a good one looks like, in a sentence or two.
     pub explanation: String,

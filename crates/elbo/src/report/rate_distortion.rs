@@ -27,7 +27,7 @@ pub struct Operating {
     pub beta: Option<f64>,
     /// KL in nats.
     pub rate: f64,
-    /// `recon`.
+    /// The distortion D, which is `recon`, in nats per example.
     pub distortion: f64,
     /// Which series colour its run has.
     pub colour: usize,

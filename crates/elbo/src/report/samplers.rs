@@ -7,7 +7,7 @@ use super::page::{Block, Picture, escape, number, page};
 /// A run's samplers.
 #[derive(Debug, Clone, Default)]
 pub struct SamplerPage {
-    /// Heading.
+    /// The heading of the page.
     pub title: String,
     /// The model in a few words.
     pub model: String,
@@ -28,7 +28,7 @@ pub struct SamplerPage {
 /// One sampler, or what bounds them.
 #[derive(Debug, Clone)]
 pub struct SamplerRow {
-    /// Its name.
+    /// The name that `--sampler` takes.
     pub name: String,
     /// Whether it is no sampler but real data or their reconstructions.
     pub is_bound: bool,

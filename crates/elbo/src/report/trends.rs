@@ -25,7 +25,7 @@ use super::style::Ink;
 pub struct Trend {
     /// Name of the metric.
     pub metric: String,
-    /// Its unit.
+    /// The unit of the metric.
     pub unit: String,
     /// How it is computed.
     pub definition: String,
@@ -53,7 +53,7 @@ pub(crate) fn by_value(a: &str, b: &str) -> Ordering {
 /// Runs with one value of the setting.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrendPoint {
-    /// The value.
+    /// The value of the setting that the runs share.
     pub at: String,
     /// Mean of the metric over the runs.
     pub mean: f64,

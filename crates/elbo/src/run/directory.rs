@@ -250,7 +250,7 @@ impl RunDir {
         Ok(priors)
     }
 
-    /// The folder.
+    /// The folder of the run.
     pub fn path(&self) -> &Path {
         &self.path
     }

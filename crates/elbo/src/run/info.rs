@@ -13,7 +13,7 @@ use crate::space::Domain;
 /// Version of [`RunInfo`] written here; newer ones are refused.
 pub const RUN_FORMAT: u32 = 1;
 
-/// `run.json`.
+/// The facts of a run, as `run.json` holds them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunInfo {
@@ -30,9 +30,9 @@ pub struct RunInfo {
     pub origin: Option<Origin>,
     /// Where it was computed.
     pub device: String,
-    /// Threads used.
+    /// How many threads it ran on.
     pub threads: usize,
-    /// Finished epochs.
+    /// How many epochs are finished.
     pub epochs: usize,
     /// Seconds of training, all sessions together.
     pub seconds: f64,
@@ -89,7 +89,7 @@ impl Origin {
 pub struct DataInfo {
     /// Name of the source.
     pub name: String,
-    /// Its fingerprint.
+    /// The SHA-256 of its content, in hexadecimal.
     pub fingerprint: String,
     /// Images in the training split.
     pub train: usize,

@@ -44,7 +44,7 @@ pub enum Workload {
     ConvM,
     /// The encoder of `mlp`, inference, batch 512.
     Encode,
-    /// Its decoder.
+    /// The same network's decoder alone.
     Decode,
     /// The recipe `faces`, from picture files to training steps.
     Faces,
@@ -81,7 +81,7 @@ pub struct Measured {
     pub workload: &'static str,
     /// `elbo`, where the PyTorch side has `eager`, `compile` and so on.
     pub mode: &'static str,
-    /// Threads used.
+    /// How many threads it ran on.
     pub threads: usize,
     /// Precision of the training steps' matrix products.
     pub precision: Precision,
@@ -118,13 +118,13 @@ pub struct Pipeline {
 pub struct Profile {
     /// Gathering the batch and drawing the noise.
     pub gather: f64,
-    /// Forward pass.
+    /// Milliseconds in the forward pass.
     pub forward: f64,
     /// Weighting and reading the loss.
     pub loss: f64,
-    /// Backward pass.
+    /// Milliseconds in the backward pass.
     pub backward: f64,
-    /// Optimiser.
+    /// Milliseconds in the optimiser.
     pub optimizer: f64,
     /// Floating-point operations of the step's matrix products, in units of 1e9.
     pub gflop: f64,
@@ -165,7 +165,7 @@ impl Workload {
 /// What to measure and how.
 #[derive(Debug, Clone)]
 pub struct Bench {
-    /// Which workload.
+    /// What is measured.
     pub workload: Workload,
     /// Which data, and how they are read: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the
     /// recipe's).

@@ -179,7 +179,7 @@ pub struct ClassTerms {
 pub struct MetricsProgress {
     /// Group of metrics.
     pub group: &'static str,
-    /// Examples done.
+    /// How many examples are done.
     pub done: usize,
     /// Of so many.
     pub total: usize,

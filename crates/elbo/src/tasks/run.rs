@@ -43,11 +43,11 @@ use crate::training::{Checkpoints, TrainState};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Run {
-    /// Its directory.
+    /// The directory of the run.
     pub dir: RunDir,
-    /// Its configuration.
+    /// The configuration it was trained with.
     pub config: RunConfig,
-    /// Its facts.
+    /// The facts of its `run.json`.
     pub info: RunInfo,
     /// The model, without gradients.
     pub model: Box<dyn Model>,

@@ -53,7 +53,7 @@ pub struct ComparedSampler {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ComparedSamplers {
-    /// In words.
+    /// The space of the distances, in words.
     pub feature_space: String,
     /// The split held against.
     pub split: &'static str,
@@ -63,7 +63,7 @@ pub struct ComparedSamplers {
     pub codes: CodesKind,
     /// The two bounds, then the samplers.
     pub rows: Vec<ComparedSampler>,
-    /// The page.
+    /// The page that shows it.
     pub page: SamplerPage,
 }
 

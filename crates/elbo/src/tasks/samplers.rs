@@ -25,7 +25,7 @@ pub struct FitSettings {
 /// Which sampler of a run is wanted, and how it is made where there is none.
 #[derive(Debug, Clone, Copy)]
 pub struct FitRequest<'a> {
-    /// Which.
+    /// Which sampler it is about.
     pub kind: &'a SamplerKind,
     /// On which codes.
     pub settings: FitSettings,
@@ -64,12 +64,12 @@ pub struct FittedMixture {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SymbolPrior {
-    /// Its run.
+    /// The prior's own run, with its model.
     pub run: Run,
 }
 
 impl SymbolPrior {
-    /// Its name.
+    /// The name of the prior's run.
     pub fn name(&self) -> String {
         self.run.name()
     }

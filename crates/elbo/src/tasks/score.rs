@@ -32,7 +32,7 @@ impl Score {
     pub const ALL: [Self; 6] =
         [Self::NegElbo, Self::NllIw, Self::Recon, Self::Mahalanobis, Self::Typicality, Self::Rate];
 
-    /// Its name.
+    /// The name that `--by` takes.
     pub fn name(self) -> &'static str {
         match self {
             Self::NegElbo => "neg-elbo",
@@ -145,7 +145,7 @@ pub struct Scored {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ScoreColumn {
-    /// Which.
+    /// Which score it is.
     pub score: Score,
     /// Of each example.
     pub values: Vec<f64>,

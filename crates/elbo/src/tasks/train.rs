@@ -84,11 +84,11 @@ struct Beside {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished {
-    /// How.
+    /// How the training ended.
     pub ending: Ending,
     /// Its facts, with the test numbers if it was not interrupted.
     pub info: RunInfo,
-    /// Its directory.
+    /// The directory of the run.
     pub path: PathBuf,
 }
 
@@ -334,12 +334,12 @@ impl TrainingRun {
         &self.dir
     }
 
-    /// The configuration.
+    /// The effective configuration, with all that the data resolve.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }
 
-    /// The data.
+    /// The parts of the data: trained on, validated on, tested on.
     pub fn splits(&self) -> &Splits {
         &self.splits
     }

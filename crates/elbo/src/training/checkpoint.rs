@@ -66,7 +66,7 @@ pub struct Checkpoints {
 /// What `last` is made of.
 #[derive(Debug)]
 pub struct Saved<'a, L> {
-    /// The model.
+    /// The model that is trained, with the weights of this step.
     pub model: &'a L,
     /// The moving average of its weights, where there is one.
     pub ema: Option<&'a L>,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::models::{Report, Update};
+use crate::reference::Fields;
 use crate::run::history::{EpochRecord, LOSS};
 
 /// The `[training]` table.
@@ -20,7 +21,7 @@ use crate::run::history::{EpochRecord, LOSS};
 /// assert_eq!(config.batch_size, 128);
 /// assert!(TrainingConfig { batch_size: 0, ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
     /// Passes over the training split.
@@ -35,7 +36,7 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Whether the optimiser steps on the mean or on the sum over the batch. Reports are always means.
     pub reduction: Reduction,
-    /// What the matrix products of a step round their operands to.
+    /// What the matrix products of a step round their operands to: nothing, or bfloat16 where the processor multiplies it.
     pub precision: Precision,
     /// Decay of a moving average of all weights, which validation, `best` and every command then use; 0 for none.
     #[serde(skip_serializing_if = "is_zero")]
@@ -79,7 +80,7 @@ pub enum Reduction {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Precision {
-    /// Float32.
+    /// Float32: nothing is rounded.
     #[default]
     F32,
     /// Bfloat16 operands, float32 sums.
@@ -147,10 +148,10 @@ const PRECISION: &str = "training.precision";
 /// assert_eq!((config.kind, config.betas), (OptimizerKind::AdamW, [0.9, 0.999]));
 /// assert!(OptimizerConfig { lr: f64::NAN, ..config }.check().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
-    /// `adam` or `adamw`.
+    /// The formula: `adam` couples weight decay into the gradient, `adamw` does not.
     pub kind: OptimizerKind,
     /// Learning rate, before any schedule.
     pub lr: f64,
@@ -170,7 +171,7 @@ pub struct OptimizerConfig {
     pub updates: BTreeMap<String, OptimizerConfig>,
 }
 
-/// Which optimiser.
+/// Which formula moves the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -204,7 +205,7 @@ impl Default for OptimizerConfig {
 /// let config: EarlyStopping = toml::from_str("monitor = 'validation.loss'\npatience = 5").unwrap();
 /// assert_eq!((config.monitor.term.as_str(), config.min_delta), ("loss", 0.0));
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Fields)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStopping {
     /// Which number to watch. The `best` checkpoint follows it too.

@@ -23,7 +23,7 @@ use crate::run::history::EpochRecord;
 pub struct Stopper {
     /// Lowest value so far.
     pub best: Option<f64>,
-    /// Its epoch.
+    /// The epoch of the best number, from 1.
     pub best_epoch: usize,
     /// Epochs since the last improvement of at least `min_delta`.
     pub waited: usize,

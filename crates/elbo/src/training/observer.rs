@@ -25,7 +25,7 @@ pub struct StepReport {
 /// The end of an epoch.
 #[non_exhaustive]
 pub struct EpochEnd<'a> {
-    /// Its numbers.
+    /// The numbers of the epoch.
     pub record: &'a EpochRecord,
     /// All epochs so far, this one included.
     pub history: &'a [EpochRecord],

@@ -103,7 +103,7 @@ impl Optimizer {
         self.config.lr
     }
 
-    /// Steps taken.
+    /// How many steps it has taken.
     pub fn time(&self) -> u64 {
         self.time
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::not_negative;
 use crate::error::{Error, Result};
+use crate::reference::Variants;
 
 /// The `[schedule]` table: how the learning rate moves from `optimizer.lr`.
 ///
@@ -14,11 +15,11 @@ use crate::error::{Error, Result};
 /// let rates = [0.0, 5.0, 10.0].map(|epoch| schedule.rate(1e-3, epoch, 10.0));
 /// assert!(rates[0] == 1e-3 && (rates[1] - 5e-4).abs() < 1e-12 && rates[2] < 1e-12);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, Variants)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Always `optimizer.lr`.
+    /// The rate is always `optimizer.lr`.
     #[default]
     Constant,
     /// Times `factor` after every `epochs` epochs.

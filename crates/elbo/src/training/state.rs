@@ -12,7 +12,7 @@ use crate::run::history::{EpochRecord, Means};
 /// Sums over the examples of an epoch, in float64.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunningTerms {
-    /// Examples counted.
+    /// How many examples were counted.
     pub examples: usize,
     /// Sums of the reported terms, by name.
     #[serde(flatten)]
@@ -50,7 +50,7 @@ pub struct TrainState {
     pub times: BTreeMap<String, u64>,
     /// Sums over the epoch under way.
     pub running: RunningTerms,
-    /// Finished epochs.
+    /// The records of finished epochs, in order.
     pub history: Vec<EpochRecord>,
     /// Early stopping's memory.
     pub stopper: Stopper,

@@ -121,15 +121,15 @@ pub struct Trainer<'a, L> {
     pub ema: Option<Ema<L>>,
     /// Where training stands.
     pub state: TrainState,
-    /// The data.
+    /// The parts of the data: trained on, validated on, tested on.
     pub data: &'a Splits,
-    /// `[augment]`.
+    /// How batches are changed at random: the table `[augment]`.
     pub augment: Augment,
-    /// `[training]`.
+    /// The loop: the table `[training]`.
     pub config: TrainingConfig,
-    /// `[schedule]`.
+    /// The learning rate over time: the table `[schedule]`.
     pub schedule: Schedule,
-    /// `[early_stopping]`.
+    /// When to stop before the last epoch: the table `[early_stopping]`.
     pub early_stopping: EarlyStopping,
     /// Where to save; none keeps everything in memory.
     pub checkpoints: Option<Checkpoints>,
@@ -146,7 +146,7 @@ pub struct Trainer<'a, L> {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StepTimes {
-    /// Steps counted.
+    /// How many steps were counted.
     pub steps: usize,
     /// Gathering the batch.
     pub gather: f64,
@@ -154,9 +154,9 @@ pub struct StepTimes {
     pub forward: f64,
     /// Reading the terms.
     pub loss: f64,
-    /// Backward pass.
+    /// Seconds in backward passes.
     pub backward: f64,
-    /// Optimiser.
+    /// Seconds in the optimiser.
     pub optimizer: f64,
 }
 

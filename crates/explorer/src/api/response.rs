@@ -28,7 +28,7 @@ const FRAME_MS: u32 = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// `application/octet-stream`.
+    /// Bytes, as `application/octet-stream`.
     Raw,
     Png,
     /// An animation, one picture after the other.

@@ -89,7 +89,7 @@ impl AttentionKernels for Flex {
 /// The operation Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait AttentionOps: Backend {
-    /// See [`crate::attention`](crate::attention()).
+    /// The operation behind [`crate::attention`](crate::attention()), where formula and shapes stand.
     fn elbo_attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,

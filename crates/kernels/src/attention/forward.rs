@@ -75,7 +75,7 @@ impl<'a> Head<'a> {
     fn new(shape: &'a AttentionShape, k: Strided<'_>, v: Strided<'_>, unit: usize) -> Self {
         let engine = Engine::best();
         let keys = Columns::copy(engine, shape, k, unit, 0..shape.keys);
-        let values = Panels::copy(engine, shape, v, unit, 0..shape.keys, 1.0);
+        let values = Panels::copy(engine, shape, v.rows(shape, unit, 0..shape.keys), 1.0);
         Self { engine, shape, unit, keys, values }
     }
 
@@ -83,7 +83,8 @@ impl<'a> Head<'a> {
     fn attend(&self, q: Strided<'_>, queries: Range<usize>, mut write: impl FnMut(usize, &[f32], f32)) {
         let mut scores = Kept::floats(QUERY_TILE * SCORE_PITCH);
         for tile in tiles(queries, QUERY_TILE) {
-            let rows = Rows::copy(self.engine, self.shape, q, self.unit, tile.clone(), self.shape.scale());
+            let rows =
+                Rows::copy(self.engine, self.shape, q.rows(self.shape, self.unit, tile.clone()), self.shape.scale());
             let y = Rows::room(self.engine, self.shape, tile.len());
             let mut running = Running { most: [f32::NEG_INFINITY; QUERY_TILE], sum: [0.0; QUERY_TILE], y };
             let seen = self.shape.visible(tile.end - 1);

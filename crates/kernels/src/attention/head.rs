@@ -25,17 +25,15 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The rows of `tokens`, times `factor`.
-    pub(super) fn copy(
+    /// The rows of some tokens of a head ([`Strided::rows`]), times `factor`.
+    pub(super) fn copy<'a>(
         engine: Engine,
         shape: &AttentionShape,
-        of: Strided<'_>,
-        unit: usize,
-        tokens: Range<usize>,
+        of: impl ExactSizeIterator<Item = &'a [f32]>,
         factor: f32,
     ) -> Self {
-        let mut rows = Self::room(engine, shape, tokens.len());
-        for (out, row) in rows.values.chunks_exact_mut(rows.pitch).zip(of.rows(shape, unit, tokens)) {
+        let mut rows = Self::room(engine, shape, of.len());
+        for (out, row) in rows.values.chunks_exact_mut(rows.pitch).zip(of) {
             copy_scaled(row, out, factor);
         }
         rows
@@ -85,19 +83,17 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// The rows of `tokens`, times `factor`, filled up with zeros.
-    pub(super) fn copy(
+    /// The rows of some tokens of a head ([`Strided::rows`]), times `factor`, filled up with zeros.
+    pub(super) fn copy<'a>(
         engine: Engine,
         shape: &AttentionShape,
-        of: Strided<'_>,
-        unit: usize,
-        tokens: Range<usize>,
+        of: impl ExactSizeIterator<Item = &'a [f32]>,
         factor: f32,
     ) -> Self {
-        let (width, count) = (engine.panel(), tokens.len());
+        let (width, count) = (engine.panel(), of.len());
         let panel = width * count;
         let mut values = Kept::floats(shape.width.next_multiple_of(width) * count);
-        for (place, row) in of.rows(shape, unit, tokens).enumerate() {
+        for (place, row) in of.enumerate() {
             for (row, panel) in row.chunks(width).zip(values.chunks_exact_mut(panel)) {
                 copy_scaled(row, &mut panel[place * width..(place + 1) * width], factor);
             }

@@ -58,7 +58,7 @@ impl<'a> Strided<'a> {
         shape: &AttentionShape,
         unit: usize,
         tokens: Range<usize>,
-    ) -> impl Iterator<Item = &'a [f32]> {
+    ) -> impl ExactSizeIterator<Item = &'a [f32]> {
         let last = tokens.end.saturating_sub(1);
         tokens.map(move |token| {
             simd::prefetch(self.row(shape, unit, (token + AHEAD).min(last)).as_ptr(), shape.width);

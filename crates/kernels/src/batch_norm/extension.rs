@@ -71,7 +71,7 @@ impl BatchNormKernels for Flex {
 /// The operations Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait BatchNormOps: Backend {
-    /// See [`crate::batch_norm`].
+    /// The operation behind [`crate::batch_norm`], where formula and shapes stand.
     fn elbo_batch_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -80,7 +80,7 @@ pub trait BatchNormOps: Backend {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// See [`crate::batch_norm_inference`].
+    /// The operation behind [`crate::batch_norm_inference`], where formula and shapes stand.
     fn elbo_batch_norm_inference(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,

@@ -19,9 +19,9 @@ use crate::extension::{contiguous, flex_mut, flex_slice, register, zeros};
 /// Which way a layer leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// [`crate::conv2d`].
+    /// The geometry of [`crate::conv2d`].
     Plain(ConvGeometry<[usize; 2]>),
-    /// [`crate::conv_transpose2d`].
+    /// The geometry of [`crate::conv_transpose2d`].
     Transposed(ConvTransposeGeometry<[usize; 2]>),
 }
 
@@ -165,7 +165,7 @@ fn before_activation(dy: FlexTensor, output: Option<FlexTensor>, activation: Act
 /// The operations Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait ConvOps: Backend {
-    /// See [`crate::conv2d`].
+    /// The operation behind [`crate::conv2d`], where formula and shapes stand.
     fn elbo_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -174,7 +174,7 @@ pub trait ConvOps: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::conv_transpose2d`].
+    /// The operation behind [`crate::conv_transpose2d`], where formula and shapes stand.
     fn elbo_conv_transpose2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -37,7 +37,7 @@ pub struct Settings {
     pub groups: usize,
     /// What is added to a variance before its root is taken.
     pub eps: f64,
-    /// What follows.
+    /// What follows the normalisation.
     pub activation: Activation,
 }
 
@@ -48,7 +48,7 @@ pub struct Saved<B: Backend> {
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     settings: Settings,
-    /// See [`GroupNormKernels::group_norm_forward`].
+    /// As [`GroupNormKernels::group_norm_forward`] gives them.
     statistics: Vec<f64>,
 }
 
@@ -99,7 +99,7 @@ impl GroupNormKernels for Flex {
 /// The operation Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait GroupNormOps: Backend {
-    /// See [`crate::group_norm`](crate::group_norm()).
+    /// The operation behind [`crate::group_norm`](crate::group_norm()), where formula and shapes stand.
     fn elbo_group_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,

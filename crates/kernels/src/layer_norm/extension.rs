@@ -78,7 +78,7 @@ impl LayerNormKernels for Flex {
 /// The operations Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait LayerNormOps: Backend {
-    /// See [`crate::layer_norm`].
+    /// The operation behind [`crate::layer_norm`], where formula and shapes stand.
     fn elbo_layer_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -86,7 +86,7 @@ pub trait LayerNormOps: Backend {
         eps: f64,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::rms_norm`].
+    /// The operation behind [`crate::rms_norm`], where formula and shapes stand.
     fn elbo_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self>;
 }
 

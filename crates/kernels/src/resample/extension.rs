@@ -14,9 +14,9 @@ use crate::fresh::written;
 /// Which way a layer leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// [`crate::upsample_nearest`].
+    /// Larger, by [`crate::upsample_nearest`].
     Up,
-    /// [`crate::average_pool`].
+    /// Smaller, by [`crate::average_pool`].
     Down,
 }
 
@@ -97,10 +97,10 @@ impl ResampleKernels for Flex {
 /// The operations Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait ResampleOps: Backend {
-    /// See [`crate::upsample_nearest`].
+    /// The operation behind [`crate::upsample_nearest`], where formula and shapes stand.
     fn elbo_upsample_nearest(x: FloatTensor<Self>, factor: [usize; 2]) -> FloatTensor<Self>;
 
-    /// See [`crate::average_pool`].
+    /// The operation behind [`crate::average_pool`], where formula and shapes stand.
     fn elbo_average_pool(x: FloatTensor<Self>, factor: [usize; 2]) -> FloatTensor<Self>;
 }
 

@@ -19,9 +19,9 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size {
-    /// Rows.
+    /// Rows of pixels.
     pub height: u32,
-    /// Columns.
+    /// Columns of pixels.
     pub width: u32,
 }
 

@@ -31,7 +31,7 @@ use crate::text::{cut, one_line};
 
 /// Most bytes of one row.
 pub const MAX_RECORD: usize = 4 << 20;
-/// Most columns.
+/// Most columns of a CSV file accepted.
 pub const MAX_COLUMNS: usize = 65_536;
 
 /// Reads a CSV file.

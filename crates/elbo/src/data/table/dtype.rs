@@ -84,18 +84,25 @@ impl Dtype {
             Kind::Object => return String::new(),
             Kind::Unsigned | Kind::Signed => {}
         }
+        let bits = self.bits(bytes);
+        if self.kind == Kind::Signed { self.signed(bits).to_string() } else { bits.to_string() }
+    }
+
+    /// The bits of one value, zeros above them.
+    fn bits(self, bytes: &[u8]) -> u64 {
         let mut word = [0u8; 8];
         let place = &mut word[..self.size];
         place.copy_from_slice(bytes);
         if self.big_endian {
             place.reverse();
         }
-        let bits = u64::from_le_bytes(word);
+        u64::from_le_bytes(word)
+    }
+
+    /// A signed integer of its bits: shifted up and down again, the sign bit fills what is above.
+    fn signed(self, bits: u64) -> i64 {
         let unused = 64 - 8 * self.size as u32;
-        match self.kind {
-            Kind::Signed => ((bits << unused) as i64 >> unused).to_string(),
-            _ => bits.to_string(),
-        }
+        (bits << unused) as i64 >> unused
     }
 
     fn characters(self, bytes: &[u8]) -> String {
@@ -114,21 +121,11 @@ impl Dtype {
 
     /// One number from its `size` bytes. Integers beyond 2^53 are rounded to the nearest float64.
     pub fn decode(self, bytes: &[u8]) -> f64 {
-        let mut word = [0u8; 8];
-        let place = &mut word[..self.size];
-        place.copy_from_slice(bytes);
-        if self.big_endian {
-            place.reverse();
-        }
-        let bits = u64::from_le_bytes(word);
+        let bits = self.bits(bytes);
         match (self.kind, self.size) {
             (Kind::Bool, _) => f64::from(u8::from(bits != 0)),
             (Kind::Unsigned, _) => bits as f64,
-            // Shifted up and down again, the sign bit fills what is above.
-            (Kind::Signed, size) => {
-                let unused = 64 - 8 * size as u32;
-                ((bits << unused) as i64 >> unused) as f64
-            }
+            (Kind::Signed, _) => self.signed(bits) as f64,
             (Kind::Float, 2) => half::f16::from_bits(bits as u16).to_f64(),
             (Kind::Float, 4) => f64::from(f32::from_bits(bits as u32)),
             (Kind::Float, _) => f64::from_bits(bits),

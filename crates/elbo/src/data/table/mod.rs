@@ -100,10 +100,10 @@ pub enum Missing {
 /// What stands before the decimals of numbers in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decimal {
-    /// `1.5`
+    /// A point, as in `1.5`.
     #[serde(rename = ".")]
     Point,
-    /// `1,5`
+    /// A comma, as in `1,5`.
     #[serde(rename = ",")]
     Comma,
 }

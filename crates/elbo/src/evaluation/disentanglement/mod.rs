@@ -26,7 +26,7 @@ pub use forest::Importances;
 pub struct Representation {
     /// Dimensions of the code.
     pub latent: usize,
-    /// `[n, latent]`.
+    /// Codes, `[n, latent]` row by row.
     pub codes: Vec<f64>,
     /// Name of each factor; `shape` has no order, all others do.
     pub names: Vec<&'static str>,
@@ -97,9 +97,9 @@ pub struct Disentanglement {
     pub sap: f64,
     /// Disentanglement, completeness, informativeness.
     pub dci: [f64; 3],
-    /// FactorVAE's score.
+    /// The score of FactorVAE (Kim & Mnih 2018).
     pub factor_vae: f64,
-    /// Beta-VAE's score.
+    /// The score of beta-VAE (Higgins et al. 2017).
     pub beta_vae: f64,
     n: usize,
     factors: String,

@@ -42,7 +42,7 @@ const PRIORS: &str = "priors";
 pub enum Kind {
     /// A plain file.
     File,
-    /// A folder.
+    /// A folder, which is no link to one.
     Folder,
     /// A link, whatever it leads to.
     Link,

@@ -5,8 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
 
 use super::columns::{self, Column, Leaf};
 use super::hub::{self, Features};
@@ -158,35 +160,39 @@ impl Shard {
 
     /// The values of a column in a row group, as many as there are rows.
     pub fn column(&self, group: usize, column: usize) -> Result<Column> {
-        let metadata = self.reader.metadata();
-        let (rows, descriptor) = (self.rows(group), metadata.file_metadata().schema_descr().column(column));
-        let place = format!("row group {group}, column `{}`", descriptor.path().parts().join("."));
-        self.check_pages(group, column, &place)?;
-        let values = guarded(&self.path, &place, || {
-            let reader = self.reader.get_row_group(group)?.get_column_reader(column)?;
-            columns::read(reader, &descriptor, rows)
-        })?;
-        if values.len() != rows {
-            let found = if values.len() > rows { "more".into() } else { format!("{}", values.len()) };
-            return Err(Error::data(&self.path, place, format!("{rows} rows"), found, DAMAGED));
-        }
-        Ok(values)
+        self.read(group, column, columns::read, Column::len)
     }
 
     /// The values of a column in a row group as texts, as many as there are rows; empty where there is none.
     pub fn texts(&self, group: usize, column: usize) -> Result<Vec<String>> {
+        let values = self.read(group, column, columns::texts, Vec::len)?;
+        Ok(values.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// What `read` gives of a column in a row group, if it is of as many rows as the group has.
+    fn read<T>(
+        &self,
+        group: usize,
+        column: usize,
+        read: impl FnOnce(ColumnReader, &ColumnDescriptor, usize) -> Result<T, ParquetError>,
+        len: impl FnOnce(&T) -> usize,
+    ) -> Result<T> {
         let metadata = self.reader.metadata();
         let (rows, descriptor) = (self.rows(group), metadata.file_metadata().schema_descr().column(column));
         let place = format!("row group {group}, column `{}`", descriptor.path().parts().join("."));
         self.check_pages(group, column, &place)?;
         let values = guarded(&self.path, &place, || {
             let reader = self.reader.get_row_group(group)?.get_column_reader(column)?;
-            columns::texts(reader, &descriptor, rows)
+            read(reader, &descriptor, rows)
         })?;
-        if values.len() != rows {
-            return Err(Error::data(&self.path, place, format!("{rows} rows"), "another number of them", DAMAGED));
+        match len(&values) {
+            found if found == rows => Ok(values),
+            found => {
+                // Beyond one row too many, nothing is read.
+                let found = if found > rows { "more".into() } else { found.to_string() };
+                Err(Error::data(&self.path, place, format!("{rows} rows"), found, DAMAGED))
+            }
         }
-        Ok(values.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     /// [`Shard::column`] of numbers.
