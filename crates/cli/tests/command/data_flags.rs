@@ -8,7 +8,7 @@ use crate::support::{Folder, Running};
 const QUICK: &str = "--set network.hidden=[8] --epochs 1 --batch-size 8";
 
 /// Commands that open no data.
-const WITHOUT_DATA: [&str; 3] = ["grid", "recipes", "completions"];
+const WITHOUT_DATA: [&str; 4] = ["grid", "recipes", "completions", "man"];
 
 /// The commands that `elbo --help` lists.
 fn commands(folder: &Folder) -> Vec<String> {
