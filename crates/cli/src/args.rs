@@ -102,7 +102,7 @@ pub enum Command {
     Man(Man),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// A built-in recipe (see `elbo recipes`) or a TOML file [default: digits; for a table: table].
     pub recipe: Option<String>,
@@ -201,8 +201,8 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage].
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "data"])]
+    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage]. `--data` then says where the run's data are now.
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub codes_of: Option<PathBuf>,
     /// Which codes those are [default: sample for a VAE, mean for an autoencoder].
     #[arg(long, value_enum, requires = "codes_of")]
@@ -545,6 +545,8 @@ pub struct Bench {
     /// For fixed networks 28 x 28 images [default: digits]; for faces and cifar10 any pictures [default: the recipe's].
     #[arg(long)]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Also print the time of each part of a step.
     #[arg(long)]
     pub profile: bool,
@@ -567,6 +569,8 @@ pub struct Serve {
     /// A secret that clients have to show.
     #[arg(long, env = "ELBO_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]

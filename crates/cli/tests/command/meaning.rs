@@ -47,6 +47,9 @@ fn an_index_is_the_row_of_the_file_whatever_was_dropped() {
     folder.write("t.csv", gaps());
     folder.run(&format!("train --data t.csv --label kind --id patient --missing drop --out r {QUICK}")).done();
     folder.run("encode r --split all --out e.csv").done();
+    // An array has no place for an index.
+    let told = folder.run("encode r --split all --out e.npy").done();
+    assert!(told.stderr.contains("code i is not that of example i"), "{}", told.stderr);
     let encoded = rows(&folder.path("e.csv"));
     assert_eq!(encoded.len(), 32);
     belong_together(&encoded);
