@@ -31,11 +31,14 @@ const LONG = 30000 * Number(process.env.PATIENCE ?? 1);
 assert.ok(existsSync(elbo), `${elbo} is not built`);
 mkdirSync(output, { recursive: true });
 
-function train(name, settings) {
-  const words = ["train", "--quiet", "--out", join(folder, "runs", name), ...settings];
+function run(words) {
   const done = spawnSync(elbo, words, { cwd: folder, env: environment, encoding: "utf8" });
   assert.equal(done.status, 0, done.stderr);
 }
+
+const train = (name, settings) => run(["train", "--quiet", "--out", join(folder, "runs", name), ...settings]);
+/** A prior over the codes of a run. */
+const prior = (name, settings) => run(["train", "autoregressive", "--quiet", "--codes-of", join(folder, "runs", name), ...settings]);
 
 /** A small table of numbers. */
 function table() {
@@ -83,7 +86,7 @@ const CURSOR = ".cursor canvas.picture";
 
 test("runs are listed", async (page) => {
   await open(page, "runs", "Runs");
-  assert.equal(await page.locator("article.run:not(.hurt)").count(), 6);
+  assert.equal(await page.locator("article.run:not(.hurt)").count(), 7);
   await page.getByText("epoch 2 of 2").first().waitFor();
 });
 
@@ -182,10 +185,11 @@ const greyed = (page) => page.locator(".top nav a[aria-disabled]").allInnerTexts
 
 test("views that a run cannot fill are grey and say why", async (page) => {
   await open(page, "training", /^two/);
-  assert.deepEqual(await greyed(page), []);
+  assert.deepEqual(await greyed(page), ["Codebook"]);
+  assert.match(await page.locator(".top nav a", { hasText: "Codebook" }).getAttribute("title"), /^Codebook needs a run that encodes pictures to codes of a codebook/);
   await page.goto(`${page.context().url}#/training/rows`);
   await page.getByRole("heading", { name: /^rows/, level: 1 }).waitFor();
-  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Codebook", "Make", "Try"]);
   const link = page.locator(".top nav a", { hasText: "Knobs" });
   assert.match(await link.getAttribute("title"), /^Knobs needs a run that was trained on pictures\. rows is none/);
   // Still a way to the reason, whatever the driver holds a grey link to be.
@@ -197,7 +201,7 @@ test("views that a run cannot fill are grey and say why", async (page) => {
 test("what a model cannot do makes its views grey", async (page) => {
   await withRuns(page, (run) => { if (run.id === "two") run.can = ["decode", "prior"]; if (run.id === "ten") run.can = ["encode"]; });
   await open(page, "training", /^two/);
-  assert.deepEqual(await greyed(page), ["Latent map", "Try"]);
+  assert.deepEqual(await greyed(page), ["Latent map", "Codebook", "Try"]);
   assert.match(await page.locator(".top nav a", { hasText: "Try" }).getAttribute("title"), /encodes examples/);
   await page.getByRole("link", { name: "Knobs" }).click();
   await page.locator(".knob").nth(1).waitFor();
@@ -207,7 +211,7 @@ test("what a model cannot do makes its views grey", async (page) => {
   assert.deepEqual(await page.locator("label.field", { hasText: /^from/ }).locator("option").allInnerTexts(), ["N(0, I)"]);
   await page.goto(`${page.context().url}#/training/ten`);
   await page.getByRole("heading", { name: /^ten/, level: 1 }).waitFor();
-  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Make", "Try"]);
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs", "Codebook", "Make", "Try"]);
 });
 
 test("a conditional run is told its class in Knobs, Make, Try and on the map", async (page) => {
@@ -474,10 +478,99 @@ test("a run in training appears and grows by itself, and stops cleanly", async (
   await page.getByText("interrupted", { exact: true }).waitFor({ timeout: 5000 });
 });
 
+test("a codebook is looked through, and a code leads to the pictures that use it", async (page) => {
+  await page.goto(`${page.context().url}#/codebook/codes`);
+  await page.locator(".sheet.patches .frame").first().waitFor({ timeout: LONG });
+  assert.deepEqual(await greyed(page), ["Latent map", "Knobs"]);
+  const frames = page.locator(".sheet.patches .frame");
+  assert.match(await page.locator(".tile").first().innerText(), /^codes used\n\d+ of 16$/);
+  const title = page.locator('section[aria-label="The code"] h2');
+  const first = await title.innerText();
+  await frames.nth(1).click();
+  await page.waitForFunction((first) => document.querySelector('section[aria-label="The code"] h2').textContent !== first, first);
+  const users = page.locator(".sheet.users figure");
+  await users.first().waitFor();
+  assert.ok((await users.first().locator("rect.mine").count()) > 0, "its places are marked");
+  await page.waitForFunction(() => document.querySelector(".sheet.users img")?.naturalWidth > 0);
+  await page.getByRole("button", { name: "bottom", exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll('section[aria-label="Where it comes"] rect').length === 196);
+});
+
+test("a code that is exchanged changes the picture at once, by mouse and by keyboard", async (page) => {
+  await page.goto(`${page.context().url}#/codebook/codes`);
+  await page.locator(".sheet.patches .frame").first().waitFor({ timeout: LONG });
+  await page.getByRole("button", { name: "Swap" }).click();
+  const picture = ".edited canvas.picture";
+  await page.locator(picture).waitFor();
+  await page.locator(".sheet.patches .frame").last().click();
+  let before = await pixels(page, picture);
+  const grid = page.locator(".edited svg");
+  const box = await grid.boundingBox();
+  await page.mouse.click(box.x + box.width * 0.5, box.y + box.height * 0.5);
+  await changes(page, picture, before, "exchanging a code");
+  await page.getByText("1 code exchanged").waitFor();
+  before = await pixels(page, picture);
+  await grid.focus();
+  for (const key of ["ArrowDown", "ArrowDown", "ArrowRight", "Enter"]) await page.keyboard.press(key);
+  await page.getByText("2 codes exchanged").waitFor();
+  await changes(page, picture, before, "exchanging a code by keyboard");
+  await page.getByRole("button", { name: "Look which it is" }).click();
+  await page.mouse.click(box.x + box.width * 0.1, box.y + box.height * 0.1);
+  await page.getByText("2 codes exchanged").waitFor();
+  await page.getByRole("button", { name: "Undo all" }).click();
+  await page.getByText("press a place to exchange its code").waitFor();
+});
+
+test("part of a picture is kept and the rest drawn, and a film shows how", async (page) => {
+  await page.goto(`${page.context().url}#/codebook/codes`);
+  await page.getByRole("button", { name: "Complete" }).click();
+  const drawn = ".sheet.completions canvas";
+  await page.locator(drawn).nth(15).waitFor({ timeout: LONG });
+  await page.getByText("98 of 196 places kept").waitFor();
+  let before = await pixels(page, drawn);
+  const box = await page.locator(".board-like svg").boundingBox();
+  await page.mouse.move(box.x + 5, box.y + box.height * 0.75);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width - 5, box.y + box.height * 0.75, { steps: 14 });
+  await page.mouse.up();
+  await page.getByText("112 of 196 places kept").waitFor();
+  await changes(page, drawn, before, "keeping more");
+  before = await pixels(page, drawn);
+  await page.locator("label.class select").selectOption("3");
+  await changes(page, drawn, before, "another class");
+  await page.getByLabel("guidance").waitFor();
+  await page.getByRole("button", { name: "Film" }).click();
+  await page.getByText("245 of 245 codes").waitFor({ timeout: LONG });
+  const film = ".reel canvas.picture";
+  before = await pixels(page, film);
+  await page.getByLabel("Codes drawn").fill("0");
+  await page.getByText("0 of 245 codes", { exact: true }).waitFor();
+  await changes(page, film, before, "the beginning of the film");
+});
+
+test("Make, Try and Compare work for codes that are symbols", async (page) => {
+  await page.goto(`${page.context().url}#/make/codes`);
+  await page.locator(".sheet .frame").nth(47).waitFor({ timeout: LONG });
+  await page.locator(".reel canvas.picture").first().waitFor({ timeout: LONG });
+  await page.getByText("245 of 245 codes").waitFor({ timeout: LONG });
+  await page.goto(`${page.context().url}#/try/codes`);
+  const board = page.locator(".board canvas");
+  await board.focus();
+  for (let i = 0; i < 6; i++) await page.keyboard.press("ArrowDown");
+  await page.locator(".verdict b").waitFor({ timeout: LONG });
+  assert.match(await page.locator(".verdict").innerText(), /nats rate of its codes under the prior/);
+  await page.locator(".triple rect.hot").first().waitFor();
+  await page.getByText("by the number of places with another code").waitFor();
+  await page.goto(`${page.context().url}#/compare/codes`);
+  await page.locator('section[aria-label="Samples"] figure', { hasText: "codes" }).locator("canvas").nth(24).waitFor({ timeout: LONG });
+  await page.goto(`${page.context().url}#/map/codes`);
+  await page.getByText("Its codes are symbols, entries of a codebook").waitFor();
+});
+
 const SIZES = [["wide", 1440, 900], ["middle", 768, 1024], ["phone", 360, 780]];
-const VIEWS = ["runs", "training", "map", "knobs", "make", "try", "compare"];
-/** All views of one run; those with a class; and one that a table cannot fill. */
-const LOOKED_AT = [...VIEWS.map((view) => [view, "two"]), ...["map", "knobs", "make", "try"].map((view) => [view, "cond"]), ["knobs", "rows"]];
+const VIEWS = ["runs", "training", "map", "knobs", "codebook", "make", "try", "compare"];
+/** All views of one run; those with a class; one that a table cannot fill; those of symbols. */
+const LOOKED_AT = [...VIEWS.map((view) => [view, "two"]), ...["map", "knobs", "make", "try"].map((view) => [view, "cond"]), ["knobs", "rows"], ...["codebook", "make", "try", "map"].map((view) => [view, "codes"])];
 
 for (const scheme of ["light", "dark"]) {
   test(`axe finds nothing, ${scheme}`, async (page) => {
@@ -527,6 +620,9 @@ async function main() {
     // First, so that they are the oldest: others are shown beside each other before them.
     train("cond", [...small, "--set", "model.kind=cvae", "--set", "model.latent=2", "--set", "training.batch_size=32", "--epochs", "6"]);
     train("rows", ["--set", `data.source=${table()}`, "--set", "model.likelihood=gaussian-shared", "--set", "model.latent=2", "--set", "network.hidden=[16]", "--epochs", "1"]);
+    const tiny = ["network={kind=\"conv\",channels=[4,4]}", "quantizer={codes=16,dims=4}", "model={kind=\"vq-vae-2\"}"];
+    train("codes", ["--set", "data.count=400", ...tiny.flatMap((setting) => ["--set", setting]), "--epochs", "2"]);
+    prior("codes", ["--set", "prior.width=16", "--set", "prior.layers=1", "--set", "prior.heads=2", "--epochs", "1"]);
     train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
     train("ten", [...small, "--epochs", "4"]);
     train("plain", [...small, "--set", "model.kind=ae", "--epochs", "2"]);

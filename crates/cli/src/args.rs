@@ -1,6 +1,7 @@
 //! The flags, as typed. Nothing is checked here beyond their form; the library checks meaning.
 
 mod pictures;
+mod score;
 mod shape;
 
 use std::ops::RangeInclusive;
@@ -11,6 +12,7 @@ use elbo::mixtures::{CovarianceKind, Criterion, EmConfig};
 use elbo::priors::CodesKind;
 
 pub use pictures::*;
+pub use score::Score;
 use shape::parse_shape;
 
 const EXAMPLES: &str = "\
@@ -100,7 +102,7 @@ pub enum Command {
     Man(Man),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// A built-in recipe (see `elbo recipes`) or a TOML file [default: digits; for a table: table].
     pub recipe: Option<String>,
@@ -199,8 +201,8 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage].
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "data"])]
+    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage]. `--data` then says where the run's data are now.
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub codes_of: Option<PathBuf>,
     /// Which codes those are [default: sample for a VAE, mean for an autoencoder].
     #[arg(long, value_enum, requires = "codes_of")]
@@ -257,6 +259,9 @@ pub struct Eval {
     /// Of a run with residual codes: take the first so many of each vector [default: all].
     #[arg(long)]
     pub depth: Option<usize>,
+    /// A folder for pictures of the codebooks: what each code stands for, and how many codes each place uses.
+    #[arg(long, value_name = "FOLDER")]
+    pub codebook: Option<PathBuf>,
 }
 
 /// What is computed of a run.
@@ -300,50 +305,6 @@ impl From<CodesName> for CodesKind {
         }
     }
 }
-
-#[derive(Debug, Args)]
-#[command(after_help = SCORES)]
-pub struct Score {
-    #[command(flatten)]
-    pub source: Source,
-    /// Scores, comma-separated, or all: see below [default: neg-elbo; of an autoencoder: recon].
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
-    pub by: Vec<String>,
-    /// Share of normal examples that may be flagged.
-    #[arg(long, value_name = "RATE", default_value_t = 0.05)]
-    pub false_alarm: f64,
-    /// The normal classes, comma-separated; all others are anomalies [default: data.labels of the run].
-    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
-    pub normal: Vec<String>,
-    /// Other data, all of it anomalies, beside the split.
-    #[arg(long, value_name = "DATA")]
-    pub anomalies: Option<String>,
-    /// Samples of each posterior behind nll-iw.
-    #[arg(long, default_value_t = 100)]
-    pub k: usize,
-    /// Use only so many examples of the split and of the anomalies, chosen at random.
-    #[arg(long)]
-    pub limit: Option<usize>,
-    /// Seed of all draws [default: the run's].
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Write .csv: index, path, the identifier of --id, label, score, further scores, flagged, and anomaly where that is known.
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-    /// Draw the ten strangest pictures, .png.
-    #[arg(long)]
-    pub plot: Option<PathBuf>,
-}
-
-const SCORES: &str = "\
-Scores, one for each example, higher is stranger:
-  neg-elbo     negative ELBO, recon + kl (the default)
-  nll-iw       importance-weighted estimate of -log p(x), from --k samples
-  recon        reconstruction error at the mean code; all that an autoencoder has beside mahalanobis
-  mahalanobis  distance of the mean code from those of the training data
-  typicality   |neg-elbo - its mean over validation examples|
-Examples are flagged by the first score, above a threshold from the validation split. A run of some classes (data.labels) is
-shown the whole test split, the classes left out too.";
 
 #[derive(Debug, Args)]
 pub struct RunOnly {
@@ -584,6 +545,8 @@ pub struct Bench {
     /// For fixed networks 28 x 28 images [default: digits]; for faces and cifar10 any pictures [default: the recipe's].
     #[arg(long)]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Also print the time of each part of a step.
     #[arg(long)]
     pub profile: bool,
@@ -606,6 +569,8 @@ pub struct Serve {
     /// A secret that clients have to show.
     #[arg(long, env = "ELBO_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,11 @@ const ASSETS: &[Asset] = assets! {
     "/ui/icon.svg" => "image/svg+xml", "icon.svg";
     "/ui/app.js" => "text/javascript; charset=utf-8", "app.js";
     "/ui/api.js" => "text/javascript; charset=utf-8", "api.js";
+    "/ui/codebook.js" => "text/javascript; charset=utf-8", "codebook.js";
+    "/ui/codegrid.js" => "text/javascript; charset=utf-8", "codegrid.js";
     "/ui/compare.js" => "text/javascript; charset=utf-8", "compare.js";
+    "/ui/complete.js" => "text/javascript; charset=utf-8", "complete.js";
+    "/ui/drawing.js" => "text/javascript; charset=utf-8", "drawing.js";
     "/ui/knobs.js" => "text/javascript; charset=utf-8", "knobs.js";
     "/ui/make.js" => "text/javascript; charset=utf-8", "make.js";
     "/ui/map.js" => "text/javascript; charset=utf-8", "map.js";

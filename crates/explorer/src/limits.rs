@@ -69,5 +69,13 @@ pub(crate) const LARGE: usize = 32 << 10;
 pub(crate) const READING: usize = 1;
 /// Large answers that are written at once.
 pub(crate) const WRITING: usize = 2;
+/// Priors that draw or rate symbols at once: one keeps up to a gibibyte of keys and values.
+pub(crate) const DRAWING: usize = 1;
 /// Longest name of a header or field repeated in a message.
 pub(crate) const MAX_QUOTED: usize = 80;
+/// Symbols of a run's held-out split that are counted for its codebooks.
+pub(crate) const MAX_SYMBOLS: usize = 1 << 24;
+/// Symbols of training examples that a prior rates for comparison.
+pub(crate) const RATED_SYMBOLS: usize = 100_000;
+/// Entries of a codebook that are shown: the most used.
+pub(crate) const MOST_PATCHES: usize = 1024;

@@ -302,6 +302,11 @@ impl RunEntry {
         Err(elbo::Error::Unsupported { wanted_by: wanted_by.into(), wanted, found, help }.into())
     }
 
+    /// Whether its codes are entries of codebooks.
+    pub fn is_discrete(&self) -> bool {
+        self.summary.can.contains(&Capability::Discrete)
+    }
+
     /// All epochs there are.
     ///
     /// # Errors

@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use burn::tensor::Device;
 use elbo::models::Capability;
+use elbo::tasks::Reading;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::analysis::Analyses;
 use crate::background::Alone;
 use crate::catalog::Catalog;
+use crate::codes::Codes;
 use crate::datasets::{Dataset, Datasets};
 use crate::door::Inside;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::layouts::Layouts;
-use crate::limits::{LARGE, Limits, READING, WRITING};
+use crate::limits::{DRAWING, LARGE, Limits, READING, WRITING};
 use crate::metrics::Metrics;
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
@@ -34,11 +36,14 @@ pub(crate) struct Service {
     pub analyses: Arc<Analyses>,
     pub samplers: Samplers,
     pub layouts: Layouts,
+    pub codes: Codes,
     alone: Alone,
     /// For large requests.
     pub reading: Heavy,
     /// For large answers.
     pub writing: Heavy,
+    /// For priors that draw or rate symbols, one after another.
+    pub drawing: Heavy,
     /// Room for large bodies, in units of [`LARGE`] bytes.
     pub room: Semaphore,
     /// Room for large answers on their way, in units of [`LARGE`] bytes.
@@ -58,9 +63,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub fn new(catalog: Catalog, device: Device, limits: Limits, guard: Guard) -> Arc<Self> {
+    pub fn new(catalog: Catalog, device: Device, reading: Reading, limits: Limits, guard: Guard) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
-        let models = Models::new(device.clone(), limits.models);
+        let models = Models::new(device.clone(), reading, limits.models);
         let worker = Worker::start(models, limits.queue, limits.batch, limits.deadline, Arc::clone(&metrics));
         let (worker, datasets, alone) = (Arc::new(worker), Arc::new(Datasets::default()), Alone::default());
         let analyses = Arc::new(Analyses::new(&worker, &datasets, limits.deadline * 4));
@@ -68,12 +73,14 @@ impl Service {
             catalog,
             samplers: Samplers::new(&worker, &analyses, &alone, limits.deadline),
             layouts: Layouts::new(&worker, &analyses, &alone),
+            codes: Codes::new(&worker, &datasets, &alone, limits.deadline),
             worker,
             datasets,
             analyses,
             alone,
             reading: Heavy::new(READING, limits.deadline),
             writing: Heavy::new(WRITING, limits.deadline),
+            drawing: Heavy::new(DRAWING, limits.deadline),
             room: Semaphore::new(limits.bodies_bytes.max(limits.body_bytes).div_ceil(LARGE)),
             answers: Arc::new(Semaphore::new(limits.answers_bytes.div_ceil(LARGE))),
             inside: Inside::default(),

@@ -8,11 +8,12 @@ import { Runs } from "/ui/runs.js";
 import { Training } from "/ui/training.js";
 import { LatentMap } from "/ui/map.js";
 import { Knobs } from "/ui/knobs.js";
+import { Codebook } from "/ui/codebook.js";
 import { Make } from "/ui/make.js";
 import { Try } from "/ui/try.js";
 import { Compare } from "/ui/compare.js";
 
-const PAGES = { runs: Runs, training: Training, map: LatentMap, knobs: Knobs, make: Make, try: Try, compare: Compare };
+const PAGES = { runs: Runs, training: Training, map: LatentMap, knobs: Knobs, codebook: Codebook, make: Make, try: Try, compare: Compare };
 const ALL_RUNS = new Set(["runs", "training", "compare"]);
 
 /** All runs by id, kept up to date by the service's events. */

@@ -1,7 +1,7 @@
 // Several runs side by side: the same inputs, the same codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, newest, of, pictures } from "/ui/api.js";
-import { ClassChoice, IN_TURN, lacks, toldClass } from "/ui/needs.js";
+import { ClassChoice, IN_TURN, has, lacks, toldClass } from "/ui/needs.js";
 import { Badge, Picture, Trouble, Waiting, duration, judged, number, termNames, useLoaded } from "/ui/parts.js";
 
 const SHOWN = 10;
@@ -20,6 +20,7 @@ export function Compare({ run, runs }) {
   const highest = comparable && columns.length > 1 && elbos.length === columns.length ? Math.max(...elbos) : undefined;
   const cautions = [...new Set(columns.map((one) => one.caution).filter(Boolean))];
   const ranked = highest === undefined ? columns : [...columns].sort((a, b) => b.test.elbo - a.test.elbo);
+  const symbolic = columns.filter((one) => has(one, "discrete"));
   const decoding = columns.filter((one) => !lacks(one, ["decode"]));
   const [page, setPage] = useState(0);
   return html`
@@ -38,10 +39,11 @@ export function Compare({ run, runs }) {
         ${cautions.map((caution) => html`<p class="hint">${caution}</p>`)}
       </section>
       ${data.length === 1
-        ? html`<section class="card" aria-label="Reconstructions"><div class="row spread"><h2>The same examples</h2><button type="button" onClick=${() => setPage(page + 1)}>Others</button></div><${Reconstructions} runs=${columns.filter((one) => !lacks(one, ["encode", "decode"]))} page=${page} /></section>`
+        ? html`<section class="card" aria-label="Reconstructions"><div class="row spread"><h2>The same examples</h2><button type="button" onClick=${() => setPage(page + 1)}>Others</button></div><${Reconstructions} runs=${columns.filter((one) => !lacks(one, ["redraw"]))} page=${page} /></section>`
         : html`<p class="card quiet">These runs were trained on different data, so no example is shown to all of them.</p>`}
-      <${SameCode} runs=${decoding} />
-      <section class="card" aria-label="Samples"><h2>The same seed</h2><div class="columns">${decoding.map((one) => html`<${Samples} key=${one.id} run=${one} seed=${page} />`)}</div></section>`}`;
+      ${decoding.length > 0 && html`<${SameCode} runs=${decoding} />`}
+      ${symbolic.length > 0 && html`<p class="card quiet">${symbolic.map((one) => one.name).join(", ")}: codes that are symbols of a run's own codebook, which mean nothing to another run. Codebook shows them.</p>`}
+      <section class="card" aria-label="Samples"><h2>The same seed</h2><div class="columns">${columns.filter((one) => !lacks(one, ["draw"])).map((one) => html`<${Samples} key=${one.id} run=${one} seed=${page} />`)}</div></section>`}`;
 }
 
 function Reconstructions({ runs, page }) {
@@ -59,7 +61,7 @@ function Reconstructions({ runs, page }) {
 }
 
 function Samples({ run, seed }) {
-  const loaded = useLoaded(() => pictures(`${of(run)}/sample`, { n: 25, seed, sampler: "normal", temperature: 1, class: toldClass(run, IN_TURN) }), [run.id, seed, run.live ? run.epochs : 0]);
+  const loaded = useLoaded(() => pictures(`${of(run)}/sample`, { n: 25, seed, ...(has(run, "discrete") ? {} : { sampler: "normal", class: toldClass(run, IN_TURN) }) }), [run.id, seed, run.live ? run.epochs : 0]);
   return html`<figure><figcaption>${run.name}</figcaption><${Trouble} error=${loaded.error} /><div class="sheet five">${loaded.value && each(loaded.value).map((picture, i) => html`<${Picture} key=${i} picture=${picture} label="A sample" />`)}</div></figure>`;
 }
 

@@ -1,6 +1,7 @@
 // New pictures: samples, walks between two of them, and arithmetic with codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, finished, json, newest, of, pictures } from "/ui/api.js";
+import { MakeCodes } from "/ui/drawing.js";
 import { ClassChoice, IN_TURN, has, toldClass } from "/ui/needs.js";
 import { Choice, Computing, Picture, Trouble, paint, save } from "/ui/parts.js";
 
@@ -13,7 +14,10 @@ const TRUNCATIONS = [["", "none"], ["3", "3σ"], ["2", "2σ"], ["1.5", "1.5σ"],
 /** JSON numbers as a picture of bytes. */
 const picture = (values, [, channels, height, width]) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
 
-export function Make({ run }) {
+/** Of codes that are symbols other things are asked. */
+export const Make = ({ run }) => (has(run, "discrete") ? html`<${MakeCodes} run=${run} />` : html`<${MakeVectors} run=${run} />`);
+
+function MakeVectors({ run }) {
   const [seed, setSeed] = useState(0);
   const [temperature, setTemperature] = useState(1);
   const [source, setSource] = useState("samples");

@@ -9,6 +9,9 @@ const NEEDS = {
   pictures: [(run) => !run.columns, "was trained on pictures"],
   encode: [(run) => has(run, "encode") && run.latent > 0, "encodes examples to one vector code"],
   decode: [(run) => has(run, "decode") && run.latent > 0, "decodes one vector code"],
+  codes: [(run) => has(run, "discrete"), "encodes pictures to codes of a codebook"],
+  draw: [(run) => has(run, "decode") && (run.latent > 0 || has(run, "discrete")), "decodes one vector code or codes of a codebook"],
+  redraw: [(run) => has(run, "encode") && has(run, "decode") && (run.latent > 0 || has(run, "discrete")), "encodes examples to codes and decodes them"],
   source: [(run) => has(run, "prior") || has(run, "encode"), "has a prior, or codes that one can be fitted to"],
   score: [(run) => has(run, "encode") && has(run, "observe"), "has a likelihood p(x|z)"],
 };
@@ -25,7 +28,10 @@ export const reason = (run, title, lack) => `${title} needs a run that ${lack}. 
 /** In place of a view that the run cannot fill. */
 export const Lacking = ({ run, title, lack }) => html`
   <div class="title"><h1>${title}</h1><p class="quiet">${run.name}</p></div>
-  <section class="card lacking"><p>${reason(run, title, lack)}</p>${run.columns && html`<p class="quiet">Of a table, <code>elbo sample</code>, <code>elbo traverse</code> and <code>elbo score</code> write rows.</p>`}</section>`;
+  <section class="card lacking"><p>${reason(run, title, lack)}</p>${run.columns && html`<p class="quiet">Of a table, <code>elbo sample</code>, <code>elbo traverse</code> and <code>elbo score</code> write rows.</p>`}${needsDirections(run, lack) && html`<p class="quiet">Its codes are symbols, entries of a codebook, without directions to walk along. <a href=${`#/codebook/${encodeURIComponent(run.id)}`}>Codebook</a> shows them and exchanges them, <a href=${`#/make/${encodeURIComponent(run.id)}`}>Make</a> draws new ones.</p>`}</section>`;
+
+/** Whether what it lacks is a vector code, while it has codes of another kind. */
+const needsDirections = (run, lack) => has(run, "discrete") && [NEEDS.encode[1], NEEDS.decode[1]].includes(lack);
 
 /** What the same request says of a class: its place, or all of them in turn; nothing for a run that is told none. */
 export const IN_TURN = -1;

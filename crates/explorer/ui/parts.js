@@ -63,6 +63,9 @@ export function useLoaded(load, keys) {
 /** What went wrong, in the service's words. */
 export const Trouble = ({ error }) => error && html`<p class="trouble" role="alert">${error.message}</p>`;
 
+/** Words of which those between backticks are typed. */
+export const worded = (text) => text.split("`").map((part, place) => (place % 2 === 1 ? html`<code>${part}</code>` : part));
+
 export const Waiting = ({ children = "Asking the model" }) => html`<p class="waiting" role="status"><span class="spinner" aria-hidden="true"></span>${children}</p>`;
 
 /** What a run is judged by now: its test numbers, else those of its last epoch; and the split they are over. */

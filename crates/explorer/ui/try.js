@@ -1,8 +1,9 @@
 // Something of one's own: drawn or dropped, as the model sees it, and what it thinks of it.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { json, newest, of, pictures } from "/ui/api.js";
-import { ClassChoice } from "/ui/needs.js";
-import { Picture, Trouble, Waiting, difference, number, useLoaded } from "/ui/parts.js";
+import { CodeGrid, levelName } from "/ui/codegrid.js";
+import { ClassChoice, has } from "/ui/needs.js";
+import { Picture, Trouble, Waiting, difference, number, useLoaded, worded } from "/ui/parts.js";
 
 const SIDE = 280;
 
@@ -10,6 +11,7 @@ export function Try({ run, theme }) {
   const [result, setResult] = useState(null);
   const [problem, setProblem] = useState(null);
   const reference = useLoaded(() => json(`${of(run)}/reference`), [run.id]);
+  const codes = useLoaded(() => (has(run, "discrete") ? json(`${of(run)}/codes`) : Promise.resolve(null)), [run.id]);
   const [told, setTold] = useState(run.conditional ? 0 : undefined);
   const [drawn, setDrawn] = useState(null);
   const judge = useMemo(() => newest(async (blob, told) => {
@@ -18,7 +20,7 @@ export function Try({ run, theme }) {
       const [again, score] = await Promise.all([json(`${of(run)}/reconstruct`, sent), json(`${of(run)}/score`, { ...sent, neighbours: 8 })]);
       const [, channels, height, width] = again.shape;
       const bytes = (values) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
-      setResult({ seen: bytes(again.originals[0]), again: bytes(again.images[0]), score: score.score[0], recon: score.recon[0], kl: score.kl[0], share: score.share_above[0], neighbours: score.neighbours[0] });
+      setResult({ seen: bytes(again.originals[0]), again: bytes(again.images[0]), score: score.score[0], unit: score.unit, recon: score.recon[0], kl: score.kl?.[0], rate: score.rate?.[0], by_code: score.by_code?.[0], without_prior: score.without_prior, share: score.share_above[0], neighbours: score.neighbours[0] });
       setProblem(null);
     } catch (error) { setProblem(error); }
   }), [run.id]);
@@ -33,21 +35,37 @@ export function Try({ run, theme }) {
       <section class="card grow" aria-label="What the model makes of it">
         <${Trouble} error=${problem} />
         ${result ? html`
-          <div class="triple wide">
+          <div class=${`triple wide ${result.by_code ? "heated" : ""}`}>
             <figure><${Picture} picture=${result.seen} label="As the model sees it" /><figcaption class="quiet">as the model sees it</figcaption></figure>
             <figure><${Picture} picture=${result.again} label="Its reconstruction" /><figcaption class="quiet">reconstruction</figcaption></figure>
             <figure><${Picture} picture=${change} label="The difference" /><figcaption class="quiet">difference</figcaption></figure>
+            ${result.by_code && codes.value?.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label="How unlikely the codes of each place are" cell=${heated(result.by_code, level)}><${Picture} picture=${result.again} label="" /><//><figcaption class="quiet">${codes.value.levels.length > 1 ? `where it is unlikely, ${levelName(level, place)}` : "where it is unlikely"}</figcaption></figure>`)}
           </div>
           <h2>How strange is it?</h2>
-          <p class="verdict"><b>${number(result.score, 1)}</b> ${run.unit} <span class="quiet">= ${number(result.recon, 1)} recon + ${number(result.kl, 1)} kl</span></p>
+          <p class="verdict"><b>${number(result.score, 1)}</b> ${result.unit} <span class="quiet">${made(result, run)}</span></p>
+          ${result.without_prior && html`<p class="hint">Scored by reconstruction alone: ${worded(result.without_prior)}.</p>`}
           <p class="quiet">${sentence(result.share)}</p>
           ${reference.value ? html`<${Histogram} reference=${reference.value} score=${result.score} />` : reference.busy && html`<${Waiting}>Scoring the training examples<//>`}
           <h2>Nearest training examples</h2>
-          <div class="frames row wrap">${result.neighbours.map((near) => html`<figure key=${near.index}><img class="picture" src=${`${of(run)}/examples/train/${near.index}`} alt=${`Training example ${near.index}`} /><figcaption class="quiet">${number(near.distance)}</figcaption></figure>`)}</div>
-          <p class="hint">by the distance of codes, among ${reference.value?.n.toLocaleString("en") ?? "up to 10,000"} training examples</p>`
+          <div class="frames row wrap">${result.neighbours.map((near) => html`<figure key=${near.index}><img class="picture" src=${`${of(run)}/examples/train/${near.index}`} alt=${`Training example ${near.index}`} /><figcaption class="quiet">${number(near.distance, has(run, "discrete") ? 0 : 2)}</figcaption></figure>`)}</div>
+          <p class="hint">${has(run, "discrete") ? "by the number of places with another code" : "by the distance of codes"}, among ${reference.value?.n.toLocaleString("en") ?? "up to 10,000"} training examples</p>`
         : html`<p class="quiet prompt">Draw on the board. What the model sees, what it remembers of it, and how likely it finds it, appear here as you draw.</p>`}
       </section>
     </div>`;
+}
+
+/** What the score is made of. */
+function made({ recon, kl, rate }, run) {
+  if (kl !== undefined) return `= ${number(recon, 1)} recon + ${number(kl, 1)} kl`;
+  return rate === undefined ? "= recon" : `rate of its codes under the prior · ${number(recon, 1)} ${run.unit} recon`;
+}
+
+/** The nats of a place's codes as heat, the most unlikely place hottest. */
+function heated(by_code, level) {
+  const places = level.height * level.width;
+  const nats = Array.from({ length: places }, (_, place) => { let sum = 0; for (let at = level.first + place; at < level.first + level.codes; at += places) sum += by_code[at]; return sum; });
+  const most = Math.max(...nats, 1e-9);
+  return (place) => ({ kind: "hot", opacity: 0.85 * (nats[place] / most) ** 2, title: `${number(nats[place])} nats` });
 }
 
 const sentence = (share) => share <= 0 ? "No training example is as strange as this one." : share < 0.01 ? "Fewer than one training example in a hundred is as strange as this one." : `${Math.round(100 * share)} % of the training examples are at least as strange.`;

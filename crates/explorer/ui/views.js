@@ -4,8 +4,9 @@ export const VIEWS = [
   ["training", "Training", []],
   ["map", "Latent map", ["pictures", "encode", "decode"]],
   ["knobs", "Knobs", ["pictures", "decode"]],
-  ["make", "Make", ["pictures", "decode", "source"]],
-  ["try", "Try", ["pictures", "encode", "decode", "score"]],
+  ["codebook", "Codebook", ["pictures", "codes"]],
+  ["make", "Make", ["pictures", "draw", "source"]],
+  ["try", "Try", ["pictures", "redraw", "score"]],
   ["compare", "Compare", []],
 ];
 

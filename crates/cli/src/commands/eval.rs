@@ -1,9 +1,11 @@
 //! `elbo eval`.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Metric, ModelFinding};
+use elbo::run::atomic;
 use elbo::tasks::{self, ClassTerms, DepthTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
@@ -68,6 +70,7 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let (opened, splits) = source::open_with_splits(&args.source, device)?;
     let opened = opened.at_depth(args.depth)?;
     let run = &opened.run;
+    let drawn = args.codebook.as_ref().map(|folder| draw_codebooks(run, &opened.parts, folder)).transpose()?;
     let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
     let MetricsReport { n, metrics, findings, classes: by_class, by_depth, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
@@ -81,6 +84,9 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
         "metrics": object,
         "findings": findings,
     });
+    if let Some(files) = &drawn {
+        value["codebook"] = json!(files);
+    }
     if !by_class.is_empty() {
         value["by_class"] = json!(by_class);
     }
@@ -89,8 +95,30 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     }
     let of = classes.map_or(String::new(), |names| format!(" of class {}", names.join(", ")));
     context.result(value, || {
-        text(opened.name, *n, &of, metrics, findings) + &class_table(by_class) + &depth_table(by_depth)
+        text(opened.name, *n, &of, metrics, findings)
+            + &class_table(by_class)
+            + &depth_table(by_depth)
+            + &of_pictures(drawn.as_deref())
     })
+}
+
+/// Pictures of the codebooks over the split, by their paths.
+fn draw_codebooks(run: &Run, parts: &[Subset], folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let [split] = parts else {
+        let (found, help) = (format!("{} parts", parts.len()), "`--split test` is one");
+        return Err(elbo::Error::config("--codebook", "a single split", found, help).into());
+    };
+    let pictures = tasks::codebook_pictures(run, split)?;
+    std::fs::create_dir_all(folder).map_err(elbo::Error::io(folder, "create"))?;
+    let write = |(name, png): (String, Vec<u8>)| {
+        let path = folder.join(name);
+        atomic::write_file(&path, &png).map(|()| path)
+    };
+    Ok(pictures.into_iter().map(write).collect::<elbo::Result<_>>()?)
+}
+
+fn of_pictures(files: Option<&[PathBuf]>) -> String {
+    files.unwrap_or_default().iter().map(|file| format!("picture of the codes in {}\n", file.display())).collect()
 }
 
 /// The classes that the examples are of, where the run chose some of its data's.
@@ -126,7 +154,6 @@ fn depth_table(depths: &[DepthTerms]) -> String {
     head + &depths.iter().map(line).collect::<String>()
 }
 
-/// Three decimals, more where the value itself is small.
 /// The terms of each class; nothing where there are none.
 fn class_table(classes: &[ClassTerms]) -> String {
     let Some(width) = classes.iter().map(|terms| terms.class.chars().count()).max() else { return String::new() };
@@ -139,6 +166,7 @@ fn class_table(classes: &[ClassTerms]) -> String {
     head + &classes.iter().map(line).collect::<String>()
 }
 
+/// Three decimals, more where the value itself is small.
 fn number(value: f64, beside: f64) -> String {
     if beside.abs() < 0.1 && beside != 0.0 { format!("{value:.6}") } else { format!("{value:.3}") }
 }

@@ -9,6 +9,7 @@ mod encode;
 mod eval;
 mod fitting;
 mod gmm;
+mod heat;
 mod key_reference;
 mod manual;
 mod model;

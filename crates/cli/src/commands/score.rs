@@ -1,5 +1,6 @@
 //! `elbo score`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use elbo::data::{ImageShape, Subset, check_labels, csv_field};
@@ -11,6 +12,7 @@ use elbo::tasks::{self, Run, Score, ScoreColumn, ScoreRequest, Scored};
 use serde_json::{Map, Value, json};
 
 use super::encode::identifiers;
+use super::heat::{self, HeatMaps};
 use super::pictures::scale;
 use super::source::{self, Opened};
 use crate::args;
@@ -36,18 +38,15 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
         None => Vec::new(),
     };
     let seed = args.seed.unwrap_or(run.config.training.seed);
+    let by = Score::chosen(&args.by, run)?;
+    args.heatmap.as_ref().map_or(Ok(()), |folder| heat::check(folder, &by, run))?;
     let limited = |parts: &[Subset]| match args.limit {
         Some(limit) => tasks::limited(parts, limit, seed),
         None => parts.iter().filter(|part| !part.is_empty()).cloned().collect(),
     };
     let (parts, anomalies) = (limited(&opened.parts), limited(&anomalies));
-    let request = ScoreRequest {
-        by: Score::chosen(&args.by, run)?,
-        k: args.k,
-        false_alarm: args.false_alarm,
-        normal: normal_classes(args, &opened),
-        seed,
-    };
+    let request =
+        ScoreRequest { by, k: args.k, false_alarm: args.false_alarm, normal: normal_classes(args, &opened), seed };
     let mut told = Instant::now();
     let mut progress = |done: usize, total: usize| {
         if done < total && told.elapsed() > PAUSE {
@@ -65,8 +64,11 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
     if let Some(path) = &args.plot {
         draw(run, &parts, &anomalies, &strangest, path)?;
     }
+    let heat_maps = args.heatmap.as_ref().map(|folder| heat::draw(run, &alone(&parts, &anomalies, &strangest), folder));
+    let heat_maps = heat_maps.transpose()?;
     let (split, checkpoint) = (opened.name, run.checkpoint);
-    let summary = Summary { args, split, checkpoint, request: &request, scored: &scored, strangest: &strangest };
+    let summary =
+        Summary { args, split, checkpoint, request: &request, scored: &scored, strangest: &strangest, heat_maps };
     context.result(summary.json(), || summary.text())
 }
 
@@ -171,14 +173,14 @@ fn strangest(parts: &[Subset], anomalies: &[Subset], scored: &Scored) -> Vec<Str
     order.into_iter().take(NAMED).map(strange).collect()
 }
 
+/// Each of the strangest as a part of its own, with its index.
+fn alone(parts: &[Subset], anomalies: &[Subset], strangest: &[Strange]) -> Vec<(Subset, u64)> {
+    let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
+    strangest.iter().map(|s| (all[s.part].select(&[s.place as u32]), s.index)).collect()
+}
+
 /// The strangest examples as a sheet of pictures.
-fn draw(
-    run: &Run,
-    parts: &[Subset],
-    anomalies: &[Subset],
-    strangest: &[Strange],
-    path: &std::path::Path,
-) -> anyhow::Result<()> {
+fn draw(run: &Run, parts: &[Subset], anomalies: &[Subset], strangest: &[Strange], path: &Path) -> anyhow::Result<()> {
     let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
     let originals = |strange: &Strange| originals(all[strange.part], &[strange.place as u32], &run.device).pixels;
     let pixels: Vec<f32> = strangest.iter().flat_map(originals).collect();
@@ -196,6 +198,7 @@ struct Summary<'a> {
     request: &'a ScoreRequest,
     scored: &'a Scored,
     strangest: &'a [Strange],
+    heat_maps: Option<HeatMaps>,
 }
 
 impl Summary<'_> {
@@ -231,6 +234,7 @@ impl Summary<'_> {
                 json!({ "index": s.index, "name": s.name, "label": s.label, "score": s.score })
             }).collect::<Vec<_>>(),
             "plot": self.args.plot,
+            "heatmaps": self.heat_maps.as_ref().map(|maps| json!({ "files": maps.files, "hottest_nats": maps.most })),
         })
     }
 
@@ -283,6 +287,13 @@ impl Summary<'_> {
         text += "\nfalse alarms: share flagged of the validation and of the normal examples\n";
         for column in &self.scored.columns {
             text += &format!("{}: {}, in {}\n", column.score.name(), column.definition, column.unit);
+        }
+        if let Some(HeatMaps { files, most }) = &self.heat_maps {
+            let folder = self.args.heatmap.as_deref().unwrap_or(Path::new(".")).display();
+            text += &format!(
+                "{} heat maps in {folder}: -ln p of the codes of a place, {most:.2} nats at the hottest\n",
+                files.len()
+            );
         }
         if let Some(out) = &self.args.out {
             text += &format!("scores of {n} examples in {}\n", out.display());

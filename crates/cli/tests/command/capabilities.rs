@@ -141,6 +141,7 @@ fn codes_that_are_symbols_go_through_prior_rate_and_completion() {
     let folder = Folder::new();
     folder.run(&training("vq-vae")).done();
     folder.run("sample vq-vae --sampler mixture --out x.png").refused(2, &["--sampler", "symbols"]);
+    folder.run("score vq-vae --by rate").refused(2, &["by", "elbo train autoregressive --codes-of"]);
     folder.run(&training("autoregressive")).done();
     let rate = folder.run("eval vq-vae --metrics rate --json").done().json();
     let value = |name: &str| rate["metrics"][name]["value"].as_f64();
@@ -149,16 +150,31 @@ fn codes_that_are_symbols_go_through_prior_rate_and_completion() {
     assert!(value("rate_learned").is_some() && value("bits_learned").is_none());
     let text = rate["metrics"]["distortion"]["definition"].as_str().unwrap_or_default();
     assert!(text.contains("no bits"), "{text}");
+    let drawn = folder.run("eval vq-vae --metrics codebook --codebook codes --json").done().json();
+    assert_eq!(drawn["codebook"], serde_json::json!(["codes/code-places.png", "codes/codebook.png"]));
+    assert_eq!(&std::fs::read(folder.path("codes/codebook.png")).unwrap()[1..4], b"PNG");
     folder.run("complete vq-vae --image 2 --keep left-half -n 3 --out c.npy").done();
     folder.run("sample vq-vae --class 7 --temperature 0.9 --top-p 0.95 --guidance 2 -n 3 --out s.png").done();
     folder.run("sample vq-vae --class 12 --out x.png").refused(2, &["--class", "one of 0, 1"]);
     folder.run("sample vq-vae --top-p 1.5 --out x.png").refused(2, &["--top-p"]);
     folder.run("sample vq-vae --guidance 2 --out x.png").refused(2, &["guidance"]);
-    folder.run("score vq-vae --by rate --out r.csv").done();
+    folder.run("score vq-vae --heatmap maps").refused(2, &["--heatmap", "--by rate"]);
+    let scored = folder.run("score vq-vae --by rate --out r.csv --heatmap maps --json").done().json();
+    let files = scored["heatmaps"]["files"].as_array().expect("the heat maps");
+    assert_eq!(files.len(), scored["strangest"].as_array().map_or(0, Vec::len));
+    let first = format!("maps/01-{}.png", scored["strangest"][0]["index"]);
+    assert_eq!(files[0], first.as_str());
+    assert_eq!(&std::fs::read(folder.path(&first)).unwrap()[1..4], b"PNG");
     let page = std::fs::read_to_string(folder.path("vq-vae/report.html")).unwrap();
     assert!(page.contains("Samples of the prior"), "the run's own page shows what its prior draws");
+    assert!(page.contains("How many codes each place uses"), "and its codebook by position");
+    for name in ["codebook", "code-places"] {
+        assert!(folder.path(&format!("vq-vae/plots/{name}.png")).is_file(), "{name}");
+    }
     folder.run(&training("vae")).done();
     folder.run("sample vae --top-k 3 --out x.png").refused(2, &["--top-k", "no symbols"]);
+    folder.run("score vae --by rate").refused(2, &["by", "mnist-vq"]);
+    folder.run("eval vae --codebook codes").refused(2, &["expected a run that", "codebook"]);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn total(values: &[f32]) -> f64 {
 }
 
 /// Entropy of counts, in nats.
-fn entropy(counts: &[u64]) -> f64 {
+pub(super) fn entropy(counts: &[u64]) -> f64 {
     let n = counts.iter().sum::<u64>().max(1) as f64;
     counts.iter().filter(|&&count| count > 0).map(|&c| -(c as f64 / n) * (c as f64 / n).ln()).sum()
 }
@@ -176,7 +176,8 @@ impl CodeUse {
         self.space.shape[0]
     }
 
-    fn places(&self) -> usize {
+    /// Places of the map.
+    pub(super) fn places(&self) -> usize {
         self.space.shape[1] * self.space.shape[2]
     }
 
@@ -209,7 +210,7 @@ impl CodeUse {
 
     /// The same of each place of the map alone, the mean over places and codebooks.
     pub fn perplexity_by_place(&self) -> f64 {
-        mean(&(0..self.space.numel()).map(|value| entropy(&self.counts_at(value)).exp()).collect::<Vec<_>>())
+        mean(&self.perplexity_at_places())
     }
 
     /// Signal to noise of the first map's quantiser, `10 log10(Var z / E (z - e)^2)`, in decibels.
@@ -372,16 +373,24 @@ pub struct CodePatch {
     pub pixels: Vec<f32>,
 }
 
-/// The patches of a codebook's used entries, the most used first, with their shape (channels, height, width).
+/// The patches of a codebook's used entries, the most used first and `most` at most, with their shape (channels,
+/// height, width).
 ///
 /// # Panics
 /// If the split is another than that whose codes are given.
-pub fn code_patches(found: &CodeUse, split: &Subset, book: usize, device: &Device) -> (Vec<CodePatch>, [usize; 3]) {
+pub fn code_patches(
+    found: &CodeUse,
+    split: &Subset,
+    book: usize,
+    most: usize,
+    device: &Device,
+) -> (Vec<CodePatch>, [usize; 3]) {
     let [_, rows, columns] = found.space.shape;
     let [channels, height, width] = split.source().shape().dims();
     let (patch_height, patch_width) = (height.div_ceil(rows), width.div_ceil(columns));
     let size = channels * patch_height * patch_width;
-    let mut sums = vec![0f64; found.entries() * size];
+    let (shown, shown_as) = most_used(&found.counts(book), most);
+    let mut sums = vec![0f64; shown.len() * size];
     let places: Vec<u32> = (0..split.len() as u32).collect();
     let codes_of = found.symbols.chunks_exact(found.space.numel());
     assert_eq!(codes_of.len(), split.len(), "codes of each example");
@@ -391,9 +400,10 @@ pub fn code_patches(found: &CodeUse, split: &Subset, book: usize, device: &Devic
         let pixels = values_of(crate::data::batch::batch(split, chosen, device));
         for (picture, codes) in pixels.chunks_exact(channels * height * width).zip(&mut codes_of) {
             for (place, &code) in codes[book * rows * columns..][..rows * columns].iter().enumerate() {
+                let Some(shown) = shown_as[usize::from(code)] else { continue };
                 let top = first(place / columns, rows, height, patch_height);
                 let left = first(place % columns, columns, width, patch_width);
-                let sum = &mut sums[usize::from(code) * size..][..size];
+                let sum = &mut sums[shown * size..][..size];
                 for (line, sum) in sum.chunks_exact_mut(patch_width).enumerate() {
                     let (channel, y) = (line / patch_height, top + line % patch_height);
                     let row = &picture[(channel * height + y) * width + left..][..patch_width];
@@ -402,14 +412,22 @@ pub fn code_patches(found: &CodeUse, split: &Subset, book: usize, device: &Devic
             }
         }
     }
-    let counts = found.counts(book);
-    let patch = |(code, &count): (usize, &u64)| {
-        let pixels = sums[code * size..][..size].iter().map(|sum| (sum / count as f64) as f32).collect();
+    let patch = |((code, count), sums): ((usize, u64), &[f64])| {
+        let pixels = sums.iter().map(|sum| (sum / count as f64) as f32).collect();
         CodePatch { code, count, pixels }
     };
-    let mut patches: Vec<CodePatch> = counts.iter().enumerate().filter(|(_, count)| **count > 0).map(patch).collect();
-    patches.sort_by(|a, b| b.count.cmp(&a.count).then(a.code.cmp(&b.code)));
+    let patches = shown.into_iter().zip(sums.chunks_exact(size)).map(patch).collect();
     (patches, [channels, patch_height, patch_width])
+}
+
+/// The entries that are used most, with their counts, and of each entry its place among them.
+fn most_used(counts: &[u64], most: usize) -> (Vec<(usize, u64)>, Vec<Option<usize>>) {
+    let mut used: Vec<(usize, u64)> = counts.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
+    used.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    used.truncate(most);
+    let mut places = vec![None; counts.len()];
+    used.iter().enumerate().for_each(|(place, (code, _))| places[*code] = Some(place));
+    (used, places)
 }
 
 #[cfg(test)]

@@ -34,11 +34,13 @@ pub enum Capability {
     Generate,
     /// It puts examples into a common space: [`Embed`].
     Embed,
+    /// [`Discrete`].
+    Discrete,
 }
 
 impl Capability {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Encode,
         Self::Decode,
         Self::Prior,
@@ -47,6 +49,7 @@ impl Capability {
         Self::Density,
         Self::Generate,
         Self::Embed,
+        Self::Discrete,
     ];
 
     /// Those that a model has.
@@ -66,6 +69,7 @@ impl Capability {
             Self::Density => model.density().is_some(),
             Self::Generate => model.generator().is_some(),
             Self::Embed => model.embedder().is_some(),
+            Self::Discrete => model.discrete().is_some(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Capability {
             Self::Density => "gives log p(x) exactly",
             Self::Generate => "generates examples",
             Self::Embed => "embeds pictures and texts",
+            Self::Discrete => "encodes examples to codes of a codebook",
         }
     }
 }
@@ -195,12 +200,12 @@ impl dyn Model + '_ {
         self.decoder().and_then(Decode::observation).ok_or_else(|| self.refusal(Capability::Observe))
     }
 
-    /// The codebooks, or the error that says what the model can do instead.
+    /// As [`dyn Model::encode_or_refuse`].
     ///
     /// # Errors
     /// [`Error::Unsupported`].
     pub fn discrete_or_refuse(&self) -> Result<&dyn Discrete> {
-        self.discrete().ok_or_else(|| self.unsupported("encodes examples to codes of a codebook"))
+        self.discrete().ok_or_else(|| self.refusal(Capability::Discrete))
     }
 
     /// As [`dyn Model::encode_or_refuse`].

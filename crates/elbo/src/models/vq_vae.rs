@@ -225,7 +225,8 @@ impl Observe for VqVae {
 impl Family for VqVaeConfig {
     const KIND: &'static str = "vq-vae";
     const ABOUT: &'static str = "codes from a codebook, a map of them for each example; a prior over the codes samples";
-    const CAN: &'static [Capability] = &[Capability::Encode, Capability::Decode, Capability::Observe];
+    const CAN: &'static [Capability] =
+        &[Capability::Encode, Capability::Decode, Capability::Observe, Capability::Discrete];
     const KEYS: &'static [&'static str] = QuantisedKeys::KEYS;
     const REPORTS: &'static [Report] = &[Report::RECON, COMMITMENT, BATCH_PERPLEXITY, REVIVED];
     const QUANTIZES: bool = true;

@@ -327,7 +327,8 @@ impl Family for VqVae2Config {
     const KIND: &'static str = "vq-vae-2";
     const ABOUT: &'static str =
         "two maps of codes, a coarse one and a fine one that is told the coarse; a prior over both samples";
-    const CAN: &'static [Capability] = &[Capability::Encode, Capability::Decode, Capability::Observe];
+    const CAN: &'static [Capability] =
+        &[Capability::Encode, Capability::Decode, Capability::Observe, Capability::Discrete];
     const KEYS: &'static [&'static str] = QuantisedKeys::KEYS;
     const REPORTS: &'static [Report] = &[Report::RECON, COMMITMENT, TOP_PERPLEXITY, BOTTOM_PERPLEXITY, REVIVED];
     const QUANTIZES: bool = true;

@@ -27,6 +27,7 @@ pub mod animation;
 pub mod code_table;
 pub mod compare;
 pub mod figures;
+pub mod heat_map;
 pub mod html;
 pub mod image_grid;
 pub mod latent_figures;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use super::reading::Reading;
 use crate::data::augment::Augment;
 use crate::data::batch::{Batch, Given, batch};
-use crate::data::{self, DataConfig, ImageShape, InMemory, Splits, Subset, Validation};
+use crate::data::{self, ImageShape, InMemory, Splits, Subset, Validation};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Encode, Family, Learner, Setting, Vae, VectorCode, Visit};
@@ -166,6 +167,10 @@ impl Workload {
         matches!(self, Mlp | Mlp512 | ConvS | ConvM | Faces | Cifar10 | Cifar10Vq | Prior)
     }
 
+    fn takes_data(self) -> bool {
+        !matches!(self, Self::ConvS | Self::ConvM | Self::Attention | Self::LayerNorm | Self::GroupNormSilu)
+    }
+
     fn name(self) -> &'static str {
         NAMES.iter().find(|(_, workload)| *workload == self).map_or("", |(name, _)| name)
     }
@@ -176,8 +181,9 @@ impl Workload {
 pub struct Bench {
     /// What is measured.
     pub workload: Workload,
-    /// Data: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the recipe's).
-    pub data: Option<String>,
+    /// Which data, and how they are read: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the
+    /// recipe's).
+    pub reading: Reading,
     /// About how long the steps are measured.
     pub seconds: f64,
     /// Whether to time the parts of a training step too.
@@ -189,12 +195,17 @@ pub struct Bench {
 /// Measures for about `seconds`, in at least two repetitions of at least a second.
 ///
 /// # Errors
-/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, and for inference in another precision than float32.
+/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, for data where it takes none, and for
+/// inference in another precision than float32.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
     wanted.precision.check(device)?;
     if wanted.precision != Precision::F32 && !wanted.workload.is_training() {
         let (expected, found) = (format!("f32 for {}", wanted.workload.name()), "`bf16`".to_owned());
         return Err(Error::config("precision", expected, found, "only training steps have another precision"));
+    }
+    if wanted.reading != Reading::default() && !wanted.workload.takes_data() {
+        let expected = format!("nothing for {}, which makes its own numbers", wanted.workload.name());
+        return Err(Error::config("data", expected, "data, or how they are read", "leave these flags away"));
     }
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
@@ -229,9 +240,12 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
 
 /// Images of the size that the dense workloads are defined on.
 fn grey_images(wanted: &Bench) -> Result<Splits> {
-    let source = wanted.data.clone().unwrap_or_else(|| "digits".into());
-    let config = DataConfig { source, validation: Validation::NONE, count: 60_000, ..Default::default() };
-    let splits = data::open(&config, 0, &mut |_| {})?;
+    let mut config = Layers::from_text("bench", "")?.build()?;
+    config.data.validation = Validation::NONE;
+    if wanted.reading.data.as_ref().is_none_or(|source| source == "digits") {
+        config.data.count = 60_000;
+    }
+    let splits = data::open(&wanted.reading.shown(&config)?, 0, &mut |_| {})?;
     let shape = splits.train.source().shape();
     if shape.numel() != 784 {
         let help = "the workload is defined on 28 x 28 grey images";
@@ -273,9 +287,7 @@ fn profiled(
 /// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
 fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured> {
     let mut config: RunConfig = Layers::from_recipe(recipe)?.build()?;
-    if let Some(source) = &wanted.data {
-        config.data.source.clone_from(source);
-    }
+    config.data = wanted.reading.shown(&config)?;
     config.data.cache = false;
     let began = Instant::now();
     let splits = data::open(&config.data, config.training.seed, &mut |_| {})?;

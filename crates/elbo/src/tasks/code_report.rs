@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::code_pictures::{CodePicture, pictures_of};
 use super::measure::{Measure, caution};
 use super::plots::example;
 use super::recorder::{Png, grid_png};
@@ -9,11 +10,10 @@ use super::report::{art, pairs_png, unit, write_report};
 use super::run::{Run, held_out};
 use super::samplers::SymbolPrior;
 use crate::data::batch::Given;
-use crate::data::source::ImageShape;
 use crate::data::{Splits, Subset};
 use crate::error::Result;
-use crate::evaluation::{CodeUse, code_patches, code_use, mean, stderr};
-use crate::generation::{self, Pictures, ShowAs};
+use crate::evaluation::{CodeUse, code_use, mean, stderr};
+use crate::generation::{self, ShowAs};
 use crate::models::Ask;
 use crate::report::{ComparedRun, Estimate, Section, Summary};
 use crate::run::directory::RunDir;
@@ -25,10 +25,6 @@ const SHOWN: usize = 64;
 const OF_CLASS: usize = 8;
 /// Classes shown at most.
 const CLASSES: usize = 20;
-/// Codes whose patches are shown at most.
-const PATCHES: usize = 1024;
-/// Codebooks whose patches are shown at most.
-const BOOKS: usize = 8;
 
 /// Everything the page of such a run is drawn from.
 pub(super) struct CodeMaterial<'a> {
@@ -129,23 +125,11 @@ impl<'a> CodeMaterial<'a> {
     }
 
     fn codebook(&self, run: &Run) -> Result<Section> {
-        let mut pictures = Vec::new();
-        for (level, found) in self.found.by_level() {
-            for book in 0..found.books().min(BOOKS) {
-                let (mut patches, [channels, height, width]) = code_patches(&found, self.split, book, &run.device);
-                patches.truncate(PATCHES);
-                let shape = ImageShape { channels, height, width };
-                let pixels = patches.iter().flat_map(|patch| patch.pixels.iter().copied()).collect();
-                let of = level.map_or(String::new(), |level| format!("-{level}"));
-                let name = if book == 0 { format!("codebook{of}") } else { format!("codebook{of}-{book}") };
-                let png = saved(run, &name, grid_png(&Pictures { shape, pixels }, 32)?)?;
-                let of = level.map_or(String::new(), |level| format!(" of the {level} level"));
-                let caption =
-                    format!("Codebook {book}{of}: the mean of the patches that use a code, the most used first.");
-                pictures.push(art(png, "the patch of each code").with_caption(caption));
-            }
-        }
-        Ok(self.use_of_codes(pictures))
+        let pictures = pictures_of(&self.found, self.split, run)?.into_iter().map(|picture| {
+            let CodePicture { name, png, alt, caption } = picture;
+            Ok(art(saved(run, &name, png)?, alt).with_caption(caption))
+        });
+        Ok(self.use_of_codes(pictures.collect::<Result<_>>()?))
     }
 
     fn use_of_codes(&self, pictures: Vec<crate::report::Picture>) -> Section {

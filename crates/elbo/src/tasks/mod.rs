@@ -25,6 +25,7 @@
 //! ```
 
 mod benchmark;
+mod code_pictures;
 mod code_report;
 mod codes;
 mod evaluate;
@@ -49,6 +50,7 @@ mod train;
 mod trends;
 
 pub use benchmark::{Bench, Measured, Pipeline, Workload, bench};
+pub use code_pictures::codebook_pictures;
 pub use evaluate::{
     ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, describe_metrics, evaluate, limited, metric_names,
 };

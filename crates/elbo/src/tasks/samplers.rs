@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::run::Run;
 use super::train::TrainingRun;
+use crate::data::batch::Given;
 use crate::error::{Error, Result};
 use crate::mixtures::{Criterion, EmConfig, Selection, select};
 use crate::models::{Capability, Generate};
@@ -11,7 +12,12 @@ use crate::priors::store::{self, Record, Stored};
 use crate::priors::{ClassCodes, CodesKind, NetworkPrior, Sampler, SamplerKind, prior_config};
 use crate::recipe::{Layers, RunConfig};
 use crate::run::directory::{Origin, RunDir, RunInfo};
+use crate::space::Rows;
+use crate::tensors::values_of;
 use crate::training::{Ending, Observer, Quiet, Stop};
+
+/// Rows of symbols whose terms are taken at once.
+const SCORED: usize = 64;
 
 /// How a sampler is fitted where there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +91,27 @@ impl SymbolPrior {
     /// Names of the classes that it may be told; none where it was trained without.
     pub fn classes(&self) -> &[String] {
         &self.run.info.data.classes
+    }
+
+    /// `-ln p(k_t given k_<t)` of each symbol, in nats: what is unlikely after all that comes before it. The prior is not
+    /// told a class.
+    ///
+    /// # Shapes
+    /// - `symbols`: rows of the symbols that it models, `[n, numel]`
+    /// - returns: `[n, numel]`
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a prior that gives no such terms.
+    pub fn surprise(&self, symbols: &[u16]) -> Result<Vec<f32>> {
+        let density = self.run.model.density().ok_or_else(|| self.run.model.refusal(Capability::Density))?;
+        let width = self.run.model.space().numel();
+        let of = |chunk: &[u16]| {
+            let symbols = chunk.iter().map(|&symbol| i32::from(symbol)).collect();
+            let rows = Rows::symbols(symbols, width, &self.run.device);
+            let terms = density.surprise(&[rows], &Given::default());
+            terms.map(values_of).ok_or_else(|| self.run.model.refusal(Capability::Density))
+        };
+        Ok(symbols.chunks(SCORED * width).map(of).collect::<Result<Vec<_>>>()?.concat())
     }
 }
 

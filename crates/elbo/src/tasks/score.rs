@@ -59,6 +59,20 @@ impl Score {
         Self::ALL.into_iter().filter(has).collect()
     }
 
+    /// What helps where a model does not have it.
+    fn help(self, run: &Run) -> String {
+        match self {
+            Self::Rate if run.symbol_space().is_some() => {
+                let run = crate::shell::quoted(&run.dir.path().display().to_string());
+                format!("`elbo train autoregressive --codes-of {run}` trains the prior that rates its codes")
+            }
+            Self::Rate => {
+                "a rate is that of codes that are symbols: train `mnist-vq` or another recipe of `vq-vae`".into()
+            }
+            _ => "an autoencoder gives no density of x, and squared errors or a surrogate are no likelihood".into(),
+        }
+    }
+
     /// The scores of these names; the first that the model has for no name, every one for `all`.
     ///
     /// # Errors
@@ -89,8 +103,7 @@ impl Score {
             if !there.contains(&score) {
                 let model = run.config.describe(run.shape.dims());
                 let expected = format!("a score that this model has ({model}): {}", list(&there));
-                let help = "an autoencoder gives no density of x, and squared errors or a surrogate are no likelihood";
-                return Err(Error::config("by", expected, found, help));
+                return Err(Error::config("by", expected, found, score.help(run)));
             }
             chosen.push(score);
         }

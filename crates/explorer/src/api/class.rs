@@ -43,25 +43,42 @@ impl Class {
     /// # Errors
     /// For a class that the run has not, and any of a run that is told none.
     pub fn of_each(asked: Option<&Self>, run: &RunEntry, n: usize) -> Result<Vec<u32>, Problem> {
-        let chosen = match (asked, run.summary.conditional) {
-            (None, false) => return Ok(Vec::new()),
-            (Some(_), false) => return Err(Problem::field("class", "nothing: the run is told no class", "one")),
-            (None, true) => vec![0],
-            (Some(Self(Chosen::One(class))), true) => vec![class.place(run)?],
-            (Some(Self(Chosen::InTurn(classes))), true) if classes.is_empty() => {
+        match (asked, run.summary.conditional) {
+            (None, false) => Ok(Vec::new()),
+            (Some(_), false) => Err(Problem::field("class", "nothing: the run is told no class", "one")),
+            (None, true) => Ok(vec![0; n]),
+            (Some(asked), true) => asked.places(&run.summary.classes, n),
+        }
+    }
+
+    /// The class of each of `n` things that a prior draws; nothing where none is asked for.
+    ///
+    /// # Errors
+    /// For a class that the prior was not told in training.
+    pub fn of_drawn(asked: Option<&Self>, classes: &[String], n: usize) -> Result<Vec<u32>, Problem> {
+        match asked {
+            None => Ok(Vec::new()),
+            Some(_) if classes.is_empty() => {
+                Err(Problem::field("class", "nothing: the prior was trained on codes without classes", "one"))
+            }
+            Some(asked) => asked.places(classes, n),
+        }
+    }
+
+    fn places(&self, classes: &[String], n: usize) -> Result<Vec<u32>, Problem> {
+        let chosen = match &self.0 {
+            Chosen::One(class) => vec![class.place(classes)?],
+            Chosen::InTurn(chosen) if chosen.is_empty() => {
                 return Err(Problem::field("class", "at least one class", "an empty list"));
             }
-            (Some(Self(Chosen::InTurn(classes))), true) => {
-                classes.iter().map(|class| class.place(run)).collect::<Result<_, _>>()?
-            }
+            Chosen::InTurn(chosen) => chosen.iter().map(|class| class.place(classes)).collect::<Result<_, _>>()?,
         };
         Ok(chosen.into_iter().cycle().take(n).collect())
     }
 }
 
 impl Named {
-    fn place(&self, run: &RunEntry) -> Result<u32, Problem> {
-        let classes = &run.summary.classes;
+    fn place(&self, classes: &[String]) -> Result<u32, Problem> {
         let (place, found) = match self {
             Self::Place(place) => (Some(*place as usize).filter(|place| *place < classes.len()), place.to_string()),
             Self::Name(name) => (classes.iter().position(|class| class == name), name.clone()),

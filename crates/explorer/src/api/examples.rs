@@ -7,6 +7,7 @@ use elbo::models::Capability;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::codes;
 use super::json::Json;
 use super::model::{CHUNK, encoded};
 use super::request::RunRequest;
@@ -42,11 +43,17 @@ pub async fn example(asked: RunRequest) -> Result<Response, Problem> {
 /// `POST /api/runs/{id}/score`: how badly the model explains examples, beside what it is used to.
 pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
     asked.format(&[Format::Json])?;
-    asked.require("score", &[Capability::Encode, Capability::Observe])?;
+    let is_discrete = asked.run.is_discrete();
+    if !is_discrete {
+        asked.require("score", &[Capability::Encode, Capability::Observe])?;
+    }
     let (input, wanted) = asked.examples().await?;
     let neighbours = wanted.neighbours.unwrap_or(0);
     if neighbours > MAX_NEIGHBOURS {
         return Err(Problem::field("neighbours", format!("0 to {MAX_NEIGHBOURS}"), neighbours));
+    }
+    if is_discrete {
+        return codes::score(asked, input, neighbours).await;
     }
     let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| {
@@ -76,7 +83,7 @@ pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
         let gallery = asked.app.analyses.get(&asked.run, Of::Gallery).await?;
         let (scores, codes) = (answer.score.clone(), mean.clone());
         let compare = move |wanted: &Wanted| {
-            let share_above = scores.iter().map(|score| share_above(&gallery, *score)).collect();
+            let share_above = scores.iter().map(|score| share_above(&gallery.scores, *score)).collect();
             let near = codes.chunks_exact(latent).map(|code| {
                 wanted.check()?;
                 Ok(nearest(&gallery, code, neighbours))
@@ -105,16 +112,16 @@ struct Scores<'a> {
 
 /// A training example near another in the space of codes.
 #[derive(Serialize)]
-struct Neighbour {
-    index: u32,
-    distance: f32,
-    label: Option<u32>,
+pub(super) struct Neighbour {
+    pub index: u32,
+    pub distance: f32,
+    pub label: Option<u32>,
 }
 
-/// The share of training examples that are at least as strange.
-fn share_above(gallery: &Analysis, score: f32) -> f64 {
-    let above = gallery.scores.iter().filter(|&&other| other >= score).count();
-    above as f64 / gallery.len().max(1) as f64
+/// The share of training examples, which have these `scores`, that are at least as strange.
+pub(super) fn share_above(scores: &[f32], score: f32) -> f64 {
+    let above = scores.iter().filter(|&&other| other >= score).count();
+    above as f64 / scores.len().max(1) as f64
 }
 
 /// The training examples whose codes are nearest.
@@ -139,9 +146,17 @@ fn nearest(gallery: &Analysis, code: &[f32], count: usize) -> Vec<Neighbour> {
 
 /// `GET /api/runs/{id}/reference`: the distribution of scores over training examples.
 pub async fn reference(asked: RunRequest) -> Result<Json<Value>, Problem> {
+    if asked.run.is_discrete() {
+        return codes::reference(asked).await;
+    }
     asked.require("reference", &[Capability::Encode, Capability::Observe])?;
     let gallery = asked.app.analyses.get(&asked.run, Of::Gallery).await?;
-    let mut scores = gallery.scores.clone();
+    Ok(Json(histogram(&gallery.scores, gallery.split, asked.run.summary.unit)))
+}
+
+/// Scores of a split as bars, with the median and the 95th percentile.
+pub(super) fn histogram(scores: &[f32], split: &str, unit: &str) -> Value {
+    let mut scores = scores.to_vec();
     scores.sort_by(f32::total_cmp);
     let at = |share: f64| scores[((scores.len() - 1) as f64 * share) as usize];
     let (low, high) = (at(0.0), at(0.995).max(at(0.0) + f32::EPSILON));
@@ -150,9 +165,6 @@ pub async fn reference(asked: RunRequest) -> Result<Json<Value>, Problem> {
         counts[(((score - low) / (high - low) * BARS as f32) as usize).min(BARS - 1)] += 1;
     }
     let edges: Vec<f32> = (0..=BARS).map(|i| low + (high - low) * i as f32 / BARS as f32).collect();
-    let (n, split, unit) = (scores.len(), gallery.split, asked.run.summary.unit);
-    let (median, p95) = (at(0.5), at(0.95));
-    Ok(Json(
-        json!({ "n": n, "split": split, "edges": edges, "counts": counts, "median": median, "p95": p95, "unit": unit }),
-    ))
+    let (n, median, p95) = (scores.len(), at(0.5), at(0.95));
+    json!({ "n": n, "split": split, "edges": edges, "counts": counts, "median": median, "p95": p95, "unit": unit })
 }

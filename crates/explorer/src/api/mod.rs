@@ -1,6 +1,7 @@
 //! The routes, and what happens to every request before its handler sees it.
 
 mod class;
+mod codes;
 mod events;
 mod examples;
 mod json;
@@ -49,6 +50,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<App>)> {
         ("get", "/api/runs/{id}/dimensions", get(latent::dimensions)),
         ("get", "/api/runs/{id}/reference", get(examples::reference)),
         ("get", "/api/runs/{id}/examples/{split}/{index}", get(examples::example)),
+        ("get", "/api/runs/{id}/codes", get(codes::describe)),
+        ("post", "/api/runs/{id}/codebook", post(codes::codebook)),
+        ("post", "/api/runs/{id}/code", post(codes::code)),
         ("post", "/api/runs/{id}/encode", post(model::encode)),
         ("post", "/api/runs/{id}/decode", post(model::decode)),
         ("post", "/api/runs/{id}/reconstruct", post(model::reconstruct)),

@@ -9,6 +9,7 @@ use elbo::tensors::values_of;
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use super::codes;
 use super::json::Json;
 use super::parse::{self, Input};
 use super::request::RunRequest;
@@ -37,6 +38,9 @@ struct Decode {
 /// `POST /api/runs/{id}/decode`: E[x|z] of codes.
 pub async fn decode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
+    if asked.run.is_discrete() {
+        return codes::decode(asked, format).await;
+    }
     asked.require("decode", &[Capability::Decode])?;
     let Decode { z, class } = asked.json().await?;
     let codes = asked.codes("z", &z)?;
@@ -80,6 +84,9 @@ struct Codes<'a> {
 /// `POST /api/runs/{id}/encode`: q(z|x) of examples.
 pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&NUMBERS)?;
+    if asked.run.is_discrete() {
+        return codes::encode(asked, format).await;
+    }
     asked.require("encode", &[Capability::Encode])?;
     let (input, _) = asked.examples().await?;
     let classes = input.classes().to_vec();
@@ -100,6 +107,9 @@ pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
 /// `POST /api/runs/{id}/reconstruct`: examples, encoded and decoded again.
 pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
+    if asked.run.is_discrete() {
+        return codes::reconstruct(asked, format).await;
+    }
     asked.require("reconstruct", &[Capability::Encode, Capability::Decode])?;
     let (input, _) = asked.examples().await?;
     let classes = input.classes().to_vec();
@@ -157,6 +167,9 @@ pub(super) fn sampler(name: &str) -> Result<SamplerKind, Problem> {
 /// `POST /api/runs/{id}/sample`: pictures of new codes, equal for equal seeds; 202 while the sampler they come from is still being fitted.
 pub async fn sample(asked: RunRequest) -> Result<Response, Problem> {
     let format = asked.format(&PICTURES)?;
+    if asked.run.is_discrete() {
+        return codes::sample(asked, format).await;
+    }
     asked.require("sample", &[Capability::Decode])?;
     let Sample { n, seed, sampler: name, temperature, truncation, class } = asked.json().await?;
     asked.images("n", n)?;

@@ -72,18 +72,40 @@ pub struct Tables {
     /// The class of each picture, of a conditional run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     class: Vec<u32>,
+    /// The codes of each picture, of a run whose codes are symbols.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbols: Option<Symbols>,
 }
 
 impl Tables {
     /// These tables, each with its width, and the class of each picture where there is one.
     pub fn of<const N: usize>(numbers: [(&'static str, Vec<f32>, usize); N], class: Vec<u32>) -> Self {
         let numbers = numbers.into_iter().map(|(name, values, width)| (name, Table { values, width })).collect();
-        Self { numbers, class }
+        Self { numbers, class, symbols: None }
+    }
+
+    /// The same with the codes of each picture, rows of `width`.
+    pub fn with_symbols(self, values: Vec<u16>, width: usize) -> Self {
+        Self { symbols: Some(Symbols { values, width }), ..self }
     }
 
     /// How many numbers there are.
     pub fn len(&self) -> usize {
-        self.numbers.values().map(|table| table.values.len()).sum()
+        let symbols = self.symbols.as_ref().map_or(0, |symbols| symbols.values.len());
+        self.numbers.values().map(|table| table.values.len()).sum::<usize>() + symbols
+    }
+}
+
+/// Codes row after row; in JSON a list of rows.
+#[derive(Debug)]
+pub struct Symbols {
+    pub values: Vec<u16>,
+    pub width: usize,
+}
+
+impl Serialize for Symbols {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.values.chunks_exact(self.width.max(1)))
     }
 }
 
