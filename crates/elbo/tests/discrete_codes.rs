@@ -5,6 +5,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use elbo::data::batch::{Batch, Given};
+use elbo::data::symbols::SymbolSource;
+use elbo::data::{DataConfig, Subset};
 use elbo::distributions::Likelihood;
 use elbo::models::{
     Ask, Autoregressive, AutoregressiveConfig, Density, Discrete, Family, Generate, KeptSymbols, Model,
@@ -15,9 +17,11 @@ use elbo::networks::{
     Transformer, TransformerConfig, When,
 };
 use elbo::random::{Draws, Purpose};
+use elbo::run::history::EpochRecord;
 use elbo::run::parameters;
 use elbo::space::{Domain, Rows, Space};
 use elbo::tensors::values_of;
+use elbo::training::{Decays, EarlyStopping, Ending, OptimizerConfig, Quiet, Stop, Trainer};
 
 fn device() -> Device {
     Device::default()
@@ -444,4 +448,32 @@ fn maps_that_do_not_fill_a_row_are_refused() {
     for maps in [vec![[1, 1, 3]], vec![[0, 1, 1], [1, 2, 2]], vec![[usize::MAX, 2, 2], [1, 1, 4]]] {
         assert!(check(maps).unwrap_err().contains("hold the 4 symbols of a row together"));
     }
+}
+
+#[test]
+fn rows_of_any_symbols_are_learned_and_those_held_back_end_the_training() {
+    // Rows that count up from a random start: ln 5 nats each, however long they are.
+    let space = Space::new([1, 1, 8], Domain::Index { of: 5 });
+    let mut draws = Draws::new(3, Purpose::Choice, 0, 0);
+    let starts: Vec<u32> = (0..300).map(|_| draws.below(5)).collect();
+    let rows = starts.iter().flat_map(|start| (0..8).map(move |i| ((start + i) % 5) as u16)).collect();
+    let splits = SymbolSource::new(space, rows, [200, 60, 40], None, vec![]).split(&DataConfig::default(), 0).unwrap();
+    assert_eq!(splits.validation.as_ref().map(Subset::len), Some(60), "the rows that the codes' run held back");
+    let config =
+        AutoregressiveConfig { width: 16, layers: 1, heads: 2, dropout: 0.0, ..AutoregressiveConfig::default() };
+    let model = Autoregressive::init(space, 0, &config, 0, &device());
+    let optimizer =
+        OptimizerConfig { lr: 1e-2, warmup_steps: 10, decays: Decays::Matrices, ..OptimizerConfig::default() };
+    let mut trainer = Trainer::new(model, &splits, optimizer, &device());
+    (trainer.config.epochs, trainer.config.batch_size) = (200, 50);
+    trainer.early_stopping = EarlyStopping { patience: 5, min_delta: 0.02, ..EarlyStopping::default() };
+    let ending = trainer.run(&mut Quiet, &Stop::new()).unwrap();
+    let history = &trainer.state.history;
+    assert_eq!(ending, Ending::StoppedEarly, "after {} epochs", history.len());
+    let loss = |record: &EpochRecord| record.validation.as_ref().and_then(|means| means.get("loss")).expect("a loss");
+    let (first, last) = (loss(&history[0]), loss(history.last().unwrap()));
+    assert!(first > 8.0 && (last - 5f64.ln()).abs() < 0.2, "{first} to {last} nats; {} are to be reached", 5f64.ln());
+    // The rate warms up: a tenth of it at the first step, all of it from the tenth on, four steps an epoch.
+    let rates: Vec<f64> = history.iter().take(3).map(|record| record.learning_rate).collect();
+    assert!(rates.iter().zip([5e-3, 9e-3, 1e-2]).all(|(rate, expected)| (rate - expected).abs() < 1e-12), "{rates:?}");
 }
