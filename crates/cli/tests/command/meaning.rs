@@ -455,8 +455,14 @@ fn every_kind_of_model_loads_in_torch() {
         ("fashion-conv", ""),
         ("mnist-cvae", "--set network.hidden=[24]"),
         ("mnist-cvae-conv", "--set network.channels=[4,6]"),
-        ("digits", "--set model={kind=\"vq-vae\",likelihood=\"gaussian\",sigma=0.3} --set network={kind=\"conv\",channels=[4,6],residual={blocks=1,width=3}}"),
-        ("digits", "--set model={kind=\"vq-vae\"} --set network={kind=\"conv\",channels=[4,6]} --set quantizer={kind=\"fsq\",levels=[5,3]}"),
+        (
+            "digits",
+            "--set model={kind=\"vq-vae\",likelihood=\"gaussian\",sigma=0.3} --set network={kind=\"conv\",channels=[4,6],residual={blocks=1,width=3}}",
+        ),
+        (
+            "digits",
+            "--set model={kind=\"vq-vae\"} --set network={kind=\"conv\",channels=[4,6]} --set quantizer={kind=\"fsq\",levels=[5,3]}",
+        ),
         ("digits", "--set model={kind=\"vq-vae-2\"} --set network={kind=\"conv\",channels=[4,6,8]}"),
         ("table", ""),
     ] {
