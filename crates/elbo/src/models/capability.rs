@@ -34,7 +34,7 @@ pub enum Capability {
     Generate,
     /// It puts examples into a common space: [`Embed`].
     Embed,
-    /// [`Discrete`].
+    /// Its codes are symbols: [`Discrete`].
     Discrete,
 }
 

@@ -93,7 +93,7 @@ pub struct QuantisedArchitecture<'a> {
     pub space: Space,
     /// The bodies of encoder and decoder.
     pub network: &'a NetworkConfig,
-    /// The codes.
+    /// The codebook: the table `[quantizer]`.
     pub quantizer: &'a QuantizerConfig,
     /// What the decoder's output means.
     pub likelihood: Likelihood,

@@ -24,7 +24,7 @@ pub struct CacheShape {
     pub rows: usize,
     /// Tokens of a row at most.
     pub tokens: usize,
-    /// Attention heads.
+    /// How many attention heads there are.
     pub heads: usize,
     /// Numbers of a head.
     pub width: usize,

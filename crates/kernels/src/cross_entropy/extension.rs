@@ -35,7 +35,7 @@ impl CrossEntropyKernels for Flex {
 /// The operation Burn dispatches.
 #[backend_extension(Autodiff, Flex)]
 pub trait CrossEntropyOps: Backend {
-    /// See [`crate::cross_entropy`](crate::cross_entropy()).
+    /// The operation behind [`crate::cross_entropy`](crate::cross_entropy()), where formula and shapes stand.
     fn elbo_cross_entropy(logits: FloatTensor<Self>, targets: Arc<[u32]>) -> FloatTensor<Self>;
 }
 

@@ -147,7 +147,7 @@ impl<'a, R: Read> Array<'a, R> {
         Ok(())
     }
 
-    /// [`Array::for_bytes`], decoded.
+    /// As [`Array::for_bytes`], with each value decoded.
     pub fn for_values(&mut self, mut each: impl FnMut(usize, f64)) -> Result<()> {
         let dtype = self.header.dtype;
         self.for_bytes(|first, bytes| {

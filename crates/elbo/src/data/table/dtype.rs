@@ -28,7 +28,7 @@ pub(super) struct Dtype {
 }
 
 impl Dtype {
-    /// Python objects.
+    /// Python objects, which are pickles and are refused.
     pub const OBJECT: Self = Self { kind: Kind::Object, size: 1, big_endian: false };
 
     /// NumPy's type string, such as `<f4`; none for what is not a plain number or text read here.
