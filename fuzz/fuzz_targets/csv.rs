@@ -27,7 +27,8 @@ fuzz_target!(|bytes: &[u8]| {
         return support::stranger(name, bytes, DataConfig { missing, ..DataConfig::default() });
     }
     let width = usize::from(width % 4) + 1;
-    let numbers: Vec<f64> = bytes.chunks_exact(3).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]])) + f64::from(b[2]) / 256.0).collect();
+    let numbers: Vec<f64> =
+        bytes.chunks_exact(3).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]])) + f64::from(b[2]) / 256.0).collect();
     let numbers = &numbers[..numbers.len() / width * width];
     if numbers.is_empty() {
         return;

@@ -30,7 +30,11 @@ fuzz_target!(|bytes: &[u8]| {
     match kind % 4 {
         0 => support::stranger("a.npy", bytes, DataConfig::default()),
         1 => support::stranger("a.npz", bytes, DataConfig::default()),
-        2 => support::stranger("b.npz", &npz(&[("x.npy", bytes.to_vec()), ("y.npy", bytes.to_vec())]), DataConfig::default()),
+        2 => support::stranger(
+            "b.npz",
+            &npz(&[("x.npy", bytes.to_vec()), ("y.npy", bytes.to_vec())]),
+            DataConfig::default(),
+        ),
         _ => {
             let mut choices = Unstructured::new(bytes);
             let height = choices.int_in_range(1..=5).unwrap_or(1);

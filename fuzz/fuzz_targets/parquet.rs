@@ -12,8 +12,12 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
+#[path = "support/lenient.rs"]
+mod lenient;
 #[path = "support/data.rs"]
 mod support;
+
+use lenient::lenient;
 
 fn written(columns: [&[f64]; 2], packing: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type("message m { required double a; required double b; }").expect("a schema"));
@@ -34,7 +38,7 @@ fn written(columns: [&[f64]; 2], packing: Compression) -> Vec<u8> {
 fuzz_target!(|bytes: &[u8]| {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     if kind % 2 == 0 {
-        return support::stranger("a.parquet", bytes, support::lenient());
+        return support::stranger("a.parquet", bytes, lenient());
     }
     let numbers: Vec<f64> = bytes.iter().map(|&byte| f64::from(byte) - 100.0).collect();
     let count = numbers.len() / 2;

@@ -9,8 +9,12 @@ use elbo::data::pictures::{Fit, decode_one};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use libfuzzer_sys::fuzz_target;
 
+#[path = "support/lenient.rs"]
+mod lenient;
 #[path = "support/data.rs"]
 mod support;
+
+use lenient::lenient;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
@@ -21,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(pixels.len(), shape.numel());
             }
         }
-        2 => support::stranger("a.tga", bytes, support::lenient()),
+        2 => support::stranger("a.tga", bytes, lenient()),
         _ => {
             let [width, pixels @ ..] = bytes else { return };
             let width = u32::from(width % 9) + 1;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use elbo::data::{self, DataConfig, Validation};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "support/data.rs"]
+#[path = "support/folder.rs"]
 mod support;
 
 /// Its folder, the file of the cache, what is in that, and the pixels.
@@ -28,13 +28,19 @@ fn cached() -> &'static Cached {
         // SAFETY: this is the first call of the target, on its only thread.
         unsafe { std::env::set_var("ELBO_HOME", &home) };
         for place in 0..4u8 {
-            fs::write(folder.join(format!("{place}.pgm")), [b"P5 4 4 255\n", &[place * 40; 16][..]].concat()).expect("a file");
+            fs::write(folder.join(format!("{place}.pgm")), [b"P5 4 4 255\n", &[place * 40; 16][..]].concat())
+                .expect("a file");
         }
-        let config =
-            DataConfig { source: folder.display().to_string(), test: 0.0, validation: Validation::NONE, ..DataConfig::default() };
+        let config = DataConfig {
+            source: folder.display().to_string(),
+            test: 0.0,
+            validation: Validation::NONE,
+            ..DataConfig::default()
+        };
         let splits = data::open(&config, 0, &mut |_| {}).expect("a good set");
         let files = fs::read_dir(home.join("pictures")).expect("the cache").map(|entry| entry.expect("a name").path());
-        let file = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "pixels")).expect("its file");
+        let file =
+            files.into_iter().find(|path| path.extension().is_some_and(|end| end == "pixels")).expect("its file");
         let pixels = splits.train.source().bytes().expect("bytes").to_vec();
         Cached { config, whole: fs::read(&file).expect("its bytes"), file, pixels }
     })

@@ -102,7 +102,7 @@ pub enum Command {
     Man(Man),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// A built-in recipe (see `elbo recipes`) or a TOML file [default: digits; for a table: table].
     pub recipe: Option<String>,
@@ -201,8 +201,8 @@ pub struct Train {
     /// The run directory to create [default: runs/RECIPE-NNN].
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage].
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "data"])]
+    /// Train a prior over the codes of this run, in its folder `priors/NAME` [recipes: maf, two-stage]. `--data` then says where the run's data are now.
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub codes_of: Option<PathBuf>,
     /// Which codes those are [default: sample for a VAE, mean for an autoencoder].
     #[arg(long, value_enum, requires = "codes_of")]
@@ -256,6 +256,9 @@ pub struct Eval {
     pub source: Source,
     #[command(flatten)]
     pub judging: Judging,
+    /// Of a run with residual codes: take the first so many of each vector [default: all].
+    #[arg(long)]
+    pub depth: Option<usize>,
     /// A folder for pictures of the codebooks: what each code stands for, and how many codes each place uses.
     #[arg(long, value_name = "FOLDER")]
     pub codebook: Option<PathBuf>,
@@ -530,8 +533,10 @@ pub struct Config {
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Steps of fixed networks: mlp, mlp512, conv-s, conv-m, encode or decode; from picture files to steps: faces or cifar10; single
-    /// operations forward and backward: attention, layer-norm or group-norm-silu.
+    /// Steps of fixed networks: mlp, mlp512, conv-s, conv-m, encode or decode; from picture files
+    /// to steps: faces or cifar10; discrete codes: cifar10-vq, prior, prior-sample or
+    /// prior-sample-uncached; single operations forward and backward: attention, layer-norm or
+    /// group-norm-silu.
     #[arg(default_value = "mlp")]
     pub workload: String,
     /// About how long to measure.
@@ -540,6 +545,8 @@ pub struct Bench {
     /// For fixed networks 28 x 28 images [default: digits]; for faces and cifar10 any pictures [default: the recipe's].
     #[arg(long)]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Also print the time of each part of a step.
     #[arg(long)]
     pub profile: bool,
@@ -562,6 +569,8 @@ pub struct Serve {
     /// A secret that clients have to show.
     #[arg(long, env = "ELBO_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    #[command(flatten)]
+    pub own: Own,
 }
 
 #[derive(Debug, Args)]

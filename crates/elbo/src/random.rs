@@ -4,6 +4,8 @@
 //! gets the ones an uninterrupted run got; the order in which threads ask does not matter. The stream is ChaCha8 with the
 //! four numbers as its 256-bit key, so two purposes never share a stream.
 
+use std::sync::Mutex;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -46,6 +48,21 @@ pub enum Purpose {
     Resampling = 30,
     /// Noise on codes that asks how much of it a reconstruction bears; the epoch is the repetition.
     CodeNoise = 31,
+}
+
+/// Factors of dropout that are worth a part of their own; a whole number of words.
+const KEPT_TOGETHER: usize = 65_536;
+
+/// Factors of [`Draws::kept`], from two bytes each.
+fn fill_kept(stream: &mut ChaCha8Rng, factors: &mut [f32], least: u32, factor: f32) {
+    let mut bytes = [0u8; 4096];
+    for factors in factors.chunks_mut(bytes.len() / 2) {
+        let bytes = &mut bytes[..2 * factors.len()];
+        stream.fill_bytes(bytes);
+        for (value, pair) in factors.iter_mut().zip(bytes.chunks_exact(2)) {
+            *value = if u32::from(u16::from_le_bytes([pair[0], pair[1]])) < least { 0.0 } else { factor };
+        }
+    }
 }
 
 /// A stream of draws.
@@ -141,11 +158,18 @@ impl Draws {
     /// If the rate is not at least 0 and below 1.
     pub fn kept(&mut self, count: usize, rate: f64) -> Vec<f32> {
         assert!((0.0..1.0).contains(&rate), "a rate of {rate}");
-        let mut bytes = vec![0u8; 2 * count];
-        self.0.fill_bytes(&mut bytes);
         let (least, factor) = ((rate * 65536.0).round() as u32, (1.0 / (1.0 - rate)) as f32);
-        let kept = |pair: &[u8]| if u32::from(u16::from_le_bytes([pair[0], pair[1]])) < least { 0.0 } else { factor };
-        bytes.chunks_exact(2).map(kept).collect()
+        let mut values = vec![0f32; count];
+        let parts: Vec<Mutex<&mut [f32]>> = values.chunks_mut(KEPT_TOGETHER).map(Mutex::new).collect();
+        let first = self.0.get_word_pos();
+        elbo_kernels::parallel(parts.len(), |part| {
+            // Two factors of a word: the stream is that of one thread.
+            let mut own = self.0.clone();
+            own.set_word_pos(first + (part * KEPT_TOGETHER / 2) as u128);
+            fill_kept(&mut own, &mut parts[part].lock().expect("each part is taken once"), least, factor);
+        });
+        self.0.set_word_pos(first + count.div_ceil(2) as u128);
+        values
     }
 
     /// A random order of 0..`count` (Fisher & Yates).
@@ -189,6 +213,21 @@ mod tests {
             let b = Draws::new(other.0, Purpose::Prior, other.1, other.2).normals(n);
             let correlation = a.iter().zip(&b).map(|(x, y)| f64::from(x * y)).sum::<f64>() / n as f64;
             assert!(correlation.abs() < 5.0 / (n as f64).sqrt(), "{other:?}: {correlation}");
+        }
+    }
+
+    #[test]
+    fn factors_of_dropout_are_those_of_one_stream() {
+        for count in [0, 1, 7, 4096, KEPT_TOGETHER - 1, 3 * KEPT_TOGETHER + 5] {
+            let mut draws = Draws::new(5, Purpose::TrainingNoise, 1, 2);
+            let before = draws.uniform();
+            let mut alone = draws.clone();
+            let found = draws.kept(count, 0.25);
+            let mut bytes = vec![0u8; 2 * count];
+            alone.0.fill_bytes(&mut bytes);
+            let pairs = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+            assert!(found.into_iter().eq(pairs.map(|pair| if pair < 16384 { 0.0 } else { 4.0 / 3.0 })), "{count}");
+            assert_eq!(draws.uniform(), alone.uniform(), "the stream goes on where it would, after {before}");
         }
     }
 

@@ -4,13 +4,24 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo::data::batch::Given;
-use elbo::models::{Ask, Autoregressive, AutoregressiveConfig, Density, Generate, KeptSymbols};
-use elbo::networks::{CodebookKind, CodebookStart, Estimator, Moment, Pass, Quantizer, QuantizerConfig, When};
+use elbo::data::batch::{Batch, Given};
+use elbo::data::symbols::SymbolSource;
+use elbo::data::{DataConfig, Subset};
+use elbo::distributions::Likelihood;
+use elbo::models::{
+    Ask, Autoregressive, AutoregressiveConfig, Density, Discrete, Family, Generate, KeptSymbols, Model,
+    ObjectiveConfig, QuantisedArchitecture, Setting, VqVae,
+};
+use elbo::networks::{
+    CodebookKind, CodebookStart, Estimator, Moment, NetworkConfig, Pass, Quantizer, QuantizerConfig, SequenceShape,
+    Transformer, TransformerConfig, When,
+};
 use elbo::random::{Draws, Purpose};
+use elbo::run::history::EpochRecord;
 use elbo::run::parameters;
 use elbo::space::{Domain, Rows, Space};
 use elbo::tensors::values_of;
+use elbo::training::{Decays, EarlyStopping, Ending, OptimizerConfig, Quiet, Stop, Trainer};
 
 fn device() -> Device {
     Device::default()
@@ -210,10 +221,41 @@ fn residual_codes_add_up_and_a_codebook_of_zeros_adds_nothing() {
     assert_eq!(deep, two);
 }
 
+#[test]
+fn a_shallow_model_takes_the_first_codes_of_each_group_alone() {
+    let (network, quantizer) = (NetworkConfig::conv(&[4, 4]), QuantizerConfig { depth: 3, groups: 2, ..config() });
+    let (space, likelihood) = ([1, 8, 8].into(), Likelihood::Bernoulli);
+    let architecture = QuantisedArchitecture { space, network: &network, quantizer: &quantizer, likelihood };
+    let x = Draws::new(9, Purpose::Choice, 0, 0).normals(5 * 64);
+    let batch = Batch::of(Tensor::<2>::from_data(TensorData::new(x, [5, 64]), &device()));
+    let codes = |model: &dyn Model| -> Vec<i32> {
+        let codes = model.encode_or_refuse().unwrap().encode(&batch).into_codes();
+        codes[0].index().into_data_as::<i32>().try_into_vec().unwrap()
+    };
+    let deep = VqVae::init(&architecture, 0, &device());
+    let shallow = deep.at_depth(2);
+    assert_eq!(shallow.discrete_or_refuse().unwrap().joined().shape, [4, 2, 2]);
+    assert_eq!(shallow.discrete_or_refuse().unwrap().depth(), 2);
+    // Four places; of each group the first two of three depths.
+    let kept: Vec<i32> =
+        codes(&deep).chunks_exact(4).enumerate().filter(|(i, _)| i % 3 < 2).flat_map(|(_, map)| map.to_vec()).collect();
+    assert_eq!(codes(shallow.as_ref()), kept);
+}
+
 /// Three symbols in rows of four, two classes.
 fn prior(dropped_labels: f64) -> Autoregressive {
-    let space = Space::new([1, 2, 2], Domain::Index { of: 3 });
-    let config = AutoregressiveConfig { width: 16, layers: 2, heads: 2, dropout: 0.0, dropped_labels };
+    prior_over(&[], dropped_labels)
+}
+
+/// The same over maps of two symbols, a coarse one and a fine one that is told the coarse.
+fn prior_of_two_maps() -> Autoregressive {
+    prior_over(&[[1, 1, 2], [2, 1, 1]], 0.1)
+}
+
+fn prior_over(maps: &[[usize; 3]], dropped_labels: f64) -> Autoregressive {
+    let space = Space::new(if maps.is_empty() { [1, 2, 2] } else { [1, 1, 4] }, Domain::Index { of: 3 });
+    let maps = maps.to_vec();
+    let config = AutoregressiveConfig { width: 16, layers: 2, heads: 2, dropout: 0.0, dropped_labels, maps };
     let model = Autoregressive::init(space, 2, &config, 4, &device());
     // Larger weights than at the start, so that the distribution is far from uniform.
     let mut tensors = parameters::export(&model);
@@ -231,7 +273,10 @@ fn all_rows() -> Rows {
 
 #[test]
 fn all_rows_together_have_probability_one() {
-    let model = prior(0.1);
+    [prior(0.1), prior_of_two_maps()].iter().for_each(assert_probabilities);
+}
+
+fn assert_probabilities(model: &Autoregressive) {
     for given in [Given::default(), Given::of_class(0, 81, &device()), Given::of_class(1, 81, &device())] {
         let sum: f64 = values_of(model.log_prob(&[all_rows()], &given)).iter().map(|p| f64::from(*p).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");
@@ -284,14 +329,18 @@ fn drawn(model: &Autoregressive, ask: &Ask) -> Vec<i32> {
 /// Chi-square of 100,000 rows against the 81 probabilities: 80 degrees of freedom, 0.999 quantile 124.8.
 #[test]
 fn rows_come_as_often_as_their_probability_says() {
-    let (model, n) = (prior(0.1), 100_000);
+    [prior(0.1), prior_of_two_maps()].iter().for_each(assert_frequencies);
+}
+
+fn assert_frequencies(model: &Autoregressive) {
+    let n = 100_000;
     let class = Given::of_class(1, n, &device());
     let probabilities: Vec<f64> = values_of(model.log_prob(&[all_rows()], &Given::of_class(1, 81, &device())))
         .iter()
         .map(|p| f64::from(*p).exp())
         .collect();
     let mut counts = vec![0f64; 81];
-    for row in drawn(&model, &Ask::new(n, 3).given(class)).chunks_exact(4) {
+    for row in drawn(model, &Ask::new(n, 3).given(class)).chunks_exact(4) {
         counts[row.iter().rev().fold(0, |index, symbol| index * 3 + *symbol as usize)] += 1.0;
     }
     let chi: f64 = counts.iter().zip(&probabilities).map(|(c, p)| (c - p * n as f64).powi(2) / (p * n as f64)).sum();
@@ -328,4 +377,103 @@ fn kept_symbols_stay_and_the_others_are_drawn() {
     assert!(rows.chunks_exact(4).all(|row| row[..2] == [2, 1]));
     let ends: std::collections::BTreeSet<&[i32]> = rows.chunks_exact(4).map(|row| &row[2..]).collect();
     assert!(ends.len() > 1, "{ends:?}");
+}
+
+/// A transformer of rows of four symbols after a prefix of three.
+fn told_transformer() -> Transformer {
+    let shape = SequenceShape { shape: [1, 2, 2], symbols: 3, classes: 2, prefix: 3 };
+    let sizes = TransformerConfig { width: 16, layers: 2, heads: 2, dropout: 0.0 };
+    let model = Transformer::init(shape, &sizes, &mut Draws::new(2, Purpose::Weights, 0, 0), &device());
+    let mut tensors = parameters::export(&model);
+    let draws = &mut Draws::new(6, Purpose::Weights, 1, 0);
+    for tensor in tensors.iter_mut().filter(|tensor| tensor.shape.len() == 2) {
+        tensor.values = draws.normals(tensor.values.len()).into_iter().map(|v| 0.5 * v).collect();
+    }
+    parameters::import(model, tensors)
+}
+
+#[test]
+fn a_prefix_is_seen_as_a_whole_and_hides_nothing_of_what_comes_after() {
+    let (transformer, device) = (told_transformer(), device());
+    let rows = |symbols: &[i32], width: usize| {
+        Tensor::<2, Int>::from_data(TensorData::new(symbols.to_vec(), [symbols.len() / width, width]), &device)
+    };
+    let (known, symbols) = ([0, 1, 2, 2, 0, 1], [2, 1, 0, 1, 0, 0, 2, 1]);
+    let starts = || Tensor::<1, Int>::from_data([0, 2], &device);
+    let logits = |known: &[i32], symbols: &[i32]| {
+        let (known, symbols) = (rows(known, 3), rows(symbols, 4));
+        values_of(transformer.forward_after(Some(known), symbols, starts(), &Pass::still()))
+    };
+    let whole = logits(&known, &symbols);
+    for place in 0..4 {
+        let mut changed = symbols;
+        changed.iter_mut().skip(place).step_by(4).for_each(|symbol| *symbol = (*symbol + 1) % 3);
+        let after = logits(&known, &changed);
+        for row in 0..2 {
+            let step = |step: usize| (row * 4 + step) * 3;
+            assert_eq!(whole[step(0)..step(place + 1)], after[step(0)..step(place + 1)], "row {row}, symbol {place}");
+            assert!(place == 3 || whole[step(place + 1)..step(4)] != after[step(place + 1)..step(4)], "it is seen");
+        }
+    }
+    // Every place of the prefix reaches every step, the first one too.
+    for place in 0..3 {
+        let mut changed = known;
+        changed.iter_mut().skip(place).step_by(3).for_each(|symbol| *symbol = (*symbol + 1) % 3);
+        let after = logits(&changed, &symbols);
+        assert!(whole.chunks_exact(3).zip(after.chunks_exact(3)).all(|(a, b)| a != b), "place {place}");
+    }
+    let mut decoding = transformer.decoding_after(rows(&known, 3));
+    let mut tokens = vec![0, 2];
+    for step in 0..4 {
+        let next = decoding.next(&tokens);
+        for row in 0..2 {
+            let expected = &whole[(row * 4 + step) * 3..][..3];
+            assert!(next[row * 3..][..3].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "step {step}");
+        }
+        tokens = symbols.iter().skip(step).step_by(4).copied().collect();
+    }
+    assert!(decoding.is_done());
+}
+
+#[test]
+fn maps_that_do_not_fill_a_row_are_refused() {
+    let space = Space::new([1, 1, 4], Domain::Index { of: 3 });
+    let (network, loss) = (NetworkConfig::default(), ObjectiveConfig::default());
+    let check = |maps: Vec<[usize; 3]>| {
+        let config = AutoregressiveConfig { maps, ..AutoregressiveConfig::default() };
+        let setting = Setting { space, ..Setting::of_tables(&network, &loss) };
+        config.check(&setting).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(vec![[1, 1, 1], [1, 1, 3]]), Ok(()));
+    for maps in [vec![[1, 1, 3]], vec![[0, 1, 1], [1, 2, 2]], vec![[usize::MAX, 2, 2], [1, 1, 4]]] {
+        assert!(check(maps).unwrap_err().contains("hold the 4 symbols of a row together"));
+    }
+}
+
+#[test]
+fn rows_of_any_symbols_are_learned_and_those_held_back_end_the_training() {
+    // Rows that count up from a random start: ln 5 nats each, however long they are.
+    let space = Space::new([1, 1, 8], Domain::Index { of: 5 });
+    let mut draws = Draws::new(3, Purpose::Choice, 0, 0);
+    let starts: Vec<u32> = (0..300).map(|_| draws.below(5)).collect();
+    let rows = starts.iter().flat_map(|start| (0..8).map(move |i| ((start + i) % 5) as u16)).collect();
+    let splits = SymbolSource::new(space, rows, [200, 60, 40], None, vec![]).split(&DataConfig::default(), 0).unwrap();
+    assert_eq!(splits.validation.as_ref().map(Subset::len), Some(60), "the rows that the codes' run held back");
+    let config =
+        AutoregressiveConfig { width: 16, layers: 1, heads: 2, dropout: 0.0, ..AutoregressiveConfig::default() };
+    let model = Autoregressive::init(space, 0, &config, 0, &device());
+    let optimizer =
+        OptimizerConfig { lr: 1e-2, warmup_steps: 10, decays: Decays::Matrices, ..OptimizerConfig::default() };
+    let mut trainer = Trainer::new(model, &splits, optimizer, &device());
+    (trainer.config.epochs, trainer.config.batch_size) = (200, 50);
+    trainer.early_stopping = EarlyStopping { patience: 5, min_delta: 0.02, ..EarlyStopping::default() };
+    let ending = trainer.run(&mut Quiet, &Stop::new()).unwrap();
+    let history = &trainer.state.history;
+    assert_eq!(ending, Ending::StoppedEarly, "after {} epochs", history.len());
+    let loss = |record: &EpochRecord| record.validation.as_ref().and_then(|means| means.get("loss")).expect("a loss");
+    let (first, last) = (loss(&history[0]), loss(history.last().unwrap()));
+    assert!(first > 8.0 && (last - 5f64.ln()).abs() < 0.2, "{first} to {last} nats; {} are to be reached", 5f64.ln());
+    // The rate warms up: a tenth of it at the first step, all of it from the tenth on, four steps an epoch.
+    let rates: Vec<f64> = history.iter().take(3).map(|record| record.learning_rate).collect();
+    assert!(rates.iter().zip([5e-3, 9e-3, 1e-2]).all(|(rate, expected)| (rate - expected).abs() < 1e-12), "{rates:?}");
 }

@@ -157,7 +157,13 @@ fn transformer(case: &Value, device: &Device) -> Autoregressive {
     let of = count(&case["symbols"]);
     let space = Space::new([shape[0], shape[1], shape[2]], Domain::Index { of });
     let [width, layers, heads] = ["width", "layers", "heads"].map(|key| count(&case[key]));
-    let config = AutoregressiveConfig { width, layers, heads, dropout: 0.0, dropped_labels: 0.0 };
+    let lists = |value: &Value| -> Vec<usize> { list(value).iter().map(count).collect() };
+    let maps: Vec<[usize; 3]> = case.get("maps").map_or(Vec::new(), |maps| {
+        list(maps).iter().map(|map| lists(map).try_into().expect("channels, height, width")).collect()
+    });
+    let tokens = maps.iter().map(|map| map.iter().product::<usize>()).sum();
+    let space = if maps.is_empty() { space } else { Space::new([1, 1, tokens], space.domain) };
+    let config = AutoregressiveConfig { width, layers, heads, dropout: 0.0, dropped_labels: 0.0, maps };
     with_weights(Autoregressive::init(space, count(&case["classes"]), &config, 0, device), case)
 }
 
@@ -165,7 +171,8 @@ fn transformer(case: &Value, device: &Device) -> Autoregressive {
 fn batch(case: &Value, device: &Device) -> (Rows, Vec<i32>) {
     let rows: Vec<i32> = list(&case["rows"]).iter().flat_map(|row| list(row).iter().map(|s| count(s) as i32)).collect();
     let starts = list(&case["starts"]).iter().map(|start| count(start) as i32).collect();
-    (Rows::symbols(rows, 8, device), starts)
+    let width = rows.len() / list(&case["rows"]).len();
+    (Rows::symbols(rows, width, device), starts)
 }
 
 #[test]
@@ -207,4 +214,38 @@ fn logits_loss_gradients_and_a_hundred_steps_of_the_transformer() {
         model = optimizer.step(model, gradients, 1e-3).0;
     }
     table.assert_all(100);
+}
+
+#[test]
+fn logits_loss_and_gradients_of_a_prior_over_two_maps() {
+    let (fixture, device) = (read(CASES), Device::default().autodiff());
+    let case = &list(&fixture["maps"])[0];
+    let model = transformer(case, &device).train();
+    let (rows, starts) = batch(case, &device.clone().without_autodiff());
+    let mut table = Table::new(TOLERANCE);
+    let n = starts.len();
+    let mut given = Given::default();
+    given.class = Some(Tensor::<1, Int>::from_data(TensorData::new(starts, [n]), &device));
+    // What a symbol costs, from the stored logits of each map: a place's channels follow each other there.
+    let symbols: Vec<i32> = rows.index().into_data_as::<i32>().try_into_vec().unwrap();
+    let mut expected = vec![0f64; symbols.len()];
+    for (first, [channels, places], logits) in
+        [(0, [1, 3], 0), (3, [2, 4], 1)].map(|(f, s, i)| (f, s, &case["logits"][i]))
+    {
+        for (at, row) in numbers(logits).chunks_exact(count(&case["symbols"])).enumerate() {
+            let (example, step) = (at / (channels * places), at % (channels * places));
+            let place = example * 11 + first + step % channels * places + step / channels;
+            let sum: f64 = row.iter().map(|logit| logit.exp()).sum();
+            expected[place] = sum.ln() - row[symbols[place] as usize];
+        }
+    }
+    table.tensor("surprise", &model.surprise(&rows.index(), &given), &expected);
+    let batch = Batch { x: rows, given };
+    let loss = model.loss(0, &batch, &training()).total;
+    table.tensor("loss", &values_of(loss.clone()), &[number(&case["loss"])]);
+    let stored = case["gradients"].as_object().expect("gradients by name");
+    for ((name, _), gradient) in parameters::shapes(&model).iter().zip(gradients_of(&model, &loss)) {
+        table.tensor(format!("gradient of {name}"), &gradient.expect("a gradient"), &numbers(&stored[name]));
+    }
+    table.assert_all(2 + 33 + 35);
 }

@@ -35,6 +35,15 @@ impl Dataset {
     }
 }
 
+/// The data of a run, where the service was told that they are, or where the run knows them to be.
+fn open(run: &Run) -> elbo::Result<Splits> {
+    let opened = run.open_own().or_else(|error| match &run.reading.data {
+        Some(_) => run.open_own_as(&run.reading.at_known_places()).map_err(|_| error),
+        None => Err(error),
+    });
+    Ok(opened?.chosen)
+}
+
 /// Those opened so far.
 #[derive(Debug, Default)]
 pub(crate) struct Datasets {
@@ -62,7 +71,7 @@ impl Datasets {
         }
         let run = Arc::clone(run);
         let opening = || async move {
-            let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| run.open_data(None)));
+            let splits = tokio::task::spawn_blocking(move || elbo::Error::catch(|| open(&run)));
             let splits = splits.await.map_err(|_| Problem::internal())??;
             Ok::<_, Problem>(Arc::new(Dataset { splits }))
         };

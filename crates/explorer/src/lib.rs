@@ -42,6 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use elbo::tasks::Reading;
 use elbo::{Error, Result};
 
 pub use limits::Limits;
@@ -64,12 +65,22 @@ pub struct Options {
     pub device: Device,
     /// Bounds of the service.
     pub limits: Limits,
+    /// How the data of runs are read. Where it names data, those of each run are looked for there first.
+    pub reading: Reading,
 }
 
 impl Options {
     /// Runs on the loopback address, on a free port.
     pub fn new(runs: Vec<PathBuf>, device: Device) -> Self {
-        Self { runs, host: Ipv4Addr::LOCALHOST.into(), port: 0, token: None, device, limits: Limits::default() }
+        Self {
+            runs,
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            token: None,
+            device,
+            limits: Limits::default(),
+            reading: Reading::default(),
+        }
     }
 
     /// Checks what does not depend on the machine.
@@ -116,7 +127,11 @@ impl Explorer {
         let address = listener.local_addr().map_err(refused)?;
         let guard = guard::Guard { token: options.token, loopback: options.host.is_loopback() };
         let catalog = catalog::Catalog::new(options.runs);
-        Ok(Self { listener, address, app: service::Service::new(catalog, options.device, options.limits, guard) })
+        Ok(Self {
+            listener,
+            address,
+            app: service::Service::new(catalog, options.device, options.reading, options.limits, guard),
+        })
     }
 
     /// Where it listens.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use burn::tensor::Device;
-use elbo::tasks::Run;
+use elbo::tasks::{Reading, Run};
 
 use crate::problem::Problem;
 use crate::run_entry::{Identity, RunEntry};
@@ -23,9 +23,10 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    fn open(entry: &RunEntry, stamp: SystemTime, device: &Device) -> elbo::Result<Self> {
-        let run = Arc::new(Run::open(&entry.path, None, device)?);
-        Ok(Self { identity: Arc::new(Identity::of(&run.config, &run.info)), run, stamp })
+    fn open(entry: &RunEntry, stamp: SystemTime, device: &Device, reading: &Reading) -> elbo::Result<Self> {
+        let mut run = Run::open(&entry.path, None, device)?;
+        run.reading = reading.clone();
+        Ok(Self { identity: Arc::new(Identity::of(&run.config, &run.info)), run: Arc::new(run), stamp })
     }
 }
 
@@ -33,14 +34,16 @@ impl Loaded {
 #[derive(Debug)]
 pub(crate) struct Models {
     device: Device,
+    /// How the data of runs are read.
+    reading: Reading,
     capacity: usize,
     /// The most recently used last.
     loaded: Vec<(String, Instant, Loaded)>,
 }
 
 impl Models {
-    pub fn new(device: Device, capacity: usize) -> Self {
-        Self { device, capacity: capacity.max(1), loaded: Vec::new() }
+    pub fn new(device: Device, reading: Reading, capacity: usize) -> Self {
+        Self { device, reading, capacity: capacity.max(1), loaded: Vec::new() }
     }
 
     /// The model of a run as it is listed, with the newest weights there are.
@@ -59,7 +62,7 @@ impl Models {
         let stamp = entry.weights_stamp();
         let loaded = match (known, stamp) {
             (Some((_, _, loaded)), stamp) if stamp.is_none_or(|stamp| stamp == loaded.stamp) => loaded,
-            (known, Some(stamp)) => match (Loaded::open(entry, stamp, &self.device), known) {
+            (known, Some(stamp)) => match (Loaded::open(entry, stamp, &self.device, &self.reading), known) {
                 (Ok(loaded), _) if loaded.identity != entry.identity => return Err(Problem::changed()),
                 (Ok(loaded), _) => loaded,
                 // In the middle of being replaced: the weights before are good for another moment.

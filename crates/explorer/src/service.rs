@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use burn::tensor::Device;
 use elbo::models::Capability;
+use elbo::tasks::Reading;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::analysis::Analyses;
@@ -62,9 +63,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub fn new(catalog: Catalog, device: Device, limits: Limits, guard: Guard) -> Arc<Self> {
+    pub fn new(catalog: Catalog, device: Device, reading: Reading, limits: Limits, guard: Guard) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
-        let models = Models::new(device.clone(), limits.models);
+        let models = Models::new(device.clone(), reading, limits.models);
         let worker = Worker::start(models, limits.queue, limits.batch, limits.deadline, Arc::clone(&metrics));
         let (worker, datasets, alone) = (Arc::new(worker), Arc::new(Datasets::default()), Alone::default());
         let analyses = Arc::new(Analyses::new(&worker, &datasets, limits.deadline * 4));

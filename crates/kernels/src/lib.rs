@@ -34,6 +34,7 @@ mod binarize;
 mod by_entry;
 mod codebook;
 mod conv;
+mod cross_entropy;
 mod curve;
 #[cfg(feature = "tensors")]
 mod embedding;
@@ -71,8 +72,9 @@ pub use adam::{Parameter, Updated, adam, adam_all, adam_reference, sum_of_square
 pub use aggregate::{DiagonalPosteriors, LogDensity};
 #[cfg(feature = "mimalloc")]
 pub use allocator::keep_freed_memory;
+pub use attention::{CacheShape, KeyValueCache};
 #[cfg(feature = "tensors")]
-pub use attention::attention;
+pub use attention::{attention, self_attention};
 #[cfg(feature = "tensors")]
 pub use batch_norm::{batch_norm, batch_norm_inference};
 pub use bf16::{Precision, has_bf16, with_precision};
@@ -82,6 +84,8 @@ pub use codebook::{code_statistics, nearest_entries, nearest_entries_reference};
 pub use conv::{Conv1dGeometry, ConvGeometry, ConvTranspose1dGeometry, ConvTransposeGeometry, Stride};
 #[cfg(feature = "tensors")]
 pub use conv::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+#[cfg(feature = "tensors")]
+pub use cross_entropy::cross_entropy;
 #[cfg(feature = "tensors")]
 pub use embedding::embedding;
 pub use gather::{gather_bytes, unit_from_bytes};

@@ -13,10 +13,11 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::activation::Activation;
-pub use crate::attention::reference::attention;
+pub use crate::attention::reference::{attention, self_attention};
 pub use crate::batch_norm::reference::{batch_norm, batch_norm_inference};
 pub use crate::codebook::code_statistics_reference as code_statistics;
 pub use crate::conv::reference::{conv_transpose1d, conv_transpose2d, conv1d, conv2d};
+pub use crate::cross_entropy::reference::cross_entropy;
 pub use crate::embedding::reference::embedding;
 pub use crate::group_norm::reference::group_norm;
 pub use crate::layer_norm::reference::{layer_norm, rms_norm};

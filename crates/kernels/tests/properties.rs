@@ -62,6 +62,24 @@ fn latent_terms() {
     holds(KINDS - 1, 300);
 }
 
+/// Found by fuzzing: a window of 4 x 5 over a single pixel with padding 3 and 2 has columns that meet none. One form gives their weights the
+/// gradient 0, the other NaN, as soon as that pixel is infinite.
+#[test]
+fn a_window_place_without_pixels_is_not_compared_where_a_pixel_is_infinite() {
+    use elbo_kernels::ConvGeometry;
+    use support::cases::Operation;
+
+    let conv =
+        |padding, x| Operation::Conv { x, outputs: 2, kernel: [4, 5], geometry: ConvGeometry { stride: 1, padding } };
+    for level in [Level::Avx512, Level::Avx2, Level::Baseline] {
+        for (padding, x) in [([3, 2], [1, 1, 1, 5]), ([3, 4], [1, 1, 1, 5]), ([1, 1], [1, 6, 7, 2])] {
+            for value in [f32::INFINITY, f32::NAN] {
+                Case::plain(conv(padding, x), level).wild(value, 11_576).check().unwrap_or_else(|why| panic!("{why}"));
+            }
+        }
+    }
+}
+
 /// The sizes that break kernels first, each on every instruction set of this machine.
 #[test]
 fn few_and_odd_channels_at_odd_sizes_with_stride_two() {

@@ -8,11 +8,11 @@ mod support {
 }
 
 use elbo_kernels::simd::{Level, set_level};
-use elbo_kernels::{attention, embedding, layer_norm, rms_norm};
+use elbo_kernels::{attention, cross_entropy, embedding, layer_norm, rms_norm};
 use serde_json::Value;
 use support::comparison::Table;
 use support::fixture::{count, list, number, numbers, read, text};
-use support::sequences::{Results, attended, embedded, row_norm};
+use support::sequences::{Results, attended, embedded, row_norm, surprised};
 
 fn floats(value: &Value) -> Vec<f32> {
     numbers(value).into_iter().map(|v| v as f32).collect()
@@ -43,10 +43,16 @@ fn rows_of(case: &Value) -> Results {
     embedded(&floats(&case["table"]), count(&case["width"]), &indices, &floats(&case["dy"]), embedding)
 }
 
+fn surprise_of(case: &Value) -> Results {
+    let targets: Vec<i32> = list(&case["targets"]).iter().map(|target| count(target) as i32).collect();
+    surprised(&floats(&case["logits"]), &targets, &floats(&case["dy"]), cross_entropy)
+}
+
 #[test]
 fn operations_and_their_gradients() {
     let fixture = read("kernels/sequence.json");
-    let kinds: [(&str, Run); 3] = [("row_norm", normed), ("attention", attention_of), ("embedding", rows_of)];
+    let kinds: [(&str, Run); 4] =
+        [("row_norm", normed), ("attention", attention_of), ("embedding", rows_of), ("cross_entropy", surprise_of)];
     let mut table = Table::new(1e-5);
     for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
         let used = set_level(level);
@@ -59,5 +65,5 @@ fn operations_and_their_gradients() {
             }
         }
     }
-    table.assert_all(3 * (4 * 4 + 3 * 3 + 7 * 4 + 2 * 2));
+    table.assert_all(3 * (4 * 4 + 3 * 3 + 7 * 4 + 2 * 2 + 4 * 2));
 }

@@ -7,9 +7,9 @@ mod support {
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use elbo_kernels::{attention, code_statistics, embedding, layer_norm, rms_norm};
+use elbo_kernels::{attention, code_statistics, cross_entropy, embedding, layer_norm, rms_norm};
 use support::noise::noise;
-use support::sequences::{attended, embedded, indices, row_norm, tensor, values};
+use support::sequences::{attended, embedded, indices, row_norm, surprised, tensor, values};
 
 const WILD: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
@@ -118,6 +118,47 @@ fn tables_pass_on_what_they_hold() {
     assert!(slopes[..3] == [5.0, 6.0, f32::NEG_INFINITY] && slopes[3].is_nan());
 }
 
+#[test]
+fn a_wild_logit_reaches_its_row_and_no_other() {
+    let (n, symbols) = (9, 37);
+    let (clean, dy) = (noise(1, n * symbols), noise(2, n));
+    let targets: Vec<i32> = (0..n as i32).map(|i| 4 * i).collect();
+    let untouched = surprised(&clean, &targets, &dy, cross_entropy);
+    for wild in [f32::NAN, f32::INFINITY] {
+        let mut logits = clean.clone();
+        logits[3 * symbols + 36] = wild;
+        let found = surprised(&logits, &targets, &dy, cross_entropy);
+        for row in 0..n {
+            let span = row * symbols..(row + 1) * symbols;
+            let (slopes, clean) = (&found[1].1[span.clone()], &untouched[1].1[span]);
+            let right = if row == 3 { slopes.iter().all(|v| v.is_nan()) } else { slopes == clean };
+            assert!(right && found[0].1[row].is_nan() == (row == 3), "{wild}, row {row}");
+        }
+    }
+    let mut slopes = dy.clone();
+    slopes[3] = f32::NAN;
+    let found = surprised(&clean, &targets, &slopes, cross_entropy);
+    assert!((0..n * symbols).all(|i| found[1].1[i].is_nan() == (i / symbols == 3)), "a wild slope from above");
+}
+
+#[test]
+fn logits_of_any_size_are_probabilities() {
+    const NONE: f32 = f32::NEG_INFINITY;
+    // Far apart: no overflow, and the term is the distance. Minus infinity is a symbol that cannot come.
+    for (logits, target, expected) in [
+        ([1e30, 0.0], 0, 0.0),
+        ([1e30, 0.0], 1, 1e30),
+        ([-3e38, -3e38], 0, std::f32::consts::LN_2),
+        ([0.0, NONE], 0, 0.0),
+        ([0.0, NONE], 1, f32::INFINITY),
+    ] {
+        let found = surprised(&logits, &[target], &[1.0], cross_entropy);
+        assert!((found[0].1[0] - expected).abs() < 1e-6 || found[0].1[0] == expected, "{logits:?}: {found:?}");
+        assert!(found[1].1.iter().all(|slope| slope.is_finite()), "{logits:?}: {found:?}");
+    }
+    assert!(surprised(&[NONE; 2], &[0], &[1.0], cross_entropy)[0].1[0].is_nan(), "no symbol can come");
+}
+
 /// The message of the panic that `work` must end in.
 fn refused(work: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(work)).expect_err("it must be refused");
@@ -133,6 +174,8 @@ fn what_does_not_fit_is_refused_with_the_numbers() {
         (refused(|| drop(attention(cube(3, 2), cube(2, 2), cube(3, 2), false))), "for queries [1, 3, 1, 2]"),
         (refused(|| drop(embedding(table(), indices(&[0, 3])))), "index 3 in a table of 3 entries"),
         (refused(|| drop(embedding(table(), indices(&[-1])))), "index -1 in a table of 3 entries"),
+        (refused(|| drop(cross_entropy(table(), indices(&[0, 1, 2])))), "index 2 in a table of 2 entries"),
+        (refused(|| drop(cross_entropy(table(), indices(&[0])))), "one target for each of 3 rows"),
         (refused(|| drop(code_statistics(table(), indices(&[0, 1, 4]), 4))), "index 4 in a table of 4 entries"),
         (refused(|| drop(code_statistics(table(), indices(&[0]), 4))), "one entry for each of 3 rows"),
         (refused(|| drop(rms_norm(table(), tensor(&[1.0], [1]), 0.0))), "one number for each column of x [3, 2]"),

@@ -5,9 +5,12 @@ mod support {
     pub mod sequences;
 }
 
-use elbo_kernels::{attention, code_statistics, embedding, layer_norm, rms_norm, set_threads};
+use elbo_kernels::{
+    CacheShape, KeyValueCache, attention, backward_from, code_statistics, cross_entropy, embedding, layer_norm,
+    rms_norm, self_attention, set_threads,
+};
 use support::noise::noise;
-use support::sequences::{attended, embedded, indices, row_norm, tensor, values};
+use support::sequences::{attended, embedded, indices, row_norm, surprised, tensor, values};
 
 /// Everything that is cut into parts, at sizes where it is.
 fn everything() -> Vec<(String, Vec<f32>)> {
@@ -31,8 +34,18 @@ fn everything() -> Vec<(String, Vec<f32>)> {
     }
     let numbers: Vec<i32> = (0..rows as i32).map(|i| (i * i) % 97).collect();
     keep("embedding", embedded(&noise(8, 97 * width), width, &numbers, &dy, embedding));
+    let targets: Vec<i32> = numbers.iter().map(|number| number % width as i32).collect();
+    keep("cross-entropy", surprised(&x, &targets, &dy[..rows], cross_entropy));
     let (counts, sums) = code_statistics(tensor(&x, [rows, width]), indices(&numbers), 97);
     keep("code statistics", vec![("counts", values(counts)), ("sums", values(sums))]);
+    let together = tensor(&noise(20, 6 * 70 * 3 * 40), [6, 70, 6, 20]).require_grad();
+    let y = self_attention(together.clone(), true);
+    let gradients = backward_from(y.clone(), tensor(&noise(21, 6 * 70 * 40), [6, 70, 2, 20]));
+    let slopes = values(together.grad(&gradients).expect("a gradient"));
+    keep("attention of a layer's parts", vec![("y", values(y)), ("dmixed", slopes)]);
+    let mut cache = KeyValueCache::new(CacheShape { rows: 90, tokens: 5, heads: 4, width: 20 });
+    let kept = (0..5).flat_map(|token| cache.attend(&noise(9 + token, 90 * 3 * 80)));
+    keep("kept keys and values", vec![("y", kept.collect())]);
     found
 }
 

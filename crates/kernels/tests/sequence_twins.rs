@@ -6,10 +6,12 @@ mod support {
     pub mod sequences;
 }
 
-use elbo_kernels::{attention, code_statistics, embedding, layer_norm, reference, rms_norm};
+use elbo_kernels::{
+    attention, code_statistics, cross_entropy, embedding, layer_norm, reference, rms_norm, self_attention,
+};
 use support::comparison::Table;
 use support::noise::noise;
-use support::sequences::{Results, attended, embedded, indices, row_norm, tensor, values};
+use support::sequences::{Results, attended, embedded, indices, row_norm, surprised, tensor, values};
 
 fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
@@ -138,4 +140,41 @@ fn a_given_gradient_is_that_of_the_weighted_sum() {
     let given = x.grad(&elbo_kernels::backward_from(y(), dy.clone())).expect("a gradient");
     let summed = x.grad(&(y() * dy).sum().backward()).expect("a gradient");
     assert_eq!(values(given), values(summed));
+}
+
+#[test]
+fn surprise_of_symbols() {
+    let mut table = Table::new(1e-5);
+    let sizes = [(1, 1), (3, 2), (2, 15), (7, 16), (4, 17), (5, 128), (300, 513)];
+    for (n, symbols) in sizes {
+        let logits: Vec<f32> = noise(1, n * symbols).iter().map(|v| 3.0 * v + 50.0).collect();
+        let targets: Vec<i32> = (0..n).map(|i| (i * i + 1) as i32 % symbols as i32).collect();
+        let dy = noise(2, n);
+        let fused = surprised(&logits, &targets, &dy, cross_entropy);
+        let plain = surprised(&logits, &targets, &dy, reference::cross_entropy);
+        compare(&mut table, &format!("{n}x{symbols}"), &fused, &plain);
+        let untracked = cross_entropy(tensor(&logits, [n, symbols]).without_autodiff(), indices(&targets));
+        assert_eq!(values(untracked), fused[0].1, "the same bits without a gradient");
+    }
+    table.assert_all(sizes.len() * 2);
+}
+
+#[test]
+fn attention_of_what_a_layer_gave_together() {
+    let mut table = Table::new(1e-5);
+    for [batch, tokens, heads, width] in [[1, 1, 1, 1], [2, 3, 2, 5], [3, 97, 2, 33], [2, 130, 4, 16]] {
+        let count = batch * tokens * heads * width;
+        let (mixed, dy) = (noise(1, 3 * count), noise(2, count));
+        for causal in [false, true] {
+            let run = |op: fn(burn::tensor::Tensor<4>, bool) -> burn::tensor::Tensor<4>| {
+                let mixed = tensor(&mixed, [batch, tokens, 3 * heads, width]).require_grad();
+                let y = op(mixed.clone(), causal);
+                let gradients = elbo_kernels::backward_from(y.clone(), tensor(&dy, [batch, tokens, heads, width]));
+                vec![("y", values(y)), ("dmixed", values(mixed.grad(&gradients).expect("dmixed")))]
+            };
+            let place = format!("{batch}x{tokens}x{heads}x{width}, causal {causal}");
+            compare(&mut table, &place, &run(self_attention), &run(reference::self_attention));
+        }
+    }
+    table.assert_all(4 * 2 * 2);
 }

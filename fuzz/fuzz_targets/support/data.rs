@@ -1,18 +1,12 @@
 //! Files in memory, opened as a user's would be.
 
+mod folder;
+
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use elbo::data::pictures::OnBadImage;
 use elbo::data::{self, DataConfig, Splits, Subset, Validation};
-use tempfile::TempDir;
 
-/// A folder of this process; in memory where the system has such.
-pub fn folder() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let made = || tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
-    FOLDER.get_or_init(made).path()
-}
+use self::folder::folder;
 
 /// Writes a file.
 pub fn put(name: &str, bytes: &[u8]) -> PathBuf {
@@ -26,11 +20,6 @@ pub fn open(path: &Path, config: DataConfig) -> elbo::Result<Splits> {
     let source = path.display().to_string();
     let config = DataConfig { source, test: 0.0, validation: Validation::NONE, cache: false, ..config };
     data::open(&config, 0, &mut |_| {})
-}
-
-/// Settings that take what can be taken.
-pub fn lenient() -> DataConfig {
-    DataConfig { on_bad_image: OnBadImage::Skip, size: "8x8".parse().ok(), ..DataConfig::default() }
 }
 
 /// Opens a stranger's file: it is read, or refused with a message that ends and steers no terminal.

@@ -131,6 +131,9 @@ pub struct Reconstruct {
     /// Show the mean of p(x|z), or draw from it.
     #[arg(long, value_enum, default_value_t = Observation::Mean)]
     pub observation: Observation,
+    /// Of a run with residual codes: take the first so many of each vector [default: all].
+    #[arg(long)]
+    pub depth: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -310,9 +313,9 @@ pub struct Neighbours {
     #[arg(long)]
     pub out: PathBuf,
     /// Look at these images of the test split, comma-separated places, instead of fresh samples.
-    #[arg(long, value_delimiter = ',', conflicts_with = "data")]
+    #[arg(long, value_delimiter = ',')]
     pub images: Vec<usize>,
-    /// Look at pictures of other data, chosen at random, instead of fresh samples.
+    /// Look at pictures of other data, chosen at random, instead of fresh samples; or where the run's own data are now: their content tells.
     #[arg(long)]
     pub data: Option<String>,
     /// How many images; distances are summed up over them, and 16 are drawn.

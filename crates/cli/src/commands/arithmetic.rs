@@ -75,7 +75,7 @@ impl Set {
     /// `label:NAME`, the run's training images of that class, or data of their own.
     fn open(run: &Run, name: &str, flag: &str) -> elbo::Result<Self> {
         let images = match name.strip_prefix("label:") {
-            Some(label) => of_class(&run.open_data(None)?.train, label, flag)?,
+            Some(label) => of_class(&run.open_own_beside()?.chosen.train, label, flag)?,
             None => run.open_data(Some(name))?.train.whole(),
         };
         if images.is_empty() {

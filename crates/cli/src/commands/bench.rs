@@ -4,7 +4,8 @@ use elbo::tasks::{self, Measured, Workload};
 use elbo::training::Precision;
 use serde_json::json;
 
-use crate::args::Bench;
+use super::recipes::reading;
+use crate::args::{Bench, Reading};
 use crate::output::Context;
 
 pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()> {
@@ -14,8 +15,10 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
         return Err(elbo::Error::config("--seconds", "a number from 0 to 86400", found, "8 is the usual one").into());
     }
     let precision = Precision::named(&args.precision)?;
-    let (data, seconds, profiled) = (args.data.clone(), args.seconds, args.profile);
-    let wanted = tasks::Bench { workload, data, seconds, profiled, precision };
+    let Reading { pictures, rows, set } = &args.reading;
+    let reading = reading(args.data.as_ref(), pictures, rows, set)?;
+    let (seconds, profiled) = (args.seconds, args.profile);
+    let wanted = tasks::Bench { workload, reading, seconds, profiled, precision };
     let measured = tasks::bench(&wanted, &elbo::device::choose(device)?)?;
     context.result(json!(measured), || text(&measured))
 }
@@ -25,7 +28,7 @@ fn text(measured: &Measured) -> String {
     let products = if *precision == Precision::Bf16 { ", bfloat16 products" } else { "" };
     let unit = match *workload {
         "attention" => "examples",
-        "layer-norm" => "rows",
+        "layer-norm" | "prior" | "prior-sample" | "prior-sample-uncached" => "rows",
         _ => "images",
     };
     let mut text =

@@ -26,18 +26,22 @@ pub fn data(args: &Data, context: Context) -> anyhow::Result<u8> {
         check_count("--n", args.n)?;
     }
     let (mut flags, mut problems) = (Flags::of(args), Vec::new());
+    let mut tried = vec![flags.to_line()];
     let (config, splits, notes) = loop {
         let opened = configured(args, &flags).and_then(|config| Ok((open(&config, context)?, config)));
         match opened {
             Ok(((splits, notes), config)) => break (config, splits, notes),
             Err(error) => {
                 let cured = flags.with_cure(error.help()).filter(|_| problems.len() < MOST_CURES);
+                // A cure that undoes another leads nowhere.
+                let cured = cured.filter(|cured| !tried.contains(&cured.to_line()));
                 let Some(cured) = cured else {
                     tell(problems, context);
                     return Err(error.into());
                 };
                 problems.push(anyhow::Error::new(error));
                 flags = cured;
+                tried.push(flags.to_line());
             }
         }
     };
@@ -193,7 +197,7 @@ fn columns_text(columns: &[ColumnReport]) -> String {
     let mut text = format!("        {:width$} {:>12} {:>12} {:>12} {:>12}\n", "", "min", "mean", "max", "std");
     for ColumnReport { name: full, min, mean, max, std, .. } in columns.iter().take(SHOWN) {
         let name = name(full);
-        let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value));
+        let [min, mean, max, std] = [min, mean, max, std].map(|value| number(*value, *std));
         text += &format!("        {name:width$} {min:>12} {mean:>12} {max:>12} {std:>12}\n");
     }
     if columns.len() > SHOWN {
@@ -202,9 +206,13 @@ fn columns_text(columns: &[ColumnReport]) -> String {
     text
 }
 
-/// Six digits that matter.
-fn number(value: f64) -> String {
-    let decimals = 5 - value.abs().max(1e-300).log10().floor() as i64;
+/// Six digits that matter, and of points in time, which are large and near to each other, those that differ.
+fn number(value: f64, std: f64) -> String {
+    let digits = |size: f64, count: i64| count - 1 - size.abs().max(1e-300).log10().floor() as i64;
+    let decimals = match std {
+        0.0 => digits(value, 6),
+        std => digits(value, 6).max(digits(std, 3)),
+    };
     match value {
         0.0 => "0".into(),
         _ if !(0..=10).contains(&decimals) => format!("{value:.4e}"),

@@ -1,5 +1,6 @@
 //! `elbo encode`: codes as arrays and tables, and where they lie in the plane.
 
+use elbo::data::Subset;
 use elbo::evaluation::{self, Codes};
 use elbo::projection::{Projection, TsneOptions, tsne};
 use elbo::report::code_table::CodeTable;
@@ -44,6 +45,9 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
         _ => table.parquet()?,
     };
     atomic::write_file(&args.out, &bytes)?;
+    if extension == "npy" && opened.name == "all" && !opened.parts.iter().all(is_gapless) {
+        context.note("note   some examples were left out, so code i is not that of example i: a .csv or .parquet has the index of each");
+    }
     if let (Some(path), Some(plane)) = (&args.plot, &plane) {
         let figure = plane.figure(&opened, &codes);
         plot::write(path, &figure)?;
@@ -61,6 +65,11 @@ pub fn encode(args: &Encode, device: &str, context: Context) -> anyhow::Result<(
         let plane = plane.map_or(String::new(), |plane| format!("; {}", plane.says));
         format!("{n} codes of {latent} dimensions ({} split) in {out}{plane}", opened.name)
     })
+}
+
+/// Whether the examples of a part are all of their source, in its order.
+fn is_gapless(part: &Subset) -> bool {
+    (0..).zip(part.indices()).all(|(place, &index)| part.source().place(index as usize) == place)
 }
 
 fn check(args: &Encode) -> elbo::Result<()> {

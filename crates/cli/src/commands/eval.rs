@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Metric, ModelFinding};
 use elbo::run::atomic;
-use elbo::tasks::{self, ClassTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
+use elbo::tasks::{self, ClassTerms, DepthTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
 use super::source::{self, Opened};
@@ -68,10 +68,11 @@ pub(super) fn judge(
 pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     let request = request(&args.judging)?;
     let (opened, splits) = source::open_with_splits(&args.source, device)?;
+    let opened = opened.at_depth(args.depth)?;
     let run = &opened.run;
     let drawn = args.codebook.as_ref().map(|folder| draw_codebooks(run, &opened.parts, folder)).transpose()?;
     let judgement = judge(run, &splits, &opened.parts, &request, &args.judging, context)?;
-    let MetricsReport { n, metrics, findings, classes: by_class, .. } = &judgement;
+    let MetricsReport { n, metrics, findings, classes: by_class, by_depth, .. } = &judgement;
     let object: Map<_, _> = metrics.iter().map(|(name, metric)| (name.to_string(), json!(metric))).collect();
     let classes = classes(&opened, args);
     let mut value = json!({
@@ -89,9 +90,15 @@ pub fn eval(args: &Eval, device: &str, context: Context) -> anyhow::Result<()> {
     if !by_class.is_empty() {
         value["by_class"] = json!(by_class);
     }
+    if !by_depth.is_empty() {
+        value["by_depth"] = json!(by_depth);
+    }
     let of = classes.map_or(String::new(), |names| format!(" of class {}", names.join(", ")));
     context.result(value, || {
-        text(opened.name, *n, &of, metrics, findings) + &class_table(by_class) + &of_pictures(drawn.as_deref())
+        text(opened.name, *n, &of, metrics, findings)
+            + &class_table(by_class)
+            + &depth_table(by_depth)
+            + &of_pictures(drawn.as_deref())
     })
 }
 
@@ -130,6 +137,21 @@ fn text(split: &str, n: usize, of: &str, metrics: &[(&str, Metric)], findings: &
     let found = |f: &ModelFinding| format!("finding: {}\n   cure: {}\n", f.finding, f.cure);
     let lines: String = metrics.iter().map(line).chain(findings.iter().map(found)).collect();
     format!("{split} split, {n} images{of}\n{lines}")
+}
+
+/// Distortion and rate by depth; nothing where there is one.
+fn depth_table(depths: &[DepthTerms]) -> String {
+    if depths.is_empty() {
+        return String::new();
+    }
+    let names = ["distortion", "rate_uniform", "rate_frequencies", "bits_frequencies"];
+    let head = format!("\n{:>5} {:>12} {:>12} {:>16} {:>16}\n", "depth", names[0], names[1], names[2], names[3]);
+    let line = |terms: &DepthTerms| {
+        let bits = terms.bits_frequencies.map_or("none".to_owned(), |bits| format!("{bits:.3}"));
+        let DepthTerms { depth, distortion, rate_uniform, rate_frequencies, .. } = terms;
+        format!("{depth:>5} {distortion:>12.3} {rate_uniform:>12.3} {rate_frequencies:>16.3} {bits:>16}\n")
+    };
+    head + &depths.iter().map(line).collect::<String>()
 }
 
 /// The terms of each class; nothing where there are none.

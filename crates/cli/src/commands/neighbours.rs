@@ -24,13 +24,18 @@ const MOST: usize = 50;
 
 pub fn neighbours(args: &Neighbours, device: &str, context: Context) -> anyhow::Result<()> {
     check(args)?;
-    let run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.reading.settings()?, device)?;
+    let mut run = source::load_reading(&args.run, args.checkpoint.as_deref(), args.reading.settings()?, device)?;
     if run.columns().is_some() {
         let help = "`elbo encode RUN --out z.csv` writes the codes of rows";
         return Err(elbo::Error::config("neighbours", "a run trained on images", "a table", help).into());
     }
-    let splits = run.open_data(None)?;
-    let (what, images) = images(args, &run, &splits, context)?;
+    let shown = args.data.as_deref().map(|data| source::shown(&mut run, Some(data))).transpose()?;
+    let (splits, other) = match shown {
+        Some(shown) if shown.is_own => (shown.data.chosen, None),
+        Some(shown) => (run.open_own_beside()?.chosen, Some(shown.data.complete)),
+        None => (run.open_data(None)?, None),
+    };
+    let (what, images) = images(args, &run, &splits, other.as_ref(), context)?;
     let found = Found::of(&run, &splits, &images, args)?;
     atomic::write_file(&args.out, &picture(&run, &splits.train, &images.pictures, &found, args.k)?)?;
 
@@ -68,22 +73,30 @@ fn check(args: &Neighbours) -> elbo::Result<()> {
     Ok(())
 }
 
-/// What is looked at, in words and as pictures.
-fn images(args: &Neighbours, run: &Run, splits: &Splits, context: Context) -> anyhow::Result<(String, Looked)> {
+/// What is looked at, in words and as pictures. `other` are data that are not the run's own.
+fn images(
+    args: &Neighbours,
+    run: &Run,
+    splits: &Splits,
+    other: Option<&Splits>,
+    context: Context,
+) -> anyhow::Result<(String, Looked)> {
     let of = |images: &Subset| {
         let places: Vec<u32> = (0..images.len() as u32).collect();
         Looked { pictures: generation::originals(images, &places, &run.device), classes: classes_of(images) }
     };
     if !args.images.is_empty() {
+        if let (Some(_), Some(data)) = (other, &args.data) {
+            let help = "leave one of both away: `--images` are of the run's held-out part";
+            let found = format!("`--data {}`, which are others", elbo::shell::quoted(data));
+            return Err(elbo::Error::config("--images", "the run's own data", found, help).into());
+        }
         let (name, split) = held_out(splits);
         let chosen = split.select(&source::checked(split, &args.images, "--images")?);
         return Ok((format!("given images of the {name} split"), of(&chosen)));
     }
-    if let Some(data) = &args.data {
-        return Ok((
-            format!("given images of {data}"),
-            of(&run.open_data(Some(data))?.train.whole().sampled(args.n, args.seed)),
-        ));
+    if let (Some(other), Some(data)) = (other, &args.data) {
+        return Ok((format!("given images of {data}"), of(&other.train.whole().sampled(args.n, args.seed))));
     }
     let kind = run.sampler_kind(&args.sampler)?;
     let (stored, note) = run.sampler(&kind, FitSettings { codes: None, seed: run.config.training.seed })?;

@@ -90,7 +90,7 @@ pub(super) fn check_spread(temperature: f64, truncation: Option<f64>) -> elbo::R
 pub fn reconstruct(args: &Reconstruct, device: &str, context: Context) -> anyhow::Result<()> {
     check_count("--n", args.n)?;
     check_format(&args.target)?;
-    let opened = source::open_autoencoder(&args.source, device, "reconstruct")?;
+    let opened = source::open_autoencoder(&args.source, device, "reconstruct")?.at_depth(args.depth)?;
     let (run, split) = (&opened.run, opened.first());
     check_kind(run, &args.target)?;
     let chosen = generation::random_places(split, args.n, args.seed);

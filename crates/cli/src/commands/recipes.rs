@@ -43,11 +43,25 @@ fn layers_of(recipe: &str, settings: &Settings) -> elbo::Result<StagedLayers> {
 /// The configuration of a prior over codes of `latent` numbers, by the recipe that is named or the `usual` one; `seed` is that of the run.
 pub fn of_prior(settings: &Settings, usual: &str, latent: usize, seed: u64) -> elbo::Result<RunConfig> {
     let mut layers = Layers::from_recipe(settings.recipe.as_deref().unwrap_or(usual))?;
-    if let Some(data) = &settings.data {
-        layers.put("data.source", data.clone().into())?;
-    }
     put_flags(&mut layers, settings)?;
     prior_config(layers, latent, settings.seed.unwrap_or(seed), &settings.set)
+}
+
+/// Of settings for a prior: how the data of its run are read, and what is left for the prior itself.
+pub fn of_parent(settings: &Settings) -> elbo::Result<(Reading, Settings)> {
+    let of_run = |assignment: &&String| {
+        let key = assignment.split('=').next().unwrap_or_default().trim();
+        Reading::KEYS.contains(&key)
+    };
+    let (set, rest): (Vec<&String>, Vec<&String>) = settings.set.iter().partition(of_run);
+    let set: Vec<String> = set.into_iter().cloned().collect();
+    let Settings { data, pictures, table, .. } = settings;
+    let reading = reading(data.as_ref(), pictures, &table.rows, &set)?;
+    let left = Settings { data: None, set: rest.into_iter().cloned().collect(), ..settings.clone() };
+    Ok((
+        reading,
+        Settings { pictures: Pictures::default(), table: Table { rows: Rows::default(), ..left.table }, ..left },
+    ))
 }
 
 /// The named flags.

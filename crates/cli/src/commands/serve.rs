@@ -21,6 +21,7 @@ pub fn serve(args: Serve, device: &str, context: Context) -> anyhow::Result<u8> 
         host: args.host,
         port: args.port,
         token: args.token,
+        reading: args.own.settings()?,
         ..Options::new(args.runs, elbo::device::choose(device)?)
     };
     let token = options.token.clone();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use elbo::data::{Splits, Subset};
 use elbo::generation::CodeDecoder;
-use elbo::tasks::{OwnData, Reading, Run};
+use elbo::tasks::{OwnData, Reading, Run, Shown};
 
 use crate::args::{Source, SplitName};
 use crate::output::warn_of_damage;
@@ -22,6 +22,16 @@ impl Opened {
     /// The one split most commands work on: the first part that is not empty.
     pub fn first(&self) -> &Subset {
         self.parts.iter().find(|part| !part.is_empty()).unwrap_or(&self.parts[0])
+    }
+}
+
+impl Opened {
+    /// The same with the first so many residual codes of each vector, where a depth was asked for.
+    pub fn at_depth(self, depth: Option<usize>) -> elbo::Result<Self> {
+        match depth {
+            Some(depth) => Ok(Self { run: self.run.at_depth(depth)?, ..self }),
+            None => Ok(self),
+        }
     }
 }
 
@@ -63,8 +73,17 @@ pub fn open_with_splits(source: &Source, device: &str) -> anyhow::Result<(Opened
     opened(load_source(source, device)?, source)
 }
 
-fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
-    let OwnData { chosen: splits, complete, .. } = run.open_shown(source.data.as_deref())?.data;
+/// Opens the images. Where they are the run's own, whatever else opens those looks for them there too.
+pub fn shown(run: &mut Run, data: Option<&str>) -> elbo::Result<Shown> {
+    let shown = run.open_shown(data)?;
+    if let (true, Some(data)) = (shown.is_own, data) {
+        run.reading.data = Some(data.to_owned());
+    }
+    Ok(shown)
+}
+
+fn opened(mut run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
+    let OwnData { chosen: splits, complete, .. } = shown(&mut run, source.data.as_deref())?.data;
     let split = source.split.unwrap_or(default_split(source));
     // All images are all there are, whichever the run was trained on.
     let (name, parts) = chosen(if split == SplitName::All { complete } else { splits.clone() }, split)?;
@@ -73,9 +92,9 @@ fn opened(run: Run, source: &Source) -> anyhow::Result<(Opened, Splits)> {
 
 /// Loads the run with its own data, and opens the images with all their classes, whatever the run was trained on.
 pub fn open_complete(source: &Source, device: &str) -> anyhow::Result<(Opened, OwnData)> {
-    let run = load_source(source, device)?;
-    let shown = run.open_shown(source.data.as_deref())?;
-    let own = if shown.is_own { shown.data.clone() } else { run.open_own()? };
+    let mut run = load_source(source, device)?;
+    let shown = shown(&mut run, source.data.as_deref())?;
+    let own = if shown.is_own { shown.data.clone() } else { run.open_own_beside()? };
     let (name, parts) = chosen(shown.data.complete, source.split.unwrap_or(default_split(source)))?;
     Ok((Opened { run, name, parts }, own))
 }

@@ -12,7 +12,7 @@ use elbo::tasks::{Finished, FitSettings, ResumeRequest, TrainingRun, has_elbo, n
 use elbo::training::Ending;
 use serde_json::{Value, json};
 
-use super::recipes::{absolute, layers, of_prior};
+use super::recipes::{absolute, layers, of_parent, of_prior};
 use super::serve::Beside;
 use super::source;
 use crate::args::{Resume, Train};
@@ -51,13 +51,14 @@ fn over_data(args: &Train, device: &str, context: Context) -> anyhow::Result<Tra
 
 /// A new prior over the codes of a run, in the folder of that run.
 fn over_codes(path: &Path, args: &Train, device: &str) -> anyhow::Result<TrainingRun> {
-    let run = source::load(path, None, device)?;
+    let (reading, settings) = of_parent(&args.settings)?;
+    let run = source::load_reading(path, None, reading, device)?;
     let symbols = run.symbol_space().is_some();
     if !symbols {
         run.encoder("train --codes-of")?;
     }
     let usual = if symbols { SYMBOL_RECIPE } else { "maf" };
-    let config = of_prior(&args.settings, usual, run.latent(), run.config.training.seed)?;
+    let config = of_prior(&settings, usual, run.latent(), run.config.training.seed)?;
     let settings = FitSettings { codes: args.codes.map(Into::into), seed: config.training.seed };
     Ok(TrainingRun::create_prior(&run, config, settings, device)?)
 }

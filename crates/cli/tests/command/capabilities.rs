@@ -112,6 +112,31 @@ fn what_a_model_cannot_do_is_refused_by_what_it_is() {
 }
 
 #[test]
+fn depth_is_a_rate_knob_after_training() {
+    let folder = Folder::new();
+    let deep = "--set quantizer.depth=3 --set quantizer.drop_depths=true";
+    folder.run(&format!("{} {deep}", training("vq-vae"))).done();
+    let eval = |more: &str| folder.run(&format!("eval vq-vae --metrics rate {more} --json")).done().json();
+    let whole = eval("");
+    let table = whole["by_depth"].as_array().expect("a row for each depth").clone();
+    assert_eq!(table.len(), 3);
+    for (i, row) in table.iter().enumerate() {
+        // 49 places, so many codes of 8 at each.
+        let uniform = (i + 1) as f64 * 49.0 * 8f64.ln();
+        assert!((row["rate_uniform"].as_f64().unwrap() - uniform).abs() < 1e-9, "{row}");
+        assert!(row["rate_frequencies"].as_f64().unwrap() < uniform && row.get("bits_frequencies").is_none(), "{row}");
+        let alone = eval(&format!("--depth {}", i + 1));
+        assert_eq!(alone["metrics"]["distortion"]["value"], row["distortion"], "the row is what that depth costs");
+    }
+    assert!(eval("--depth 1").get("by_depth").is_none(), "one depth is no table");
+    folder.run("reconstruct vq-vae -n 4 --depth 1 --out one.npy").done();
+    folder.run("reconstruct vq-vae -n 4 --out all.npy").done();
+    let [one, all] = ["one.npy", "all.npy"].map(|name| std::fs::read(folder.path(name)).unwrap());
+    assert!(one.len() == all.len() && one != all, "fewer codes, another picture");
+    folder.run("eval vq-vae --depth 4").refused(2, &["depth", "a number from 1 to 3"]);
+}
+
+#[test]
 fn codes_that_are_symbols_go_through_prior_rate_and_completion() {
     let folder = Folder::new();
     folder.run(&training("vq-vae")).done();

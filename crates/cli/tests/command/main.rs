@@ -11,6 +11,7 @@ mod codes;
 mod compare;
 mod contract;
 mod data;
+mod data_flags;
 mod divergence;
 mod edits;
 mod eval;

@@ -47,6 +47,9 @@ fn an_index_is_the_row_of_the_file_whatever_was_dropped() {
     folder.write("t.csv", gaps());
     folder.run(&format!("train --data t.csv --label kind --id patient --missing drop --out r {QUICK}")).done();
     folder.run("encode r --split all --out e.csv").done();
+    // An array has no place for an index.
+    let told = folder.run("encode r --split all --out e.npy").done();
+    assert!(told.stderr.contains("code i is not that of example i"), "{}", told.stderr);
     let encoded = rows(&folder.path("e.csv"));
     assert_eq!(encoded.len(), 32);
     belong_together(&encoded);
@@ -452,6 +455,15 @@ fn every_kind_of_model_loads_in_torch() {
         ("fashion-conv", ""),
         ("mnist-cvae", "--set network.hidden=[24]"),
         ("mnist-cvae-conv", "--set network.channels=[4,6]"),
+        (
+            "digits",
+            "--set model={kind=\"vq-vae\",likelihood=\"gaussian\",sigma=0.3} --set network={kind=\"conv\",channels=[4,6],residual={blocks=1,width=3}}",
+        ),
+        (
+            "digits",
+            "--set model={kind=\"vq-vae\"} --set network={kind=\"conv\",channels=[4,6]} --set quantizer={kind=\"fsq\",levels=[5,3]}",
+        ),
+        ("digits", "--set model={kind=\"vq-vae-2\"} --set network={kind=\"conv\",channels=[4,6,8]}"),
         ("table", ""),
     ] {
         let name = format!("{recipe}-{}", flags.len());

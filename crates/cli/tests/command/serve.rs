@@ -8,13 +8,13 @@ use std::net::TcpStream;
 use crate::support::{Folder, Running};
 
 /// The address that a command printed, once it has.
-fn address(running: &mut Running, told: impl Fn(&Running) -> String) -> String {
+pub fn address(running: &mut Running, told: impl Fn(&Running) -> String) -> String {
     let found = |text: &str| Some(text.split("http://").nth(1)?.split_once('/')?.0.to_owned());
     running.wait_until(|running| found(&told(running)).is_some());
     found(&told(running)).unwrap_or_else(|| panic!("no address: {}", running.stderr()))
 }
 
-fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
+pub fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(
@@ -22,9 +22,10 @@ fn ask(address: &str, method: &str, path: &str, body: &str) -> String {
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    // An answer may be of bytes.
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]

@@ -278,6 +278,14 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// A hash of example `index` as its file has it, where [`Source::read_values`] rounds: what tells copies from what is only near.
+    ///
+    /// # Panics
+    /// If `index >= len()`.
+    fn exact_hash(&self, _index: usize) -> Option<u64> {
+        None
+    }
+
     /// What was chosen or left out on the user's behalf when the set was opened, in one sentence each.
     fn notes(&self) -> &[String] {
         &[]

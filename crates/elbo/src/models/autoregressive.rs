@@ -9,7 +9,11 @@
 //! | temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020) | [`TokenChoice`](crate::networks::TokenChoice) |
 //!
 //! The class is the token before the first symbol; without one it is the "no class" token, so that one
-//! model gives `p(k)` and `p(k given y)`. Departure from van den Oord et al. (2017), who train a PixelCNN:
+//! model gives `p(k)` and `p(k given y)`.
+//!
+//! Rows of several maps, the codes of a model of several levels from the top down, have a transformer for
+//! each: `p(top given y) p(bottom given top, y)`. The maps before its own are the transformer's prefix,
+//! whose symbols all see each other (as in Esser et al. 2021, where part of the row is not masked). Departure from van den Oord et al. (2017), who train a PixelCNN:
 //! each new symbol costs one pass over one token here, since keys and values of what came before are kept,
 //! where a PixelCNN passes over the whole map.
 
@@ -48,12 +52,15 @@ pub struct AutoregressiveConfig {
     pub dropout: f64,
     /// How often a label is left away in training, so that the model also knows p(k).
     pub dropped_labels: f64,
+    /// Channels, height and width of the maps that a row holds one after another; none for a row that is one map.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<[usize; 3]>,
 }
 
 impl Default for AutoregressiveConfig {
     fn default() -> Self {
         let TransformerConfig { width, layers, heads, dropout } = TransformerConfig::default();
-        Self { width, layers, heads, dropout, dropped_labels: 0.1 }
+        Self { width, layers, heads, dropout, dropped_labels: 0.1, maps: Vec::new() }
     }
 }
 
@@ -62,12 +69,40 @@ impl AutoregressiveConfig {
         let Self { width, layers, heads, dropout, .. } = *self;
         TransformerConfig { width, layers, heads, dropout }
     }
+
+    /// What the transformer of each map is told and gives.
+    fn shapes(&self, space: Space, classes: usize) -> Vec<SequenceShape> {
+        let symbols = space.symbols().unwrap_or(1);
+        let maps = if self.maps.is_empty() { vec![space.shape] } else { self.maps.clone() };
+        let mut prefix = 0;
+        let shape = |shape: [usize; 3]| {
+            let of_map = SequenceShape { shape, symbols, classes, prefix };
+            prefix += of_map.tokens();
+            of_map
+        };
+        maps.into_iter().map(shape).collect()
+    }
+
+    /// Holds the maps against the rows.
+    fn check_maps(&self, space: Space) -> Result<()> {
+        let tokens = |map: &[usize; 3]| map.iter().copied().try_fold(1usize, usize::checked_mul);
+        let lengths: Option<Vec<usize>> = self.maps.iter().map(tokens).collect();
+        let sum = lengths.as_ref().and_then(|all| all.iter().copied().try_fold(0usize, usize::checked_add));
+        let empty = lengths.as_ref().is_none_or(|all| all.contains(&0));
+        if self.maps.is_empty() || (sum == Some(space.numel()) && !empty) {
+            return Ok(());
+        }
+        let expected = format!("maps that hold the {} symbols of a row together", space.numel());
+        let help = "leave the key away: `--codes-of RUN` sets it by the levels of RUN";
+        Err(Error::config("model.maps", expected, format!("{:?}", self.maps), help))
+    }
 }
 
-/// The model. In PyTorch: `transformer`.
+/// The model. In PyTorch: `transformer`, and `finer.N` of the maps after the first.
 #[derive(Module, Debug)]
 pub struct Autoregressive {
     transformer: Transformer,
+    finer: Vec<Transformer>,
     #[module(skip)]
     spaces: [Space; 1],
     #[module(skip)]
@@ -79,7 +114,7 @@ impl Autoregressive {
     /// from `seed`.
     ///
     /// # Panics
-    /// If the space is not one of symbols, or a size is 0.
+    /// If the space is not one of symbols, a size is 0, or the maps are not as long as its rows.
     ///
     /// ```
     /// use elbo::models::{Ask, Autoregressive, AutoregressiveConfig, Generate};
@@ -94,15 +129,28 @@ impl Autoregressive {
     /// ```
     pub fn init(space: Space, classes: usize, config: &AutoregressiveConfig, seed: u64, device: &Device) -> Self {
         let symbols = space.symbols().expect("rows of symbols");
-        let shape = SequenceShape { shape: space.shape, symbols, classes };
+        assert!(symbols > 0 && config.check_maps(space).is_ok(), "maps {:?} of {space:?}", config.maps);
         let draws = &mut Draws::new(seed, Purpose::Weights, 0, 0);
-        let transformer = Transformer::init(shape, &config.transformer(), draws, device);
-        Self { transformer, spaces: [space], dropped_labels: config.dropped_labels }
+        let sizes = config.transformer();
+        let shapes = config.shapes(space, classes).into_iter();
+        let mut all = shapes.map(|shape| Transformer::init(shape, &sizes, draws, device));
+        let transformer = all.next().expect("a map at least");
+        Self { transformer, finer: all.collect(), spaces: [space], dropped_labels: config.dropped_labels }
     }
 
-    /// The transformer that predicts the next symbol.
+    /// The transformer that predicts the next symbol of the first map.
     pub fn transformer(&self) -> &Transformer {
         &self.transformer
+    }
+
+    /// The transformers of all maps.
+    fn levels(&self) -> impl Iterator<Item = &Transformer> {
+        [&self.transformer].into_iter().chain(&self.finer)
+    }
+
+    /// Symbols of a row.
+    fn tokens(&self) -> usize {
+        self.spaces[0].numel()
     }
 
     /// How many classes it can be told.
@@ -124,21 +172,34 @@ impl Autoregressive {
         Tensor::from_data(TensorData::new(starts, [n]), &self.transformer.device().without_autodiff())
     }
 
+    /// Of each map the logits of its symbols, `[n * tokens, symbols]`, and these symbols, in the order of steps.
+    fn logits(&self, rows: &Tensor<2, Int>, starts: &Tensor<1, Int>, pass: &Pass) -> Vec<(Tensor<2>, Tensor<1, Int>)> {
+        let of_map = |transformer: &Transformer| {
+            let (n, shape) = (rows.dims()[0], transformer.shape());
+            let tokens = shape.tokens();
+            let known = (shape.prefix > 0).then(|| rows.clone().narrow(1, 0, shape.prefix));
+            let steps = shape.in_steps(rows.clone().narrow(1, shape.prefix, tokens));
+            let logits = transformer.forward_after(known, steps.clone(), starts.clone(), pass);
+            (logits, steps.reshape([n * tokens]))
+        };
+        self.levels().map(of_map).collect()
+    }
+
     /// `-ln p(k_t given k_<t, y)` of each symbol, where it lies in its row, in nats.
     ///
     /// # Shapes
     /// - `rows`: `[n, tokens]`, channel first
     /// - returns: `[n, tokens]`, as long as the rows, value after value
     pub fn surprise(&self, rows: &Tensor<2, Int>, given: &Given) -> Vec<f32> {
-        let pass = Pass::still();
-        let ([n, tokens], shape) = (rows.dims(), self.transformer.shape());
-        let steps = shape.in_steps(rows.clone());
-        let logits = self.transformer.forward(steps.clone(), self.starts(given, n, &pass), &pass);
-        let by_step = token_nll(logits, steps.reshape([n * tokens]));
-        let order = shape.order();
+        let (pass, [n, tokens]) = (Pass::still(), rows.dims());
         let mut values = vec![0f32; n * tokens];
-        for (row, steps) in values.chunks_exact_mut(tokens).zip(by_step.chunks_exact(tokens)) {
-            order.iter().zip(steps).for_each(|(&place, value)| row[place] = *value);
+        let by_map = self.logits(rows, &self.starts(given, n, &pass), &pass);
+        for (transformer, (logits, steps)) in self.levels().zip(by_map) {
+            let (shape, by_step) = (transformer.shape(), token_nll(logits, steps));
+            let order = shape.order();
+            for (row, steps) in values.chunks_exact_mut(tokens).zip(by_step.chunks_exact(shape.tokens())) {
+                order.iter().zip(steps).for_each(|(&place, value)| row[shape.prefix + place] = *value);
+            }
         }
         values
     }
@@ -151,10 +212,11 @@ impl Learner for Autoregressive {
     }
 
     fn loss(&self, _: usize, batch: &Batch, pass: &Pass) -> Loss {
-        let steps = self.transformer.shape().in_steps(batch.x.index());
-        let [n, tokens] = steps.dims();
-        let logits = self.transformer.forward(steps.clone(), self.starts(&batch.given, n, pass), pass);
-        Loss { total: cross_entropy(logits, steps.reshape([n * tokens]), n), reports: Vec::new() }
+        let rows = batch.x.index();
+        let n = rows.dims()[0];
+        let by_map = self.logits(&rows, &self.starts(&batch.given, n, pass), pass);
+        let terms = by_map.into_iter().map(|(logits, steps)| cross_entropy(logits, steps, n));
+        Loss { total: terms.reduce(|sum, term| sum + term).expect("a map at least"), reports: Vec::new() }
     }
 }
 
@@ -217,7 +279,7 @@ impl Generate for Autoregressive {
     }
 }
 
-/// Rows under way: chunk after chunk, in each one symbol after another.
+/// Rows under way: chunk after chunk, in each one map after another, and in that one symbol after another.
 struct Writing<'a> {
     model: &'a Autoregressive,
     choice: TokenChoice,
@@ -242,8 +304,12 @@ struct Kept {
 
 /// The rows that are written together.
 struct Chunk<'a> {
+    transformer: &'a Transformer,
     decoding: Decoding<'a>,
+    /// The transformers of the maps to come.
+    to_come: Vec<&'a Transformer>,
     draws: Vec<Draws>,
+    starts: Vec<i32>,
     tokens: Vec<i32>,
 }
 
@@ -261,19 +327,16 @@ impl<'a> Writing<'a> {
             kept,
             class,
             count: ask.count,
-            rows: vec![0; ask.count * model.transformer.shape().tokens()],
+            rows: vec![0; ask.count * model.tokens()],
             chunk: None,
             first: 0,
             done: 0,
         }
     }
 
-    fn tokens(&self) -> usize {
-        self.model.transformer.shape().tokens()
-    }
-
     fn together(&self) -> usize {
-        let of_row = self.tokens() * self.model.transformer.config().width * self.model.transformer.config().layers * 2;
+        let config = self.model.transformer.config();
+        let of_row = self.model.tokens() * config.width * config.layers * 2;
         (CACHED / of_row.max(1)).clamp(1, TOGETHER)
     }
 
@@ -286,38 +349,51 @@ impl<'a> Writing<'a> {
         self.together().min(self.count - self.first)
     }
 
-    fn begin_chunk(&mut self) {
+    fn begin_chunk(&self) -> Chunk<'a> {
         let n = self.chunk_rows();
         let none = self.model.transformer.no_class();
         let start = |i: usize| self.class.as_ref().map_or(none, |class| class[self.first + i]);
-        let mut tokens: Vec<i32> = (0..n).map(start).collect();
+        let mut starts: Vec<i32> = (0..n).map(start).collect();
         if self.is_guided() {
-            tokens.extend(std::iter::repeat_n(none, n));
+            starts.extend(std::iter::repeat_n(none, n));
         }
         let draws = (0..n).map(|i| Draws::new(self.seed, Purpose::Prior, 1, (self.first + i) as u64)).collect();
-        self.chunk = Some(Chunk { decoding: self.model.transformer.decoding(tokens.len()), draws, tokens });
+        let transformer = &self.model.transformer;
+        let (decoding, tokens) = (transformer.decoding(starts.len()), starts.clone());
+        let to_come = self.model.finer.iter().rev().collect();
+        Chunk { transformer, decoding, to_come, draws, starts, tokens }
+    }
+
+    /// The chunk at the start of its next map, whose prefix is what was drawn so far.
+    fn next_map(&self, chunk: Chunk<'a>) -> Chunk<'a> {
+        let Chunk { mut to_come, draws, starts, .. } = chunk;
+        let transformer = to_come.pop().expect("a map to come");
+        let (prefix, tokens) = (transformer.shape().prefix, self.model.tokens());
+        let of_row = |i: usize| &self.rows[(self.first + i % draws.len()) * tokens..][..prefix];
+        let known: Vec<i32> = (0..starts.len()).flat_map(of_row).copied().collect();
+        let device = transformer.device().without_autodiff();
+        let known = Tensor::from_data(TensorData::new(known, [starts.len(), prefix]), &device);
+        let decoding = transformer.decoding_after(known);
+        Chunk { transformer, decoding, to_come, draws, tokens: starts.clone(), starts }
     }
 
     /// Draws the next symbol of each row of the chunk.
-    fn advance(&mut self) {
-        let (symbols, order) = (self.model.transformer.shape().symbols, self.model.transformer.shape().order());
-        let (n, tokens, first) = (self.chunk_rows(), self.tokens(), self.first);
-        let chunk = self.chunk.as_mut().expect("a chunk under way");
-        let step = chunk.decoding.steps_done();
+    fn advance(&mut self, chunk: &mut Chunk<'a>) {
+        let shape = chunk.transformer.shape();
+        let (symbols, n, tokens) = (shape.symbols, self.chunk_rows(), self.model.tokens());
+        let place = shape.prefix + shape.order()[chunk.decoding.steps_done()];
         let mut logits = chunk.decoding.next(&chunk.tokens);
-        if self.guidance != 1.0 {
+        if self.is_guided() {
             let (told, untold) = logits.split_at_mut(n * symbols);
             let guided = |(c, u): (&mut f32, &f32)| *c = (f64::from(*u) + self.guidance * f64::from(*c - *u)) as f32;
             told.iter_mut().zip(&*untold).for_each(guided);
         }
-        let place = order[step];
-        for i in 0..n {
-            let uniform = chunk.draws[i].uniform();
-            let at = (first + i) * tokens + place;
-            let symbol = match &self.kept {
-                Some(kept) if kept.is_kept[place] => kept.rows[at],
-                _ => self.choice.of(&logits[i * symbols..][..symbols], uniform) as i32,
-            };
+        let uniforms: Vec<f64> = chunk.draws.iter_mut().map(Draws::uniform).collect();
+        let drawn = self.choice.of_rows(&logits[..n * symbols], &uniforms);
+        for (i, drawn) in drawn.into_iter().enumerate() {
+            let at = (self.first + i) * tokens + place;
+            let kept = self.kept.as_ref().filter(|kept| kept.is_kept[place]);
+            let symbol = kept.map_or(drawn as i32, |kept| kept.rows[at]);
             self.rows[at] = symbol;
             chunk.tokens[i] = symbol;
             if let Some(untold) = chunk.tokens.get_mut(n + i) {
@@ -329,15 +405,18 @@ impl<'a> Writing<'a> {
 
 impl Generating for Writing<'_> {
     fn step(&mut self) -> (usize, usize) {
-        let (tokens, together) = (self.tokens(), self.together());
+        let (tokens, together) = (self.model.tokens(), self.together());
         let of = self.count.div_ceil(together) * tokens;
         if self.done >= of {
             return (of, of);
         }
-        if self.chunk.is_none() {
-            self.begin_chunk();
-        }
-        self.advance();
+        let mut chunk = match self.chunk.take() {
+            None => self.begin_chunk(),
+            Some(chunk) if chunk.decoding.is_done() => self.next_map(chunk),
+            Some(chunk) => chunk,
+        };
+        self.advance(&mut chunk);
+        self.chunk = Some(chunk);
         self.done += 1;
         if self.done.is_multiple_of(tokens) {
             self.chunk = None;
@@ -347,7 +426,7 @@ impl Generating for Writing<'_> {
     }
 
     fn finish(self: Box<Self>) -> Vec<Rows> {
-        let (device, dims) = (self.model.transformer.device().without_autodiff(), [self.count, self.tokens()]);
+        let (device, dims) = (self.model.transformer.device().without_autodiff(), [self.count, self.model.tokens()]);
         vec![Rows::Index(Tensor::from_data(TensorData::new(self.rows, dims), &device))]
     }
 }
@@ -357,7 +436,7 @@ impl Family for AutoregressiveConfig {
     const ABOUT: &'static str =
         "a causal transformer over codes or other symbols: exact log p(k), and samples of a class";
     const CAN: &'static [Capability] = &[Capability::Density, Capability::Generate];
-    const KEYS: &'static [&'static str] = &["width", "layers", "heads", "dropout", "dropped_labels"];
+    const KEYS: &'static [&'static str] = &["width", "layers", "heads", "dropout", "dropped_labels", "maps"];
     const REPORTS: &'static [Report] = &[];
     type Learner = Autoregressive;
 
@@ -386,16 +465,28 @@ impl Family for AutoregressiveConfig {
             let help = "choose a network that halves the picture more often";
             return Err(Error::config("model.kind", format!("at most {MAX_TOKENS} tokens"), tokens.to_string(), help));
         }
-        Ok(())
+        self.check_maps(setting.space)
+    }
+
+    fn over_maps(&self, maps: &[Space]) -> Self {
+        match maps {
+            [_, _, ..] if self.maps.is_empty() => {
+                Self { maps: maps.iter().map(|map| map.shape).collect(), ..self.clone() }
+            }
+            _ => self.clone(),
+        }
     }
 
     fn layers(&self, setting: &Setting<'_>) -> Result<Vec<LayerSummary>> {
-        let symbols = setting.space.symbols().unwrap_or(1);
-        let shape = SequenceShape { shape: setting.space.shape, symbols, classes: setting.classes };
-        let renamed = Transformer::layers(shape, &self.transformer()).into_iter().map(|mut row| {
-            row.name = format!("transformer.{}", row.name);
-            row
-        });
+        let sizes = self.transformer();
+        let named = |(i, shape): (usize, SequenceShape)| {
+            let name = if i == 0 { "transformer".to_owned() } else { format!("finer.{}", i - 1) };
+            Transformer::layers(shape, &sizes).into_iter().map(move |mut row| {
+                row.name = format!("{name}.{}", row.name);
+                row
+            })
+        };
+        let renamed = self.shapes(setting.space, setting.classes).into_iter().enumerate().flat_map(named);
         Ok(renamed.collect())
     }
 

@@ -34,7 +34,7 @@ pub enum Capability {
     Generate,
     /// It puts examples into a common space: [`Embed`].
     Embed,
-    /// [`Discrete`].
+    /// Its codes are symbols: [`Discrete`].
     Discrete,
 }
 
@@ -265,6 +265,15 @@ pub struct Quantised {
 pub trait Discrete: Encode {
     /// Vectors and their codes, for each space of [`Encode::codes`], in its order.
     fn quantise(&self, batch: &Batch) -> Vec<Quantised>;
+
+    /// Residual codes of a vector; 1 for most.
+    fn depth(&self) -> usize;
+
+    /// The same model with the first `depth` of them: fewer bits and a larger distortion.
+    ///
+    /// # Panics
+    /// If there is none, or are not so many.
+    fn at_depth(&self, depth: usize) -> Box<dyn Model>;
 
     /// All codes of an example as one row: what a prior models.
     fn joined(&self) -> Space {

@@ -93,7 +93,7 @@ pub struct QuantisedArchitecture<'a> {
     pub space: Space,
     /// The bodies of encoder and decoder.
     pub network: &'a NetworkConfig,
-    /// The codes.
+    /// The codebook: the table `[quantizer]`.
     pub quantizer: &'a QuantizerConfig,
     /// What the decoder's output means.
     pub likelihood: Likelihood,
@@ -116,6 +116,12 @@ impl QuantisedArchitecture<'_> {
 pub(super) fn sides(codes: &Space) -> [usize; 2] {
     let [_, height, width] = codes.shape;
     [height, width]
+}
+
+/// The space of a map of codes of a quantiser of another depth.
+pub(super) fn codes_at_depth(codes: &Space, quantizer: &Quantizer) -> Space {
+    let [_, height, width] = codes.shape;
+    Space { shape: [quantizer.config().tokens(), height, width], ..*codes }
 }
 
 /// A quantiser whose codes start from what `vectors` gives of random training examples, a map for each.

@@ -96,6 +96,11 @@ pub trait Family: Clone + std::fmt::Debug + PartialEq + Default + Serialize + De
     /// As [`Family::check`].
     fn init(&self, setting: &Setting<'_>, seed: u64, device: &Device) -> Result<Self::Learner>;
 
+    /// The same over codes of these maps, one after another in a row, where the keys say nothing of them.
+    fn over_maps(&self, _maps: &[Space]) -> Self {
+        self.clone()
+    }
+
     /// The keys of models around one vector code, where it is one.
     fn likelihood_keys(&self) -> Option<LikelihoodKeys> {
         None
@@ -166,6 +171,14 @@ macro_rules! families {
             pub fn with<V: Visit>(&self, visitor: V) -> V::Output {
                 match self {
                     $(Self::$name(family) => visitor.visit(family),)*
+                }
+            }
+
+            /// The same for a prior over codes of these maps: what [`Family::over_maps`] makes of it.
+            #[must_use]
+            pub fn over_maps(&self, maps: &[Space]) -> Self {
+                match self {
+                    $(Self::$name(family) => Self::$name(family.over_maps(maps)),)*
                 }
             }
 

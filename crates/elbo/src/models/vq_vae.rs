@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::quantised::{number, penalty, quantised, sides, started};
+use super::quantised::{codes_at_depth, number, penalty, quantised, sides, started};
 use super::{
     Beginning, Capability, Decode, Discrete, Encode, Family, Learner, LikelihoodKeys, Loss, Model, Observe, Posterior,
     Quantised, QuantisedArchitecture, QuantisedKeys, Report, Setting, Show,
@@ -169,6 +169,16 @@ impl Discrete for VqVae {
         let pass = &Pass::still();
         let quantized = self.quantizer.forward(self.vectors(batch.x.real(), pass), pass);
         vec![quantised(&self.quantizer, &self.codes[0], quantized, self.space.numel())]
+    }
+
+    fn depth(&self) -> usize {
+        self.quantizer.config().depth
+    }
+
+    fn at_depth(&self, depth: usize) -> Box<dyn Model> {
+        let quantizer = self.quantizer.shallow(depth);
+        let codes = [codes_at_depth(&self.codes[0], &quantizer)];
+        Box::new(Self { quantizer, codes, ..self.clone() })
     }
 }
 

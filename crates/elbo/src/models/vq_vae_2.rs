@@ -8,15 +8,14 @@
 //! | `x^ = D(e_top, e_bottom)` | `decoder` on `upsample(e_top)` beside `e_bottom` |
 //!
 //! The last halving of `[network]` lies between the levels. The loss is that of
-//! [`VqVae`](super::VqVae), with the commitments of both levels added. Departure from the paper: the
-//! prior is one transformer over both maps, the top one first, `p(top given y) p(bottom given top, y)`,
-//! instead of a network for each.
+//! [`VqVae`](super::VqVae), with the commitments of both levels added. The prior
+//! has a transformer for each map, `p(top given y) p(bottom given top, y)`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::quantised::{number, penalty, quantised, sides, started};
+use super::quantised::{codes_at_depth, number, penalty, quantised, sides, started};
 use super::{
     Beginning, Capability, Decode, Discrete, Encode, Family, Learner, LikelihoodKeys, Loss, Model, Observe, Posterior,
     Quantised, QuantisedArchitecture, QuantisedKeys, Report, Setting, Show,
@@ -261,6 +260,17 @@ impl Discrete for VqVae2 {
             quantised(&self.top_quantizer, &self.codes[0], top, values),
             quantised(&self.bottom_quantizer, &self.codes[1], bottom, values),
         ]
+    }
+
+    fn depth(&self) -> usize {
+        self.config().depth
+    }
+
+    fn at_depth(&self, depth: usize) -> Box<dyn Model> {
+        let (top_quantizer, bottom_quantizer) =
+            (self.top_quantizer.shallow(depth), self.bottom_quantizer.shallow(depth));
+        let codes = self.codes.map(|codes| codes_at_depth(&codes, &top_quantizer));
+        Box::new(Self { top_quantizer, bottom_quantizer, codes, ..self.clone() })
     }
 }
 

@@ -1,32 +1,6 @@
 //! `-ln p(k)` of symbols under logits, in nats.
 
-use burn::tensor::{Int, Tensor, TensorData};
-use elbo_kernels::simd;
-use rayon::prelude::*;
-
-/// Logits become `softmax`, the target's less 1, all times `scale`: the gradient of `scale * nll`. Returns
-/// the nll.
-fn gradient_in_place(logits: &mut [f32], target: usize, scale: f32) -> f32 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let own = logits[target] - most;
-    let mut sum = 0f32;
-    for logit in logits.iter_mut() {
-        *logit = simd::exp(*logit - most);
-        sum += *logit;
-    }
-    let factor = scale / sum;
-    logits.iter_mut().for_each(|value| *value *= factor);
-    logits[target] -= scale;
-    sum.ln() - own
-}
-
-fn targets_of(targets: Tensor<1, Int>) -> Vec<i32> {
-    targets.into_data_as::<i32>().try_into_vec().expect("whole numbers")
-}
-
-fn host(logits: Tensor<2>) -> Vec<f32> {
-    logits.into_data_as::<f32>().try_into_vec().expect("converted to float32")
-}
+use burn::tensor::{Int, Tensor};
 
 /// `-ln softmax(logits)[target]` of each row, in nats.
 ///
@@ -45,38 +19,19 @@ fn host(logits: Tensor<2>) -> Vec<f32> {
 /// assert!(token_nll(logits, targets).iter().all(|nll| (nll - 8f32.ln()).abs() < 1e-6));
 /// ```
 pub fn token_nll(logits: Tensor<2>, targets: Tensor<1, Int>) -> Vec<f32> {
-    let ([n, symbols], targets) = (logits.dims(), targets_of(targets));
-    assert_eq!(targets.len(), n, "a target for each row");
-    let mut values = host(logits);
-    values
-        .par_chunks_exact_mut(symbols)
-        .zip(targets)
-        .map(|(row, target)| gradient_in_place(row, target as usize, 1.0))
-        .collect()
+    let nll = elbo_kernels::cross_entropy(logits.without_autodiff(), targets);
+    nll.into_data_as::<f32>().try_into_vec().expect("converted to float32")
 }
 
-/// The sum of [`token_nll`] divided by `examples`, with its gradient, which is made in the same pass over
-/// the logits.
+/// The mean over examples of the sum of [`token_nll`] over their rows, which lie one after another.
 ///
 /// # Shapes
 /// - `logits`: `[n, symbols]`; `targets`: `[n]`
 /// - returns: `[1]`
 ///
 /// # Panics
-/// As [`token_nll`].
+/// As [`token_nll`], and if the rows are no whole number for each example.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, examples: usize) -> Tensor<1> {
-    let ([n, symbols], targets, device) = (logits.dims(), targets_of(targets), logits.device());
-    assert_eq!(targets.len(), n, "a target for each row");
-    let scale = 1.0 / examples as f32;
-    let mut values = host(logits.clone().detach());
-    let nll: Vec<f32> = values
-        .par_chunks_exact_mut(symbols)
-        .zip(targets)
-        .map(|(row, target)| gradient_in_place(row, target as usize, scale))
-        .collect();
-    let total = nll.iter().map(|&nll| f64::from(nll)).sum::<f64>() / examples as f64;
-    let gradient = Tensor::<2>::from_data(TensorData::new(values, [n, symbols]), &device);
-    // Linear in the logits with the gradient as its slope, moved to where the value is.
-    let slope = (logits * gradient).sum();
-    slope.clone() - slope.detach() + Tensor::from_data([total as f32], &device)
+    let rows = logits.dims()[0];
+    elbo_kernels::cross_entropy(logits, targets).reshape([examples, rows / examples]).sum_dim(1).mean()
 }

@@ -320,6 +320,18 @@ impl Quantizer {
         Self { books, ..self }
     }
 
+    /// The first `depth` depths of each group alone: shorter codes and larger errors, from the same training.
+    ///
+    /// # Panics
+    /// If there is no depth, or are not so many.
+    #[must_use]
+    pub fn shallow(&self, depth: usize) -> Self {
+        let of = self.config.depth;
+        assert!((1..=of).contains(&depth), "{depth} of {of} depths");
+        let books = self.books.iter().enumerate().filter(|(i, _)| i % of < depth).map(|(_, book)| book.clone());
+        Self { books: books.collect(), config: QuantizerConfig { depth, ..self.config.clone() } }
+    }
+
     /// The channels of a group, of length 1 for cosine codes. `[rows, channels / groups]`.
     fn part(&self, rows: &Tensor<2>, group: usize) -> Tensor<2> {
         let width = self.config.dims / self.config.groups;

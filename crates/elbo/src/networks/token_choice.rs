@@ -1,5 +1,10 @@
 //! How a symbol is drawn from logits.
 
+use std::sync::Mutex;
+
+/// Logits that are worth a part of their own.
+const ROWS_LOGITS: usize = 4096;
+
 /// Temperature, then the `top_k` most likely, then the fewest that hold `top_p` of what is left, then a
 /// draw among these in proportion.
 ///
@@ -45,6 +50,31 @@ impl TokenChoice {
             left < 0.0
         });
         drawn.unwrap_or(last)
+    }
+
+    /// [`TokenChoice::of`] for each row of logits, with a draw for each.
+    ///
+    /// # Shapes
+    /// - `logits`: `[n, symbols]`; `uniforms`: `[n]`
+    ///
+    /// # Panics
+    /// As [`TokenChoice::of`].
+    ///
+    /// ```
+    /// use elbo::networks::TokenChoice;
+    ///
+    /// assert_eq!(TokenChoice::default().of_rows(&[0.0, 9.0, 9.0, 0.0], &[0.5, 0.5]), [1, 0]);
+    /// ```
+    pub fn of_rows(&self, logits: &[f32], uniforms: &[f64]) -> Vec<usize> {
+        let symbols = logits.len() / uniforms.len().max(1);
+        let together = (ROWS_LOGITS / symbols.max(1)).max(1);
+        let parts: Vec<Mutex<Vec<usize>>> = uniforms.chunks(together).map(|_| Mutex::default()).collect();
+        elbo_kernels::parallel(parts.len(), |part| {
+            let rows = logits.chunks_exact(symbols).zip(uniforms).skip(part * together).take(together);
+            let drawn = rows.map(|(row, uniform)| self.of(row, *uniform)).collect();
+            *parts[part].lock().expect("each part is taken once") = drawn;
+        });
+        parts.into_iter().flat_map(|part| part.into_inner().expect("each part is taken once")).collect()
     }
 
     /// Probabilities of the symbols, not yet divided by their sum; 0 for those that may not come.

@@ -10,11 +10,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use elbo_kernels::{Activation, attention, embedding, layer_norm};
-use rayon::prelude::*;
+use elbo_kernels::{Activation, CacheShape, attention, embedding, layer_norm, self_attention};
 use serde::{Deserialize, Serialize};
 
-use super::{LayerSummary, Linear, Pass};
+use super::{Decoding, LayerSummary, Linear, Pass};
 use crate::error::{Error, Result};
 use crate::random::Draws;
 
@@ -78,6 +77,8 @@ pub struct SequenceShape {
     pub symbols: usize,
     /// Number of classes; 0 where there are none.
     pub classes: usize,
+    /// Symbols that are known before the first, of the same number; 0 for most.
+    pub prefix: usize,
 }
 
 impl SequenceShape {
@@ -91,7 +92,7 @@ impl SequenceShape {
     /// ```
     /// use elbo::networks::SequenceShape;
     ///
-    /// let shape = SequenceShape { shape: [2, 1, 3], symbols: 8, classes: 0 };
+    /// let shape = SequenceShape { shape: [2, 1, 3], symbols: 8, classes: 0, prefix: 0 };
     /// assert_eq!(shape.order(), [0, 3, 1, 4, 2, 5]);
     /// ```
     pub fn order(&self) -> Vec<usize> {
@@ -170,7 +171,7 @@ fn layer([inputs, outputs]: [usize; 2], deviation: f32, draws: &mut Draws, devic
 
 /// `x + out(attention(in(norm1(x))))`, then `x + down(gelu(up(norm2(x))))`.
 #[derive(Module, Debug)]
-struct Block {
+pub(super) struct Block {
     norm1: LayerNorm,
     /// Queries, keys and values one after another.
     attention_in: Linear,
@@ -195,16 +196,27 @@ impl Block {
         }
     }
 
+    /// The first `prefix` tokens of each row see each other; those after them see the prefix and what came before.
+    ///
     /// # Shapes
     /// - `x`: `[n * tokens, width]`
-    fn forward(&self, x: Tensor<2>, n: usize, config: &TransformerConfig, pass: &Pass) -> Tensor<2> {
-        let ([rows, width], heads) = (x.dims(), config.heads);
-        let mixed = self.attention_in.forward(self.norm1.forward(x.clone()), Activation::None);
-        let mixed = mixed.reshape([n, rows / n, 3 * heads, width / heads]);
-        let [q, k, v] = [0, 1, 2].map(|part| mixed.clone().narrow(2, part * heads, heads));
-        let seen = attention(q, k, v, true).reshape([rows, width]);
+    fn forward(&self, x: Tensor<2>, [n, prefix]: [usize; 2], config: &TransformerConfig, pass: &Pass) -> Tensor<2> {
+        let [rows, width] = x.dims();
+        let seen = self.mixed(x.clone(), n, config).seen(prefix).reshape([rows, width]);
         let x = x + pass.dropped(self.attention_out.forward(seen, Activation::None), config.dropout);
         x.clone() + pass.dropped(self.widened(x), config.dropout)
+    }
+
+    pub(super) fn mixed(&self, x: Tensor<2>, n: usize, config: &TransformerConfig) -> Mixed {
+        let ([rows, width], heads) = (x.dims(), config.heads);
+        let mixed = self.attention_in.forward(self.norm1.forward(x), Activation::None);
+        Mixed { parts: mixed.reshape([n, rows / n, 3 * heads, width / heads]), heads }
+    }
+
+    /// What leaves the block, without dropout, where `seen` is what its attention found.
+    pub(super) fn after(&self, x: Tensor<2>, seen: Tensor<2>) -> Tensor<2> {
+        let x = x + self.attention_out.forward(seen, Activation::None);
+        x.clone() + self.widened(x)
     }
 
     fn widened(&self, x: Tensor<2>) -> Tensor<2> {
@@ -212,10 +224,69 @@ impl Block {
     }
 }
 
+/// Queries, keys and values of a block.
+pub(super) struct Mixed {
+    /// `[n, tokens, 3 * heads, width / heads]`.
+    parts: Tensor<4>,
+    heads: usize,
+}
+
+impl Mixed {
+    fn part(&self, part: usize) -> Tensor<4> {
+        self.parts.clone().narrow(2, part * self.heads, self.heads)
+    }
+
+    /// Queries, keys and values one after another. `[n * tokens, 3 * width]`.
+    pub(super) fn rows(&self) -> Tensor<2> {
+        let [n, tokens, parts, size] = self.parts.dims();
+        self.parts.clone().reshape([n * tokens, parts * size])
+    }
+
+    /// What each token sees. `[n, tokens, heads, width / heads]`.
+    pub(super) fn seen(&self, prefix: usize) -> Tensor<4> {
+        if prefix == 0 {
+            return self_attention(self.parts.clone(), true);
+        }
+        let [q, k, v] = [0, 1, 2].map(|part| self.part(part));
+        let tokens = q.dims()[1];
+        let first = |of: &Tensor<4>| of.clone().narrow(1, 0, prefix);
+        let among = attention(first(&q), first(&k), first(&v), false);
+        if tokens == prefix {
+            return among;
+        }
+        // The last query sees all keys, so the first after the prefix sees the prefix and itself.
+        let after = attention(q.narrow(1, prefix, tokens - prefix), k, v, true);
+        Tensor::cat(vec![among, after], 1)
+    }
+}
+
+/// What is known before the first token: symbols that all see each other.
+///
+/// In PyTorch: `symbols`, `places` (`nn.Embedding`).
+#[derive(Module, Debug)]
+struct Prefix {
+    symbols: Table,
+    /// A row for each place.
+    places: Table,
+}
+
+impl Prefix {
+    /// # Shapes
+    /// - `known`: `[n, places]`
+    /// - returns: `[n, places, width]`
+    fn forward(&self, known: Tensor<2, Int>) -> Tensor<3> {
+        let [n, places] = known.dims();
+        let symbols = self.symbols.of(known.reshape([n * places]));
+        let width = symbols.dims()[1];
+        symbols.reshape([n, places, width]) + self.places.weight.val().unsqueeze::<3>()
+    }
+}
+
 /// The transformer.
 ///
 /// In PyTorch: `tokens`, `start`, `rows`, `columns`, `channels` (`nn.Embedding`),
-/// `blocks.N.{norm1,attention_in,attention_out,norm2,up,down}`, `norm`, `head`.
+/// `blocks.N.{norm1,attention_in,attention_out,norm2,up,down}`, `norm`, `head`; with a prefix also
+/// `prefix.{symbols,places}`.
 #[derive(Module, Debug)]
 pub struct Transformer {
     tokens: Table,
@@ -224,6 +295,7 @@ pub struct Transformer {
     rows: Table,
     columns: Table,
     channels: Table,
+    prefix: Option<Prefix>,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -239,8 +311,11 @@ impl Transformer {
         let (width, [channels, height, columns]) = (config.width, shape.shape);
         let mut table = |entries| Table::init(entries, width, draws, device);
         let [tokens, start] = [shape.symbols, shape.classes + 1].map(&mut table);
-        let [rows, columns, channels] = [height, columns, channels].map(table);
+        let [rows, columns, channels] = [height, columns, channels].map(&mut table);
+        let prefix = shape.prefix;
+        let prefix = (prefix > 0).then(|| Prefix { symbols: table(shape.symbols), places: table(prefix) });
         Self {
+            prefix,
             tokens,
             start,
             rows,
@@ -275,7 +350,7 @@ impl Transformer {
     }
 
     /// The embedding of each step's position. `[tokens, width]`.
-    fn positions(&self) -> Tensor<2> {
+    pub(super) fn positions(&self) -> Tensor<2> {
         let (tokens, device) = (self.shape.tokens(), self.device().without_autodiff());
         let [rows, columns, channels] =
             self.shape.positions().map(|places| Tensor::from_data(TensorData::new(places, [tokens]), &device));
@@ -289,9 +364,26 @@ impl Transformer {
     /// - returns: `[n * tokens, symbols]`
     ///
     /// # Panics
-    /// If a symbol or a start is beyond its table.
+    /// If a symbol or a start is beyond its table, or the transformer is told a prefix.
     pub fn forward(&self, steps: Tensor<2, Int>, starts: Tensor<1, Int>, pass: &Pass) -> Tensor<2> {
-        let ([n, tokens], width) = (steps.dims(), self.config.width);
+        self.forward_after(None, steps, starts, pass)
+    }
+
+    /// [`Transformer::forward`] after a prefix that is known as a whole.
+    ///
+    /// # Shapes
+    /// - `known`: `[n, prefix]`
+    ///
+    /// # Panics
+    /// As [`Transformer::forward`], and if the prefix is not as long as the shape says.
+    pub fn forward_after(
+        &self,
+        known: Option<Tensor<2, Int>>,
+        steps: Tensor<2, Int>,
+        starts: Tensor<1, Int>,
+        pass: &Pass,
+    ) -> Tensor<2> {
+        let ([n, tokens], width, prefix) = (steps.dims(), self.config.width, self.shape.prefix);
         let start = self.start.of(starts).unsqueeze_dim::<3>(1);
         let x = match tokens {
             1 => start,
@@ -300,18 +392,71 @@ impl Transformer {
                 Tensor::cat(vec![start, self.tokens.of(before).reshape([n, tokens - 1, width])], 1)
             }
         };
-        let x = (x + self.positions().unsqueeze::<3>()).reshape([n * tokens, width]);
-        let x = pass.dropped(x, self.config.dropout);
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, n, &self.config, pass));
-        self.head.forward(self.norm.forward(x), Activation::None)
+        let x = x + self.positions().unsqueeze::<3>();
+        let x = match self.embedded(known) {
+            Some(known) => Tensor::cat(vec![known, x], 1),
+            None => x,
+        };
+        let x = pass.dropped(x.reshape([n * (prefix + tokens), width]), self.config.dropout);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, [n, prefix], &self.config, pass));
+        let x = match prefix {
+            0 => x,
+            _ => x.reshape([n, prefix + tokens, width]).narrow(1, prefix, tokens).reshape([n * tokens, width]),
+        };
+        self.logits(x)
+    }
+
+    /// The prefix as vectors, `[n, prefix, width]`.
+    ///
+    /// # Panics
+    /// If one is there and was not asked for, or the other way round, or it has another length.
+    fn embedded(&self, known: Option<Tensor<2, Int>>) -> Option<Tensor<3>> {
+        let places = known.as_ref().map_or(0, |known| known.dims()[1]);
+        assert_eq!(places, self.shape.prefix, "symbols of the prefix");
+        self.prefix.as_ref().zip(known).map(|(prefix, known)| prefix.forward(known))
     }
 
     /// Begins to go through `n` rows step by step, keeping the keys and values of what came before.
+    ///
+    /// # Panics
+    /// If the transformer is told a prefix: [`Transformer::decoding_after`] takes it.
     pub fn decoding(&self, n: usize) -> Decoding<'_> {
-        let size = n * self.shape.tokens() * self.config.width;
-        let cache = || Cache { keys: vec![0.0; size], values: vec![0.0; size] };
-        let positions = host(self.positions());
-        Decoding { transformer: self, n, step: 0, positions, caches: self.blocks.iter().map(|_| cache()).collect() }
+        self.decoding_of(n, None)
+    }
+
+    /// [`Transformer::decoding`] after a prefix, for as many rows as that has.
+    ///
+    /// # Shapes
+    /// - `known`: `[n, prefix]`
+    ///
+    /// # Panics
+    /// If the prefix is not as long as the shape says.
+    pub fn decoding_after(&self, known: Tensor<2, Int>) -> Decoding<'_> {
+        self.decoding_of(known.dims()[0], Some(known))
+    }
+
+    fn decoding_of(&self, n: usize, known: Option<Tensor<2, Int>>) -> Decoding<'_> {
+        Decoding::new(self, n, self.embedded(known))
+    }
+
+    /// What the keys and values of `n` rows take.
+    pub(super) fn cache_shape(&self, n: usize) -> CacheShape {
+        let TransformerConfig { width, heads, .. } = self.config;
+        CacheShape { rows: n, tokens: self.shape.prefix + self.shape.tokens(), heads, width: width / heads }
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What enters at a step, before its position: the start, and after that symbols. `[n, width]`.
+    pub(super) fn entry(&self, step: usize, tokens: Tensor<1, Int>) -> Tensor<2> {
+        if step == 0 { self.start.of(tokens) } else { self.tokens.of(tokens) }
+    }
+
+    /// Logits of what leaves the last block.
+    pub(super) fn logits(&self, x: Tensor<2>) -> Tensor<2> {
+        self.head.forward(self.norm.forward(x), Activation::None)
     }
 
     /// The layers of a transformer of these sizes.
@@ -325,6 +470,11 @@ impl Transformer {
             table("columns", columns),
             table("channels", channels),
         ];
+        if shape.prefix > 0 {
+            rows.extend([table("prefix.symbols", shape.symbols), table("prefix.places", shape.prefix)]);
+        }
+        // All but the head go through the prefix too.
+        let tokens = tokens + shape.prefix;
         let linear = |name: String, [i, o]: [usize; 2]| LayerSummary::at_each(name, [i, o], tokens);
         for i in 0..config.layers {
             let name = |part: &str| format!("blocks.{i}.{part}");
@@ -336,93 +486,11 @@ impl Transformer {
             rows.push(linear(name("down"), [4 * width, width]));
         }
         rows.push(LayerSummary::layer_norm("norm".into(), width));
-        rows.push(linear("head".into(), [width, shape.symbols]));
+        rows.push(LayerSummary::at_each("head".into(), [width, shape.symbols], shape.tokens()));
         rows
     }
 }
 
-fn host(tensor: Tensor<2>) -> Vec<f32> {
+pub(super) fn host(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data_as::<f32>().try_into_vec().expect("converted to float32")
-}
-
-/// Keys and values of a block, `[n, tokens, width]`.
-struct Cache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-}
-
-/// Rows under way, one step after another: each costs one token, whatever came before it.
-pub struct Decoding<'a> {
-    transformer: &'a Transformer,
-    n: usize,
-    step: usize,
-    positions: Vec<f32>,
-    caches: Vec<Cache>,
-}
-
-impl Decoding<'_> {
-    /// Logits of the next step, `[n, symbols]`, from the token before it: the starts at the first step, the
-    /// symbols of the last step after that.
-    ///
-    /// # Panics
-    /// If all steps are done, or there is not one token for each row.
-    pub fn next(&mut self, tokens: &[i32]) -> Vec<f32> {
-        let (transformer, n, step) = (self.transformer, self.n, self.step);
-        let (width, device) = (transformer.config.width, transformer.device().without_autodiff());
-        assert!(tokens.len() == n && step < transformer.shape.tokens(), "step {step} of {n} rows");
-        let table = if step == 0 { &transformer.start } else { &transformer.tokens };
-        let position = TensorData::new(self.positions[step * width..][..width].to_vec(), [1, width]);
-        let tokens = Tensor::from_data(TensorData::new(tokens.to_vec(), [n]), &device);
-        let mut x = table.of(tokens) + Tensor::<2>::from_data(position, &device);
-        for (block, cache) in transformer.blocks.iter().zip(&mut self.caches) {
-            let mixed = host(block.attention_in.forward(block.norm1.forward(x.clone()), Activation::None));
-            let seen = attend(&mixed, cache, step, transformer.shape.tokens(), transformer.config.heads, width);
-            let seen = Tensor::from_data(TensorData::new(seen, [n, width]), &device);
-            x = x + block.attention_out.forward(seen, Activation::None);
-            x = x.clone() + block.widened(x);
-        }
-        self.step += 1;
-        host(transformer.head.forward(transformer.norm.forward(x), Activation::None))
-    }
-
-    /// Tokens that have been read so far.
-    pub fn steps_done(&self) -> usize {
-        self.step
-    }
-}
-
-/// Puts the keys and values of a step in their places and attends to all so far.
-///
-/// # Shapes
-/// - `mixed`: `[n, 3 * width]`, queries, keys and values; returns `[n, width]`
-fn attend(mixed: &[f32], cache: &mut Cache, step: usize, tokens: usize, heads: usize, width: usize) -> Vec<f32> {
-    let (n, size) = (mixed.len() / (3 * width), width / heads);
-    let scale = 1.0 / (size as f32).sqrt();
-    let mut out = vec![0f32; n * width];
-    let rows = out.par_chunks_exact_mut(width).zip(mixed.par_chunks_exact(3 * width));
-    let caches = cache.keys.par_chunks_exact_mut(tokens * width).zip(cache.values.par_chunks_exact_mut(tokens * width));
-    rows.zip(caches).for_each_init(
-        || vec![0f32; tokens],
-        |scores, ((out, mixed), (keys, values))| {
-            keys[step * width..][..width].copy_from_slice(&mixed[width..2 * width]);
-            values[step * width..][..width].copy_from_slice(&mixed[2 * width..]);
-            for head in 0..heads {
-                let part = head * size..(head + 1) * size;
-                let query = &mixed[part.clone()];
-                let seen = &mut scores[..=step];
-                for (score, key) in seen.iter_mut().zip(keys.chunks_exact(width)) {
-                    *score = scale * query.iter().zip(&key[part.clone()]).map(|(a, b)| a * b).sum::<f32>();
-                }
-                let most = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                seen.iter_mut().for_each(|score| *score = (*score - most).exp());
-                let total: f32 = seen.iter().sum();
-                let target = &mut out[part.clone()];
-                for (weight, value) in seen.iter().zip(values.chunks_exact(width)) {
-                    let weight = weight / total;
-                    target.iter_mut().zip(&value[part.clone()]).for_each(|(out, value)| *out += weight * value);
-                }
-            }
-        },
-    );
-    out
 }

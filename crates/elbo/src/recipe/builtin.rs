@@ -60,6 +60,7 @@ pub fn builtin() -> &'static [Recipe] {
         "mnist-vq2",
         "mnist-fsq",
         "cifar10-vq",
+        "faces-vq2",
     ]
 }
 

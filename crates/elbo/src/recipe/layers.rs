@@ -11,7 +11,7 @@ use super::key_reference::{Part, parts};
 use crate::data::DataConfig;
 use crate::data::known::known_names;
 use crate::error::{Error, Result};
-use crate::models::{KINDS, WholeConfig};
+use crate::models::{KINDS, Kind, WholeConfig};
 use crate::suggest::did_you_mean;
 
 /// A configuration in the making.
@@ -208,18 +208,48 @@ impl Layers {
         Ok(config)
     }
 
+    /// The cure for a key of the recipe's own model where another one was chosen on top of it; none for any other key.
+    fn of_another_family(&self, path: &str) -> Option<String> {
+        let chosen = self.table.get("model")?.get("kind")?.as_str()?;
+        let key = path.strip_prefix("model.")?;
+        let has = |kind: &&Kind| kind.keys.contains(&key);
+        if KINDS.iter().find(|kind| kind.name == chosen).as_ref().is_none_or(has)
+            || !KINDS.iter().any(|kind| has(&kind))
+        {
+            return None;
+        }
+        let recipes = builtin::builtin().iter().filter(|recipe| kind_of(recipe.text).as_deref() == Some(chosen));
+        let names: Vec<String> = recipes.map(|recipe| format!("`{}`", recipe.name)).collect();
+        let from = if names.is_empty() { "a TOML file of your own".to_owned() } else { names.join(", ") };
+        let whole = format!("`--set 'model={{kind=\"{chosen}\"}}'` replaces the whole table");
+        Some(format!("`{key}` belongs to models of another kind: {whole}, or start from {from}"))
+    }
+
     fn parse(&self) -> Result<RunConfig> {
         let value = || Value::Table(self.table.clone());
         let mut track = serde_path_to_error::Track::new();
         let model = WholeConfig(&self.table).deserialize(serde_path_to_error::Deserializer::new(value(), &mut track));
         if let Err(error) = model {
-            return Err(explain(&track.path().to_string(), error.message()));
+            return Err(match explain(&track.path().to_string(), error.message()) {
+                Error::Config { key, expected, found, help } => {
+                    let help = self.of_another_family(&key).unwrap_or(help);
+                    Error::Config { key, expected, found, help }
+                }
+                other => other,
+            });
         }
         serde_path_to_error::deserialize(value()).map_err(|error| {
             let path = error.path().to_string();
             explain(&path, error.inner().message())
         })
     }
+}
+
+/// The kind of model that a recipe's first stage chooses.
+fn kind_of(text: &str) -> Option<String> {
+    let table: Table = text.parse().ok()?;
+    let stage = table.get("stage").and_then(Value::as_array).and_then(|stages| stages.first()?.as_table());
+    Some(stage.unwrap_or(&table).get("model")?.get("kind")?.as_str()?.to_owned())
 }
 
 /// The text of a built-in recipe or of a TOML file, and what it is called in errors.
@@ -368,6 +398,20 @@ mod tests {
             for key in accepted {
                 assert!(known.contains(&format!("{table}.{key}")), "{table}.{key} is missing");
             }
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_family_names_recipes_of_the_chosen_one() {
+        let without: Vec<_> = KINDS.iter().filter(|kind| !kind.keys.contains(&"latent")).collect();
+        assert!(without.len() >= 3);
+        for kind in without {
+            let mut layers = Layers::from_recipe("digits").unwrap();
+            let error = layers.set(&format!("model.kind={}", kind.name)).and_then(|()| layers.build()).unwrap_err();
+            let named = error.help().split_once("start from ").expect("a recipe to start from").1;
+            // The cure works: the first of them is of that kind.
+            let recipe = builtin::find(named.split('`').nth(1).expect("a name")).unwrap();
+            assert_eq!(kind_of(recipe.text).as_deref(), Some(kind.name), "{error}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Workloads and keys are those of the PyTorch side in `bench/`: Adam 1e-3, Bernoulli from logits and KL, mean over the batch.
 
+mod discrete;
 mod kernels;
 
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use super::reading::Reading;
 use crate::data::augment::Augment;
 use crate::data::batch::{Batch, Given, batch};
-use crate::data::{self, DataConfig, ImageShape, InMemory, Splits, Subset, Validation};
+use crate::data::{self, ImageShape, InMemory, Splits, Subset, Validation};
 use crate::distributions::Likelihood;
 use crate::error::{Error, Result};
 use crate::models::{Architecture, Encode, Family, Learner, Setting, Vae, VectorCode, Visit};
@@ -55,10 +57,18 @@ pub enum Workload {
     LayerNorm,
     /// Group norm and SiLU forward and backward: batch 32, 16 x 16, 128 channels in 32 groups.
     GroupNormSilu,
+    /// Training the first stage of the recipe `cifar10-vq` on noise, batch 32.
+    Cifar10Vq,
+    /// Training its second stage, a transformer of 4 layers of 128, on 64 symbols of 512, batch 128.
+    Prior,
+    /// 1,000 rows of 7 x 7 symbols of 128 from such a transformer.
+    PriorSample,
+    /// The same without its cache of keys and values: every symbol a pass over the whole row.
+    PriorSampleUncached,
 }
 
 /// Workloads by name.
-const NAMES: [(&str, Workload); 11] = [
+const NAMES: [(&str, Workload); 15] = [
     ("mlp", Workload::Mlp),
     ("mlp512", Workload::Mlp512),
     ("conv-s", Workload::ConvS),
@@ -70,6 +80,10 @@ const NAMES: [(&str, Workload); 11] = [
     ("attention", Workload::Attention),
     ("layer-norm", Workload::LayerNorm),
     ("group-norm-silu", Workload::GroupNormSilu),
+    ("cifar10-vq", Workload::Cifar10Vq),
+    ("prior", Workload::Prior),
+    ("prior-sample", Workload::PriorSample),
+    ("prior-sample-uncached", Workload::PriorSampleUncached),
 ];
 
 /// What came out.
@@ -149,7 +163,12 @@ impl Workload {
     }
 
     fn is_training(self) -> bool {
-        matches!(self, Self::Mlp | Self::Mlp512 | Self::ConvS | Self::ConvM | Self::Faces | Self::Cifar10)
+        use Workload::{Cifar10, Cifar10Vq, ConvM, ConvS, Faces, Mlp, Mlp512, Prior};
+        matches!(self, Mlp | Mlp512 | ConvS | ConvM | Faces | Cifar10 | Cifar10Vq | Prior)
+    }
+
+    fn takes_data(self) -> bool {
+        !matches!(self, Self::ConvS | Self::ConvM | Self::Attention | Self::LayerNorm | Self::GroupNormSilu)
     }
 
     fn name(self) -> &'static str {
@@ -162,8 +181,9 @@ impl Workload {
 pub struct Bench {
     /// What is measured.
     pub workload: Workload,
-    /// Data: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the recipe's).
-    pub data: Option<String>,
+    /// Which data, and how they are read: 28 x 28 images for the steps of fixed networks (default `digits`), pictures for the others (default: the
+    /// recipe's).
+    pub reading: Reading,
     /// About how long the steps are measured.
     pub seconds: f64,
     /// Whether to time the parts of a training step too.
@@ -175,12 +195,17 @@ pub struct Bench {
 /// Measures for about `seconds`, in at least two repetitions of at least a second.
 ///
 /// # Errors
-/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, and for inference in another precision than float32.
+/// As [`data::open`] and [`Trainer::run`]; [`Error::Config`] for images of another size than the workload's, for data where it takes none, and for
+/// inference in another precision than float32.
 pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
     wanted.precision.check(device)?;
     if wanted.precision != Precision::F32 && !wanted.workload.is_training() {
         let (expected, found) = (format!("f32 for {}", wanted.workload.name()), "`bf16`".to_owned());
         return Err(Error::config("precision", expected, found, "only training steps have another precision"));
+    }
+    if wanted.reading != Reading::default() && !wanted.workload.takes_data() {
+        let expected = format!("nothing for {}, which makes its own numbers", wanted.workload.name());
+        return Err(Error::config("data", expected, "data, or how they are read", "leave these flags away"));
     }
     match wanted.workload {
         Workload::Mlp => mlp_steps(wanted, 128, device),
@@ -204,14 +229,23 @@ pub fn bench(wanted: &Bench, device: &Device) -> Result<Measured> {
         Workload::GroupNormSilu => {
             Ok(summary(wanted, kernels::EXAMPLES, kernels::group_norm_passes(wanted.seconds, device)))
         }
+        Workload::Cifar10Vq => discrete::codes_steps(wanted, device),
+        Workload::Prior => discrete::prior_steps(wanted, device),
+        Workload::PriorSample => Ok(summary(wanted, discrete::ROWS, discrete::samples(wanted.seconds, device))),
+        Workload::PriorSampleUncached => {
+            Ok(summary(wanted, discrete::ROWS, discrete::uncached_samples(wanted.seconds, device)))
+        }
     }
 }
 
 /// Images of the size that the dense workloads are defined on.
 fn grey_images(wanted: &Bench) -> Result<Splits> {
-    let source = wanted.data.clone().unwrap_or_else(|| "digits".into());
-    let config = DataConfig { source, validation: Validation::NONE, count: 60_000, ..Default::default() };
-    let splits = data::open(&config, 0, &mut |_| {})?;
+    let mut config = Layers::from_text("bench", "")?.build()?;
+    config.data.validation = Validation::NONE;
+    if wanted.reading.data.as_ref().is_none_or(|source| source == "digits") {
+        config.data.count = 60_000;
+    }
+    let splits = data::open(&wanted.reading.shown(&config)?, 0, &mut |_| {})?;
     let shape = splits.train.source().shape();
     if shape.numel() != 784 {
         let help = "the workload is defined on 28 x 28 grey images";
@@ -226,16 +260,15 @@ fn mlp(device: &Device) -> Vae {
 
 fn mlp_steps(wanted: &Bench, batch: usize, device: &Device) -> Result<Measured> {
     let data = grey_images(wanted)?;
-    profiled(wanted, batch, mlp_gflop(batch), || train(mlp(device), batch, Augment::default(), &data, wanted, device))
+    profiled(wanted, batch, mlp_gflop(batch), || train(mlp(device), Steps::of(batch), &data, wanted, device))
 }
 
 fn conv_steps(wanted: &Bench, channels: &[usize], device: &Device) -> Result<Measured> {
     let batch = 128;
     let model =
         Vae::init(&Architecture::new(CONV_SHAPE, 16, &NetworkConfig::conv(channels), Likelihood::Bernoulli), 0, device);
-    profiled(wanted, batch, conv_gflop(batch, channels), || {
-        train(model, batch, Augment::default(), &noise(), wanted, device)
-    })
+    let data = noise(CONV_SHAPE);
+    profiled(wanted, batch, conv_gflop(batch, channels), || train(model, Steps::of(batch), &data, wanted, device))
 }
 
 /// Runs `steps`, each of `gflop` in matrix products; where the parts are wanted, after measuring what the machine can do.
@@ -254,9 +287,7 @@ fn profiled(
 /// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
 fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured> {
     let mut config: RunConfig = Layers::from_recipe(recipe)?.build()?;
-    if let Some(source) = &wanted.data {
-        config.data.source.clone_from(source);
-    }
+    config.data = wanted.reading.shown(&config)?;
     config.data.cache = false;
     let began = Instant::now();
     let splits = data::open(&config.data, config.training.seed, &mut |_| {})?;
@@ -336,8 +367,8 @@ const INFERENCE_BATCH: usize = 512;
 const CONV_SHAPE: [usize; 3] = [1, 32, 32];
 
 /// 1,024 images of noise: the speed of a step does not depend on what is in them.
-fn noise() -> Splits {
-    let shape = ImageShape::grey(CONV_SHAPE[1], CONV_SHAPE[2]);
+fn noise([channels, height, width]: [usize; 3]) -> Splits {
+    let shape = ImageShape { channels, height, width };
     let mut draws = Draws::new(0, Purpose::Choice, 0, 0);
     let pixels = (0..1024 * shape.numel()).map(|_| draws.below(256) as u8).collect();
     let images = Arc::new(InMemory::new("noise", shape, pixels, "noise"));
@@ -375,23 +406,37 @@ impl Visit for TrainRecipe<'_> {
     fn visit<F: Family>(self, family: &F) -> Self::Output {
         let Self { config, setting, splits, wanted, device } = self;
         let model = family.init(&setting, config.training.seed, device)?;
-        train(model, config.training.batch_size, config.augment, splits, wanted, device)
+        let RunConfig { training, augment, optimizer, .. } = config.clone();
+        train(model, Steps { batch: training.batch_size, augment, optimizer }, splits, wanted, device)
+    }
+}
+
+/// How steps are taken.
+struct Steps {
+    batch: usize,
+    augment: Augment,
+    optimizer: OptimizerConfig,
+}
+
+impl Steps {
+    /// Adam 1e-3 on batches of this size.
+    fn of(batch: usize) -> Self {
+        Self { batch, augment: Augment::default(), optimizer: OptimizerConfig::default() }
     }
 }
 
 fn train<L: Learner>(
     model: L,
-    batch: usize,
-    augment: Augment,
+    steps: Steps,
     data: &Splits,
     wanted: &Bench,
     device: &Device,
 ) -> Result<(Vec<f64>, StepTimes)> {
     let seconds = wanted.seconds;
     let data = Splits { validation: None, ..data.clone() };
-    let mut trainer = Trainer::new(model, &data, OptimizerConfig::default(), device);
-    trainer.augment = augment;
-    trainer.config.batch_size = batch;
+    let mut trainer = Trainer::new(model, &data, steps.optimizer, device);
+    trainer.augment = steps.augment;
+    trainer.config.batch_size = steps.batch;
     trainer.config.epochs = 1_000_000;
     trainer.config.precision = wanted.precision;
     let stop = Stop::new();

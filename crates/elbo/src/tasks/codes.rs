@@ -1,5 +1,7 @@
 //! The codes of a run as data: what a prior over them is trained on, and where its run finds them.
 
+use burn::tensor::Device;
+
 use super::run::Run;
 use super::samplers::FitSettings;
 use crate::data::batch::Batch;
@@ -100,15 +102,7 @@ impl Run {
     /// # Errors
     /// [`Error::Unsupported`] for a run whose codes are none.
     pub fn symbols(&self, split: &Subset) -> Result<Vec<u16>> {
-        let encoder = self.explained("codes", self.model.discrete_or_refuse())?;
-        let places: Vec<u32> = (0..split.len() as u32).collect();
-        let of = |chosen: &[u32]| {
-            let batch = Batch::of_split(split, chosen, self.model.needs(), &self.device);
-            let codes = encoder.encode(&batch).into_codes();
-            let codes: Vec<i32> = Rows::joined(&codes).into_data_as::<i32>().try_into_vec().expect("whole numbers");
-            codes.into_iter().map(|code| code as u16)
-        };
-        Ok(places.chunks(TOGETHER).flat_map(of).collect())
+        Ok(symbols_of(self.explained("codes", self.model.discrete_or_refuse())?, split, &self.device))
     }
 
     /// The codes of all splits with the classes of their examples.
@@ -142,6 +136,18 @@ impl Run {
             seed: settings.seed,
         }
     }
+}
+
+/// The codes of a split, `[n, numel]`.
+pub(super) fn symbols_of(encoder: &dyn Discrete, split: &Subset, device: &Device) -> Vec<u16> {
+    let places: Vec<u32> = (0..split.len() as u32).collect();
+    let of = |chosen: &[u32]| {
+        let batch = Batch::of_split(split, chosen, encoder.needs(), device);
+        let codes = encoder.encode(&batch).into_codes();
+        let codes: Vec<i32> = Rows::joined(&codes).into_data_as::<i32>().try_into_vec().expect("whole numbers");
+        codes.into_iter().map(|code| code as u16)
+    };
+    places.chunks(TOGETHER).flat_map(of).collect()
 }
 
 /// Opens the codes that lie in the folder of a prior's run.

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use serde::Serialize;
 
 use super::feature_space::{FeatureName, classifier, feature_space};
-use super::rate;
+use super::rate::{self, DepthTerms};
 use super::run::{Run, held_out};
 use super::samplers::FitSettings;
 use crate::data::{self, Splits, Subset};
@@ -155,6 +155,8 @@ pub struct MetricsReport {
     pub findings: Vec<ModelFinding>,
     /// The terms of each class, for a model that is told the class; else empty.
     pub classes: Vec<ClassTerms>,
+    /// Distortion and rate by the number of residual codes, where the rate was asked for and there are several; else empty.
+    pub by_depth: Vec<DepthTerms>,
     /// Groups of `all` that mean nothing for this run, each with the reason.
     pub left_out: Vec<(&'static str, String)>,
 }
@@ -282,7 +284,8 @@ pub fn evaluate(
     let judge = Judged::new(run, splits, parts, request);
     let findings = judge.examine()?;
     let classes = if run.model.needs().class { judge.by_class()? } else { Vec::new() };
-    let mut judgement = MetricsReport { n: judge.n(), metrics: Vec::new(), findings, classes, left_out: Vec::new() };
+    let (metrics, by_depth, left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut judgement = MetricsReport { n: judge.n(), metrics, findings, classes, by_depth, left_out };
     let mut computed = Vec::new();
     for group in GROUPS.iter().filter(|group| request.wants(group)) {
         progress(MetricsProgress { group: group.name, done: 0, total: judge.n() });
@@ -300,6 +303,9 @@ pub fn evaluate(
             }
             Err(error) => return Err(error),
         }
+    }
+    if computed.contains(&"rate_uniform") {
+        judgement.by_depth = rate::by_depth(run, splits, &judge.parts)?;
     }
     let is_metric = |name: &str| metric_names().any(|(metric, _)| metric == name);
     match request.metrics.iter().find(|name| is_metric(name) && !computed.contains(&name.as_str())) {
@@ -424,16 +430,9 @@ impl<'a> Judged<'a> {
         if let Some(known) = self.code_use.get() {
             return Ok(known);
         }
-        let mut whole: Option<CodeUse> = None;
-        for part in &self.parts {
-            let found = evaluation::code_use(self.run.model.as_ref(), part, &self.run.device);
-            let found = self.run.explained("codebook", found)?;
-            match &mut whole {
-                None => whole = Some(found),
-                Some(whole) => whole.append(found),
-            }
-        }
-        Ok(self.code_use.get_or_init(|| whole.expect("some examples")))
+        let found = rate::code_use_of(self.run.model.as_ref(), &self.parts, &self.run.device);
+        let found = self.run.explained("codebook", found)?;
+        Ok(self.code_use.get_or_init(|| found))
     }
 
     /// The terms of a model whose codes are symbols: what it is trained on, which is no bound on log p(x).

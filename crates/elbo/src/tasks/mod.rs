@@ -57,6 +57,7 @@ pub use evaluate::{
 pub use feature_space::FeatureName;
 pub use measure::{Measure, caution, comparable, has_elbo};
 pub use memory::peak_memory_mb;
+pub use rate::DepthTerms;
 pub use reading::{OwnData, Reading, Shown};
 pub use report::{compare, write_report};
 pub use run::{Run, held_out};

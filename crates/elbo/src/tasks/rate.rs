@@ -4,13 +4,17 @@
 //! The posterior is a point, so `-log p(x) <= D + R` with `D = -log p(x|e_k)` and `R = -log p(k)` for any prior over the codes. Bits mean something only
 //! where `D` is that of a probability of the levels; a density has none.
 
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::codes::symbols_of;
 use super::run::Run;
 use crate::data::batch::Given;
 use crate::data::{Binarize, Splits, Subset};
 use crate::distributions::Likelihood;
 use crate::error::Result;
-use crate::evaluation::{CodeUse, Metric};
-use crate::models::Density;
+use crate::evaluation::{CodeUse, Metric, code_use};
+use crate::models::{Density, Model};
 use crate::space::{Domain, Rows};
 use crate::tensors::values_of;
 
@@ -61,6 +65,54 @@ pub(super) fn metrics(
         }));
     }
     Ok(metrics)
+}
+
+/// What a run costs with the first residual codes of each vector alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DepthTerms {
+    /// Codes of a vector.
+    pub depth: usize,
+    /// `-log p(x|z)`, in nats per example.
+    pub distortion: f64,
+    /// `T ln K`, in nats per example.
+    pub rate_uniform: f64,
+    /// `-ln p` of the codes by how often the training codes have them at their place, in nats per example.
+    pub rate_frequencies: f64,
+    /// `(distortion + rate_frequencies) / (dims ln 2)`, where the distortion is a code length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_frequencies: Option<f64>,
+}
+
+/// Distortion and rate by depth, from the coarsest codes to all of them; none for codes of one depth.
+pub(super) fn by_depth(run: &Run, splits: &Splits, parts: &[Subset]) -> Result<Vec<DepthTerms>> {
+    let likelihood = run.model.observe_or_refuse()?.likelihood();
+    let discrete = run.explained("rate", run.model.discrete_or_refuse())?;
+    let per_nat = 1.0 / (run.shape.numel() as f64 * std::f64::consts::LN_2);
+    let terms = |depth: usize| {
+        let model = discrete.at_depth(depth);
+        let found = code_use_of(model.as_ref(), parts, &run.device)?;
+        let training = symbols_of(model.discrete_or_refuse()?, &splits.train, &run.device);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let (distortion, rate) = (mean(&found.distortion), mean(&found.rate_by_place(&training)));
+        let bits = no_bits(&likelihood, parts).is_none().then_some((distortion + rate) * per_nat);
+        let rate_uniform = found.uniform_rate();
+        Ok(DepthTerms { depth, distortion, rate_uniform, rate_frequencies: rate, bits_frequencies: bits })
+    };
+    match discrete.depth() {
+        0 | 1 => Ok(Vec::new()),
+        depth => (1..=depth).map(terms).collect(),
+    }
+}
+
+/// How the examples of all parts together use a model's codes.
+pub(super) fn code_use_of(model: &dyn Model, parts: &[Subset], device: &Device) -> Result<CodeUse> {
+    let mut all = parts.iter().map(|part| code_use(model, part, device));
+    let first = all.next().expect("some examples")?;
+    all.try_fold(first, |mut whole, found| {
+        whole.append(found?);
+        Ok(whole)
+    })
 }
 
 /// Why a distortion is no code length; nothing where it is one.

@@ -35,10 +35,10 @@ pub struct Reading {
     settings: Vec<(String, Value)>,
 }
 
-/// What says how the run's own data are read, and leaves them the same.
-const READ: [&str; 5] = ["data.label", "data.id", "data.on_bad_image", "data.missing", "data.cache"];
-
 impl Reading {
+    /// What says how the run's own data are read, and leaves them the same.
+    pub const KEYS: [&str; 5] = ["data.label", "data.id", "data.on_bad_image", "data.missing", "data.cache"];
+
     /// Sets `data.KEY=value`, value in TOML or a plain word.
     ///
     /// # Errors
@@ -74,6 +74,19 @@ impl Reading {
         Ok(layers.build()?.data)
     }
 
+    /// The same with the data that are shown, whatever the configuration's own are.
+    pub(super) fn shown(&self, config: &RunConfig) -> Result<DataConfig> {
+        let applied = self.applied(config)?;
+        let source = self.data.clone().unwrap_or_else(|| applied.source.clone());
+        Ok(DataConfig { source, ..applied })
+    }
+
+    /// The same settings for data that are where their run knows them to be.
+    #[must_use]
+    pub fn at_known_places(&self) -> Self {
+        Self { data: None, ..self.clone() }
+    }
+
     /// The same for the run's own data, of which nothing may change that decides what the model saw.
     fn of_own(&self, config: &RunConfig) -> Result<DataConfig> {
         let (own, changed) = (&config.data, self.applied(config)?);
@@ -83,7 +96,7 @@ impl Reading {
         if kept == changed && !relabelled {
             return Ok(changed);
         }
-        let fixed = |(key, _): &&(String, Value)| !READ.contains(&key.as_str()) || relabelled;
+        let fixed = |(key, _): &&(String, Value)| !Self::KEYS.contains(&key.as_str()) || relabelled;
         let key = self.settings.iter().find(fixed).map_or("data", |(key, _)| key.as_str());
         let expected = "nothing for the run's own data, which are split and read as in training";
         let help = "leave it away, or show the run other data with `--data DATA`";
@@ -146,7 +159,29 @@ impl Run {
         self.open_own_as(&self.reading)
     }
 
-    fn open_own_as(&self, reading: &Reading) -> Result<OwnData> {
+    /// [`Run::open_own`] where other data are shown, so that it is no use to say where the run's own are by the same flag.
+    ///
+    /// # Errors
+    /// As [`Run::open_own`].
+    pub fn open_own_beside(&self) -> Result<OwnData> {
+        let (own, location) = (&self.config.data, self.info.data.location.as_deref());
+        let unsaid = self.info.origin.is_none() && self.reading.data.is_none();
+        if unsaid && candidates(own, location, None).is_empty() {
+            let run = crate::shell::quoted(&self.dir.path().display().to_string());
+            let help = format!(
+                "`--data` names others here: `elbo resume {run} --data PATH` once, and the run remembers where its own are; or ELBO_DATA names a \
+                 folder above them"
+            );
+            return Err(nowhere(&own.source, help));
+        }
+        self.open_own()
+    }
+
+    /// [`Run::open_own`], read otherwise than [`Run::reading`] tells.
+    ///
+    /// # Errors
+    /// As [`Run::open_own`].
+    pub fn open_own_as(&self, reading: &Reading) -> Result<OwnData> {
         let complete = open_own(&self.dir, &self.info, &self.config, reading, &mut |_| {})?;
         let complete = self.checked(complete.splits, &complete.config.source)?;
         let chosen = chosen(complete.clone(), &self.config, &self.info)?;
@@ -210,7 +245,14 @@ pub(super) fn open_own(
             Err(error) => drop(first.get_or_insert(error)),
         }
     }
-    Err(first.unwrap_or_else(|| nowhere(dir, &own.source)))
+    Err(first.unwrap_or_else(|| {
+        let run = crate::shell::quoted(&dir.path().display().to_string());
+        let help = format!(
+            "add `--data PATH` to say where they are now, or `elbo resume {run} --data PATH` once, so that the run remembers; ELBO_DATA may name a \
+             folder above them. Their content decides whether they are the same"
+        );
+        nowhere(&own.source, help)
+    }))
 }
 
 /// What training sees of a run's own data.
@@ -269,12 +311,7 @@ fn below_elbo_data(end: PathBuf) -> Option<PathBuf> {
     std::env::var_os("ELBO_DATA").filter(|data| !data.is_empty()).map(|data| Path::new(&data).join(end))
 }
 
-fn nowhere(dir: &RunDir, source: &str) -> Error {
-    let run = crate::shell::quoted(&dir.path().display().to_string());
-    let help = format!(
-        "add `--data PATH` to say where they are now, or `elbo resume {run} --data PATH` once, so that the run remembers; ELBO_DATA may name a \
-         folder above them. Their content decides whether they are the same"
-    );
+fn nowhere(source: &str, help: String) -> Error {
     Error::data(source, "source", "the data that the run was trained on", "nothing there", help)
 }
 

@@ -82,6 +82,26 @@ impl Run {
         Self::of(RunDir::open(path)?, checkpoint, device)
     }
 
+    /// The same run with the first `depth` residual codes of each vector: fewer bits and a larger distortion, from the same training.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a run without codes from a codebook, [`Error::Config`] for a depth that it does not have.
+    pub fn at_depth(self, depth: usize) -> Result<Self> {
+        let discrete = self.explained("depth", self.model.discrete_or_refuse())?;
+        let of = discrete.depth();
+        if !(1..=of).contains(&depth) {
+            let help = "train with `--set quantizer.depth=4 --set quantizer.drop_depths=true` to choose among four";
+            return Err(Error::config(
+                "depth",
+                format!("a number from 1 to {of}, the depth of the run"),
+                depth.to_string(),
+                help,
+            ));
+        }
+        let model = discrete.at_depth(depth);
+        Ok(Self { model, ..self })
+    }
+
     /// [`Run::open`] of a folder that is open.
     pub(super) fn of(dir: RunDir, checkpoint: Option<&str>, device: &Device) -> Result<Self> {
         let (config, info) = (read_config(&dir)?, dir.info()?);

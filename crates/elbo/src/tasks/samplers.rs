@@ -331,7 +331,9 @@ impl Run {
             }
             let found = PriorRun::find(self, &known)?;
             if let Some(prior) = found.filter(|prior| prior.serves(&wanted, None) && prior.is_complete()) {
-                return prior.load_symbols(self).map(Some);
+                let prior = prior.load_symbols(self)?;
+                // Of a run at another depth the codes are other ones.
+                return Ok(Some(prior).filter(|prior| Some(prior.run.model.space()) == self.symbol_space()));
             }
         }
         Ok(None)

@@ -176,12 +176,15 @@ impl TrainingRun {
     /// The run of a prior at `out`, wherever that is.
     pub(super) fn begin_prior(
         parent: &Run,
-        config: RunConfig,
+        mut config: RunConfig,
         settings: FitSettings,
         device_name: &str,
         out: PathBuf,
         replaces: bool,
     ) -> Result<Self> {
+        if let Some(discrete) = parent.model.discrete() {
+            config.model = config.model.over_maps(discrete.codes());
+        }
         config.check()?;
         config.training.precision.check(&parent.device)?;
         let mut codes = parent.codes(settings)?;

@@ -161,8 +161,14 @@ pub struct OptimizerConfig {
     pub eps: f64,
     /// Coupled L2 for `adam`, decoupled decay for `adamw`.
     pub weight_decay: f64,
+    /// What `weight_decay` reaches: `all` parameters as in PyTorch, or `matrices` without biases and scales of norms.
+    #[serde(skip_serializing_if = "is_default")]
+    pub decays: Decays,
     /// Largest global norm of the gradient; 0 for no clipping.
     pub clip_norm: f64,
+    /// Steps over which the learning rate grows evenly to what the schedule says; 0 for none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub warmup_steps: u64,
     /// A schedule of this optimiser's own, in place of `[schedule]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
@@ -182,6 +188,19 @@ pub enum OptimizerKind {
     AdamW,
 }
 
+/// What weight decay reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Decays {
+    /// Every parameter, as in PyTorch's optimisers.
+    #[default]
+    All,
+    /// Matrices, tables and kernels of convolutions. Biases and the scales of norms keep their values, as is
+    /// usual for transformers (Brown et al. 2020 and after).
+    Matrices,
+}
+
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
@@ -190,7 +209,9 @@ impl Default for OptimizerConfig {
             betas: [0.9, 0.999],
             eps: 1e-8,
             weight_decay: 0.0,
+            decays: Decays::All,
             clip_norm: 0.0,
+            warmup_steps: 0,
             schedule: None,
             updates: BTreeMap::new(),
         }
@@ -331,6 +352,19 @@ impl TrainingConfig {
 }
 
 impl OptimizerConfig {
+    /// What the learning rate is multiplied by after `taken` steps: below 1 while it warms up.
+    ///
+    /// ```
+    /// use elbo::training::OptimizerConfig;
+    ///
+    /// let config = OptimizerConfig { warmup_steps: 4, ..Default::default() };
+    /// assert_eq!([0, 1, 3, 99].map(|taken| config.warmth(taken)), [0.25, 0.5, 1.0, 1.0]);
+    /// assert_eq!(OptimizerConfig::default().warmth(0), 1.0);
+    /// ```
+    pub fn warmth(&self, taken: u64) -> f64 {
+        ((taken + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0)
+    }
+
     /// The table of the update of this name: its own, or this one.
     #[must_use]
     pub fn of_update(&self, name: &str) -> Self {
@@ -398,6 +432,10 @@ impl EarlyStopping {
 
 fn is_none(steps: &usize) -> bool {
     *steps == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn is_zero(value: &f64) -> bool {

@@ -36,7 +36,9 @@ mod trainer;
 
 pub use checkpoint::{Checkpoints, Resumed, Saved};
 pub use classifier::{accuracy, classify, train_classifier};
-pub use config::{EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precision, Reduction, TrainingConfig};
+pub use config::{
+    Decays, EarlyStopping, Monitor, OptimizerConfig, OptimizerKind, Precision, Reduction, TrainingConfig,
+};
 pub use early_stopping::{Stopper, Verdict};
 pub use ema::Ema;
 pub use observer::{EpochEnd, Observer, Quiet, StepReport};

@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use elbo_kernels::{AdamStep, Parameter, Updated};
 
-use super::config::{OptimizerConfig, OptimizerKind};
+use super::config::{Decays, OptimizerConfig, OptimizerKind};
 use super::schedule::Schedule;
 use crate::models::Update;
 use crate::run::parameters;
@@ -98,9 +98,9 @@ impl Optimizer {
         &self.moments
     }
 
-    /// The learning rate before any schedule.
+    /// The learning rate before any schedule; lower while it warms up.
     pub fn lr(&self) -> f64 {
-        self.config.lr
+        self.config.lr * self.config.warmth(self.time)
     }
 
     /// How many steps it has taken.
@@ -140,7 +140,10 @@ impl Optimizer {
         let model = model.map(&mut taken);
         let Take { places, parameters, .. } = taken;
         let (shapes, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-        let updated = elbo_kernels::adam_all(parameters, &step);
+        let updated = match self.config.decays {
+            Decays::All => elbo_kernels::adam_all(parameters, &step),
+            Decays::Matrices => decaying_matrices(&shapes, parameters, &step),
+        };
         let not_finite = places.iter().zip(&updated).find(|(_, updated)| !updated.finite).map(|(place, _)| *place);
         let mut weights = Vec::with_capacity(updated.len());
         for ((place, shape), Updated { weight, m, v, .. }) in places.into_iter().zip(shapes).zip(updated) {
@@ -150,6 +153,19 @@ impl Optimizer {
         let model = model.map(&mut PutBack { weights: weights.into_iter().peekable(), place: 0 });
         (model, Stepped { gradient_norm, not_finite })
     }
+}
+
+/// One step in which weight decay reaches matrices alone. Shapes and parameters are in one order, which the result keeps.
+fn decaying_matrices(shapes: &[Vec<usize>], parameters: Vec<Parameter>, step: &AdamStep) -> Vec<Updated> {
+    let bare = AdamStep { l2: 0.0, decay: 0.0, ..*step };
+    let is_matrix = |place: usize| shapes[place].len() > 1;
+    let (matrices, others): (Vec<_>, Vec<_>) = parameters.into_iter().enumerate().partition(|(i, _)| is_matrix(*i));
+    let all = |group: Vec<(usize, Parameter)>, step: &AdamStep| {
+        elbo_kernels::adam_all(group.into_iter().map(|(_, parameter)| parameter).collect(), step).into_iter()
+    };
+    let (mut matrices, mut others) = (all(matrices, step), all(others, &bare));
+    let next = |place| if is_matrix(place) { matrices.next() } else { others.next() };
+    (0..shapes.len()).map(next).map(|updated| updated.expect("one for each parameter")).collect()
 }
 
 /// A walk that takes out the parameters that have a gradient, with all that their update needs.
@@ -239,4 +255,36 @@ fn global_norm<M: Module>(model: &M, gradients: &GradientsParams) -> f64 {
     let mut norm = Norm { gradients, sum: 0.0 };
     model.visit(&mut norm);
     norm.sum.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::{Activation, Linear};
+    use crate::random::{Draws, Purpose};
+    use crate::tensors::values_of;
+
+    /// Weights and biases after a step of AdamW at rate 0.1 without a gradient's pull on the first column.
+    fn after_a_step(decays: Decays) -> [Vec<f32>; 2] {
+        let device = crate::device::choose("cpu").unwrap().autodiff();
+        let layer = Linear::init(3, 2, &mut Draws::new(0, Purpose::Weights, 0, 0), &device);
+        let config = OptimizerConfig { kind: OptimizerKind::AdamW, weight_decay: 0.5, decays, ..Default::default() };
+        let loss = layer.forward(Tensor::ones([1, 3], &device), Activation::None).square().sum();
+        let gradients = GradientsParams::from_module(&mut loss.backward(), &layer);
+        let (layer, _) = Optimizer::new(config).step(layer, gradients, 0.1);
+        [values_of(layer.weight.val()), values_of(layer.bias.val())]
+    }
+
+    #[test]
+    fn decay_of_matrices_leaves_biases_alone() {
+        let device = crate::device::choose("cpu").unwrap();
+        let before = Linear::init(3, 2, &mut Draws::new(0, Purpose::Weights, 0, 0), &device);
+        let [all, matrices] = [Decays::All, Decays::Matrices].map(after_a_step);
+        assert_eq!(all[0], matrices[0], "weights decay either way");
+        for (i, bias) in values_of(before.bias.val()).into_iter().enumerate() {
+            // Decay at rate 0.1 takes 0.1 * 0.5 of what there was.
+            assert!((matrices[1][i] - all[1][i] - 0.05 * bias).abs() < 1e-6, "bias {i}");
+            assert!(bias.abs() > 1e-3, "a bias that decay would move");
+        }
+    }
 }

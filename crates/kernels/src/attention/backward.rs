@@ -34,9 +34,10 @@ pub(crate) fn backward(shape: &AttentionShape, saved: &Saved<'_>) -> [Vec<f32>; 
     let to = rooms.each_mut().map(|room| room.target(*to.next().expect("three of each")));
     for_parts(shape.units(), |unit| {
         let gradients = Head::new(shape, saved, unit).gradients();
+        let place = Place::of(shape, unit, [shape.heads, 0]);
         for ((rows, to), tokens) in gradients.iter().zip(&to).zip(tokens) {
             // SAFETY: each head is one part's, and the buffers outlive the region.
-            unsafe { write_rows(shape, rows, unit, tokens, to) };
+            unsafe { place.write(rows, tokens, to) };
         }
     });
     let mut counts = counts.iter();
@@ -44,24 +45,51 @@ pub(crate) fn backward(shape: &AttentionShape, saved: &Saved<'_>) -> [Vec<f32>; 
     rooms.map(|room| unsafe { room.written(*counts.next().expect("three of each")) })
 }
 
-/// Writes a head's rows to their places.
-///
-/// # Safety
-/// Nobody else touches them meanwhile, and the buffer outlives the call.
-unsafe fn write_rows(
-    shape: &AttentionShape,
-    rows: &Rows,
-    unit: usize,
-    tokens: usize,
-    to: &SharedMut<MaybeUninit<f32>>,
-) {
-    let place = |token: usize| ((unit / shape.heads * tokens + token) * shape.heads + unit % shape.heads) * shape.width;
-    for token in 0..tokens {
-        let ahead = place((token + AHEAD).min(tokens - 1));
-        let place = place(token);
-        simd::prefetch(to.as_mut_ptr().wrapping_add(ahead), shape.width);
-        // SAFETY: the caller's promise.
-        unsafe { to.slice(place..place + shape.width) }.write_copy_of_slice(rows.row(token, shape.width));
+/// `dq`, `dk` and `dv` of as many queries as keys, one after another for each token: `[batch, tokens, 3 * heads, width]`.
+pub(crate) fn backward_together(shape: &AttentionShape, saved: &Saved<'_>) -> Vec<f32> {
+    assert_eq!(shape.queries, shape.keys, "a query and a key of each token");
+    let count = 3 * shape.units() * shape.keys * shape.width;
+    let mut room = Room::new(count);
+    let to = room.target(count);
+    for_parts(shape.units(), |unit| {
+        for (part, rows) in Head::new(shape, saved, unit).gradients().iter().enumerate() {
+            let place = Place::of(shape, unit, [3 * shape.heads, part * shape.heads]);
+            // SAFETY: each head is one part's, and the buffer outlives the region.
+            unsafe { place.write(rows, shape.keys, &to) };
+        }
+    });
+    // SAFETY: the parts cover all heads, and each writes all its rows of the three gradients.
+    unsafe { room.written(count) }
+}
+
+/// Where a head's rows lie in a tensor `[batch, tokens, heads, width]`.
+struct Place {
+    example: usize,
+    head: usize,
+    heads: usize,
+    width: usize,
+}
+
+impl Place {
+    /// In a tensor of so many heads a token, where those of the attention begin at the second number.
+    fn of(shape: &AttentionShape, unit: usize, [heads, first]: [usize; 2]) -> Self {
+        Self { example: unit / shape.heads, head: first + unit % shape.heads, heads, width: shape.width }
+    }
+
+    /// Writes the rows of the tokens.
+    ///
+    /// # Safety
+    /// Nobody else touches them meanwhile, and the buffer outlives the call.
+    unsafe fn write(&self, rows: &Rows, tokens: usize, to: &SharedMut<MaybeUninit<f32>>) {
+        let Self { example, head, heads, width } = *self;
+        let place = |token: usize| ((example * tokens + token) * heads + head) * width;
+        for token in 0..tokens {
+            let ahead = place((token + AHEAD).min(tokens - 1));
+            let place = place(token);
+            simd::prefetch(to.as_mut_ptr().wrapping_add(ahead), width);
+            // SAFETY: the caller's promise.
+            unsafe { to.slice(place..place + width) }.write_copy_of_slice(rows.row(token, width));
+        }
     }
 }
 

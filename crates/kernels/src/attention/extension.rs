@@ -24,6 +24,12 @@ pub trait AttentionKernels: Backend {
 
     /// Returns `dq`, `dk`, `dv`.
     fn attention_backward(saved: Saved<Self>, dy: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+
+    /// Returns `y` and the logarithms of each query's sum, of queries, keys and values that lie together.
+    fn self_attention_forward(mixed: FloatTensor<Self>, causal: bool) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Returns the gradient of what lies together.
+    fn self_attention_backward(saved: SavedTogether<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// What is kept for the backward pass.
@@ -35,6 +41,25 @@ pub struct Saved<B: Backend> {
     y: FloatTensor<B>,
     log_sums: FloatTensor<B>,
     causal: bool,
+}
+
+/// What is kept of queries, keys and values that lie together.
+#[derive(Debug, Clone)]
+pub struct SavedTogether<B: Backend> {
+    mixed: FloatTensor<B>,
+    y: FloatTensor<B>,
+    log_sums: FloatTensor<B>,
+    causal: bool,
+}
+
+/// Sizes of the attention within `[batch, tokens, 3 * heads, width]`, and its queries, keys and values.
+fn together(mixed: &FlexTensor, causal: bool) -> (AttentionShape, [Strided<'_>; 3]) {
+    let [batch, tokens, parts, width] = dims(mixed);
+    let heads = parts / 3;
+    let shape = AttentionShape { batch, heads, queries: tokens, keys: tokens, width, causal };
+    let strides = [tokens * parts * width, parts * width, width];
+    let part = |part: usize| Strided { data: flex_slice(mixed), start: part * heads * width, strides };
+    (shape, [0, 1, 2].map(part))
 }
 
 fn dims(tensor: &FlexTensor) -> [usize; 4] {
@@ -84,6 +109,23 @@ impl AttentionKernels for Flex {
         let [dq, dk, dv] = backward::backward(&shape, &operands);
         [from_values(dq, &dims(&q)), from_values(dk, &dims(&k)), from_values(dv, &dims(&v))]
     }
+
+    fn self_attention_forward(mixed: FlexTensor, causal: bool) -> (FlexTensor, FlexTensor) {
+        let mixed = contiguous(mixed);
+        let (shape, [q, k, v]) = together(&mixed, causal);
+        let attended = forward::forward(&shape, q, k, v);
+        let AttentionShape { batch, heads, queries, width, .. } = shape;
+        let log_sums = from_values(attended.log_sums, &[batch, heads, queries]);
+        (from_values(attended.y, &[batch, queries, heads, width]), log_sums)
+    }
+
+    fn self_attention_backward(saved: SavedTogether<Self>, dy: FlexTensor) -> FlexTensor {
+        let [mixed, y, log_sums, dy] = [saved.mixed, saved.y, saved.log_sums, dy].map(contiguous);
+        let (shape, [q, k, v]) = together(&mixed, saved.causal);
+        let (y, log_sums, dy) = (flex_slice(&y), flex_slice(&log_sums), flex_slice(&dy));
+        let operands = backward::Saved { q, k, v, y, log_sums, dy };
+        from_values(backward::backward_together(&shape, &operands), &dims(&mixed))
+    }
 }
 
 /// The operation Burn dispatches.
@@ -96,11 +138,33 @@ pub trait AttentionOps: Backend {
         v: FloatTensor<Self>,
         causal: bool,
     ) -> FloatTensor<Self>;
+
+    /// See [`crate::self_attention`].
+    fn elbo_self_attention(mixed: FloatTensor<Self>, causal: bool) -> FloatTensor<Self>;
 }
 
 impl AttentionOps for Flex {
     fn elbo_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, causal: bool) -> FlexTensor {
         Self::attention_forward(q, k, v, causal).0
+    }
+
+    fn elbo_self_attention(mixed: FlexTensor, causal: bool) -> FlexTensor {
+        Self::self_attention_forward(mixed, causal).0
+    }
+}
+
+#[derive(Debug)]
+struct SelfAttentionNode;
+
+impl<B: AttentionKernels> Backward<B, 1> for SelfAttentionNode {
+    type State = SavedTogether<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let dy = gradients.consume::<B>(&ops.node);
+        if let Some(node) = node {
+            gradients.register::<B>(node.id, B::self_attention_backward(ops.state, dy));
+        }
     }
 }
 
@@ -130,6 +194,16 @@ impl<B: AttentionOps + AttentionKernels, C: CheckpointStrategy> AttentionOps for
         let (y, log_sums) = B::attention_forward(q.clone(), k.clone(), v.clone(), causal);
         match node {
             OpsKind::Tracked(prep) => prep.finish(Saved { q, k, v, y: y.clone(), log_sums, causal }, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn elbo_self_attention(mixed: FloatTensor<Self>, causal: bool) -> FloatTensor<Self> {
+        let node = SelfAttentionNode.prepare::<C>([mixed.node()]).compute_bound().stateful();
+        let mixed = mixed.into_primitive();
+        let (y, log_sums) = B::self_attention_forward(mixed.clone(), causal);
+        match node {
+            OpsKind::Tracked(prep) => prep.finish(SavedTogether { mixed, y: y.clone(), log_sums, causal }, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }

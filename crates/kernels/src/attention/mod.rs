@@ -14,6 +14,7 @@ mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
 mod backward;
+mod cached;
 mod engine;
 #[cfg(feature = "tensors")]
 mod extension;
@@ -28,8 +29,9 @@ pub(crate) mod reference;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod register_tile;
 mod shape;
-mod softmax;
+pub(crate) mod softmax;
 mod tile;
 
+pub use cached::{CacheShape, KeyValueCache};
 #[cfg(feature = "tensors")]
-pub use ops::attention;
+pub use ops::{attention, self_attention};

@@ -48,3 +48,34 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool) -> Tens
     }
     Tensor::from_dispatch(Router::elbo_attention(q.into_dispatch(), k.into_dispatch(), v.into_dispatch(), causal))
 }
+
+/// [`attention`] of queries, keys and values that a dense layer gave together: the queries of all heads,
+/// then the keys, then the values.
+///
+/// Its gradient is written where the layer takes it, which spares putting three gradients together.
+///
+/// # Shapes
+/// - `mixed`: `[batch, tokens, 3 * heads, width]`
+/// - returns: `[batch, tokens, heads, width]`
+///
+/// # Panics
+/// If the third size is no multiple of three, or there are no tokens or no width.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use elbo_kernels::self_attention;
+///
+/// // Query, key and value of two tokens: equal scores share the values alike.
+/// let device = Device::default();
+/// let mixed = Tensor::<4>::from_data([[[[0.0], [1.0], [3.0]], [[0.0], [1.0], [5.0]]]], &device);
+/// assert_eq!(self_attention(mixed, true).into_data().to_vec::<f32>().unwrap(), [3.0, 4.0]);
+/// ```
+pub fn self_attention(mixed: Tensor<4>, causal: bool) -> Tensor<4> {
+    let [_, tokens, parts, width] = mixed.dims();
+    assert!(parts.is_multiple_of(3), "queries, keys and values of each head: {parts} are no multiple of three");
+    assert!(tokens > 0 && width > 0, "tokens and a width in {:?}", mixed.dims());
+    if !is_fused(&mixed) {
+        return reference::self_attention(mixed, causal);
+    }
+    Tensor::from_dispatch(Router::elbo_self_attention(mixed.into_dispatch(), causal))
+}

@@ -14,3 +14,10 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool) -> Tens
     }
     activation::softmax(scores, 3).matmul(v).swap_dims(1, 2)
 }
+
+/// Twin of [`crate::self_attention`].
+pub fn self_attention(mixed: Tensor<4>, causal: bool) -> Tensor<4> {
+    let heads = mixed.dims()[2] / 3;
+    let [q, k, v] = [0, 1, 2].map(|part| mixed.clone().narrow(2, part * heads, heads));
+    attention(q, k, v, causal)
+}

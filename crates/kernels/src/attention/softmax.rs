@@ -41,7 +41,7 @@ fn probability<const FUSED: bool>(x: f32) -> f32 {
 
 simd::multiversion! {
     /// The largest score; minus infinity where there is none.
-    pub(super) fn largest(scores: &[f32]) -> f32 {
+    pub(crate) fn largest(scores: &[f32]) -> f32 {
         let mut lanes = [f32::NEG_INFINITY; LANES];
         let chunks = scores.chunks_exact(LANES);
         let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |most, v| larger(*v, most));
@@ -55,7 +55,7 @@ simd::multiversion! {
 simd::multiversion! {
     fused FUSED:
     /// Turns scores into `e^(score - most)`; returns their sum.
-    pub(super) fn exponentials(scores: &mut [f32], most: f32) -> f32 {
+    pub(crate) fn exponentials(scores: &mut [f32], most: f32) -> f32 {
         let mut lanes = [0f32; LANES];
         let mut chunks = scores.chunks_exact_mut(LANES);
         for chunk in &mut chunks {
@@ -87,7 +87,7 @@ simd::multiversion! {
 
 simd::multiversion! {
     /// `row = factor row`.
-    pub(super) fn scale(row: &mut [f32], factor: f32) {
+    pub(crate) fn scale(row: &mut [f32], factor: f32) {
         for value in row {
             *value *= factor;
         }

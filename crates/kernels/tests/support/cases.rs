@@ -28,6 +28,24 @@ pub enum Operation {
     Latent { batch: usize, width: usize },
 }
 
+impl Operation {
+    /// Whether padding may cut a place of the window off from every pixel.
+    fn may_cut_off(&self) -> bool {
+        match *self {
+            Self::Conv { x, kernel, geometry, .. } => [0, 1].into_iter().any(|axis| {
+                let (side, window, padding) = (x[1 + axis], kernel[axis], geometry.padding[axis]);
+                let outputs = (side + 2 * padding - window) / geometry.stride + 1;
+                let meets = |place: usize, output: usize| {
+                    (output * geometry.stride + place).checked_sub(padding).is_some_and(|pixel| pixel < side)
+                };
+                !(0..window).all(|place| (0..outputs).any(|output| meets(place, output)))
+            }),
+            Self::ConvTranspose { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 const TERMS: [Reconstruction; 10] = [
     Reconstruction::Bernoulli,
     Reconstruction::SquaredError(Link::Sigmoid),
@@ -90,6 +108,12 @@ impl Case {
     #[allow(dead_code, reason = "the fuzz target draws all its cases")]
     pub fn plain(operation: Operation, level: Level) -> Self {
         Self { operation, activation: ACTIVATIONS[1], threads: 1, level, seed: 1, wild: None }
+    }
+
+    /// The same case with a value that is not finite at a place of the first argument.
+    #[allow(dead_code, reason = "the fuzz target draws all its cases")]
+    pub fn wild(self, value: f32, place: usize) -> Self {
+        Self { wild: Some((value, place)), activation: ACTIVATIONS[0], ..self }
     }
 
     /// Compares values and gradients.
@@ -213,7 +237,7 @@ impl Case {
         let one_weight = weight.values.iter().fold(1e-3f32, |most, w| most.max(w.abs()));
         // A place of the window that padding cuts off meets no pixel. Its gradient is 0, which a form that multiplies by the padding's zeros makes
         // NaN where `x` is wild; both forms do so for some shapes.
-        let kept = if self.wild.is_some() && matches!(self.operation, Operation::ConvTranspose { .. }) { 2 } else { 4 };
+        let kept = if self.wild.is_some() && self.operation.may_cut_off() { 2 } else { 4 };
         pair(["y", "dx", "dw", "db"], fused, plain, [0.1, f64::from(one_weight), 1.0, 1.0], kept)
     }
 

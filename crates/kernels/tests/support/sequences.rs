@@ -72,3 +72,17 @@ pub fn embedded(
     let gradients = backward_from(y.clone(), tensor(dy, [numbers.len(), width]));
     vec![("y", values(y)), ("dtable", values(table.grad(&gradients).expect("dtable")))]
 }
+
+/// The terms of rows of logits and the slopes of the logits.
+pub fn surprised(
+    logits: &[f32],
+    targets: &[i32],
+    dy: &[f32],
+    op: impl FnOnce(Tensor<2>, Tensor<1, Int>) -> Tensor<1>,
+) -> Results {
+    let n = targets.len();
+    let logits = tensor(logits, [n, logits.len() / n]).require_grad();
+    let y = op(logits.clone(), indices(targets));
+    let gradients = backward_from(y.clone(), tensor(dy, [n]));
+    vec![("y", values(y)), ("dlogits", values(logits.grad(&gradients).expect("dlogits")))]
+}

@@ -35,7 +35,7 @@ impl Values {
                 let mut values = vec![0f32; width];
                 for &index in &part.indices()[start..part.len().min(start + BLOCK)] {
                     part.source().read_values(index as usize, &mut values);
-                    block.add(&values);
+                    block.add(&values, part.source().exact_hash(index as usize));
                 }
                 block
             })
@@ -49,7 +49,8 @@ impl Values {
         Self { count: 0, places: vec![place; width], hashes: Vec::new() }
     }
 
-    fn add(&mut self, values: &[f32]) {
+    /// `exact` is the hash of the example as its file has it, where these values are rounded.
+    fn add(&mut self, values: &[f32], exact: Option<u64>) {
         self.count += 1;
         for (place, &value) in self.places.iter_mut().zip(values) {
             place.lowest = place.lowest.min(value);
@@ -57,7 +58,7 @@ impl Values {
             place.sum += f64::from(value);
             place.squares += f64::from(value).powi(2);
         }
-        self.hashes.push(hash(bytemuck::cast_slice(values)));
+        self.hashes.push(exact.unwrap_or_else(|| hash(bytemuck::cast_slice(values))));
     }
 
     fn joined(mut self, other: Self) -> Self {

@@ -51,7 +51,7 @@ pub(super) fn listed<P>(
     pack: &str,
 ) -> Result<(Listing, Vec<P>, Told)> {
     if members.is_empty() {
-        let help = format!("pack a folder of pictures: `{pack}`");
+        let help = left_out.cure().map_or_else(|| format!("pack a folder of pictures: `{pack}`"), str::to_owned);
         let found = left_out.in_words().map_or_else(|| "none".to_owned(), |only| format!("none, only {only}"));
         return Err(Error::data(origin.path, "images", "pictures (.png, .jpg, ...) in the archive", found, help));
     }
@@ -99,17 +99,18 @@ impl Arrangement {
     /// Of pictures whose paths are `names`.
     pub fn of(names: &[String]) -> Self {
         let skipped = common_folders(names);
-        match [skipped, skipped + 1].into_iter().find(|level| has_parts(names, *level)) {
-            Some(level) => Self::with_parts(names, skipped, level),
+        let found = [skipped, skipped + 1].into_iter().find_map(|level| Some((level, parts_at(names, level)?)));
+        match found {
+            Some((level, parts)) => Self::with_parts(names, skipped, level, &parts),
             None => Self::without_parts(names, skipped),
         }
     }
 
     /// Parts are the folders at `level`, classes the first other folder.
-    fn with_parts(names: &[String], skipped: usize, level: usize) -> Self {
+    fn with_parts(names: &[String], skipped: usize, level: usize, parts: &Parts<'_>) -> Self {
         let mut beside: BTreeMap<String, usize> = BTreeMap::new();
         let placed = names.iter().map(|name| {
-            let Some(part) = folders(name).nth(level).and_then(part_of) else {
+            let Some(part) = folders(name).nth(level).and_then(|folder| parts.get(folder)) else {
                 let place = folders(name).nth(level).map_or_else(
                     || name.clone(),
                     |_| folders(name).take(level + 1).collect::<Vec<_>>().join("/") + "/",
@@ -119,7 +120,7 @@ impl Arrangement {
             };
             let class = if level > skipped { skipped } else { level + 1 };
             let label = folders(name).nth(class).map(str::to_owned);
-            Some(Placed { part: Some(part.to_owned()), label })
+            Some(Placed { part: Some((*part).to_owned()), label })
         });
         let placed = placed.collect();
         let told = Told { notes: Vec::new(), warnings: left_beside(&beside).into_iter().collect() };
@@ -159,6 +160,7 @@ fn like_parts(names: &[String], skipped: usize) -> Option<String> {
         names.iter().flat_map(|name| folders(name).skip(skipped).filter(|folder| part_of(folder).is_some())).collect();
     // A class called `train`, alone, holds nothing that must not be trained on.
     let harmful = found.iter().any(|folder| part_of(folder) != Some("train"));
+    let (found, harmful) = if harmful { (found, true) } else { with_part_words(names, skipped) };
     let first: Vec<_> = found.iter().take(NAMED).map(|folder| format!("`{folder}`")).collect();
     let (folders, are) = if found.len() == 1 { ("a folder", "is") } else { ("folders", "are") };
     harmful.then(|| {
@@ -167,6 +169,14 @@ fn like_parts(names: &[String], skipped: usize) -> Option<String> {
             first.join(", ")
         )
     })
+}
+
+/// The folders that have a word for a part in their names, and whether there are some to train on and others.
+fn with_part_words(names: &[String], skipped: usize) -> (BTreeSet<&str>, bool) {
+    let all: BTreeSet<&str> = names.iter().flat_map(|name| folders(name).skip(skipped)).collect();
+    let found: Vec<_> = all.into_iter().filter_map(|folder| Some((folder, part_in(folder)?.1))).collect();
+    let parts: BTreeSet<_> = found.iter().map(|(_, part)| *part).collect();
+    (found.into_iter().map(|(folder, _)| folder).collect(), parts.len() > 1 && parts.contains("train"))
 }
 
 /// The folders of a path, outermost first.
@@ -186,10 +196,33 @@ fn common_folders(names: &[String]) -> usize {
     common.len()
 }
 
-/// Whether folders at `level` are a part to train on and another one.
-fn has_parts(names: &[String], level: usize) -> bool {
-    let found: BTreeSet<_> = names.iter().filter_map(|name| folders(name).nth(level).and_then(part_of)).collect();
-    found.len() > 1 && found.contains("train")
+/// Folders and the parts that they are.
+type Parts<'a> = BTreeMap<&'a str, &'static str>;
+
+/// The folders at `level` that are a part to train on and others: those called so ([`part_of`]), or all of them, where their names differ in
+/// nothing but the word for a part, as `seg_train` and `seg_test` do.
+fn parts_at(names: &[String], level: usize) -> Option<Parts<'_>> {
+    let all: BTreeSet<&str> = names.iter().filter_map(|name| folders(name).nth(level)).collect();
+    let are_parts = |parts: &Parts<'_>| {
+        let kinds: BTreeSet<_> = parts.values().copied().collect();
+        kinds.len() > 1 && kinds.contains("train")
+    };
+    let called: Parts<'_> = all.iter().filter_map(|folder| Some((*folder, part_of(folder)?))).collect();
+    if are_parts(&called) {
+        return Some(called);
+    }
+    let stems: Option<Vec<_>> = all.iter().map(|folder| Some((*folder, part_in(folder)?))).collect();
+    let stems = stems.filter(|stems| stems.iter().all(|(_, (stem, _))| *stem == stems[0].1.0))?;
+    Some(stems.into_iter().map(|(folder, (_, part))| (folder, part)).collect()).filter(are_parts)
+}
+
+/// The one word for a part among others in the name of a folder, and the name without it.
+fn part_in(folder: &str) -> Option<(String, &'static str)> {
+    let lower = folder.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut parts = words.clone().filter_map(part_of);
+    let part = parts.next().filter(|_| parts.next().is_none())?;
+    Some((words.filter(|word| part_of(word).is_none()).collect::<Vec<_>>().join(" "), part))
 }
 
 /// The part that a folder is called after: one word for it, in any case, with digits and words that say nothing around it, such
@@ -199,19 +232,21 @@ fn part_of(folder: &str) -> Option<&'static str> {
         "set", "sets", "image", "images", "img", "imgs", "data", "dataset", "picture", "pictures", "photo", "photos",
         "split", "part", "folder", "files", "samples", "examples",
     ];
-    const PARTS: [(&str, &str); 12] = [
+    const PARTS: [(&str, &str); 14] = [
         ("training", "train"),
         ("train", "train"),
         ("trn", "train"),
         ("testing", "test"),
         ("test", "test"),
         ("tst", "test"),
+        ("tests", "test"),
         ("holdout", "test"),
         ("validation", "validation"),
         ("valid", "validation"),
         ("val", "validation"),
         ("dev", "validation"),
         ("eval", "validation"),
+        ("evaluation", "validation"),
     ];
     let word_of = |word: &str| -> Option<Option<&'static str>> {
         let exact = |word: &str| PARTS.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
@@ -295,6 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn parts_whose_names_share_another_word_are_parts() {
+        for [train, test] in [["seg_train", "seg_test"], ["x_train", "x_tests"], ["Train Cats", "Test Cats"]] {
+            let names = [format!("{test}/cat/1.png"), format!("{train}/dog/1.png")];
+            let found = of(&[&names[0], &names[1]]);
+            assert_eq!(found, [pair("test", "cat"), pair("train", "dog")], "{train}");
+        }
+        // Beside another class they may be classes as well.
+        let found = of(&["bullet train/1.png", "bullet test/1.png", "bus/1.png"]);
+        assert_eq!(found[2], pair("", "bus"));
+        assert!(!warnings(&["bullet train/1.png", "bullet test/1.png", "bus/1.png"]).is_empty());
+    }
+
+    #[test]
     fn parts_may_lie_inside_of_classes() {
         let names =
             ["bolt/ground_truth/1.png", "bolt/test/bent/1.png", "bolt/train/good/1.png", "nut/train/good/1.png"];
@@ -311,6 +359,9 @@ mod tests {
         assert!(beside[0].starts_with("1 picture lies beside") && beside[0].contains("`preview.png`"), "{beside:?}");
         assert!(warnings(&["cat/1.png", "dog/1.png"]).is_empty());
         assert!(warnings(&["cat/1.png", "cat/test/2.png"])[0].contains("`test`"));
+        let several = warnings(&["cat_test/1.png", "cat_train/1.png", "dog_test/1.png", "dog_train/1.png"]);
+        assert!(several[0].contains("`cat_test`, `cat_train`, `dog_test`"), "{several:?}");
+        assert!(warnings(&["bullet train/1.png", "tube/1.png"]).is_empty());
     }
 
     #[test]

@@ -7,11 +7,13 @@
 //! taken, of several pages the first.
 //!
 //! Sizes are checked from the header, before anything of that size is allocated. Whether a file is whole is judged to
-//! its end ([`whole`]). Decoders are not trusted: a panic in one is that file's fault and nobody else's.
+//! its end ([`whole`], [`scans`]). Decoders are not trusted: a panic in one is that file's fault and nobody else's.
 
 mod formats;
 mod gif;
 mod raster;
+mod scans;
+mod tiff;
 mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

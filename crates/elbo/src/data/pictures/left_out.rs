@@ -13,6 +13,8 @@ pub(super) struct LeftOut {
     systems: BTreeMap<String, usize>,
     /// Members of an archive that are links.
     links: usize,
+    /// Members of an archive that are pipes, devices or sparse files.
+    special: usize,
     /// Members of an archive that have a password.
     encrypted: usize,
 }
@@ -24,19 +26,21 @@ const PICTURES: [&str; 34] = [
     "apng", "xcf",
 ];
 
-/// Names that systems and file servers use: Synology, QNAP, Windows, macOS, Linux.
-const SYSTEMS: [&str; 20] = [
+/// Names that systems and file servers use: Synology, QNAP, NetApp, Windows, macOS, Linux.
+const SYSTEMS: [&str; 22] = [
     "__macosx",
     "@eadir",
     "@tmp",
     "#recycle",
     "#snapshot",
+    "~snapshot",
     "@recycle",
     "@recently-snapshot",
     ".@__thumb",
     "@sharebin",
     "$recycle.bin",
     "recycler",
+    "recycled",
     "system volume information",
     "lost+found",
     "network trash folder",
@@ -80,6 +84,11 @@ impl LeftOut {
         self.links += 1;
     }
 
+    /// A member that is a pipe, a device or a sparse file.
+    pub fn add_special(&mut self) {
+        self.special += 1;
+    }
+
     /// A member with a password.
     pub fn add_encrypted(&mut self) {
         self.encrypted += 1;
@@ -113,6 +122,7 @@ impl LeftOut {
             some(self.hidden, "hidden name"),
             some(systems, "name of a system or file server"),
             some(self.links, "link"),
+            some(self.special, "pipe, device or sparse file"),
             some(self.encrypted, "file with a password")
                 .map(|text| text.replace("file with a passwords", "files with a password")),
         ];
@@ -140,7 +150,29 @@ impl LeftOut {
                 self.links
             ));
         }
+        if self.special > 0 {
+            notes.push(format!("left out: {} pipes, devices or sparse files inside the archive", self.special));
+        }
         notes
+    }
+
+    /// What to do with a file that holds nothing but this, where its kinds tell what it is.
+    pub fn cure(&self) -> Option<&'static str> {
+        const CURES: [(&[&str], &str); 5] = [
+            (&["npy"], "these are NumPy's arrays: give the file a name that ends in .npz"),
+            (&["csv", "tsv", "parquet", "amat"], "unpack it (`unzip FILE`, `tar xf FILE`) and give the table"),
+            (&["xml", "rels"], "an office document: save the sheet as CSV, or give the pictures themselves"),
+            (
+                &["pkl", "pt", "pth"],
+                "a PyTorch file: convert it where it comes from, `numpy.savez(\"set.npz\", x=...)`",
+            ),
+            (
+                &["zip", "tar", "gz", "tgz", "xz", "7z", "rar"],
+                "an archive in an archive: unpack the outer one and give what is in it",
+            ),
+        ];
+        let holds = |kind: &&str| self.kinds.contains_key(*kind);
+        CURES.iter().find(|(kinds, _)| kinds.iter().any(|kind| holds(kind))).map(|(_, cure)| *cure)
     }
 
     fn has_pictures(&self) -> bool {
@@ -185,6 +217,22 @@ mod tests {
             notes.contains("1 .json") && notes.contains("1 hidden name") && notes.contains("1 `@eaDir`"),
             "{notes}"
         );
+    }
+
+    #[test]
+    fn archives_of_something_else_are_told_what_they_are() {
+        for (name, cure) in [
+            ("x.npy", ".npz"),
+            ("train/t.csv", "unzip"),
+            ("xl/workbook.xml", "CSV"),
+            ("archive/data.pkl", "PyTorch"),
+            ("a/part1.zip", "outer"),
+        ] {
+            let mut left = LeftOut::default();
+            left.add_file(name.as_bytes());
+            assert!(left.cure().unwrap().contains(cure), "{name}");
+        }
+        assert_eq!(LeftOut::default().cure(), None);
     }
 
     #[test]

@@ -194,7 +194,9 @@ impl Member {
     fn is_picture(&self, left_out: &mut LeftOut) -> bool {
         let passed_over = self.name.split(|&byte| byte == b'/').find(|part| is_passed_over(part));
         match self.kind {
-            MemberKind::Other => return false,
+            MemberKind::Folder => {}
+            MemberKind::Other if is_picture(&self.name) && passed_over.is_none() => left_out.add_special(),
+            MemberKind::Other => {}
             MemberKind::Link if is_picture(&self.name) && passed_over.is_none() => left_out.add_link(),
             MemberKind::Link => {}
             MemberKind::Regular => match passed_over {
@@ -213,6 +215,7 @@ enum MemberKind {
     Regular,
     /// Hard or symbolic.
     Link,
+    Folder,
     Other,
 }
 
@@ -263,6 +266,7 @@ impl Headers<'_> {
                     let kind = match kind {
                         b'0' | 0 | b'7' => MemberKind::Regular,
                         b'1' | b'2' => MemberKind::Link,
+                        b'5' | b'D' => MemberKind::Folder,
                         _ => MemberKind::Other,
                     };
                     return Ok(Some(Member { name: tidied(&name), len, kind }));

@@ -23,6 +23,9 @@ pub(super) const CHUNK: usize = 64 * 1024;
 /// Memory taken before a value has arrived is at most this many times the file's size: honest arrays compress less.
 const TRUSTED_RATIO: u64 = 8;
 
+/// Objects take several times their bytes in memory: of what an archive may hold they may be one in so many.
+const OBJECTS_SHARE: u64 = 8;
+
 /// An array whose header is read and whose values follow.
 pub(super) struct Array<'a, R> {
     pub request: &'a Request<'a>,
@@ -43,7 +46,7 @@ impl<'a, R: Read> Array<'a, R> {
         Self::begin_with(request, name, reader, size, header::parse)
     }
 
-    /// [`Array::begin`] for arrays of text too.
+    /// [`Array::begin`] for arrays of text and objects too.
     pub fn begin_any(request: &'a Request<'a>, name: &str, reader: R, size: u64) -> Result<Self> {
         Self::begin_with(request, name, reader, size, header::parse_any)
     }
@@ -144,7 +147,7 @@ impl<'a, R: Read> Array<'a, R> {
         Ok(())
     }
 
-    /// [`Array::for_bytes`], decoded.
+    /// As [`Array::for_bytes`], with each value decoded.
     pub fn for_values(&mut self, mut each: impl FnMut(usize, f64)) -> Result<()> {
         let dtype = self.header.dtype;
         self.for_bytes(|first, bytes| {
@@ -183,6 +186,28 @@ impl<'a, R: Read> Array<'a, R> {
             }
         }
         bounds::check(self.request.path, &self.name, needed, self.size)
+    }
+
+    /// What is left, of an array of objects.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for damaged content, and for far more than an archive of this size should hold.
+    pub fn pickle(&mut self) -> Result<Vec<u8>> {
+        let (mut bytes, most) = (Vec::new(), bounds::allowed(self.size) / OBJECTS_SHARE);
+        loop {
+            let start = bytes.len();
+            bytes.resize(start + CHUNK, 0);
+            let got = self.fill(&mut bytes[start..])?;
+            bytes.truncate(start + got);
+            if got < CHUNK {
+                return Ok(bytes);
+            }
+            if bytes.len() as u64 > most {
+                let (expected, found) =
+                    (format!("at most {} of Python objects", bounds::size(most)), "more".to_owned());
+                return Err(self.error(&self.here(), expected, found, "save texts as such: `array.astype(str)`"));
+            }
+        }
     }
 
     /// Reads what is left and forgets it: the checksum of an archive's entry is looked at behind its last byte.

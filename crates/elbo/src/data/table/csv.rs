@@ -15,7 +15,7 @@
 mod dialect;
 mod records;
 
-use self::dialect::Dialect;
+use self::dialect::{Dialect, has_thousands};
 use self::records::Records;
 use super::cells::Cells;
 use super::identity::{Kept, id_column};
@@ -209,6 +209,9 @@ impl Rows<'_> {
         let comma = Decimal::Comma.number(text).is_some() && text.contains(',');
         if self.dialect.decimal == Decimal::Comma && text.parse::<f64>().is_ok() {
             return "other numbers of the file have a decimal comma: write this one so too".into();
+        }
+        if has_thousands(text) {
+            return "commas stand between thousands: write the numbers without them".into();
         }
         if comma && self.dialect.decimal == Decimal::Point {
             let unclear = if self.dialect.ambiguous {

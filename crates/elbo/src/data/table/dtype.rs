@@ -7,10 +7,12 @@ pub(super) enum Kind {
     Unsigned,
     Signed,
     Float,
-    /// Text in UTF-32, filled up with zeros; [`Dtype::decode`] is not for it.
+    /// Text in UTF-32, filled up with zeros; [`Dtype::decode`] is not for it, nor for the kinds below.
     Unicode,
     /// Text of single bytes, likewise.
     Ascii,
+    /// Python objects, one pickle for all of them; `size` says nothing.
+    Object,
 }
 
 /// Longest text of an array in characters.
@@ -26,7 +28,10 @@ pub(super) struct Dtype {
 }
 
 impl Dtype {
-    /// NumPy's type string, such as `<f4`; none for what is not a plain number read here.
+    /// Python objects, which are pickles and are refused.
+    pub const OBJECT: Self = Self { kind: Kind::Object, size: 1, big_endian: false };
+
+    /// NumPy's type string, such as `<f4`; none for what is not a plain number or text read here.
     pub fn parse(text: &str) -> Option<Self> {
         let (order, rest) = text.split_at_checked(1)?;
         let (kind, size) = rest.split_at_checked(1)?;
@@ -58,6 +63,7 @@ impl Dtype {
             Kind::Float => "float",
             Kind::Unicode => return format!("<U{}", self.size / 4),
             Kind::Ascii => return format!("|S{}", self.size),
+            Kind::Object => return "Python objects".into(),
         };
         format!("{word}{}", 8 * self.size)
     }
@@ -75,6 +81,7 @@ impl Dtype {
         match self.kind {
             Kind::Unicode | Kind::Ascii => return self.characters(bytes),
             Kind::Bool | Kind::Float => return self.decode(bytes).to_string(),
+            Kind::Object => return String::new(),
             Kind::Unsigned | Kind::Signed => {}
         }
         let bits = self.bits(bytes);
@@ -122,7 +129,7 @@ impl Dtype {
             (Kind::Float, 2) => half::f16::from_bits(bits as u16).to_f64(),
             (Kind::Float, 4) => f64::from(f32::from_bits(bits as u32)),
             (Kind::Float, _) => f64::from_bits(bits),
-            (Kind::Unicode | Kind::Ascii, _) => f64::NAN,
+            (Kind::Unicode | Kind::Ascii | Kind::Object, _) => f64::NAN,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The header of a `.npy` file: the text of a Python dict with three keys.
 //!
-//! It is read by a scanner that knows no nesting but one tuple of sizes, so that no file can exhaust the stack. Objects are refused: they
-//! are pickles, which can run code.
+//! It is read by a scanner that knows no nesting but one tuple of sizes, so that no file can exhaust the stack. Objects are pickles, which
+//! can run code: as examples they are refused, as labels read by [`super::objects`], which runs none.
 
 use super::dtype::{Dtype, Kind};
 
@@ -35,6 +35,7 @@ pub(super) struct Problem {
     pub help: &'static str,
 }
 
+const OBJECTS: &str = "Python objects (`|O`), a pickle that could run code";
 const DAMAGED: &str = "the file is damaged: save the array again with `numpy.save`";
 
 fn problem(expected: &'static str, found: impl Into<String>) -> Problem {
@@ -46,6 +47,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Problem> {
     let header = parse_any(bytes)?;
     match header.dtype.kind {
         Kind::Unicode | Kind::Ascii => Err(refused(format!("`{}`, which is text", header.dtype.name()))),
+        Kind::Object => Err(refused(OBJECTS.into())),
         _ => Ok(header),
     }
 }
@@ -58,7 +60,7 @@ fn refused(found: String) -> Problem {
     }
 }
 
-/// Reads a header of numbers or text, sizes checked.
+/// Reads a header of numbers, text or Python objects, sizes checked.
 pub(super) fn parse_any(bytes: &[u8]) -> Result<Header, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| problem("text", "bytes that are no UTF-8"))?;
     let mut scanner = Scanner { rest: text.trim_end() };
@@ -126,8 +128,11 @@ impl Scanner<'_> {
             return Err(refused("a structured type, with fields".into()));
         }
         let text = self.string()?;
+        if text == "|O" {
+            return Ok(Dtype::OBJECT);
+        }
         Dtype::parse(&text).ok_or_else(|| match text.trim_start_matches(['|', '<', '>']).starts_with('O') {
-            true => refused("Python objects (`|O`), a pickle that could run code".into()),
+            true => refused(OBJECTS.into()),
             false => refused(format!("`{}`", shortened(&text))),
         })
     }

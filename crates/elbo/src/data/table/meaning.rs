@@ -63,7 +63,7 @@ pub(super) fn meaning<R: Read>(array: &Array<'_, R>) -> Result<Meaning> {
         _ if words && request.deep => Range::Unit,
         _ if shape.len() == 2 => Range::Real,
         Kind::Signed | Kind::Unsigned => Range::Byte,
-        Kind::Float | Kind::Bool | Kind::Unicode | Kind::Ascii => Range::Unit,
+        Kind::Float | Kind::Bool | Kind::Unicode | Kind::Ascii | Kind::Object => Range::Unit,
     });
     if range == Range::Real && shape.len() > 2 {
         let help = "images are `unit` or `byte`; for rows of real numbers save `array.reshape(len(array), -1)`";
@@ -131,9 +131,13 @@ impl Meaning {
             },
             range => {
                 let values = Numbers::<f32>::mapped(map, start).ok_or_else(unaligned)?;
-                for (place, &value) in values.as_slice().iter().enumerate() {
-                    self.check(array, place, f64::from(value))?;
-                }
+                let mut look = Look::default();
+                values
+                    .as_slice()
+                    .iter()
+                    .enumerate()
+                    .for_each(|(place, &value)| look.see(self, place, f64::from(value)));
+                self.check(array, &look)?;
                 match range {
                     Range::Unit => Content::Images { shape: self.shape, pixels: Pixels::Unit(values) },
                     _ => self.rows(Cells::Single(values)),
@@ -201,18 +205,15 @@ impl Meaning {
 
     fn values<T, R: Read>(&self, array: &mut Array<'_, R>, convert: impl Fn(f64) -> T) -> Result<Vec<T>> {
         let mut values = Vec::with_capacity(array.capacity());
-        let mut bad = None;
-        let keeps_bad = self.range == Range::Real && array.request.missing == Missing::Drop;
+        let mut look = Look::default();
         array.for_values(|place, value| {
-            if bad.is_none() && !keeps_bad && !self.accepts(value * self.scale) {
-                bad = Some((place, value));
-            }
+            look.see(self, place, value);
             values.push(convert(value));
         })?;
-        match bad {
-            Some((place, value)) => Err(self.refused(array, place, value)),
-            None => Ok(values),
+        if self.range != Range::Real || array.request.missing != Missing::Drop {
+            self.check(array, &look)?;
         }
+        Ok(values)
     }
 
     /// The wanted columns of the rows in which they are all finite, and which rows these are where some may be dropped.
@@ -237,26 +238,34 @@ impl Meaning {
         }
     }
 
-    fn check<R: Read>(&self, array: &Array<'_, R>, place: usize, value: f64) -> Result<()> {
-        if self.accepts(value) { Ok(()) } else { Err(self.refused(array, place, value)) }
+    fn check<R: Read>(&self, array: &Array<'_, R>, look: &Look) -> Result<()> {
+        let Some((place, value)) = look.bad else { return Ok(()) };
+        let expected = match self.range {
+            _ if !value.is_finite() => "a finite value",
+            Range::Unit => "a value in [0, 1]",
+            Range::Byte => "a whole number from 0 to 255",
+            Range::Real => "a finite value",
+        };
+        Err(array.bad_value(place, expected, value, self.cure(array, look)))
     }
 
-    fn refused<R: Read>(&self, array: &Array<'_, R>, place: usize, value: f64) -> Error {
-        let (expected, help) = match self.range {
-            _ if !value.is_finite() && self.range != Range::Real => {
-                ("a finite value", "remove such images, or replace the value, before saving the array")
+    /// What helps all values, not only the first bad one.
+    fn cure<R: Read>(&self, array: &Array<'_, R>, look: &Look) -> &'static str {
+        let dtype = array.header.dtype;
+        let is_uint16 = dtype.kind == Kind::Unsigned && dtype.size == 2;
+        match self.range {
+            Range::Real => "`--set data.missing=drop` leaves such rows out and counts them",
+            _ if !look.finite => "remove such images, or replace the value, before saving the array",
+            Range::Unit if look.bytes => "for whole numbers from 0 to 255 `--set data.range=byte`",
+            Range::Byte if look.unit => "for values in [0, 1] `--set data.range=unit`",
+            Range::Byte if look.words && is_uint16 => {
+                "for 16 bits `--set data.depth=16`; or scale the values before saving"
             }
-            Range::Unit => (
-                "a value in [0, 1]",
-                "for whole numbers from 0 to 255 `--set data.range=byte`; else scale the values before saving",
-            ),
-            Range::Byte => (
-                "a whole number from 0 to 255",
-                "for values in [0, 1] `--set data.range=unit`; for 16 bits `--set data.depth=16`; else scale the values before saving",
-            ),
-            Range::Real => ("a finite value", "`--set data.missing=drop` leaves such rows out and counts them"),
-        };
-        array.bad_value(place, expected, value, help)
+            Range::Byte if look.words => {
+                "save 16 bits as such, `x.astype(\"uint16\")`, and set `data.depth = 16`; or scale the values"
+            }
+            _ => "scale the values before saving: `x = (x - x.min()) / (x.max() - x.min())`",
+        }
     }
 
     /// What was decided, in words.
@@ -271,5 +280,35 @@ impl Meaning {
         let why = if self.by_request { "as asked" } else { "by its type and dimensions" };
         let name = if array.name.is_empty() { String::new() } else { format!("`{}`, ", array.name) };
         format!("{name}{dtype} {shape:?} taken as {taken} (`data.range = \"{}\"`, {why})", self.range.word())
+    }
+}
+
+/// What a pass over all values finds.
+struct Look {
+    /// The first value that is not accepted, with its place.
+    bad: Option<(usize, f64)>,
+    /// Whether all values are finite, in [0, 1], whole numbers up to 255, whole numbers up to 65535.
+    finite: bool,
+    unit: bool,
+    bytes: bool,
+    words: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { bad: None, finite: true, unit: true, bytes: true, words: true }
+    }
+}
+
+impl Look {
+    fn see(&mut self, meaning: &Meaning, place: usize, value: f64) {
+        if self.bad.is_none() && !meaning.accepts(value * meaning.scale) {
+            self.bad = Some((place, value));
+        }
+        let whole = value.fract() == 0.0 && value >= 0.0;
+        self.finite &= value.is_finite();
+        self.unit &= (0.0..=1.0).contains(&value);
+        self.bytes &= whole && value <= 255.0;
+        self.words &= whole && value <= 65_535.0;
     }
 }

@@ -29,6 +29,7 @@ pub(super) mod mapped;
 mod meaning;
 mod npy;
 mod npz;
+mod objects;
 mod parquet;
 mod rows;
 mod standardise;

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `data.array` | that array |
 //! | nothing | examples of a training part (`x_train`, `train_images`); else the only array of two to four dimensions that is no labels; else the first there is of `images`, `x`, `arr_0`, `imgs`, ... |
-//! | `data.label` | that array as classes, numbers or text |
+//! | `data.label` | that array as classes: numbers, text, or Python objects that are such |
 //! | nothing | labels of the same part (`y_train`, `train_labels`; `labels` or `y` beside examples without a part) |
 //!
 //! With examples of a training part come those of the validation and test parts under the same word, as in the `mnist.npz` of Keras and
-//! the files of MedMNIST. Case does not matter. What is not used is told, also what cannot be: Python objects, text, other members.
+//! the files of MedMNIST. Case does not matter. What is not used is told, also what cannot be: other Python objects, other members.
 
 mod names;
 
@@ -23,7 +23,7 @@ use super::array::{Array, Kept};
 use super::dtype::Kind;
 use super::labels::{Classes, Labels, MAX_CLASSES};
 use super::meaning::meaning;
-use super::{Content, Loaded, Part, Request, hashed, images, listed};
+use super::{Content, Loaded, Part, Request, hashed, images, listed, objects};
 use crate::data::zip_directory;
 use crate::error::{Error, Result};
 use crate::suggest::did_you_mean;
@@ -100,7 +100,7 @@ type Header = (Kind, String, Vec<usize>);
 
 /// Whether an array may hold examples.
 fn is_usable((kind, _, shape): &Header) -> bool {
-    !matches!(kind, Kind::Unicode | Kind::Ascii) && (2..=4).contains(&shape.len())
+    !matches!(kind, Kind::Unicode | Kind::Ascii | Kind::Object) && (2..=4).contains(&shape.len())
 }
 
 impl Member {
@@ -286,7 +286,15 @@ impl<'a> Archive<'a> {
                 let (found, help) = (format!("shape {shape:?}"), "choose another array with `data.id`, or none");
                 return Err(array.error("header", format!("{count} identifiers"), found, help));
             }
-            let (dtype, mut ids) = (array.header.dtype, Vec::with_capacity(array.capacity()));
+            let dtype = array.header.dtype;
+            if dtype.kind == Kind::Object {
+                let ids = objects::texts(&array.pickle()?, count).map_err(|found| {
+                    let help = "save identifiers as texts or whole numbers, for example `ids.astype(str)`";
+                    array.error("content", format!("{count} identifiers"), found, help)
+                })?;
+                return Ok(ids.into_iter().map(Option::unwrap_or_default).collect());
+            }
+            let mut ids = Vec::with_capacity(array.capacity());
             array.for_bytes(|_, bytes| ids.extend(bytes.chunks_exact(dtype.size).map(|id| dtype.text(id))))?;
             Ok(ids)
         })?;
@@ -375,15 +383,32 @@ fn read_labels(
     if array.header.len != count || shape.first() != Some(&count) {
         let found = format!("shape {shape:?}");
         // Of two dimensions, it was not read to its checksum yet.
-        array.for_bytes(|_, _| {})?;
+        if array.header.dtype.kind != Kind::Object {
+            array.for_bytes(|_, _| {})?;
+        }
         return Ok(Err(found));
     }
     let size = array.header.dtype.size as u64;
     array.check_memory(size)?;
     match array.header.dtype.kind {
         Kind::Unicode | Kind::Ascii => text_labels(array, classes),
+        Kind::Object => object_labels(array, count, classes),
         _ => number_labels(array, classes),
     }
+}
+
+fn object_labels(
+    array: &mut Array<'_, Entry<'_>>,
+    count: usize,
+    classes: &mut Classes,
+) -> Result<Result<Labels, String>> {
+    let texts = match objects::texts(&array.pickle()?, count) {
+        Ok(texts) => texts,
+        Err(found) => return Ok(Err(found)),
+    };
+    let number = |text: Option<String>| text.map_or(Some(Labels::NONE), |text| classes.number(&text));
+    let labels: Option<Vec<u32>> = texts.into_iter().map(number).collect();
+    Ok(labels.map(Labels).ok_or_else(|| format!("more than {MAX_CLASSES} distinct objects")))
 }
 
 fn text_labels(array: &mut Array<'_, Entry<'_>>, classes: &mut Classes) -> Result<Result<Labels, String>> {

@@ -23,7 +23,8 @@ pub(super) struct Table {
 
 /// The cells, or what became of them.
 enum Values {
-    Standardised(Vec<f32>),
+    /// And a hash of each row before it was rounded to float32.
+    Standardised(Vec<f32>, Vec<u64>),
     /// In the units of the file; standardised when a row is read.
     Raw(std::sync::Arc<Cells>),
 }
@@ -58,7 +59,7 @@ impl Table {
     fn cells(&self) -> &Cells {
         match &self.values {
             Values::Raw(cells) => cells,
-            Values::Standardised(_) => unreachable!("standardised once, from the cells"),
+            Values::Standardised(..) => unreachable!("standardised once, from the cells"),
         }
     }
 
@@ -71,7 +72,7 @@ impl Table {
     pub fn standardised(&self, columns: &Columns) -> Result<Self, BadColumn> {
         let Values::Raw(cells) = &self.values else { unreachable!("standardised once, from the cells") };
         let values = match cells.as_ref() {
-            Cells::Read(_) => Values::Standardised(standardise::apply(columns, cells)?),
+            Cells::Read(_) => Values::Standardised(standardise::apply(columns, cells)?, hashes(cells, self.width())),
             Cells::Single(_) => Values::Raw(cells.clone()),
         };
         Ok(Self {
@@ -92,6 +93,21 @@ impl Table {
     }
 }
 
+fn hashes(cells: &Cells, width: usize) -> Vec<u64> {
+    (0..cells.len() / width).map(|row| hash_of(cells, row, width)).collect()
+}
+
+/// Of one row: each value is mixed in by the finaliser of MurmurHash3. Equal numbers are equal, 0 and -0 too.
+fn hash_of(cells: &Cells, row: usize, width: usize) -> u64 {
+    let mut hash = 0u64;
+    cells.for_row(row, width, |_, value| {
+        let mixed = (hash.rotate_left(1) ^ (value + 0.0).to_bits()).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let mixed = (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        hash = mixed ^ mixed >> 33;
+    });
+    hash
+}
+
 impl Source for Table {
     fn name(&self) -> &str {
         &self.name
@@ -99,7 +115,7 @@ impl Source for Table {
 
     fn len(&self) -> usize {
         let values = match &self.values {
-            Values::Standardised(values) => values.len(),
+            Values::Standardised(values, _) => values.len(),
             Values::Raw(cells) => cells.len(),
         };
         values / self.width()
@@ -131,7 +147,7 @@ impl Source for Table {
     fn read_values(&self, index: usize, values: &mut [f32]) {
         assert_eq!(values.len(), self.width(), "a row has {} values", self.width());
         match &self.values {
-            Values::Standardised(all) => values.copy_from_slice(&all[index * values.len()..][..values.len()]),
+            Values::Standardised(all, _) => values.copy_from_slice(&all[index * values.len()..][..values.len()]),
             Values::Raw(cells) => cells.for_row(index, self.width(), |column, value| {
                 values[column] = self.columns.standardised(column, value);
             }),
@@ -140,7 +156,7 @@ impl Source for Table {
 
     fn floats(&self) -> Option<&[f32]> {
         match &self.values {
-            Values::Standardised(values) => Some(values),
+            Values::Standardised(values, _) => Some(values),
             Values::Raw(_) => None,
         }
     }
@@ -159,6 +175,13 @@ impl Source for Table {
 
     fn identifier(&self, index: usize) -> Option<&str> {
         self.identity.id(index)
+    }
+
+    fn exact_hash(&self, index: usize) -> Option<u64> {
+        Some(match &self.values {
+            Values::Standardised(_, hashes) => hashes[index],
+            Values::Raw(cells) => hash_of(cells, index, self.width()),
+        })
     }
 
     fn notes(&self) -> &[String] {

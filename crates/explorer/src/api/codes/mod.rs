@@ -71,7 +71,7 @@ pub async fn describe(asked: RunRequest) -> Result<Response, Problem> {
     asked.require("codes", &[Capability::Discrete])?;
     let (run, prior) = (asked.app.loaded(&asked.run).await?.run, asked.app.codes.prior(&asked.run).await?);
     let (levels, space) = (levels(&run)?, joined(&run)?);
-    let order = SequenceShape { shape: space.shape, symbols: space.symbols().unwrap_or(1), classes: 0 }.order();
+    let order = drawing_order(Encode::codes(run.model.discrete_or_refuse()?));
     let prior = prior.as_ref().as_ref();
     let description = Description {
         levels: &levels,
@@ -81,6 +81,18 @@ pub async fn describe(asked: RunRequest) -> Result<Response, Problem> {
         without_prior: prior.is_none().then(|| no_prior(&asked).message),
     };
     Ok(Json(description).into_response())
+}
+
+/// Places of a row in the order in which a prior draws them: map by map, each row by row.
+fn drawing_order(maps: &[Space]) -> Vec<usize> {
+    let mut first = 0;
+    let of_map = |map: &Space| {
+        let shape = SequenceShape { shape: map.shape, symbols: map.symbols().unwrap_or(1), classes: 0, prefix: first };
+        let places: Vec<usize> = shape.order().into_iter().map(|place| first + place).collect();
+        first += map.numel();
+        places
+    };
+    maps.iter().flat_map(of_map).collect()
 }
 
 /// All codes of an example as one row.

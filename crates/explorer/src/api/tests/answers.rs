@@ -2,7 +2,7 @@
 
 use elbo::priors::{CodesKind, Draw, Sampler, sampler_codes};
 use elbo::projection::{TsneOptions, tsne};
-use elbo::tasks::FitSettings;
+use elbo::tasks::{FitSettings, Reading};
 
 use super::*;
 use crate::analysis::Of;
@@ -105,7 +105,7 @@ fn a_stored_sampler_is_taken_from_the_run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = Catalog::new(vec![folder.path().to_owned()]);
-        let router = router(Service::new(catalog, device.clone(), Limits::default(), here()));
+        let router = router(Service::new(catalog, device.clone(), Reading::default(), Limits::default(), here()));
         let body = json!({ "n": 3, "seed": 1, "sampler": "gaussian" });
         let z = until_ready(&router, "/api/runs/small-001/sample", &body).await.floats("z");
         assert_eq!(z, stored.sampler.sample(&Draw { count: 3, seed: 1, ..Draw::default() }));
@@ -181,7 +181,7 @@ fn a_run_that_cannot_be_read_is_shown_and_refused() {
     runtime.block_on(async {
         let catalog = Catalog::new(vec![folder.path().to_owned()]);
         let device = elbo::device::choose("cpu").unwrap();
-        let app = Service::new(catalog, device, Limits::default(), here());
+        let app = Service::new(catalog, device, Reading::default(), Limits::default(), here());
         let router = router(Arc::clone(&app));
         let list = get(&router, "/api/runs").await.json();
         assert_eq!((&list[0]["id"], &list[0]["status"]), (&json!("torn"), &json!("unreadable")));
@@ -381,7 +381,7 @@ fn knobs_and_the_decoded_map_need_no_data() {
     std::fs::remove_file(&data).unwrap();
     let device = elbo::device::choose("cpu").unwrap();
     let catalog = Catalog::new(vec![folder.path().to_owned()]);
-    let app = Service::new(catalog, device, Limits::default(), here());
+    let app = Service::new(catalog, device, Reading::default(), Limits::default(), here());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let router = router(Arc::clone(&app));

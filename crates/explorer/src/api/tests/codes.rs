@@ -51,7 +51,7 @@ fn with_coded<F: Future<Output = ()>>(test: impl FnOnce(Router, App) -> F) {
     runtime.block_on(async {
         let device = elbo::device::choose("cpu").unwrap();
         let catalog = Catalog::new(vec![CODED.path().to_owned()]);
-        let app = Service::new(catalog, device, Limits::default(), here());
+        let app = Service::new(catalog, device, Reading::default(), Limits::default(), here());
         test(router(Arc::clone(&app)), app).await;
     });
 }

@@ -21,7 +21,7 @@ use elbo::generation;
 use elbo::priors::SamplerKind;
 use elbo::recipe::Layers;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
-use elbo::tasks::{Run, TrainingRun};
+use elbo::tasks::{Reading, Run, TrainingRun};
 use elbo::training::{Quiet, Stop};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ fn loaded() -> Run {
 
 fn service(limits: Limits, guard: Guard) -> App {
     let device = elbo::device::choose("cpu").unwrap();
-    Service::new(Catalog::new(vec![RUNS.path().to_owned()]), device, limits, guard)
+    Service::new(Catalog::new(vec![RUNS.path().to_owned()]), device, Reading::default(), limits, guard)
 }
 
 fn here() -> Guard {

@@ -32,7 +32,7 @@ fn serving<F: Future<Output = ()>>(runs: &Path, limits: Limits, test: impl FnOnc
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let device = elbo::device::choose("cpu").unwrap();
-        let app = Service::new(Catalog::new(vec![runs.to_owned()]), device, limits, here());
+        let app = Service::new(Catalog::new(vec![runs.to_owned()]), device, Reading::default(), limits, here());
         test(router(Arc::clone(&app)), app).await;
     });
 }

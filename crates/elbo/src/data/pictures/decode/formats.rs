@@ -12,7 +12,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::raster::{Buffer, Raster, oriented};
 use super::whole::{self, Frames};
-use super::{Fault, Header, Plan, gif};
+use super::{Fault, Header, Plan, gif, scans, tiff};
 use crate::data::pictures::{MAX_DECODED_BYTES, MAX_SIDE, Size};
 
 /// A file whose header is read.
@@ -86,7 +86,7 @@ impl<'a> Opened<'a> {
         let frames = match format {
             ImageFormat::Png => whole::png(bytes)?,
             ImageFormat::WebP => whole::webp(bytes)?,
-            ImageFormat::Tiff => whole::tiff(bytes),
+            ImageFormat::Tiff => tiff::more(bytes),
             _ => Frames::One,
         };
         // An unreadable note about orientation is none.
@@ -114,12 +114,19 @@ impl<'a> Opened<'a> {
     pub fn decode(self, plan: &Plan) -> Result<Raster, Fault> {
         let (size, orientation) = (self.size, self.orientation);
         let raster = match self.kind {
-            Kind::Jpeg(decoder) => jpeg_pixels(decoder, size, plan.channels)?,
+            Kind::Jpeg(decoder) => {
+                let raster = jpeg_pixels(decoder, size, plan.channels)?;
+                scans::check(self.bytes)?;
+                raster
+            }
             Kind::Gif => gif::first_frame(self.bytes, size)?,
             Kind::Other(decoder, format) => {
                 let colour = decoder.color_type();
                 let mut data = Buffer::new(usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX));
                 decoder.read_image(data.bytes_mut()).map_err(|error| unreadable(format, "whole", &error))?;
+                if format == ImageFormat::Tiff {
+                    tiff::check(self.bytes)?;
+                }
                 Raster::flattened(data, size, colour)?
             }
         };

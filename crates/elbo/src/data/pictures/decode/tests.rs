@@ -257,6 +257,80 @@ fn the_end_of_a_thumbnail_is_not_the_end_of_its_picture() {
     assert!(decoded(&[whole, thumbnail].concat(), &plan).is_ok());
 }
 
+/// 32 x 24 grey pixels by Pillow, with a restart after every four blocks.
+const RESTARTS: &[u8] = b"\
+    \xff\xd8\xff\xdb\x00\x43\x00\x14\x0e\x0f\x12\x0f\x0d\x14\x12\x10\x12\x17\x15\x14\x18\x1e\x32\x21\
+    \x1e\x1c\x1c\x1e\x3d\x2c\x2e\x24\x32\x49\x40\x4c\x4b\x47\x40\x46\x45\x50\x5a\x73\x62\x50\x55\x6d\
+    \x56\x45\x46\x64\x88\x65\x6d\x77\x7b\x81\x82\x81\x4e\x60\x8d\x97\x8c\x7d\x96\x73\x7e\x81\x7c\xff\
+    \xc0\x00\x0b\x08\x00\x18\x00\x20\x01\x01\x11\x00\xff\xc4\x00\x17\x00\x01\x01\x01\x01\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x05\x04\x00\x06\xff\xc4\x00\x28\x10\x00\x01\x02\x06\x00\x05\
+    \x04\x03\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02\x04\x00\x03\x05\x11\x21\x31\x12\x13\x22\x41\x51\
+    \x06\x14\x42\x61\x32\x91\xc1\xff\xdd\x00\x04\x00\x04\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x15\
+    \xb3\x2d\x62\x16\x6c\xcb\x58\x85\xdb\x32\xd6\x23\x54\x2a\x8c\xa9\x09\xe1\x59\xe7\x38\xed\x25\x04\
+    \x5c\x62\xe3\x8b\xc0\xd7\xef\x46\x3f\xff\xd0\xa5\xb3\x2d\x62\x10\x52\x5b\xb2\x93\xce\x75\x35\x12\
+    \xa5\x8e\xea\x36\xbe\x2f\x61\xe4\xe3\x42\x01\xa9\xfa\x92\x74\xf2\xa9\x14\xb0\x64\xca\x04\x83\x3b\
+    \xe4\xb1\x6b\x60\x5b\xa7\xbf\xde\xb5\x05\x36\x65\xac\x47\xff\xd1\xb2\xa3\x5e\x69\x4e\xe6\x48\x6e\
+    \x3d\xc3\xb4\xdd\x3c\x20\x74\x21\x58\xfc\x8f\xf0\x78\xb6\x23\x9b\x71\x35\xd5\x4d\xc1\x9c\xee\x61\
+    \x56\x49\x4a\x3e\x28\xfa\x48\xed\xa1\x15\xb6\x65\xac\x42\xcd\x99\x6b\x11\xff\xd9";
+
+/// Those of a file with `end` bytes, closed by an end mark.
+fn closed(whole: &[u8], end: usize) -> Vec<u8> {
+    [&whole[..end], b"\xff\xd9"].concat()
+}
+
+#[test]
+fn a_jpeg_that_is_cut_and_closed_again_is_cut_short() {
+    let names = ["rgb.jpg", "rgb-420.jpg", "progressive.jpg", "cmyk.jpg", "grey.jpg"];
+    let wholes = names.map(|name| (name, file(name))).into_iter().chain([("restarts", RESTARTS.to_vec())]);
+    for (name, whole) in wholes {
+        let plan = Plan { size: header(&whole, name).unwrap().size, fit: Fit::Crop, channels: 3, deep: false };
+        decoded(&whole, &plan).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+        let scan = whole.windows(2).position(|two| two == [0xff, 0xda]).unwrap();
+        let accepted = (scan..whole.len() - 2).filter(|&end| decoded(&closed(&whole, end), &plan).is_ok());
+        let accepted: Vec<usize> = accepted.collect();
+        assert!(accepted.is_empty(), "{name} of {} bytes is accepted when closed at {accepted:?}", whole.len());
+    }
+    let plan = Plan { size: Size { height: 24, width: 32 }, fit: Fit::Crop, channels: 1, deep: false };
+    assert!(decoded(&closed(RESTARTS, RESTARTS.len() - 20), &plan).unwrap_err().found.contains("cut short"));
+    // A restart that is missing takes the blocks up to it along.
+    let place = RESTARTS.windows(2).position(|two| two == [0xff, 0xd1]).unwrap();
+    assert!(decoded(&[&RESTARTS[..place - 9], &RESTARTS[place..]].concat(), &plan).is_err());
+}
+
+#[test]
+fn scans_that_are_left_out_are_missed() {
+    let whole = file("progressive.jpg");
+    let plan = Plan { size: header(&whole, "").unwrap().size, fit: Fit::Crop, channels: 3, deep: false };
+    // Cut in front of a scan and its tables, the file is good in itself, but for bits that never come.
+    let starts: Vec<usize> = (2..whole.len() - 1).filter(|&at| whole[at..at + 2] == [0xff, 0xda]).collect();
+    assert!(starts.len() > 4, "{starts:?}");
+    for &start in &starts[1..] {
+        let tables = whole[..start].windows(2).rposition(|two| two == [0xff, 0xc4]).unwrap();
+        let fault = decoded(&closed(&whole, tables), &plan).unwrap_err();
+        assert!(fault.found.contains("cut short"), "{start}: {fault:?}");
+    }
+}
+
+/// A TIFF file of one strip that is a JPEG file.
+fn tiff_of(jpeg: &[u8], height: u32, width: u32) -> Vec<u8> {
+    let entries = [(256, width), (257, height), (258, 8), (259, 7), (262, 1), (273, 8), (277, 1), (278, height)];
+    let entries = entries.into_iter().chain([(279, jpeg.len() as u32)]);
+    let mut tiff = [b"II*\0", &(8 + jpeg.len() as u32).to_le_bytes()[..], jpeg, &9u16.to_le_bytes()].concat();
+    for (tag, value) in entries {
+        tiff.extend([&(tag as u16).to_le_bytes()[..], b"\x04\0\x01\0\0\0", &value.to_le_bytes()].concat());
+    }
+    [&tiff[..], &[0; 4]].concat()
+}
+
+#[test]
+fn jpeg_data_in_a_tiff_are_whole_too() {
+    let plan = Plan { size: Size { height: 24, width: 32 }, fit: Fit::Crop, channels: 1, deep: false };
+    let good = decoded(&tiff_of(RESTARTS, 24, 32), &plan).unwrap();
+    assert_eq!(good, decoded(RESTARTS, &plan).unwrap());
+    let fault = decoded(&tiff_of(&closed(RESTARTS, RESTARTS.len() - 30), 24, 32), &plan).unwrap_err();
+    assert!(fault.found.contains("cut short"), "{fault:?}");
+}
+
 #[test]
 fn sixteen_bits_are_kept_when_asked_and_their_loss_is_counted() {
     let levels: Vec<u16> = (0..24).map(|i| i * 170).collect();

@@ -3,8 +3,8 @@
 //! A picture inside a picture, such as the thumbnail that cameras put into EXIF, lies in a block of known length and is
 //! passed over with it. What follows the end mark does not matter: phones append films and depth maps.
 //!
-//! Sources: ITU-T T.81 (JPEG), annex B; PNG 3rd edition (W3C), section 5; GIF89a, section 17 on; RFC 9649 (WebP), section 2.4;
-//! TIFF 6.0, section 2. BMP, TGA and PNM need no walk: their decoders ask for every byte that the header promises.
+//! Sources: ITU-T T.81 (JPEG), annex B; PNG 3rd edition (W3C), section 5; GIF89a, section 17 on; RFC 9649 (WebP), section 2.4.
+//! BMP, TGA and PNM need no walk: their decoders ask for every byte that the header promises.
 
 use super::Fault;
 
@@ -16,42 +16,62 @@ pub(super) enum Frames {
     More,
 }
 
-fn cut(format: &str) -> Fault {
+pub(super) fn cut(format: &str) -> Fault {
     Fault::new(format!("a whole {format} file"), "one that is cut short")
 }
 
-fn frames(more: bool) -> Frames {
+pub(super) fn frames(more: bool) -> Frames {
     if more { Frames::More } else { Frames::One }
 }
 
-/// From marker to marker to the end of the image (EOI).
-pub(super) fn jpeg(bytes: &[u8]) -> Result<Frames, Fault> {
-    let (mut place, mut scans) = (2, 0);
+/// A marker of a JPEG file with its content.
+pub(super) struct Segment<'a> {
+    pub marker: u8,
+    /// Without its length; of an end or a start nothing.
+    pub content: &'a [u8],
+    /// Where what follows begins.
+    pub end: usize,
+}
+
+/// The next segment of a JPEG file from `place` on. Stray bytes before it are passed over, as by every decoder, and so are entropy-coded data
+/// with the stuffed zeros and restarts in them.
+pub(super) fn segment(bytes: &[u8], mut place: usize) -> Result<Segment<'_>, Fault> {
     loop {
-        // Stray bytes between segments are passed over, as by every decoder; `0xff` fills.
         let start = bytes.get(place..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff));
         place += start.ok_or_else(|| cut("JPEG"))?;
+        // `0xff` fills.
         while bytes.get(place) == Some(&0xff) {
             place += 1;
         }
         let marker = *bytes.get(place).ok_or_else(|| cut("JPEG"))?;
         place += 1;
         match marker {
+            // Stuffed zeros, TEM, restarts.
+            0x00 | 0x01 | 0xd0..=0xd7 => continue,
+            0xd8 | 0xd9 => return Ok(Segment { marker, content: &[], end: place }),
+            _ => {}
+        }
+        let length = bytes.get(place..place + 2).ok_or_else(|| cut("JPEG"))?;
+        let end = place + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+        let content = bytes.get(place + 2..end).ok_or_else(|| cut("JPEG"))?;
+        return Ok(Segment { marker, content, end });
+    }
+}
+
+/// From marker to marker to the end of the image (EOI). Whether the scans in between are whole is told by [`super::scans`].
+pub(super) fn jpeg(bytes: &[u8]) -> Result<Frames, Fault> {
+    let (mut place, mut scans) = (2, 0);
+    loop {
+        let segment = segment(bytes, place)?;
+        match segment.marker {
             0xd9 if scans > 0 => return Ok(Frames::One),
             0xd9 => return Err(Fault::new("a JPEG file with a picture", "an end without one")),
             // The start or frame of another picture where this one has not ended.
             0xd8 | 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if scans > 0 => return Err(cut("JPEG")),
-            // Without content: stuffed zeros, TEM, restarts, a start.
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
+            0xda => scans += 1,
             _ => {}
         }
-        let length = bytes.get(place..place + 2).ok_or_else(|| cut("JPEG"))?;
-        place += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-        if place > bytes.len() {
-            return Err(cut("JPEG"));
-        }
-        // Entropy-coded data follow a start of scan; `0xff 0x00` and restarts in them are passed over above.
-        scans += usize::from(marker == 0xda);
+        place = segment.end;
     }
 }
 
@@ -109,21 +129,4 @@ pub(super) fn webp(bytes: &[u8]) -> Result<Frames, Fault> {
     }
     // The flag for animations in an extended header.
     Ok(frames(bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0)))
-}
-
-/// Whether the first directory names a second one; the decoder finds what is missing.
-pub(super) fn tiff(bytes: &[u8]) -> Frames {
-    frames(next_directory(bytes).is_some_and(|next| next != 0))
-}
-
-fn next_directory(bytes: &[u8]) -> Option<u32> {
-    let little = bytes.starts_with(b"II*");
-    let word = |place: usize| {
-        let four: [u8; 4] = bytes.get(place..place.checked_add(4)?)?.try_into().ok()?;
-        Some(if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) })
-    };
-    let first = word(4)? as usize;
-    let two: [u8; 2] = bytes.get(first..first.checked_add(2)?)?.try_into().ok()?;
-    let entries = usize::from(if little { u16::from_le_bytes(two) } else { u16::from_be_bytes(two) });
-    word(first.checked_add(2 + 12 * entries)?)
 }

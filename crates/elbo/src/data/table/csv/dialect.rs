@@ -44,16 +44,19 @@ pub(super) struct Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstLine {
     Names,
-    /// Names, although all of them are numbers: 0, 1, 2, ...
+    /// Names, although all of them are numbers: 0, 1, 2, ... or years.
     Counted,
+    /// As was asked.
     Row,
+    /// A row, since all of it are numbers.
+    Numbers,
     /// A row, although it has text.
     RowByLook,
 }
 
 impl FirstLine {
     pub fn is_row(self) -> bool {
-        matches!(self, Self::Row | Self::RowByLook)
+        matches!(self, Self::Row | Self::Numbers | Self::RowByLook)
     }
 }
 
@@ -87,6 +90,9 @@ impl Dialect {
         let first = match self.first {
             FirstLine::RowByLook => Some(
                 "the first line looks like a row, so columns are called x0, x1, ...; `--set data.header=true` makes it names",
+            ),
+            FirstLine::Numbers => Some(
+                "the first line is numbers and taken as a row, so columns are called x0, x1, ...; `--set data.header=true` makes it names",
             ),
             FirstLine::Counted => Some(
                 "the first line counts the columns and is taken as their names; `--set data.header=false` makes it a row",
@@ -205,6 +211,20 @@ fn is_grouped(field: &str) -> bool {
     first && groups.all(|digits| digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether commas can only stand between thousands, as in `1,234.5` and `1,234,567`.
+pub(super) fn has_thousands(field: &str) -> bool {
+    let (whole, rest) = field.split_once('.').unwrap_or((field, ""));
+    let commas = whole.matches(',').count();
+    let sure = commas > 1 || (commas == 1 && field.contains('.'));
+    sure && is_grouped(whole) && rest.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether fields go up by one, as places and years do.
+fn counts(fields: &[String]) -> bool {
+    let Some(start) = fields.first().and_then(|field| field.parse::<u64>().ok()) else { return false };
+    (start..).zip(fields).all(|(n, field)| *field == n.to_string())
+}
+
 /// Whether the first line names the columns: by what was asked, else by how it differs from the rows below it.
 fn first_line(request: &Request<'_>, decimal: Decimal, rows: &Rows) -> FirstLine {
     match request.header {
@@ -215,10 +235,10 @@ fn first_line(request: &Request<'_>, decimal: Decimal, rows: &Rows) -> FirstLine
     let Some((first, rest)) = rows.split_first() else { return FirstLine::Names };
     let number = |field: &str| decimal.number(field).filter(|value| value.is_finite());
     if first.iter().all(|field| number(field).is_some()) {
-        let counted = first.len() > 3
-            && !rest.is_empty()
-            && (0..).zip(first).all(|(n, field): (usize, _)| *field == n.to_string());
-        return if counted { FirstLine::Counted } else { FirstLine::Row };
+        // From 0 on as pandas writes it; else, as of years, only where rows do not count on.
+        let names = |next: &Vec<String>| first[0] == "0" || !counts(next);
+        let counted = first.len() > 3 && counts(first) && rest.first().is_some_and(names);
+        return if counted { FirstLine::Counted } else { FirstLine::Numbers };
     }
     let (mut names, mut row) = (0, 0);
     for (column, field) in first.iter().enumerate() {

@@ -8,13 +8,13 @@ use zip::{CompressionMethod, ZipWriter};
 use super::*;
 
 /// A `.npy` file of version 1.
-fn npy(descr: &str, fortran: bool, shape: &[usize], payload: &[u8]) -> Vec<u8> {
+pub(super) fn npy(descr: &str, fortran: bool, shape: &[usize], payload: &[u8]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let order = if fortran { "True" } else { "False" };
     framed(&format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}"), payload)
 }
 
-fn framed(text: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn framed(text: &str, payload: &[u8]) -> Vec<u8> {
     let unpadded = 10 + text.len() + 1;
     let padded = format!("{text}{}\n", " ".repeat(unpadded.next_multiple_of(64) - unpadded));
     [b"\x93NUMPY\x01\x00", &(padded.len() as u16).to_le_bytes()[..], padded.as_bytes(), payload].concat()
@@ -24,7 +24,7 @@ fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn npz(method: CompressionMethod, entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn npz(method: CompressionMethod, entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -424,10 +424,10 @@ fn text_is_classes_and_what_cannot_be_used_is_told() {
     let splits = opened("a.npz", &set, "");
     assert_eq!(label_names(&splits.train), [Some("setosa".into()), Some("iris".into()), Some("setosa".into())]);
     let notes = splits.train.source().notes().join("\n");
-    assert!(notes.contains("not used: `meta` (Python objects") && notes.contains("`readme.txt`"), "{notes}");
+    assert!(notes.contains("not used: `meta` (Python objects [3])") && notes.contains("`readme.txt`"), "{notes}");
     let bytes = npz(CompressionMethod::Stored, &[("x.npy", x.clone()), ("y.npy", npy("|S2", false, &[3], b"abc\0ab"))]);
     assert_eq!(opened("a.npz", &bytes, "").train.source().label_names(), ["ab", "c"]);
-    // Labels that are objects are left out with a word.
+    // Labels that are objects of no known kind are left out with a word.
     let set = npz(CompressionMethod::Stored, &[("x.npy", x), ("y.npy", objects)]);
     let splits = opened("a.npz", &set, "");
     assert!(
@@ -435,7 +435,7 @@ fn text_is_classes_and_what_cannot_be_used_is_told() {
         "{:?}",
         splits.train.source().notes()
     );
-    refused("a.npz", &set, "label = 'y'", &["y", "pickle"]);
+    refused("a.npz", &set, "label = 'y'", &["y", "Python objects that are no texts and numbers"]);
 }
 
 #[test]
@@ -481,4 +481,21 @@ fn arrays_of_16_bits_are_numbers_in_unit_range_when_asked() {
     assert_eq!(splits.train.source().domain(), Domain::Unit);
     assert_eq!(values(&splits.train), levels.map(|level| (f64::from(level) / 65_535.0) as f32));
     refused("a.npy", &npy("|u1", false, &[2, 1, 2], &[0; 4]), "depth = 16", &["data.depth"]);
+}
+
+#[test]
+fn a_cure_of_values_out_of_range_is_one_that_all_of_them_allow() {
+    let help = |values: [f64; 4], settings: &str| {
+        let payload: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        open_bytes("a.npy", &npy("<f8", false, &[2, 1, 2], &payload), settings).unwrap_err().help().to_owned()
+    };
+    assert!(help([0.0, 2.0, 255.0, 1.0], "").contains("`--set data.range=byte`"));
+    assert!(help([0.0, 0.5, 1.0, 1.0], "range = 'byte'").contains("`--set data.range=unit`"));
+    // The first of these might be bytes, the second is not.
+    for (values, settings) in [([2.0, 2.5, 0.0, 0.0], ""), ([-1.0; 4], ""), ([0.5, 2.5, 0.0, 0.0], "range = 'byte'")] {
+        let help = help(values, settings);
+        assert!(help.contains("scale the values") && !help.contains("--set"), "{values:?}: {help}");
+    }
+    assert!(help([4095.0, 0.0, 1.0, 2.0], "range = 'byte'").contains("uint16"));
+    assert!(help([2.0, f64::NAN, 0.0, 0.0], "").contains("remove such images"));
 }

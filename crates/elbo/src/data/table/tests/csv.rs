@@ -277,3 +277,39 @@ fn points_in_time_keep_their_digits() {
         assert!((value - base - f64::from(i * 1000)).abs() < 0.01, "{line}");
     }
 }
+
+#[test]
+fn rows_that_differ_beyond_float32_are_no_copies() {
+    // As float32, a second within a span of thirty years is nothing.
+    let rows = |step: usize| (0..40).map(|i| format!("{},1\n", i / 20 * 1_000_000_000 + i / step)).collect::<String>();
+    let report = |text: String| crate::data::inspect(&opened("a.csv", format!("t,x\n{text}").as_bytes(), ""));
+    let distinct = report(rows(1));
+    assert!(distinct.duplicates.is_empty(), "{:?}", distinct.duplicates);
+    assert_eq!(report(rows(2)).duplicates.len(), 20);
+    // Of an array of float64 too, and 0 is -0.
+    let values: Vec<u8> = [0.0f64, 1e9, 1e9 + 1.0, -0.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let array = super::arrays::npy("<f8", false, &[4, 1], &values);
+    assert_eq!(crate::data::inspect(&opened("a.npy", &array, "")).duplicates.len(), 1);
+}
+
+#[test]
+fn commas_between_thousands_are_told_as_such() {
+    for field in ["1,097.5", "-12,345,678"] {
+        refused("a.csv", format!("x,y\n\"{field}\",1\n2,3\n").as_bytes(), "", &[field, "between thousands"]);
+    }
+}
+
+#[test]
+fn a_first_line_of_numbers_is_a_row_or_counts_and_either_is_told() {
+    let read = |text: &str| {
+        let splits = opened("a.csv", text.as_bytes(), "");
+        let source = splits.train.source();
+        (source.columns().unwrap().names.clone(), source.len(), source.notes().join("\n"))
+    };
+    let (names, len, notes) = read("2021,2022,2023,2024\n1.5,2,3,4\n5,6.5,7,8\n");
+    assert_eq!((names.join(" "), len), ("2021 2022 2023 2024".into(), 2));
+    assert!(notes.contains("counts the columns"), "{notes}");
+    let (names, len, notes) = read("1,2,3,4\n5,6,7,8\n");
+    assert_eq!((names.join(" "), len), ("x0 x1 x2 x3".into(), 2));
+    assert!(notes.contains("data.header=true"), "{notes}");
+}

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod csv;
+mod objects;
 mod parquet;
 
 use std::sync::Arc;
