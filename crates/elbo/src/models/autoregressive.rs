@@ -83,13 +83,15 @@ impl AutoregressiveConfig {
         maps.into_iter().map(shape).collect()
     }
 
+    /// Symbols of all maps together; none without maps, with an empty one, or beyond counting.
+    fn symbols_of_maps(&self) -> Option<usize> {
+        let of_map = |map: &[usize; 3]| map.iter().copied().try_fold(1usize, usize::checked_mul).filter(|&n| n > 0);
+        self.maps.iter().try_fold(0usize, |sum, map| sum.checked_add(of_map(map)?)).filter(|&sum| sum > 0)
+    }
+
     /// Holds the maps against the rows.
     fn check_maps(&self, space: Space) -> Result<()> {
-        let tokens = |map: &[usize; 3]| map.iter().copied().try_fold(1usize, usize::checked_mul);
-        let lengths: Option<Vec<usize>> = self.maps.iter().map(tokens).collect();
-        let sum = lengths.as_ref().and_then(|all| all.iter().copied().try_fold(0usize, usize::checked_add));
-        let empty = lengths.as_ref().is_none_or(|all| all.contains(&0));
-        if self.maps.is_empty() || (sum == Some(space.numel()) && !empty) {
+        if self.maps.is_empty() || self.symbols_of_maps() == Some(space.numel()) {
             return Ok(());
         }
         let expected = format!("maps that hold the {} symbols of a row together", space.numel());
@@ -444,8 +446,11 @@ impl Family for AutoregressiveConfig {
         format!("autoregressive transformer, {} layers of {}", self.layers, self.width)
     }
 
+    /// Rows as long as the maps, where there are any: a configuration of several levels is checked
+    /// before its rows are there.
     fn stand_in(&self) -> Space {
-        Space { shape: [1, 7, 7], domain: Domain::Index { of: 512 } }
+        let shape = self.symbols_of_maps().map_or([1, 7, 7], |symbols| [1, 1, symbols]);
+        Space { shape, domain: Domain::Index { of: 512 } }
     }
 
     fn check(&self, setting: &Setting<'_>) -> Result<()> {
