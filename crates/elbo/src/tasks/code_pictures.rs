@@ -1,6 +1,6 @@
 //! Pictures of codebooks: what each code stands for, and how many codes each place of the map uses.
 
-use super::recorder::{Png, grid_png};
+use super::recorder::{Png, enlarged_grid_png, grid_png};
 use super::run::Run;
 use crate::data::Subset;
 use crate::data::source::ImageShape;
@@ -15,6 +15,8 @@ const PATCHES: usize = 1024;
 const BOOKS: usize = 8;
 /// Patches in a row.
 const ACROSS: usize = 32;
+/// Smallest side of a patch, in pixels: they are enlarged to about it.
+const PATCH: usize = 16;
 /// Side of a place of the map in the picture of all places, in pixels.
 const PLACE: usize = 16;
 
@@ -66,7 +68,7 @@ fn patches(level: Option<&str>, found: &CodeUse, book: usize, split: &Subset, ru
     let name = file_of("codebook", level);
     Ok(CodePicture {
         name: if book == 0 { name } else { format!("{name}-{book}") },
-        png: grid_png(&Pictures { shape, pixels }, ACROSS)?,
+        png: enlarged_grid_png(&Pictures { shape, pixels }, ACROSS, (PATCH / height.max(width)).max(1))?,
         alt: "the patch of each code",
         caption: format!(
             "Codebook {book}{}: the mean of the patches that use a code, the most used first.",

@@ -155,8 +155,13 @@ pub(super) struct Png {
 
 /// Tiles pictures.
 pub(super) fn grid_png(pictures: &Pictures, columns: usize) -> Result<Png> {
+    enlarged_grid_png(pictures, columns, 1)
+}
+
+/// The same with every pixel as a square of `scale` pixels.
+pub(super) fn enlarged_grid_png(pictures: &Pictures, columns: usize, scale: usize) -> Result<Png> {
     let ImageShape { channels, height, width } = pictures.shape;
-    let layout = GridLayout { columns, ..Default::default() };
+    let layout = GridLayout { columns, scale, ..Default::default() };
     let grid = image_grid::image_grid(ImageBatch::new(&pictures.pixels, channels, height, width)?, layout)?;
     Ok(Png { width: grid.width(), height: grid.height(), bytes: image_grid::png(&grid)? })
 }
