@@ -161,7 +161,7 @@ pub struct OptimizerConfig {
     pub eps: f64,
     /// Coupled L2 for `adam`, decoupled decay for `adamw`.
     pub weight_decay: f64,
-    /// What `weight_decay` reaches.
+    /// What `weight_decay` reaches: `all` parameters as in PyTorch, or `matrices` without biases and scales of norms.
     #[serde(skip_serializing_if = "is_default")]
     pub decays: Decays,
     /// Largest global norm of the gradient; 0 for no clipping.
