@@ -58,7 +58,7 @@ fn every_command_finds_own_data_that_moved() {
         "arithmetic p --split test --from 0 --add label:a --out a.png",
         "neighbours p -n 4 --out n.png",
         "neighbours p --images 0 --out n2.png",
-        "sample p --sampler gaussian --out s.png",
+        "sample p --sampler mixture --out s.png",
         "priors p --samplers normal,gaussian -n 2",
         "gmm p -k 2",
         "report p",
