@@ -28,8 +28,9 @@ use crate::data::idx::hex;
 use crate::data::progress::Progress;
 use crate::error::{Error, Result};
 
-/// Version of the layout and of everything that decides what pixels a picture becomes.
-const FORMAT: u32 = 2;
+/// Version of the layout and of everything that decides what pixels a picture becomes, or that it becomes none: what was
+/// kept by an older version would be given again without a look at its file.
+const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"elbo-px\x01";
 const START: u64 = 4096;
 const TRAILER: u64 = 48;
