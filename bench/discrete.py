@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Discrete codes: `elbo bench` and PyTorch in turns on one machine.
 
-  python3 bench/discrete.py [WORKLOAD ...] [--rounds 5] [--seconds 2] [--threads 2] [--torch PYTHON] [--out FILE]
+  python3 bench/discrete.py [WORKLOAD ...] [--rounds 5] [--seconds 2] [--threads 2] [--without MODE ...] [--torch PYTHON] [--out FILE]
 
 Each round runs elbo and then each mode of `peer_discrete.py`. A ratio is of bests: elbo's over PyTorch's of any mode; of
 `prior-sample-uncached`, which PyTorch does not have, that of `prior-sample` over it. All repetitions are written to FILE (default
@@ -28,8 +28,8 @@ def measure(command):
 
 def compare(workload, arguments, rows):
     common = [workload, "--seconds", str(arguments.seconds), "--threads", str(arguments.threads)]
-    sides = {"elbo": [BINARY, "bench", *common, "--json"]}
-    sides |= {mode: [arguments.torch, os.path.join(HERE, "peer_discrete.py"), *common, "--mode", mode] for mode in MODES[workload]}
+    sides = {"elbo": [arguments.binary, "bench", *common, "--json"]}
+    sides |= {mode: [arguments.torch, os.path.join(HERE, "peer_discrete.py"), *common, "--mode", mode] for mode in MODES[workload] if mode not in arguments.without}
     runs = {side: [] for side in sides}
     for _ in range(arguments.rounds):
         for side, command in sides.items():
@@ -46,7 +46,7 @@ def compare(workload, arguments, rows):
     bar = BARS[workload]
     torch = next((result["torch"] for results in runs.values() for result in results if "torch" in result), None)
     condition = dict(machine=processor(), cores=os.cpu_count(), load=os.getloadavg(), date=time.strftime("%Y-%m-%d"), torch=torch)
-    return condition | dict(ratio=ratio and round(ratio, 2), bar=bar, reached=ratio and ratio >= bar, summary=summary, runs=runs)
+    return condition | dict(without=arguments.without, ratio=ratio and round(ratio, 2), bar=bar, reached=ratio and ratio >= bar, summary=summary, runs=runs)
 
 
 def main():
@@ -55,6 +55,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--without", nargs="*", default=[], help="modes of PyTorch to leave out")
+    parser.add_argument("--binary", default=BINARY)
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--out", default=os.path.join(HERE, "results", "discrete.json"))
     arguments = parser.parse_args()
