@@ -35,7 +35,7 @@ pub fn fields(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Variants)]
 pub fn variants(input: TokenStream) -> TokenStream {
     implementation(input, "enum", |name, body| {
-        let variants: String = items(body).iter().map(|item| variant_constant(item)).collect();
+        let variants: String = items(body).iter().map(variant_constant).collect();
         format!(
             "impl crate::reference::Variants for {name} {{
                 const VARIANTS: &'static [crate::reference::Variant] = &[{variants}];

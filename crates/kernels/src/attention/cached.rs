@@ -245,8 +245,8 @@ mod tests {
             };
             let weights: Vec<f64> = (0..=token).map(|other| score(other).exp()).collect();
             let sum: f64 = weights.iter().sum();
-            for i in head * width..(head + 1) * width {
-                out[i] = weights.iter().enumerate().map(|(other, w)| w / sum * of(other, 2, i)).sum();
+            for (i, out) in out.iter_mut().enumerate().skip(head * width).take(width) {
+                *out = weights.iter().enumerate().map(|(other, w)| w / sum * of(other, 2, i)).sum();
             }
         }
         out

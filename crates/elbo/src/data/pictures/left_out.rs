@@ -172,7 +172,7 @@ impl LeftOut {
             ),
         ];
         let holds = |kind: &&str| self.kinds.contains_key(*kind);
-        CURES.iter().find(|(kinds, _)| kinds.iter().any(|kind| holds(kind))).map(|(_, cure)| *cure)
+        CURES.iter().find(|(kinds, _)| kinds.iter().any(holds)).map(|(_, cure)| *cure)
     }
 
     fn has_pictures(&self) -> bool {
