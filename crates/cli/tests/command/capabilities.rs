@@ -112,6 +112,21 @@ fn what_a_model_cannot_do_is_refused_by_what_it_is() {
 }
 
 #[test]
+fn a_prior_over_two_levels_knows_their_maps() {
+    let folder = Folder::new();
+    folder.run(&training("vq-vae-2")).done();
+    folder.run(&prior_over("vq-vae-2")).done();
+    let config = std::fs::read_to_string(folder.path("vq-vae-2/priors/autoregressive/config.toml")).unwrap();
+    let config: String = config.split_whitespace().collect::<String>().replace(",]", "]");
+    assert!(config.contains("maps=[[1,7,7],[1,14,14]]"), "{config}");
+    let rate = folder.run("eval vq-vae-2 --metrics rate --limit 20 --json").done().json();
+    assert!(rate["metrics"]["rate_learned"]["value"].as_f64().is_some(), "{rate}");
+    folder.run("sample vq-vae-2 --class 7 -n 2 --out s.png").done();
+    folder.run("complete vq-vae-2 --image 1 -n 2 --keep top-half --out c.png").done();
+    folder.run("resume vq-vae-2/priors/autoregressive --epochs 2").done();
+}
+
+#[test]
 fn depth_is_a_rate_knob_after_training() {
     let folder = Folder::new();
     let deep = "--set quantizer.depth=3 --set quantizer.drop_depths=true";
