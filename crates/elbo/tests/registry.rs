@@ -96,8 +96,8 @@ fn families_can_what_they_could() {
         ("iwae", vae),
         ("cvae", vae),
         ("maf", &[Capability::Density, Capability::Generate]),
-        ("vq-vae", &[Encode, Decode, Observe]),
-        ("vq-vae-2", &[Encode, Decode, Observe]),
+        ("vq-vae", &[Encode, Decode, Observe, Capability::Discrete]),
+        ("vq-vae-2", &[Encode, Decode, Observe, Capability::Discrete]),
         ("autoregressive", &[Capability::Density, Capability::Generate]),
     ];
     for (name, can) in expected {

@@ -31,7 +31,11 @@ pub fn neighbours(args: &Neighbours, device: &str, context: Context) -> anyhow::
     }
     let shown = args.data.as_deref().map(|data| source::shown(&mut run, Some(data))).transpose()?;
     let (splits, other) = match shown {
-        Some(shown) if shown.is_own => (shown.data.chosen, None),
+        // The run's own at another place: `--images` are of its held-out part, else all of it is looked at.
+        Some(shown) if shown.is_own => {
+            let other = args.images.is_empty().then_some(shown.data.complete);
+            (shown.data.chosen, other)
+        }
         Some(shown) => (run.open_own_beside()?.chosen, Some(shown.data.complete)),
         None => (run.open_data(None)?, None),
     };
@@ -73,7 +77,7 @@ fn check(args: &Neighbours) -> elbo::Result<()> {
     Ok(())
 }
 
-/// What is looked at, in words and as pictures. `other` are data that are not the run's own.
+/// What is looked at, in words and as pictures. `other` are data that `--data` asks to look at.
 fn images(
     args: &Neighbours,
     run: &Run,
