@@ -54,7 +54,7 @@ impl VqVae {
     /// A model with PyTorch's initial weights, drawn from `seed`.
     ///
     /// # Panics
-    /// If the network cannot take the shape: [`NetworkConfig::check_shape`] says so before.
+    /// If the network cannot take the shape: [`NetworkConfig::check_shape`](crate::networks::NetworkConfig::check_shape) says so before.
     ///
     /// ```
     /// use burn::tensor::Tensor;
