@@ -126,6 +126,7 @@ test("curves have a table, and epochs are chosen without a mouse", async (page) 
   await page.goto(`${page.context().url}#/training/ten`);
   await page.locator(".chart canvas").first().waitFor();
   const shown = (place) => page.locator(".u-legend .u-series").first().locator(".u-value").nth(place).innerText();
+  await page.locator(".chart .u-over").first().hover();
   const box = await page.locator(".chart .u-over").first().boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.waitForFunction(() => /^[1-4]$/.test(document.querySelector(".u-legend .u-value")?.textContent ?? ""));
