@@ -9,23 +9,14 @@ compile and bf16 autocast, for the mlp workloads also JAX and stock Burn (`cargo
 bests: elbo in float32 over PyTorch of any mode, over PyTorch in float32, and bf16 over bf16. All repetitions are written to FILE
 (default bench/results/compare.json) with machine and date, after each workload. Only the standard library.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import argparse, json, os, sys, time
 
 from machine import processor
+from turns import in_turns, ratio, rounded
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BINARY = os.path.join(HERE, "..", "target", "release", "elbo")
 MODES = ("eager", "compile", "bf16")
-
-
-def measure(command):
-    if not os.path.exists(command[0]):
-        return {"error": f"{command[0]} is not built"}
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        # A mode that this machine cannot run (no C++ compiler for torch.compile) is left out, and said to be.
-        return {"error": done.stderr.strip().splitlines()[-1:] or ["failed"]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def compare(workload, arguments):
@@ -38,24 +29,11 @@ def compare(workload, arguments):
     if workload.startswith("mlp"):
         sides["jax"] = [arguments.torch, os.path.join(HERE, "peer_jax.py"), *common]
         sides["stock-burn"] = [os.path.join(os.path.dirname(BINARY), "examples", "stock_burn"), workload, str(arguments.seconds)]
-    runs = {side: [] for side in sides}
-    for _ in range(arguments.pairs):
-        for side, command in sides.items():
-            runs[side].append(measure(command))
-    summary = {}
-    for side, results in runs.items():
-        reps = [rep for result in results for rep in result.get("reps", [])]
-        if reps:
-            summary[side] = {"best": round(max(reps), 1), "median": round(statistics.median(reps), 1)}
-
-    def ratio(ours, modes):
-        theirs = [summary[mode]["best"] for mode in modes if mode in summary]
-        return round(summary[ours]["best"] / max(theirs), 2) if theirs and ours in summary else None
-
+    runs, summary = in_turns(sides, arguments.pairs)
     ratios = {
-        "ratio_of_bests": ratio("elbo", MODES),
-        "ratio_float32": ratio("elbo", MODES[:2]),
-        "ratio_bf16": ratio("elbo-bf16", MODES[2:]),
+        "ratio_of_bests": rounded(ratio(summary, "elbo", MODES)),
+        "ratio_float32": rounded(ratio(summary, "elbo", MODES[:2])),
+        "ratio_bf16": rounded(ratio(summary, "elbo-bf16", MODES[2:])),
     }
     return {"workload": workload, **ratios, "summary": summary, "runs": runs}
 

@@ -7,9 +7,10 @@ Each round runs elbo and then each mode of `peer_discrete.py`. A ratio is of bes
 `prior-sample-uncached`, which PyTorch does not have, that of `prior-sample` over it. All repetitions are written to FILE (default
 bench/results/discrete.json) with machine, load and date, after each workload; rows of other workloads stay. Only the standard library.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import argparse, json, os, sys, time
 
 from machine import processor
+from turns import in_turns, ratio, rounded
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BINARY = os.path.join(HERE, "..", "target", "release", "elbo")
@@ -18,35 +19,20 @@ MODES = {"cifar10-vq": ["eager", "channels-last", "compile"], "prior": ["eager",
 BARS = {"cifar10-vq": 1.5, "prior": 1.5, "prior-sample": 3.0, "prior-sample-uncached": 10.0}
 
 
-def measure(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        # A mode that this machine cannot run is left out, and said to be.
-        return {"error": done.stderr.strip().splitlines()[-1:] or ["failed"]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 def compare(workload, arguments, rows):
     common = [workload, "--seconds", str(arguments.seconds), "--threads", str(arguments.threads)]
     sides = {"elbo": [arguments.binary, "bench", *common, "--json"]}
     sides |= {mode: [arguments.torch, os.path.join(HERE, "peer_discrete.py"), *common, "--mode", mode] for mode in MODES[workload] if mode not in arguments.without}
-    runs = {side: [] for side in sides}
-    for _ in range(arguments.rounds):
-        for side, command in sides.items():
-            runs[side].append(measure(command))
-    summary = {}
-    for side, results in runs.items():
-        reps = [rep for result in results for rep in result.get("reps", [])]
-        if reps:
-            summary[side] = {"best": round(max(reps), 1), "median": round(statistics.median(reps), 1)}
+    runs, summary = in_turns(sides, arguments.rounds)
     if workload == "prior-sample-uncached":
-        ratio = rows["prior-sample"]["summary"]["elbo"]["best"] / summary["elbo"]["best"] if "prior-sample" in rows else None
+        cached = rows.get("prior-sample", {}).get("summary", {}).get("elbo")
+        found = ratio({**summary, **({"cached": cached} if cached else {})}, "cached", ["elbo"])
     else:
-        ratio = summary["elbo"]["best"] / max(summary[mode]["best"] for mode in MODES[workload] if mode in summary)
+        found = ratio(summary, "elbo", MODES[workload])
     bar = BARS[workload]
     torch = next((result["torch"] for results in runs.values() for result in results if "torch" in result), None)
     condition = dict(machine=processor(), cores=os.cpu_count(), load=os.getloadavg(), date=time.strftime("%Y-%m-%d"), torch=torch)
-    return condition | dict(without=arguments.without, ratio=ratio and round(ratio, 2), bar=bar, reached=ratio and ratio >= bar, summary=summary, runs=runs)
+    return condition | dict(without=arguments.without, ratio=rounded(found), bar=bar, reached=found and found >= bar, summary=summary, runs=runs)
 
 
 def main():

@@ -5,20 +5,14 @@ Usage: fuzz/summary.py OUT.
 """
 
 import json
-import platform
+import os
 import re
 import sys
 import time
 from pathlib import Path
 
-
-def processor():
-    """Its name, where the system tells."""
-    try:
-        names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-    except OSError:
-        names = []
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+from machine import processor  # noqa: E402, beside the benchmarks
 
 
 def target(log):
@@ -41,7 +35,7 @@ def main():
     """Prints them."""
     out = Path(sys.argv[1])
     targets = {log.stem: target(log) for log in sorted(out.glob("*.log"))}
-    machine = {"processor": processor(), "system": platform.system(), "date": time.strftime("%Y-%m-%d")}
+    machine = {"processor": f"{os.cpu_count()} x {processor()}", "system": platform.system(), "date": time.strftime("%Y-%m-%d")}
     print(json.dumps({"machine": machine, "targets": targets}, indent=2))
 
 

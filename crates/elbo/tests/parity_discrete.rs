@@ -107,6 +107,16 @@ fn compare<M: Learner>(table: &mut Table, model: M, case: &Value, batch: &Batch)
     }
 }
 
+/// The loss and every gradient of a prior.
+fn compare_loss<M: Learner>(table: &mut Table, model: &M, case: &Value, batch: &Batch) {
+    let loss = model.loss(0, batch, &training()).total;
+    table.tensor("loss", &values_of(loss.clone()), &[number(&case["loss"])]);
+    let stored = case["gradients"].as_object().expect("gradients by name");
+    for ((name, _), gradient) in parameters::shapes(model).iter().zip(gradients_of(model, &loss)) {
+        table.tensor(format!("gradient of {name}"), &gradient.expect("a gradient"), &numbers(&stored[name]));
+    }
+}
+
 /// Entries of one map: those that are found and those that are stored.
 fn assert_codes(found: Tensor<2, Int>, stored: &Value, what: &str) {
     let found: Vec<i32> = found.into_data_as::<i32>().try_into_vec().unwrap();
@@ -191,12 +201,7 @@ fn logits_loss_gradients_and_a_hundred_steps_of_the_transformer() {
     let mut given = Given::default();
     given.class = Some(starts);
     let batch = Batch { x: rows, given };
-    let loss = model.loss(0, &batch, &training()).total;
-    table.tensor("loss", &values_of(loss.clone()), &[number(&case["loss"])]);
-    let stored = case["gradients"].as_object().expect("gradients by name");
-    for ((name, _), gradient) in parameters::shapes(&model).iter().zip(gradients_of(&model, &loss)) {
-        table.tensor(format!("gradient of {name}"), &gradient.expect("a gradient"), &numbers(&stored[name]));
-    }
+    compare_loss(&mut table, &model, case, &batch);
     table.assert_all(2 + 33);
 
     let mut optimizer = Optimizer::new(OptimizerConfig {
@@ -241,11 +246,6 @@ fn logits_loss_and_gradients_of_a_prior_over_two_maps() {
     }
     table.tensor("surprise", &model.surprise(&rows.index(), &given), &expected);
     let batch = Batch { x: rows, given };
-    let loss = model.loss(0, &batch, &training()).total;
-    table.tensor("loss", &values_of(loss.clone()), &[number(&case["loss"])]);
-    let stored = case["gradients"].as_object().expect("gradients by name");
-    for ((name, _), gradient) in parameters::shapes(&model).iter().zip(gradients_of(&model, &loss)) {
-        table.tensor(format!("gradient of {name}"), &gradient.expect("a gradient"), &numbers(&stored[name]));
-    }
+    compare_loss(&mut table, &model, case, &batch);
     table.assert_all(2 + 33 + 35);
 }

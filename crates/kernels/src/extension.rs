@@ -351,11 +351,12 @@ impl<B: Kernels> Backward<B, 3> for LinearNode {
     }
 }
 
+/// Terms, one for each row of one tensor, whose slopes the forward pass has found.
 #[derive(Debug)]
-struct LikelihoodNode;
+pub(crate) struct RowTermsNode;
 
-impl<B: Kernels> Backward<B, 1> for LikelihoodNode {
-    /// d term / d parameters, one row per example.
+impl<B: Kernels> Backward<B, 1> for RowTermsNode {
+    /// d term / d row.
     type State = FloatTensor<B>;
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
@@ -421,7 +422,7 @@ impl<B: FusedOps + Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
 
     /// `x` is data: no gradient flows into it.
     fn elbo_likelihood(parameters: FloatTensor<Self>, x: FloatTensor<Self>, term: Reconstruction) -> FloatTensor<Self> {
-        let node = LikelihoodNode.prepare::<C>([parameters.node()]).compute_bound().stateful();
+        let node = RowTermsNode.prepare::<C>([parameters.node()]).compute_bound().stateful();
         let (parameters, x) = (parameters.into_primitive(), x.into_primitive());
         match node {
             OpsKind::Tracked(prep) => {

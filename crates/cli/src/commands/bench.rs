@@ -4,8 +4,7 @@ use elbo::tasks::{self, Measured, Workload};
 use elbo::training::Precision;
 use serde_json::json;
 
-use super::recipes::reading;
-use crate::args::{Bench, Reading};
+use crate::args::Bench;
 use crate::output::Context;
 
 pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()> {
@@ -15,8 +14,8 @@ pub fn bench(args: &Bench, device: &str, context: Context) -> anyhow::Result<()>
         return Err(elbo::Error::config("--seconds", "a number from 0 to 86400", found, "8 is the usual one").into());
     }
     let precision = Precision::named(&args.precision)?;
-    let Reading { pictures, rows, set } = &args.reading;
-    let reading = reading(args.data.as_ref(), pictures, rows, set)?;
+    let mut reading = args.reading.settings()?;
+    reading.data = args.data.clone();
     let (seconds, profiled) = (args.seconds, args.profile);
     let wanted = tasks::Bench { workload, reading, seconds, profiled, precision };
     let measured = tasks::bench(&wanted, &elbo::device::choose(device)?)?;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use elbo::data::{Splits, Subset};
 use elbo::evaluation::{Metric, ModelFinding};
-use elbo::run::atomic;
 use elbo::tasks::{self, ClassTerms, DepthTerms, MetricsProgress, MetricsReport, MetricsRequest, Run};
 use serde_json::{Map, json};
 
+use super::pictures::write_files;
 use super::source::{self, Opened};
 use crate::args::{Eval, Judging};
 use crate::output::Context;
@@ -108,13 +108,7 @@ fn draw_codebooks(run: &Run, parts: &[Subset], folder: &Path) -> anyhow::Result<
         let (found, help) = (format!("{} parts", parts.len()), "`--split test` is one");
         return Err(elbo::Error::config("--codebook", "a single split", found, help).into());
     };
-    let pictures = tasks::codebook_pictures(run, split)?;
-    std::fs::create_dir_all(folder).map_err(elbo::Error::io(folder, "create"))?;
-    let write = |(name, png): (String, Vec<u8>)| {
-        let path = folder.join(name);
-        atomic::write_file(&path, &png).map(|()| path)
-    };
-    Ok(pictures.into_iter().map(write).collect::<elbo::Result<_>>()?)
+    Ok(write_files(folder, tasks::codebook_pictures(run, split)?.into_iter().map(Ok))?)
 }
 
 fn of_pictures(files: Option<&[PathBuf]>) -> String {

@@ -7,11 +7,10 @@ use elbo::generation::originals;
 use elbo::models::Encode;
 use elbo::report::heat_map::heated;
 use elbo::report::image_grid::{self, GridLayout, ImageBatch};
-use elbo::run::atomic;
 use elbo::space::Space;
 use elbo::tasks::{Run, Score};
 
-use super::pictures::scale;
+use super::pictures::{scale, write_files};
 
 /// The heat maps that were written.
 pub struct HeatMaps {
@@ -51,13 +50,10 @@ pub fn draw(run: &Run, examples: &[(Subset, u64)], folder: &Path) -> anyhow::Res
     let maps: Vec<Vec<Vec<f32>>> =
         nats.chunks_exact(Space::joined(levels).numel()).map(|row| by_level(row, levels)).collect();
     let most = maps.iter().flatten().flatten().copied().fold(0.0, f32::max);
-    std::fs::create_dir_all(folder).map_err(elbo::Error::io(folder, "create"))?;
     let files = examples.iter().zip(&maps).enumerate().map(|(rank, ((example, index), maps))| {
-        let path = folder.join(format!("{:02}-{index}.png", rank + 1));
-        atomic::write_file(&path, &png(run, example, maps, levels, most)?)?;
-        Ok(path)
+        Ok((format!("{:02}-{index}.png", rank + 1), png(run, example, maps, levels, most)?))
     });
-    Ok(HeatMaps { files: files.collect::<anyhow::Result<_>>()?, most })
+    Ok(HeatMaps { files: write_files(folder, files)?, most })
 }
 
 /// Nats of each place of each level: those of all codes that a place has.

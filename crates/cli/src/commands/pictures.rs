@@ -1,6 +1,7 @@
 //! `elbo sample`, `reconstruct` and `grid`: pictures from saved runs; and what all commands that write pictures share.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use elbo::data::{ImageShape, Subset, csv_field};
 use elbo::generation::{self, CodeDecoder, Pictures, ShowAs};
@@ -254,6 +255,20 @@ pub(super) fn check_kind(run: &Run, target: &Target) -> elbo::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes files to a folder, which is made where there is none; their paths.
+pub(super) fn write_files(
+    folder: &Path,
+    files: impl IntoIterator<Item = elbo::Result<(String, Vec<u8>)>>,
+) -> elbo::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).map_err(elbo::Error::io(folder, "create"))?;
+    let write = |file: elbo::Result<(String, Vec<u8>)>| {
+        let (name, bytes) = file?;
+        let path = folder.join(name);
+        atomic::write_file(&path, &bytes).map(|()| path)
+    };
+    files.into_iter().map(write).collect()
 }
 
 /// Small images are enlarged on disk, so that a viewer shows more than a stamp.

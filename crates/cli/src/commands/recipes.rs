@@ -49,19 +49,15 @@ pub fn of_prior(settings: &Settings, usual: &str, latent: usize, seed: u64) -> e
 
 /// Of settings for a prior: how the data of its run are read, and what is left for the prior itself.
 pub fn of_parent(settings: &Settings) -> elbo::Result<(Reading, Settings)> {
-    let of_run = |assignment: &&String| {
+    let of_run = |assignment: &String| {
         let key = assignment.split('=').next().unwrap_or_default().trim();
         Reading::KEYS.contains(&key)
     };
-    let (set, rest): (Vec<&String>, Vec<&String>) = settings.set.iter().partition(of_run);
-    let set: Vec<String> = set.into_iter().cloned().collect();
+    let (set, rest): (Vec<String>, Vec<String>) = settings.set.iter().cloned().partition(of_run);
     let Settings { data, pictures, table, .. } = settings;
     let reading = reading(data.as_ref(), pictures, &table.rows, &set)?;
-    let left = Settings { data: None, set: rest.into_iter().cloned().collect(), ..settings.clone() };
-    Ok((
-        reading,
-        Settings { pictures: Pictures::default(), table: Table { rows: Rows::default(), ..left.table }, ..left },
-    ))
+    let table = Table { rows: Rows::default(), ..table.clone() };
+    Ok((reading, Settings { data: None, pictures: Pictures::default(), table, set: rest, ..settings.clone() }))
 }
 
 /// The named flags.

@@ -61,11 +61,11 @@ pub fn score(args: &args::Score, device: &str, context: Context) -> anyhow::Resu
         atomic::write_file(out, csv(&parts, &anomalies, &scored).as_bytes())?;
     }
     let strangest = strangest(&parts, &anomalies, &scored);
+    let shown = alone(&parts, &anomalies, &strangest);
     if let Some(path) = &args.plot {
-        draw(run, &parts, &anomalies, &strangest, path)?;
+        draw(run, &shown, path)?;
     }
-    let heat_maps = args.heatmap.as_ref().map(|folder| heat::draw(run, &alone(&parts, &anomalies, &strangest), folder));
-    let heat_maps = heat_maps.transpose()?;
+    let heat_maps = args.heatmap.as_ref().map(|folder| heat::draw(run, &shown, folder)).transpose()?;
     let (split, checkpoint) = (opened.name, run.checkpoint);
     let summary =
         Summary { args, split, checkpoint, request: &request, scored: &scored, strangest: &strangest, heat_maps };
@@ -180,10 +180,8 @@ fn alone(parts: &[Subset], anomalies: &[Subset], strangest: &[Strange]) -> Vec<(
 }
 
 /// The strangest examples as a sheet of pictures.
-fn draw(run: &Run, parts: &[Subset], anomalies: &[Subset], strangest: &[Strange], path: &Path) -> anyhow::Result<()> {
-    let all: Vec<&Subset> = parts.iter().chain(anomalies).collect();
-    let originals = |strange: &Strange| originals(all[strange.part], &[strange.place as u32], &run.device).pixels;
-    let pixels: Vec<f32> = strangest.iter().flat_map(originals).collect();
+fn draw(run: &Run, shown: &[(Subset, u64)], path: &Path) -> anyhow::Result<()> {
+    let pixels: Vec<f32> = shown.iter().flat_map(|(example, _)| originals(example, &[0], &run.device).pixels).collect();
     let ImageShape { channels, height, width } = run.shape;
     let layout = GridLayout { columns: 5, scale: scale(run.shape), ..Default::default() };
     let grid = image_grid::image_grid(ImageBatch::new(&pixels, channels, height, width)?, layout)?;

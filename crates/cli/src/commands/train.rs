@@ -256,7 +256,7 @@ impl Done {
         };
         if self.quantizes {
             return [
-                format!("elbo train autoregressive --codes-of {path}"),
+                format!("elbo train {SYMBOL_RECIPE} --codes-of {path}"),
                 format!("elbo reconstruct {path}{split} --out reconstructions.{end}"),
                 format!("elbo eval {path}{split} --metrics codebook"),
             ]

@@ -116,8 +116,8 @@ impl Part {
 
     /// Its own keys: those of a whole configuration are the few that are no tables.
     pub(super) fn own_fields(&self) -> impl Iterator<Item = &'static Field> {
-        let tables: Vec<&str> = if self.table.is_empty() { TABLES.to_vec() } else { Vec::new() };
-        self.fields.iter().filter(move |field| !tables.contains(&field.name))
+        let whole = self.table.is_empty();
+        self.fields.iter().filter(move |field| !whole || VALUES.contains(&field.name))
     }
 
     pub(super) fn dotted(&self, key: &str) -> String {
@@ -153,8 +153,9 @@ impl Part {
 
     fn reference(&self) -> TableReference {
         let (config, required) = self.stand_in();
-        let effective: Table = read(&config).ok().and_then(|config| config.to_toml().parse().ok()).unwrap_or_default();
-        let defaults = self.table_in(&mut effective.clone()).clone();
+        let mut effective: Table =
+            read(&config).ok().and_then(|config| config.to_toml().parse().ok()).unwrap_or_default();
+        let defaults = self.table_in(&mut effective);
         let keys = self.own_fields().map(|field| {
             let required = required.iter().any(|name| name == field.name);
             let default = defaults.get(field.name).filter(|value| !required && !value.is_table());
@@ -196,9 +197,8 @@ impl Part {
     }
 }
 
-/// The fields of a configuration that are tables.
-const TABLES: [&str; 10] =
-    ["data", "augment", "model", "network", "quantizer", "loss", "optimizer", "schedule", "early_stopping", "training"];
+/// The fields of a configuration that are no tables.
+const VALUES: [&str; 3] = ["format", "name", "about"];
 
 /// A configuration, or the first line of why it is none.
 fn read(config: &Table) -> Result<RunConfig, String> {

@@ -212,10 +212,8 @@ impl Layers {
     fn of_another_family(&self, path: &str) -> Option<String> {
         let chosen = self.table.get("model")?.get("kind")?.as_str()?;
         let key = path.strip_prefix("model.")?;
-        let has = |kind: &&Kind| kind.keys.contains(&key);
-        if KINDS.iter().find(|kind| kind.name == chosen).as_ref().is_none_or(has)
-            || !KINDS.iter().any(|kind| has(&kind))
-        {
+        let has = |kind: &Kind| kind.keys.contains(&key);
+        if has(KINDS.iter().find(|kind| kind.name == chosen)?) || !KINDS.iter().any(has) {
             return None;
         }
         let recipes = builtin::builtin().iter().filter(|recipe| kind_of(recipe.text).as_deref() == Some(chosen));

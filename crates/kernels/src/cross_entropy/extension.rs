@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn_flex::FlexTensor;
 
 use super::rows;
-use crate::extension::{Kernels, contiguous, flex_mut, flex_slice, written_like, zeros};
+use crate::extension::{Kernels, RowTermsNode, contiguous, flex_mut, flex_slice, written_like, zeros};
 
 /// The operation with what its backward pass wants, on one backend's plain tensors.
 pub trait CrossEntropyKernels: Kernels {
@@ -48,25 +47,9 @@ impl CrossEntropyOps for Flex {
     }
 }
 
-#[derive(Debug)]
-struct CrossEntropyNode;
-
-impl<B: CrossEntropyKernels> Backward<B, 1> for CrossEntropyNode {
-    /// d term / d logits.
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [node] = ops.parents;
-        let upstream = gradients.consume::<B>(&ops.node);
-        if let Some(node) = node {
-            gradients.register::<B>(node.id, B::scale_rows(ops.state, upstream));
-        }
-    }
-}
-
 impl<B: CrossEntropyOps + CrossEntropyKernels, C: CheckpointStrategy> CrossEntropyOps for Autodiff<B, C> {
     fn elbo_cross_entropy(logits: FloatTensor<Self>, targets: Arc<[u32]>) -> FloatTensor<Self> {
-        let node = CrossEntropyNode.prepare::<C>([logits.node()]).compute_bound().stateful();
+        let node = RowTermsNode.prepare::<C>([logits.node()]).compute_bound().stateful();
         let logits = logits.into_primitive();
         match node {
             OpsKind::Tracked(prep) => {
