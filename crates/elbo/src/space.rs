@@ -130,6 +130,15 @@ impl Rows {
         Tensor::cat(maps.iter().map(Self::index).collect(), 1)
     }
 
+    /// The same as numbers, row after row.
+    ///
+    /// # Panics
+    /// As [`Rows::joined`].
+    pub fn joined_symbols(maps: &[Self]) -> Vec<u16> {
+        let symbols: Vec<i32> = Self::joined(maps).into_data_as::<i32>().try_into_vec().expect("whole numbers");
+        symbols.into_iter().map(|symbol| symbol as u16).collect()
+    }
+
     /// The way back: a part of each row for each map.
     ///
     /// # Panics

@@ -14,7 +14,7 @@ use elbo::tasks::Run;
 use elbo::tensors::values_of;
 use tokio::sync::OnceCell;
 
-use crate::datasets::Datasets;
+use crate::datasets::{Datasets, LONGEST};
 use crate::limits::{GALLERY, MAX_EXAMPLES};
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
@@ -23,8 +23,6 @@ use crate::worker::Worker;
 
 /// Examples in one step, between which other requests are answered.
 const STEP: usize = 256;
-/// How long data may take to be opened: sets of pictures are decoded first.
-const LONGEST: Duration = Duration::from_secs(3600);
 /// Analyses kept.
 const KEPT: usize = 12;
 

@@ -10,6 +10,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::problem::Problem;
 
+/// How long a request waits for what is being computed before it is told so.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+
 /// The turn to compute beside the worker, held by one at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Alone(Arc<Semaphore>);

@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use elbo::data::Subset;
-use elbo::data::batch::Batch;
 use elbo::evaluation::{CodePatch, CodeUse, code_patches, code_use};
 use elbo::generation::random_places;
 use elbo::run::directory::RunDir;
 use elbo::tasks::{Run, SymbolPrior};
-use elbo::tensors::values_of;
 
-use crate::background::{Alone, Background, State};
-use crate::datasets::Datasets;
+use crate::background::{Alone, Background, PATIENCE, State};
+use crate::datasets::{Datasets, LONGEST};
 use crate::limits::{MAX_EXAMPLES, MAX_SYMBOLS, MOST_PATCHES, RATED_SYMBOLS};
 use crate::models::{Loaded, Models};
 use crate::problem::Problem;
@@ -25,14 +23,10 @@ use crate::worker::Worker;
 
 /// Examples in one step, between which other requests are answered.
 const STEP: usize = 256;
-/// How long data may take to be opened: sets of pictures are decoded first.
-const LONGEST: Duration = Duration::from_secs(3600);
 /// Runs whose codes are kept.
 const KEPT: usize = 4;
 /// Codebooks whose patches are kept.
 const KEPT_BOOKS: usize = 16;
-/// How long a request waits for what is being counted before it is told so.
-const PATIENCE: Duration = Duration::from_millis(300);
 /// Fewest and most training examples that rates are compared with.
 const RATED_EXAMPLES: [usize; 2] = [100, 2000];
 
@@ -46,6 +40,10 @@ pub(crate) struct Counted {
     pub places: Vec<u32>,
     /// Each map, from the top level down.
     pub levels: Vec<CodeUse>,
+    /// The most common code at each place of a row, of all levels.
+    pub usual: Vec<u16>,
+    /// Of each level, the perplexity at each place of each codebook's map.
+    pub perplexity: Vec<Vec<f64>>,
     /// What the doctor says of them.
     pub findings: Vec<elbo::evaluation::ModelFinding>,
 }
@@ -67,10 +65,12 @@ pub(crate) struct Rated {
     pub symbols: Vec<u16>,
     /// Of each: the nats of its codes under the prior; of a run without one, its reconstruction error.
     pub scores: Vec<f32>,
+    /// Whether those are rates.
+    pub by_prior: bool,
 }
 
 /// A run's prior over its symbols, if it has one that is complete.
-pub(crate) type Prior = Arc<Option<SymbolPrior>>;
+pub(crate) type Prior = Option<Arc<SymbolPrior>>;
 /// What is known of a run with these weights, and of the priors in its folder.
 type Key = (String, SystemTime, Option<SystemTime>);
 
@@ -83,7 +83,7 @@ pub(crate) struct Codes {
     deadline: Duration,
     counted: Background<(String, SystemTime), Counted>,
     patches: Background<(String, SystemTime, usize, usize), Patches>,
-    priors: Background<Key, Option<SymbolPrior>>,
+    priors: Background<Key, Prior>,
     rated: Background<Key, Rated>,
 }
 
@@ -130,27 +130,33 @@ impl Codes {
     /// The prior in the run's folder that belongs to the loaded weights; none where there is none yet.
     pub async fn prior(&self, run: &Arc<RunEntry>) -> Result<Prior, Problem> {
         let loaded = self.worker.loaded(run).await?;
-        let key = self.key(run, &loaded).await?;
+        self.prior_at(self.key(run, &loaded).await?, loaded).await
+    }
+
+    async fn prior_at(&self, key: Key, loaded: Loaded) -> Result<Prior, Problem> {
         let read = || async move {
             let reading =
                 tokio::task::spawn_blocking(move || elbo::Error::catch(|| loaded.run.stored_symbol_prior(None)));
-            Ok::<_, Problem>(reading.await.map_err(|_| Problem::internal())??)
+            let prior = reading.await.map_err(|_| Problem::internal())??;
+            Ok::<_, Problem>(prior.map(Arc::new))
         };
         match self.priors.get(key, self.deadline, read).await? {
-            State::Ready(prior) => Ok(prior),
+            State::Ready(prior) => Ok((*prior).clone()),
             State::Computing(_) => Err(Problem::late(self.deadline)),
         }
     }
 
     /// Training examples with their codes and scores, made in the background when asked for first.
     pub async fn rated(&self, run: &Arc<RunEntry>) -> Result<Arc<Rated>, Problem> {
-        let (loaded, prior) = (self.worker.loaded(run).await?, self.prior(run).await?);
+        let loaded = self.worker.loaded(run).await?;
+        // Scores are kept by the key that their prior was read by: another one may end its training meanwhile.
         let key = self.key(run, &loaded).await?;
+        let prior = self.prior_at(key.clone(), loaded.clone()).await?;
         let (alone, datasets, patience) = (self.alone.clone(), Arc::clone(&self.datasets), self.deadline * 4);
         let make = || async move {
             let data = datasets.of(&loaded.run, LONGEST).await?;
             let train = data.splits.train.clone();
-            alone.compute(move || rate(&loaded.run, prior.as_ref().as_ref(), &train)).await
+            alone.compute(move || rate(&loaded.run, prior.as_deref(), &train)).await
         };
         match self.rated.get(key, patience, make).await? {
             State::Ready(rated) => Ok(rated),
@@ -179,9 +185,15 @@ async fn count(worker: &Worker, datasets: &Datasets, loaded: Loaded) -> Result<C
     let places = examples.sampled_places(MAX_EXAMPLES.min(MAX_SYMBOLS / width).max(1), loaded.run.config.training.seed);
     let examples = examples.select(&places);
     let found = worker.steps(counting(loaded, examples.clone())).await?;
-    let findings = elbo::evaluation::examine_codes(&found);
-    let levels = found.by_level().into_iter().map(|(_, level)| level).collect();
-    Ok(Counted { split, examples, places, levels, findings })
+    // Passes over all symbols are no work for a thread that serves.
+    let look = move || {
+        let findings = elbo::evaluation::examine_codes(&found);
+        let levels: Vec<CodeUse> = found.by_level().into_iter().map(|(_, level)| level).collect();
+        let usual = levels.iter().flat_map(CodeUse::usual).collect();
+        let perplexity = levels.iter().map(CodeUse::perplexity_at_places).collect();
+        Counted { split, examples, places, levels, usual, perplexity, findings }
+    };
+    tokio::task::spawn_blocking(look).await.map_err(|_| Problem::internal())
 }
 
 /// Work for [`Worker::steps`].
@@ -207,21 +219,17 @@ fn rate(run: &Run, prior: Option<&SymbolPrior>, train: &Subset) -> elbo::Result<
     let [fewest, most] = RATED_EXAMPLES;
     let places = random_places(train, (RATED_SYMBOLS / width).clamp(fewest, most), run.config.training.seed);
     let examples = train.select(&places);
-    let symbols = run.symbols(&examples)?;
-    let scores = match prior {
-        Some(prior) => prior.surprise(&symbols)?.chunks_exact(width).map(|row| row.iter().sum()).collect(),
-        None => reconstruction_errors(run, &examples)?,
+    let (symbols, scores) = match prior {
+        Some(prior) => {
+            let symbols = run.symbols(&examples)?;
+            let scores = prior.surprise(&symbols)?.chunks_exact(width).map(|row| row.iter().sum()).collect();
+            (symbols, scores)
+        }
+        None => {
+            let found = code_use(run.model.as_ref(), &examples, &run.device)?;
+            (found.symbols, found.distortion.into_iter().map(|nats| nats as f32).collect())
+        }
     };
     let labels = (0..examples.len()).map(|place| examples.label(place)).collect();
-    Ok(Rated { places, labels, symbols, scores })
-}
-
-fn reconstruction_errors(run: &Run, examples: &Subset) -> elbo::Result<Vec<f32>> {
-    let places: Vec<u32> = (0..examples.len() as u32).collect();
-    let of = |chosen: &[u32]| {
-        let batch = Batch::of_split(examples, chosen, run.model.needs(), &run.device);
-        let codes = run.model.encode_or_refuse()?.encode(&batch).into_codes();
-        Ok(values_of(run.model.observe_or_refuse()?.recon(&codes, &batch.given, batch.x.real())))
-    };
-    Ok(places.chunks(STEP).map(of).collect::<elbo::Result<Vec<_>>>()?.concat())
+    Ok(Rated { places, labels, symbols, scores, by_prior: prior.is_some() })
 }

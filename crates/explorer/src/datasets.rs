@@ -12,6 +12,8 @@ use crate::problem::Problem;
 
 /// Data sets kept.
 const KEPT: usize = 4;
+/// How long data may take to be opened where nobody waits for them: sets of pictures are decoded first.
+pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The splits a run was trained on.
 #[derive(Debug)]

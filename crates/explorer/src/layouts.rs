@@ -1,12 +1,12 @@
 //! Held-out examples laid out so that neighbours in the space of codes stay neighbours (t-SNE).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use elbo::projection::{TsneOptions, tsne};
 
 use crate::analysis::{Analyses, Analysis, Of};
-use crate::background::{Alone, Background, State};
+use crate::background::{Alone, Background, PATIENCE, State};
 use crate::problem::Problem;
 use crate::run_entry::RunEntry;
 use crate::worker::Worker;
@@ -15,8 +15,6 @@ use crate::worker::Worker;
 const MOST: usize = 5_000;
 /// Layouts kept.
 const KEPT: usize = 8;
-/// How long a request waits for one.
-const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Where examples lie, and which they are: the first of an analysis.
 #[derive(Debug)]

@@ -44,6 +44,11 @@ export async function pictures(path, value) {
   return { n, channels, height, width, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
+/** What would come as pictures, as an animation; none where it is refused. */
+export async function gif(path, value) {
+  try { return await (await ask(path, { accept: "image/gif", ...body(value) })).blob(); } catch (error) { if (error instanceof Refused) return null; throw error; }
+}
+
 /** One picture of several. */
 export function pick(pictures, index) {
   const size = pictures.channels * pictures.height * pictures.width;

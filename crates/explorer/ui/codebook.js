@@ -1,10 +1,10 @@
 // The codebooks of a run: what each entry stands for, who uses it, and what becomes of a picture with other ones.
 import { html, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
 import { finished, json, newest, of, pictures } from "/ui/api.js";
-import { CodeGrid, HeatGrid, assembled, bookName, books, inRow, levelName } from "/ui/codegrid.js";
+import { CodeGrid, HeatGrid, assembled, bookName, books, inRow } from "/ui/codegrid.js";
 import { Complete } from "/ui/complete.js";
 import { FilmTab, WithoutPrior, useCodes } from "/ui/drawing.js";
-import { Choice, Computing, Picture, Trouble, Waiting, count, number, useLoaded, worded } from "/ui/parts.js";
+import { Choice, Computing, HeldOutChoice, Picture, Trouble, Waiting, count, number, pictureOf, useLoaded, worded } from "/ui/parts.js";
 
 const TABS = [["codes", "Codes"], ["swap", "Swap"], ["complete", "Complete"], ["film", "Film"]];
 /** Pictures that use a code, as many as are shown. */
@@ -30,7 +30,7 @@ export function Codebook({ run }) {
     <${Title} run=${run} />
     <div class="toolbar">
       <${Choice} label="What to do" value=${tab} options=${TABS} onChange=${setTab} />
-      ${!drawn && levels.length > 1 && html`<${Choice} label="Level" value=${level} options=${levels.map((one, place) => [place, levelName(one, place)])} onChange=${choose} />`}
+      ${!drawn && levels.length > 1 && html`<${Choice} label="Level" value=${level} options=${levels.map((one, place) => [place, one.name])} onChange=${choose} />`}
       ${!drawn && books(whole) > 1 && html`<label class="field">codebook <select value=${book} onChange=${(event) => setBook(Number(event.target.value))}>${Array.from({ length: books(whole) }, (_, one) => html`<option value=${one} selected=${one === book}>${bookName(whole, one)}</option>`)}</select></label>`}
     </div>
     ${drawn && (about.value.prior ? drawn : html`<${WithoutPrior} about=${about.value} what=${tab === "film" ? "A film shows how a prior draws:" : "The codes that are not kept are drawn by a prior:"} />`)}
@@ -41,13 +41,10 @@ export function Codebook({ run }) {
 
 const Title = ({ run }) => html`<div class="title"><h1>Codebook</h1><p class="quiet">${run.name}: what each code stands for, where it is used, and what a picture becomes with another one</p></div>`;
 
-/** A patch as a picture of bytes. */
-const patch = (found, index) => ({ n: 1, channels: found.shape[1], height: found.shape[2], width: found.shape[3], bytes: Uint8Array.from(found.images[index], (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
-
 /** Every code that is used, the most used first. */
 function Sheet({ found, picked, onPick, doing }) {
   const most = found.counts[0] ?? 1;
-  const patches = useMemo(() => found.codes.map((_, index) => patch(found, index)), [found]);
+  const patches = useMemo(() => found.codes.map((_, index) => pictureOf(found.images[index], found.shape)), [found]);
   return html`<div class="sheet patches" role="group" aria-label="Codes">${found.codes.map((code, index) => html`<button type="button" key=${code} class="frame" aria-pressed=${code === picked} title=${`code ${code}: used ${count(found.counts[index])} times`} aria-label=${`${doing} code ${code}, used ${count(found.counts[index])} times`} onClick=${() => onPick(code)}>
     <${Picture} picture=${patches[index]} label="" /><span class="weight"><i style=${{ width: `${100 * Math.sqrt(found.counts[index] / most)}%` }}></i></span></button>`)}</div>`;
 }
@@ -89,7 +86,7 @@ function Codes(shared) {
     </div>`;
 }
 
-const patchOf = (found, code) => { const index = found.codes.indexOf(code); return index < 0 ? null : patch(found, index); };
+const patchOf = (found, code) => { const index = found.codes.indexOf(code); return index < 0 ? null : pictureOf(found.images[index], found.shape); };
 
 /** A picture with the places that use the code. */
 function Marked({ run, split, example, level }) {
@@ -107,7 +104,6 @@ function Classes({ names, counts }) {
 /** A picture whose codes can be exchanged. */
 function Swap(shared) {
   const { run, found, picked, onPick, level, book } = shared;
-  const held = run.examples[2] || run.examples[1] || run.examples[0];
   const [index, setIndex] = useState(0);
   const [mode, setMode] = useState("put");
   const [row, setRow] = useState(null);
@@ -120,7 +116,7 @@ function Swap(shared) {
   }), [run.id]);
   useEffect(() => { setRow(own ?? null); }, [own]);
   useEffect(() => { if (row) decode(row); }, [row]);
-  const bytes = (values) => ({ n: 1, channels: run.shape[0], height: run.shape[1], width: run.shape[2], bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
+  const bytes = (values) => pictureOf(values, source.value.shape);
   const at = (place) => inRow(level, book, place);
   const act = (place) => {
     if (mode === "look") onPick(row[at(place)]);
@@ -132,8 +128,7 @@ function Swap(shared) {
   return html`<div class="make swap">
     <section class="card grow" aria-label="The picture">
       <div class="toolbar">
-        <label class="field">picture <input type="number" min="0" max=${held - 1} value=${index} onChange=${(event) => setIndex(Math.min(held - 1, Math.max(0, Math.floor(Number(event.target.value) || 0))))} /></label>
-        <button type="button" onClick=${() => setIndex(Math.floor(Math.random() * held))}>Another</button>
+        <${HeldOutChoice} run=${run} index=${index} onChange=${setIndex} />
         <${Choice} label="A press on a place" value=${mode} options=${[["put", `Put code ${picked}`], ["look", "Look which it is"]]} onChange=${setMode} />
         <button type="button" disabled=${!changed} onClick=${() => setRow(own)}>Undo all</button>
       </div>

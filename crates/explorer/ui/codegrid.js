@@ -52,9 +52,6 @@ export function HeatGrid({ level, values, label, title }) {
   return html`<div class="heat" style=${{ aspectRatio: `${level.width} / ${level.height}` }}><${CodeGrid} level=${level} label=${label} cell=${(place) => ({ kind: "hot", opacity: (0.9 * values[place]) / most, title: title?.(values[place]) })} /></div>`;
 }
 
-/** What a level is called where there are several. */
-export const levelName = (level, place) => level.name ?? `level ${place + 1}`;
-
 /** What a codebook of a level is called where there are several. */
 export function bookName({ groups, depth }, book) {
   const [group, deep] = [Math.floor(book / depth), book % depth];
@@ -66,6 +63,9 @@ export const books = (level) => level.groups * level.depth;
 
 /** Where the code of a place is in a row. */
 export const inRow = (level, book, place) => level.first + book * level.height * level.width + place;
+
+/** Where all codes of a place are in a row. */
+export const codesAt = (level, place) => Array.from({ length: books(level) }, (_, book) => inRow(level, book, place));
 
 /** The patches of codes put together as the map has them: what a row of codes says, without the decoder. */
 export function assembled(row, level, book, found) {

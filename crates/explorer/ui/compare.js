@@ -47,7 +47,7 @@ export function Compare({ run, runs }) {
 }
 
 function Reconstructions({ runs, page }) {
-  const held = Math.min(...runs.map((run) => run.examples[2] || run.examples[1] || run.examples[0]));
+  const held = Math.min(...runs.map(heldOut));
   const indices = Array.from({ length: SHOWN }, (_, i) => (page * SHOWN * 7 + i * 37) % held);
   const split = runs.every((run) => run.examples[2]) ? "test" : "train";
   const loaded = useLoaded(async () => {

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
 import { each, json, newest, of, pictures } from "/ui/api.js";
 import { CodeGrid } from "/ui/codegrid.js";
 import { Choices, PLAIN, asked } from "/ui/drawing.js";
-import { Choice, Picture, Trouble, Waiting, useLoaded } from "/ui/parts.js";
+import { Choice, HeldOutChoice, Picture, Trouble, Waiting, useLoaded } from "/ui/parts.js";
 
 const DRAWN = 16;
 /** What is kept at a place of a map, by where it begins in shares of the picture; as `elbo complete --keep` has them. */
@@ -32,7 +32,6 @@ function keptCodes(about, level, kept) {
 }
 
 export function Complete({ run, about }) {
-  const held = run.examples[2] || run.examples[1] || run.examples[0];
   const level = finest(about.levels);
   const half = (keeps) => Array.from({ length: level.height * level.width }, (_, place) => keeps(Math.floor(place / level.width) / level.height, (place % level.width) / level.width));
   const [index, setIndex] = useState(0);
@@ -59,8 +58,7 @@ export function Complete({ run, about }) {
   const left = kept.filter(Boolean).length;
   return html`<div class="make completion">
     <section class="card board-like" aria-label="What is kept">
-      <div class="toolbar"><label class="field">picture <input type="number" min="0" max=${held - 1} value=${index} onChange=${(event) => setIndex(Math.min(held - 1, Math.max(0, Math.floor(Number(event.target.value) || 0))))} /></label>
-        <button type="button" onClick=${() => setIndex(Math.floor(Math.random() * held))}>Another</button></div>
+      <div class="toolbar"><${HeldOutChoice} run=${run} index=${index} onChange=${setIndex} /></div>
       <${Trouble} error=${source.error ?? decoded.error} />
       ${decoded.value ? html`<figure><${CodeGrid} level=${level} label="What is kept of the picture" cell=${(place) => ({ kind: kept[place] ? "kept" : "gone" })} onPlace=${paint}><${Picture} picture=${decoded.value} label="" className="big" /><//>
         <figcaption class="quiet numbers">${left} of ${kept.length} places kept</figcaption></figure>` : !source.error && html`<${Waiting} />`}

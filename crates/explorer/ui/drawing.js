@@ -1,12 +1,12 @@
 // What a prior over codes draws: its choices, and a picture as it comes code by code.
 import { html, useEffect, useMemo, useState } from "/ui/vendor/preact-htm.js";
-import { each, finished, json, newest, of, pictures } from "/ui/api.js";
-import { CodeGrid, assembled, books, levelName } from "/ui/codegrid.js";
-import { Picture, Trouble, Waiting, save, useLoaded, worded } from "/ui/parts.js";
+import { each, finished, gif, json, newest, of, pictures } from "/ui/api.js";
+import { CodeGrid, assembled, books, codesAt } from "/ui/codegrid.js";
+import { IN_TURN } from "/ui/needs.js";
+import { Picture, Trouble, Waiting, pictureOf, save, useLoaded, worded } from "/ui/parts.js";
 
-/** Of a class: none, or each in turn. */
+/** Of a class: none. */
 const NONE = -2;
-const IN_TURN = -1;
 /** Pictures of a film, at most. */
 const FRAMES = 80;
 
@@ -66,31 +66,27 @@ export function Film({ run, about, row, name }) {
     return () => clearInterval(timer);
   }, [playing, frames.value, last]);
   const play = () => { if (!playing && at >= last) setAt(0); setPlaying(!playing); };
-  const gif = async () => {
-    const response = await fetch(`${of(run)}/decode`, { method: "POST", headers: { Accept: "image/gif", "Content-Type": "application/json" }, body: JSON.stringify({ symbols }) });
-    if (response.ok) save(await response.blob(), `${run.name}-${name}.gif`);
+  const keep = async () => {
+    const film = await gif(`${of(run)}/decode`, { symbols });
+    if (film) save(film, `${run.name}-${name}.gif`);
   };
   if (frames.error ?? book.error) return html`<${Trouble} error=${frames.error ?? book.error} />`;
   if (!frames.value) return html`<${Waiting}>Drawing<//>`;
   const known = new Set(about.order.slice(0, film[Math.min(at, last)].count));
   // Of a single map of single codes the patches say what each code stands for.
   const parts = about.levels.length === 1 && books(about.levels[0]) === 1 && assembled(about.order.reduce((row, place) => { if (!known.has(place)) row[place] = -1; return row; }, [...row]), about.levels[0], 0, book.value);
-  const levels = about.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label=${`Codes drawn so far${about.levels.length > 1 ? `, ${levelName(level, place)}` : ""}`} cell=${(cell) => ({ kind: drawn(level, cell, known) ? "known" : "unknown" })}>
-    <${Picture} picture=${frames.value[Math.min(at, last)]} label="" className="big" /><//><figcaption class="quiet">${about.levels.length > 1 ? `${levelName(level, place)} codes` : "decoded"}</figcaption></figure>`);
+  const levels = about.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label=${`Codes drawn so far${about.levels.length > 1 ? `, ${level.name}` : ""}`} cell=${(cell) => ({ kind: drawn(level, cell, known) ? "known" : "unknown" })}>
+    <${Picture} picture=${frames.value[Math.min(at, last)]} label="" className="big" /><//><figcaption class="quiet">${about.levels.length > 1 ? `${level.name} codes` : "decoded"}</figcaption></figure>`);
   return html`<div class="reel">
     <div class="maps">${levels}${parts && html`<figure><${Picture} picture=${parts} label="Its codes as patches" className="big" /><figcaption class="quiet">as patches</figcaption></figure>`}</div>
     <div class="row"><button type="button" class="icon" onClick=${play} aria-label=${playing ? "Pause" : "Play"}>${playing ? "❚❚" : "►"}</button>
       <input type="range" min="0" max=${last} step="1" value=${at} class="grow" aria-label="Codes drawn" onInput=${(event) => { setPlaying(false); setAt(Number(event.target.value)); }} /></div>
-    <div class="row spread"><p class="quiet numbers">${film[Math.min(at, last)].count} of ${about.codes} codes</p><button type="button" class="link" onClick=${gif}>GIF</button></div>
+    <div class="row spread"><p class="quiet numbers">${film[Math.min(at, last)].count} of ${about.codes} codes</p><button type="button" class="link" onClick=${keep}>GIF</button></div>
     <p class="hint">What is not drawn yet stands as the most common code of its place.</p></div>`;
 }
 
 /** Whether all codes of a place are known. */
-function drawn(level, place, known) {
-  const places = level.height * level.width;
-  for (let at = level.first + place; at < level.first + level.codes; at += places) if (!known.has(at)) return false;
-  return true;
-}
+const drawn = (level, place, known) => codesAt(level, place).every((at) => known.has(at));
 
 /** Make, for a run whose codes are symbols. */
 export function MakeCodes({ run }) {
@@ -115,7 +111,7 @@ function Samples({ run, about }) {
     setBusy(false);
   }), [run.id, about]);
   useEffect(() => { load(choices); }, [choices, about]);
-  const shown = useMemo(() => found?.images.map((values) => ({ n: 1, channels: found.shape[1], height: found.shape[2], width: found.shape[3], bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) })), [found]);
+  const shown = useMemo(() => found?.images.map((values) => pictureOf(values, found.shape)), [found]);
   const label = (index) => (found.class ? `, class ${about.prior.classes[found.class[index]]}` : "");
   return html`<div class="make">
     <section class="card grow" aria-label="Pictures">

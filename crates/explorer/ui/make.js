@@ -1,18 +1,15 @@
 // New pictures: samples, walks between two of them, and arithmetic with codes.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
-import { each, finished, json, newest, of, pictures } from "/ui/api.js";
+import { each, finished, gif, json, newest, of, pictures } from "/ui/api.js";
 import { MakeCodes } from "/ui/drawing.js";
 import { ClassChoice, IN_TURN, has, toldClass } from "/ui/needs.js";
-import { Choice, Computing, Picture, Trouble, paint, save } from "/ui/parts.js";
+import { Choice, Computing, Picture, Trouble, heldOut, paint, pictureOf, save } from "/ui/parts.js";
 
 const SAMPLES = 48;
 const WALK = 32;
 const NAMES = ["A", "B", "C"];
 const SAMPLERS = [["normal", "N(0, I)"], ["gaussian", "one Gaussian"], ["mixture", "mixture of Gaussians"], ["two-stage", "second VAE"], ["maf", "flow (MAF)"]];
 const TRUNCATIONS = [["", "none"], ["3", "3σ"], ["2", "2σ"], ["1.5", "1.5σ"], ["1", "1σ"]];
-
-/** JSON numbers as a picture of bytes. */
-const picture = (values, [, channels, height, width]) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
 
 /** Of codes that are symbols other things are asked. */
 export const Make = ({ run }) => (has(run, "discrete") ? html`<${MakeCodes} run=${run} />` : html`<${MakeVectors} run=${run} />`);
@@ -38,7 +35,7 @@ function MakeVectors({ run }) {
       if (!found) return;
       const codes = found.z ?? found.mean;
       const shown = found.originals ?? found.images;
-      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${sampler}-${truncation}-${told}-${index}`, z, class: found.class?.[index], picture: picture(shown[index], found.shape) })));
+      setItems(codes.map((z, index) => ({ key: `${source}-${seed}-${temperature}-${sampler}-${truncation}-${told}-${index}`, z, class: found.class?.[index], picture: pictureOf(shown[index], found.shape) })));
       setProblem(null);
     } catch (error) { setProblem(error); }
   }), [run.id]);
@@ -83,7 +80,7 @@ const asClass = (run, item) => item.class !== undefined && html`<span class="qui
 
 /** Random examples of the held-out split, with their codes. */
 async function examples(run, seed) {
-  const held = run.examples[2] || run.examples[1] || run.examples[0];
+  const held = heldOut(run);
   let state = seed + 1;
   const random = () => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state / 2 ** 32; };
   const indices = Array.from({ length: Math.min(SAMPLES, held) }, () => Math.floor(random() * held));
@@ -108,15 +105,15 @@ function Walk({ run, a, b }) {
     return () => clearInterval(timer);
   }, [playing]);
   const frame = frames[Math.round(at * (frames.length - 1))];
-  const gif = async () => {
-    const response = await fetch(`${of(run)}/interpolate`, { method: "POST", headers: { Accept: "image/gif", "Content-Type": "application/json" }, body: JSON.stringify({ a: a.z, b: b.z, steps: WALK, path, class: a.class }) });
-    if (response.ok) save(await response.blob(), `${run.name}-walk.gif`);
+  const keep = async () => {
+    const film = await gif(`${of(run)}/interpolate`, { a: a.z, b: b.z, steps: WALK, path, class: a.class });
+    if (film) save(film, `${run.name}-walk.gif`);
   };
   return html`<section class="card" aria-label="From A to B"><h2>From A to B${asClass(run, a)}</h2>
     <${Picture} picture=${frame} label="On the way from A to B" className="big" />
     <div class="row"><button type="button" class="icon" onClick=${() => setPlaying(!playing)} aria-label=${playing ? "Pause" : "Play"}>${playing ? "❚❚" : "►"}</button>
       <input type="range" min="0" max="1" step="0.005" value=${at} class="grow" aria-label="Place between A and B" onInput=${(event) => { setPlaying(false); setAt(Number(event.target.value)); }} /></div>
-    <div class="row wrap"><${Choice} label="Path" value=${path} options=${[["spherical", "Great circle"], ["linear", "Line"]]} onChange=${setPath} /><button type="button" onClick=${gif}>Download GIF</button></div>
+    <div class="row wrap"><${Choice} label="Path" value=${path} options=${[["spherical", "Great circle"], ["linear", "Line"]]} onChange=${setPath} /><button type="button" onClick=${keep}>Download GIF</button></div>
   </section>`;
 }
 

@@ -15,6 +15,9 @@ export function paint(picture, target = new ImageData(picture.width, picture.hei
   return target;
 }
 
+/** JSON numbers as a picture of bytes. */
+export const pictureOf = (values, [, channels, height, width]) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
+
 /** A picture, enlarged with hard pixels. */
 export function Picture({ picture, label, size, className = "" }) {
   const canvas = useRef();
@@ -139,6 +142,16 @@ export function save(blob, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** Examples of the held-out split. */
+export const heldOut = (run) => run.examples[2] || run.examples[1] || run.examples[0];
+
+/** Which of them is looked at. */
+export function HeldOutChoice({ run, index, onChange }) {
+  const held = heldOut(run);
+  return html`<label class="field">picture <input type="number" min="0" max=${held - 1} value=${index} onChange=${(event) => onChange(Math.min(held - 1, Math.max(0, Math.floor(Number(event.target.value) || 0))))} /></label>
+    <button type="button" onClick=${() => onChange(Math.floor(Math.random() * held))}>Another</button>`;
 }
 
 /** A row of choices of which one holds. */

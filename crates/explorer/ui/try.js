@@ -1,9 +1,9 @@
 // Something of one's own: drawn or dropped, as the model sees it, and what it thinks of it.
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { json, newest, of, pictures } from "/ui/api.js";
-import { CodeGrid, levelName } from "/ui/codegrid.js";
+import { CodeGrid, codesAt } from "/ui/codegrid.js";
 import { ClassChoice, has } from "/ui/needs.js";
-import { Picture, Trouble, Waiting, difference, number, useLoaded, worded } from "/ui/parts.js";
+import { Picture, Trouble, Waiting, difference, number, pictureOf, useLoaded, worded } from "/ui/parts.js";
 
 const SIDE = 280;
 
@@ -18,9 +18,7 @@ export function Try({ run, theme }) {
     try {
       const sent = { images: [await base64(blob)], class: told };
       const [again, score] = await Promise.all([json(`${of(run)}/reconstruct`, sent), json(`${of(run)}/score`, { ...sent, neighbours: 8 })]);
-      const [, channels, height, width] = again.shape;
-      const bytes = (values) => ({ n: 1, channels, height, width, bytes: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)) });
-      setResult({ seen: bytes(again.originals[0]), again: bytes(again.images[0]), score: score.score[0], unit: score.unit, recon: score.recon[0], kl: score.kl?.[0], rate: score.rate?.[0], by_code: score.by_code?.[0], without_prior: score.without_prior, share: score.share_above[0], neighbours: score.neighbours[0] });
+      setResult({ seen: pictureOf(again.originals[0], again.shape), again: pictureOf(again.images[0], again.shape), score: score.score[0], unit: score.unit, recon: score.recon[0], kl: score.kl?.[0], rate: score.rate?.[0], by_code: score.by_code?.[0], without_prior: score.without_prior, share: score.share_above[0], neighbours: score.neighbours[0] });
       setProblem(null);
     } catch (error) { setProblem(error); }
   }), [run.id]);
@@ -39,7 +37,7 @@ export function Try({ run, theme }) {
             <figure><${Picture} picture=${result.seen} label="As the model sees it" /><figcaption class="quiet">as the model sees it</figcaption></figure>
             <figure><${Picture} picture=${result.again} label="Its reconstruction" /><figcaption class="quiet">reconstruction</figcaption></figure>
             <figure><${Picture} picture=${change} label="The difference" /><figcaption class="quiet">difference</figcaption></figure>
-            ${result.by_code && codes.value?.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label="How unlikely the codes of each place are" cell=${heated(result.by_code, level)}><${Picture} picture=${result.again} label="" /><//><figcaption class="quiet">${codes.value.levels.length > 1 ? `where it is unlikely, ${levelName(level, place)}` : "where it is unlikely"}</figcaption></figure>`)}
+            ${result.by_code && codes.value?.levels.map((level, place) => html`<figure><${CodeGrid} level=${level} label="How unlikely the codes of each place are" cell=${heated(result.by_code, level)}><${Picture} picture=${result.again} label="" /><//><figcaption class="quiet">${codes.value.levels.length > 1 ? `where it is unlikely, ${level.name}` : "where it is unlikely"}</figcaption></figure>`)}
           </div>
           <h2>How strange is it?</h2>
           <p class="verdict"><b>${number(result.score, 1)}</b> ${result.unit} <span class="quiet">${made(result, run)}</span></p>
@@ -63,7 +61,7 @@ function made({ recon, kl, rate }, run) {
 /** The nats of a place's codes as heat, the most unlikely place hottest. */
 function heated(by_code, level) {
   const places = level.height * level.width;
-  const nats = Array.from({ length: places }, (_, place) => { let sum = 0; for (let at = level.first + place; at < level.first + level.codes; at += places) sum += by_code[at]; return sum; });
+  const nats = Array.from({ length: places }, (_, place) => codesAt(level, place).reduce((sum, at) => sum + by_code[at], 0));
   const most = Math.max(...nats, 1e-9);
   return (place) => ({ kind: "hot", opacity: 0.85 * (nats[place] / most) ** 2, title: `${number(nats[place])} nats` });
 }

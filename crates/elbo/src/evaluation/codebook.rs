@@ -102,8 +102,7 @@ pub fn code_use(model: &dyn Model, split: &Subset, device: &Device) -> Result<Co
         found
             .distortion
             .extend(values_of(observe.recon(&rows, &batch.given, batch.x.real())).into_iter().map(f64::from));
-        let indices: Vec<i32> = Rows::joined(&rows).into_data_as::<i32>().try_into_vec().expect("whole numbers");
-        found.symbols.extend(indices.into_iter().map(|index| index as u16));
+        found.symbols.extend(Rows::joined_symbols(&rows));
     }
     found.levels = sums.iter().zip(spaces).map(|(sums, space)| sums.of(*space)).collect();
     found.penalty /= split.len() as f64;
@@ -118,6 +117,14 @@ fn total(values: &[f32]) -> f64 {
 pub(super) fn entropy(counts: &[u64]) -> f64 {
     let n = counts.iter().sum::<u64>().max(1) as f64;
     counts.iter().filter(|&&count| count > 0).map(|&c| -(c as f64 / n) * (c as f64 / n).ln()).sum()
+}
+
+/// Names of the maps of a model, from the top down: `top` and `bottom` of two, none of the only one.
+pub fn level_names(levels: usize) -> &'static [Option<&'static str>] {
+    match levels {
+        1 => &[None],
+        _ => &[Some("top"), Some("bottom")],
+    }
 }
 
 impl CodeUse {
@@ -145,10 +152,7 @@ impl CodeUse {
 
     /// Each map alone with its name: `top` and `bottom` of two, none of the only one.
     pub fn by_level(&self) -> Vec<(Option<&'static str>, Self)> {
-        let names = match self.levels.len() {
-            1 => &[None][..],
-            _ => &[Some("top"), Some("bottom")][..],
-        };
+        let names = level_names(self.levels.len());
         let mut first = 0;
         let alone = |level: &CodeLevel| {
             let width = level.space.numel();
@@ -197,15 +201,24 @@ impl CodeUse {
         counts
     }
 
+    /// Used entries of a codebook.
+    pub fn used_of(&self, book: usize) -> usize {
+        self.counts(book).iter().filter(|&&count| count > 0).count()
+    }
+
     /// Used entries, the mean over codebooks.
     pub fn used(&self) -> f64 {
-        let used = |book| self.counts(book).iter().filter(|&&count| count > 0).count() as f64;
-        mean(&(0..self.books()).map(used).collect::<Vec<_>>())
+        mean(&(0..self.books()).map(|book| self.used_of(book) as f64).collect::<Vec<_>>())
+    }
+
+    /// `exp` of the entropy of a codebook's entries over the split.
+    pub fn perplexity_of(&self, book: usize) -> f64 {
+        entropy(&self.counts(book)).exp()
     }
 
     /// `exp` of the entropy of the entries over the split, the mean over codebooks.
     pub fn perplexity(&self) -> f64 {
-        mean(&(0..self.books()).map(|book| entropy(&self.counts(book)).exp()).collect::<Vec<_>>())
+        mean(&(0..self.books()).map(|book| self.perplexity_of(book)).collect::<Vec<_>>())
     }
 
     /// The same of each place of the map alone, the mean over places and codebooks.

@@ -49,7 +49,7 @@ mod similarity;
 pub use anomaly::{Mahalanobis, Threshold, reconstruction_errors, typicality};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use code_places::CodeExample;
-pub use codebook::{CodeLevel, CodePatch, CodeUse, code_patches, code_use, examine_codes};
+pub use codebook::{CodeLevel, CodePatch, CodeUse, code_patches, code_use, examine_codes, level_names};
 pub(crate) use codes::encode_while;
 pub use codes::{ACTIVE_THRESHOLD, Codes, encode, encode_values};
 pub use coverage::{Coverage, NEIGHBOURS, coverage};

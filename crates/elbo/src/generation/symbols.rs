@@ -36,9 +36,7 @@ pub fn draw_symbols(
             return Ok(None);
         }
     }
-    let rows = generating.finish().swap_remove(0).index();
-    let symbols: Vec<i32> = rows.into_data_as::<i32>().try_into_vec().expect("whole numbers");
-    Ok(Some(symbols.into_iter().map(|symbol| symbol as u16).collect()))
+    Ok(Some(Rows::joined_symbols(&generating.finish())))
 }
 
 /// Decodes rows of symbols.

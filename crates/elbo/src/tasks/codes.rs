@@ -143,9 +143,7 @@ pub(super) fn symbols_of(encoder: &dyn Discrete, split: &Subset, device: &Device
     let places: Vec<u32> = (0..split.len() as u32).collect();
     let of = |chosen: &[u32]| {
         let batch = Batch::of_split(split, chosen, encoder.needs(), device);
-        let codes = encoder.encode(&batch).into_codes();
-        let codes: Vec<i32> = Rows::joined(&codes).into_data_as::<i32>().try_into_vec().expect("whole numbers");
-        codes.into_iter().map(|code| code as u16)
+        Rows::joined_symbols(&encoder.encode(&batch).into_codes())
     };
     places.chunks(TOGETHER).flat_map(of).collect()
 }

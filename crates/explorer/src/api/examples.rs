@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::codes;
 use super::json::Json;
-use super::model::{CHUNK, encoded};
+use super::model::encoded;
 use super::request::RunRequest;
 use super::response::{Format, Tables, rows};
 use crate::analysis::{Analysis, Of, TermsAtMean};
@@ -55,17 +55,16 @@ pub async fn score(asked: RunRequest) -> Result<Response, Problem> {
     if is_discrete {
         return codes::score(asked, input, neighbours).await;
     }
-    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
+    let entry = asked.run.clone();
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
         let (mut recon, mut kl) = (Vec::new(), Vec::new());
-        for start in (0..n).step_by(CHUNK) {
-            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
+        for batch in input.batches(&run) {
             let further = run.explained("score", TermsAtMean::of(run.model.as_ref(), &batch))?;
             recon.extend(further.recon);
             kl.extend(further.kl);
         }
-        Ok::<_, Problem>((recon, kl, encoded(&run, &input, n, "score")?.mean))
+        Ok::<_, Problem>((recon, kl, encoded(&run, &input, "score")?.mean))
     };
     let (recon, kl, mean) = asked.app.worker.call(work).await?;
     let score: Vec<f32> = recon.iter().zip(&kl).map(|(recon, kl)| recon + kl).collect();

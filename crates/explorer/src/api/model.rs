@@ -22,8 +22,6 @@ use crate::problem::Problem;
 const PICTURES: [Format; 4] = [Format::Json, Format::Raw, Format::Png, Format::Gif];
 /// Tables of numbers.
 pub(super) const NUMBERS: [Format; 2] = [Format::Json, Format::Raw];
-/// Examples that go through a model at once.
-pub(super) const CHUNK: usize = 256;
 /// Truncations below would let hardly a draw pass.
 const LEAST_TRUNCATION: f64 = 0.01;
 
@@ -55,12 +53,12 @@ pub(super) struct Encoded {
     log_var: Option<Vec<f32>>,
 }
 
-/// Encodes the `n` examples of a request. `wanted_by` is the address that asks.
-pub(super) fn encoded(run: &Run, input: &Input, n: usize, wanted_by: &str) -> Result<Encoded, Problem> {
+/// Encodes the examples of a request. `wanted_by` is the address that asks.
+pub(super) fn encoded(run: &Run, input: &Input, wanted_by: &str) -> Result<Encoded, Problem> {
     let encoder = run.encoder(wanted_by)?;
     let (mut mean, mut log_var) = (Vec::new(), Vec::new());
-    for start in (0..n).step_by(CHUNK) {
-        match encoder.encode(&input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device)) {
+    for batch in input.batches(run) {
+        match encoder.encode(&batch) {
             Posterior::Gaussian(posterior) => {
                 mean.extend(values_of(posterior.mean));
                 log_var.extend(values_of(posterior.log_var));
@@ -91,7 +89,7 @@ pub async fn encode(asked: RunRequest) -> Result<Response, Problem> {
     let (input, _) = asked.examples().await?;
     let classes = input.classes().to_vec();
     let (entry, n) = (asked.run.clone(), input.len(&asked.run));
-    let work = move |models: &mut Models| encoded(&models.get(&entry)?.run, &input, n, "encode");
+    let work = move |models: &mut Models| encoded(&models.get(&entry)?.run, &input, "encode");
     let codes = asked.app.worker.call(work).await?;
     let latent = asked.run.summary.latent;
     let write = move || match format {
@@ -112,16 +110,11 @@ pub async fn reconstruct(asked: RunRequest) -> Result<Response, Problem> {
     }
     asked.require("reconstruct", &[Capability::Encode, Capability::Decode])?;
     let (input, _) = asked.examples().await?;
-    let classes = input.classes().to_vec();
-    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
+    let (entry, classes) = (asked.run.clone(), input.classes().to_vec());
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
-        let code = encoded(&run, &input, n, "reconstruct")?;
-        let mut originals = Vec::with_capacity(n * run.shape.numel());
-        for start in (0..n).step_by(CHUNK) {
-            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
-            originals.extend(values_of(batch.x.real()));
-        }
+        let code = encoded(&run, &input, "reconstruct")?;
+        let originals = input.originals(&run);
         let pictures =
             generation::show_of_classes(&run.decoder("reconstruct")?, &code.mean, input.classes(), ShowAs::Mean)?;
         Ok::<_, Problem>((pictures, originals, code.mean))

@@ -12,6 +12,7 @@ use elbo::data::batch::{Batch, Given, batch};
 use elbo::data::{Binarization, ImageShape, InMemory, Subset, pictures};
 use elbo::space::Domain;
 use elbo::tasks::Run;
+use elbo::tensors::values_of;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,9 @@ use crate::heavy::Wanted;
 use crate::limits::{LARGE, MAX_CODE};
 use crate::problem::{Problem, shortened};
 use crate::run_entry::RunEntry;
+
+/// Examples that go through a model at once.
+const CHUNK: usize = 256;
 
 /// Reads a JSON body; an empty one is an empty object.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -135,8 +139,20 @@ impl Input {
         &self.classes
     }
 
-    /// Some of them as a model takes them, `[places.len(), input]`, with what it is told of each.
-    pub fn batch(&self, places: Range<usize>, input: usize, device: &Device) -> Batch {
+    /// All of them as a model takes them, with what it is told of each, [`CHUNK`] at a time.
+    pub fn batches<'a>(&'a self, run: &'a Run) -> impl Iterator<Item = Batch> + 'a {
+        let size = run.shape.numel();
+        let n = self.examples.len(size);
+        (0..n).step_by(CHUNK).map(move |start| self.batch(start..n.min(start + CHUNK), size, &run.device))
+    }
+
+    /// Their values as the model sees them, one example after another.
+    pub fn originals(&self, run: &Run) -> Vec<f32> {
+        self.batches(run).flat_map(|batch| values_of(batch.x.real())).collect()
+    }
+
+    /// Some of them, `[places.len(), input]`.
+    fn batch(&self, places: Range<usize>, input: usize, device: &Device) -> Batch {
         let x = match &self.examples {
             Sent::Values(values) => {
                 let rows = values[places.start * input..places.end * input].to_vec();

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use elbo::data::ImageShape;
-use elbo::evaluation::{CodeExample, ModelFinding};
+use elbo::evaluation::{CodeExample, ModelFinding, level_names};
 use elbo::generation::Pictures;
 use elbo::models::{Capability, Discrete, Encode};
 use elbo::networks::SequenceShape;
 use elbo::space::Space;
-use elbo::tasks::{Run, SymbolPrior};
+use elbo::tasks::Run;
 use serde::{Deserialize, Serialize};
 
 pub(super) use rates::{reference, score};
@@ -23,7 +23,7 @@ use super::parse;
 use super::request::RunRequest;
 use super::response::{self, Format, Tables, rows};
 use crate::background::State;
-use crate::codes::{Counted, Patches, Prior};
+use crate::codes::{Counted, Patches};
 use crate::problem::Problem;
 
 /// Examples that use a code which may be asked for.
@@ -33,7 +33,7 @@ const MAX_EXAMPLES: usize = 128;
 #[derive(Debug, Serialize)]
 struct Level {
     /// `top` and `bottom` of two; none of the only one.
-    name: Option<String>,
+    name: Option<&'static str>,
     height: usize,
     width: usize,
     /// Codebooks of a place: product codes times residual codes, depths one after another.
@@ -72,7 +72,7 @@ pub async fn describe(asked: RunRequest) -> Result<Response, Problem> {
     let (run, prior) = (asked.app.loaded(&asked.run).await?.run, asked.app.codes.prior(&asked.run).await?);
     let (levels, space) = (levels(&run)?, joined(&run)?);
     let order = drawing_order(Encode::codes(run.model.discrete_or_refuse()?));
-    let prior = prior.as_ref().as_ref();
+    let prior = prior.as_deref();
     let description = Description {
         levels: &levels,
         codes: space.numel(),
@@ -101,25 +101,17 @@ fn joined(run: &Run) -> Result<Space, Problem> {
 }
 
 fn levels(run: &Run) -> Result<Vec<Level>, Problem> {
-    let spaces = Encode::codes(run.model.discrete_or_refuse()?);
+    let discrete = run.model.discrete_or_refuse()?;
+    let (spaces, depth) = (Encode::codes(discrete), discrete.depth());
     let mut first = 0;
-    let level = |(place, space): (usize, &Space)| {
+    let level = |(space, &name): (&Space, &Option<&'static str>)| {
         let [books, height, width] = space.shape;
-        let name = match (place, spaces.len()) {
-            (_, 1) => None,
-            (0, _) => Some("top".to_owned()),
-            (place, of) if place + 1 == of => Some("bottom".to_owned()),
-            (place, _) => Some(format!("level {}", place + 1)),
-        };
-        // A quantiser without codebooks has one code of a place, whatever its table says.
-        let depth = run.config.quantizer.as_ref().map_or(1, |quantizer| quantizer.depth);
-        let depth = if books.is_multiple_of(depth) { depth } else { 1 };
         let entries = space.symbols().unwrap_or(0);
         let codes = space.numel();
         first += codes;
         Level { name, height, width, groups: books / depth, depth, entries, first: first - codes, codes }
     };
-    Ok(spaces.iter().enumerate().map(level).collect())
+    Ok(spaces.iter().zip(level_names(spaces.len())).map(level).collect())
 }
 
 /// The refusal of what needs a prior, with the command that trains one.
@@ -130,11 +122,6 @@ fn no_prior(asked: &RunRequest) -> Problem {
         asked.run.summary.name
     );
     Problem::new(axum::http::StatusCode::CONFLICT, "capability", message)
-}
-
-/// The prior, or the refusal.
-fn some_prior<'a>(asked: &RunRequest, prior: &'a Prior) -> Result<&'a SymbolPrior, Problem> {
-    prior.as_ref().as_ref().ok_or_else(|| no_prior(asked))
 }
 
 /// Which codebook.
@@ -177,9 +164,9 @@ struct Codebook<'a> {
     shape: [usize; 4],
     images: Vec<&'a [f32]>,
     /// The perplexity at each place of the map alone.
-    perplexity_by_place: Vec<f64>,
+    perplexity_by_place: &'a [f64],
     /// The most common code at each place of a row, of all levels.
-    usual: Vec<u16>,
+    usual: &'a [u16],
     findings: &'a [ModelFinding],
 }
 
@@ -221,25 +208,22 @@ fn written(format: Format, counted: &Counted, found: &Patches, [level, book]: [u
         return response::pictures(format, &pictures, None, &Tables::default());
     }
     let map = &counted.levels[level];
-    let (counts, places) = (map.counts(book), map.space.shape[1] * map.space.shape[2]);
-    let uses: u64 = counts.iter().sum();
-    let share = |count: u64| count as f64 / uses.max(1) as f64;
-    let entropy: f64 = counts.iter().filter(|&&count| count > 0).map(|&count| -share(count) * share(count).ln()).sum();
+    let places = map.space.shape[1] * map.space.shape[2];
     let answer = Codebook {
         split: counted.split,
         n: map.n(),
         level,
         book,
         entries: map.entries(),
-        used: counts.iter().filter(|&&count| count > 0).count(),
-        perplexity: entropy.exp(),
+        used: map.used_of(book),
+        perplexity: map.perplexity_of(book),
         snr: map.snr(),
         codes: found.patches.iter().map(|patch| patch.code).collect(),
         counts: found.patches.iter().map(|patch| patch.count).collect(),
         shape: [found.patches.len(), channels, height, width],
         images: rows(&pixels, channels * height * width),
-        perplexity_by_place: map.perplexity_at_places()[book * places..][..places].to_vec(),
-        usual: counted.levels.iter().flat_map(|level| level.usual()).collect(),
+        perplexity_by_place: &counted.perplexity[level][book * places..][..places],
+        usual: &counted.usual,
         findings: &counted.findings,
     };
     Ok(Json(answer).into_response())

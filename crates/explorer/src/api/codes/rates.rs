@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
+use elbo::space::Rows;
 use elbo::tensors::values_of;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::super::examples::{Neighbour, histogram, share_above};
 use super::super::json::Json;
-use super::super::model::CHUNK;
 use super::super::parse::Input;
 use super::super::request::RunRequest;
 use super::super::response::{Symbols, rows};
-use super::symbols::symbols_of;
 use super::{joined, no_prior};
 use crate::codes::Rated;
 use crate::heavy::Wanted;
@@ -46,14 +45,14 @@ struct Scores<'a> {
 
 /// `POST /api/runs/{id}/score` of such a run: how unlikely its prior finds the codes of examples.
 pub async fn score(asked: RunRequest, input: Input, neighbours: usize) -> Result<Response, Problem> {
-    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
+    let entry = asked.run.clone();
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
-        let (symbols, observe) = (symbols_of(&run, &input, n)?, run.model.observe_or_refuse()?);
-        let mut recon = Vec::with_capacity(n);
-        for start in (0..n).step_by(CHUNK) {
-            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
-            let codes = run.model.encode_or_refuse()?.encode(&batch).into_codes();
+        let (discrete, observe) = (run.model.discrete_or_refuse()?, run.model.observe_or_refuse()?);
+        let (mut symbols, mut recon) = (Vec::new(), Vec::new());
+        for batch in input.batches(&run) {
+            let codes = discrete.encode(&batch).into_codes();
+            symbols.extend(Rows::joined_symbols(&codes));
             recon.extend(values_of(observe.recon(&codes, &batch.given, batch.x.real())));
         }
         Ok((symbols, recon, joined(&run)?.numel()))
@@ -93,12 +92,8 @@ pub async fn score(asked: RunRequest, input: Input, neighbours: usize) -> Result
 
 /// The nats of each code under the run's prior; none where it has none.
 async fn by_code(asked: &RunRequest, symbols: Vec<u16>, width: usize) -> Result<Option<Vec<f32>>, Problem> {
-    let prior = asked.app.codes.prior(&asked.run).await?;
-    if prior.is_none() {
-        return Ok(None);
-    }
+    let Some(prior) = asked.app.codes.prior(&asked.run).await? else { return Ok(None) };
     let rate = move |wanted: &Wanted| {
-        let Some(prior) = prior.as_ref() else { return Ok(None) };
         let mut values = Vec::with_capacity(symbols.len());
         for rows in symbols.chunks(TOGETHER * width) {
             wanted.check()?;
@@ -126,7 +121,6 @@ fn nearest(rated: &Arc<Rated>, row: &[u16], count: usize) -> Vec<Neighbour> {
 /// `GET /api/runs/{id}/reference` of such a run: the distribution of scores over training examples.
 pub async fn reference(asked: RunRequest) -> Result<Json<Value>, Problem> {
     let rated = asked.app.codes.rated(&asked.run).await?;
-    let prior = asked.app.codes.prior(&asked.run).await?;
-    let unit = if prior.is_some() { "nats" } else { asked.run.summary.unit };
+    let unit = if rated.by_prior { "nats" } else { asked.run.summary.unit };
     Ok(Json(histogram(&rated.scores, "train", unit)))
 }

@@ -6,16 +6,14 @@ use elbo::generation::{self, Pictures, ShowAs};
 use elbo::models::{Ask, Capability, KeptSymbols};
 use elbo::space::Rows;
 use elbo::tasks::{Run, SymbolPrior};
-use elbo::tensors::values_of;
 use serde::{Deserialize, Serialize};
 
 use super::super::class::Class;
 use super::super::json::Json;
-use super::super::model::CHUNK;
 use super::super::parse::{self, Input};
 use super::super::request::RunRequest;
 use super::super::response::{self, Format, Symbols, Tables};
-use super::{joined, some_prior};
+use super::{joined, no_prior};
 use crate::heavy::Wanted;
 use crate::models::Models;
 use crate::problem::Problem;
@@ -25,17 +23,10 @@ const MAX_GUIDANCE: f64 = 100.0;
 /// Smallest share of the probability that draws may be kept to.
 const LEAST_TOP_P: f64 = 1e-6;
 
-/// The symbols of the `n` examples of a request, row after row.
-pub(super) fn symbols_of(run: &Run, input: &Input, n: usize) -> Result<Vec<u16>, Problem> {
+/// The symbols of the examples of a request, row after row.
+fn symbols_of(run: &Run, input: &Input) -> Result<Vec<u16>, Problem> {
     let discrete = run.model.discrete_or_refuse()?;
-    let mut symbols = Vec::new();
-    for start in (0..n).step_by(CHUNK) {
-        let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
-        let codes = Rows::joined(&discrete.encode(&batch).into_codes());
-        let codes: Vec<i32> = codes.into_data_as::<i32>().try_into_vec().map_err(|_| Problem::internal())?;
-        symbols.extend(codes.into_iter().map(|code| code as u16));
-    }
-    Ok(symbols)
+    Ok(input.batches(run).flat_map(|batch| Rows::joined_symbols(&discrete.encode(&batch).into_codes())).collect())
 }
 
 /// Codes as JSON.
@@ -50,7 +41,7 @@ pub async fn encode(asked: RunRequest, format: Format) -> Result<Response, Probl
     let (entry, n) = (asked.run.clone(), input.len(&asked.run));
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
-        Ok((symbols_of(&run, &input, n)?, joined(&run)?.numel()))
+        Ok((symbols_of(&run, &input)?, joined(&run)?.numel()))
     };
     let (values, width) = asked.app.worker.call(work).await?;
     let write = move || match format {
@@ -75,8 +66,9 @@ struct Decode {
 pub async fn decode(asked: RunRequest, format: Format) -> Result<Response, Problem> {
     let Decode { symbols, z } = asked.json().await?;
     let Some(symbols) = symbols else {
-        let vector = z.is_some().then(|| asked.require("decode", &[Capability::Decode]));
-        vector.unwrap_or(Ok(()))?;
+        if z.is_some() {
+            asked.require("decode", &[Capability::Decode])?;
+        }
         let message = "give `symbols`, rows of codes of this run";
         return Err(Problem { field: Some("symbols".into()), ..Problem::malformed(message) });
     };
@@ -117,15 +109,10 @@ async fn decoded(asked: &RunRequest, symbols: Vec<u16>) -> Result<Pictures, Prob
 /// `POST /api/runs/{id}/reconstruct` of such a run: examples, encoded and decoded again, with their codes.
 pub async fn reconstruct(asked: RunRequest, format: Format) -> Result<Response, Problem> {
     let (input, _) = asked.examples().await?;
-    let (entry, n) = (asked.run.clone(), input.len(&asked.run));
+    let entry = asked.run.clone();
     let work = move |models: &mut Models| {
         let run = models.get(&entry)?.run;
-        let symbols = symbols_of(&run, &input, n)?;
-        let mut originals = Vec::with_capacity(n * run.shape.numel());
-        for start in (0..n).step_by(CHUNK) {
-            let batch = input.batch(start..n.min(start + CHUNK), run.shape.numel(), &run.device);
-            originals.extend(values_of(batch.x.real()));
-        }
+        let (symbols, originals) = (symbols_of(&run, &input)?, input.originals(&run));
         let pictures = generation::decode_symbols(run.model.as_ref(), &symbols, ShowAs::Mean, &run.device)?;
         Ok((pictures, originals, symbols, joined(&run)?.numel()))
     };
@@ -213,17 +200,14 @@ impl Sample {
 /// `POST /api/runs/{id}/sample` of such a run: pictures of codes that its prior draws, all of them or those that are not
 /// kept.
 pub async fn sample(asked: RunRequest, format: Format) -> Result<Response, Problem> {
-    let found = asked.app.codes.prior(&asked.run).await?;
-    let prior = some_prior(&asked, &found)?;
+    let prior = asked.app.codes.prior(&asked.run).await?.ok_or_else(|| no_prior(&asked))?;
     let wanted: Sample = asked.json().await?;
     asked.images("n", wanted.n)?;
-    wanted.check(prior)?;
+    wanted.check(&prior)?;
     let run = asked.app.loaded(&asked.run).await?.run;
     wanted.kept.as_ref().map_or(Ok(()), |kept| kept.check(&run))?;
-    let (width, (ask, classes)) = (joined(&run)?.numel(), wanted.ask(prior)?);
-    let (drawer, refused) = (std::sync::Arc::clone(&found), super::no_prior(&asked));
+    let (width, (ask, classes)) = (joined(&run)?.numel(), wanted.ask(&prior)?);
     let draw = move |still: &Wanted| {
-        let prior = drawer.as_ref().as_ref().ok_or(refused)?;
         let drawn = generation::draw_symbols(prior.generator(), &ask, &mut |_, _| still.check().is_ok())?;
         // Nothing comes where nobody waits any more.
         drawn.map_or_else(|| still.check().and(Err(Problem::internal())), Ok)
