@@ -57,6 +57,7 @@ pub mod generation;
 pub mod mixtures;
 pub mod models;
 pub mod networks;
+mod parallel;
 pub mod priors;
 pub mod projection;
 pub mod random;

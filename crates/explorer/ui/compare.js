@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "/ui/vendor/preact-htm.js";
 import { each, newest, of, pictures } from "/ui/api.js";
 import { ClassChoice, IN_TURN, has, lacks, toldClass } from "/ui/needs.js";
-import { Badge, Picture, Trouble, Waiting, duration, judged, number, termNames, useLoaded } from "/ui/parts.js";
+import { Badge, Picture, Trouble, Waiting, duration, heldOut, judged, number, termNames, useLoaded } from "/ui/parts.js";
 
 const SHOWN = 10;
 

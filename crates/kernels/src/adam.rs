@@ -49,6 +49,11 @@ struct Constants {
 }
 
 impl AdamStep {
+    /// The same step for what no weight decay reaches.
+    fn without_decay(&self) -> Self {
+        Self { l2: 0.0, decay: 0.0, ..*self }
+    }
+
     fn constants(&self) -> Constants {
         let time = i32::try_from(self.time).unwrap_or(i32::MAX);
         Constants {
@@ -109,7 +114,7 @@ pub struct Updated {
 /// ```
 #[cfg(feature = "tensors")]
 pub fn adam(weight: Tensor<1>, gradient: Tensor<1>, m: Tensor<1>, v: Tensor<1>, step: &AdamStep) -> Updated {
-    adam_all(vec![Parameter { weight, gradient, m, v }], step).swap_remove(0)
+    adam_all(vec![Parameter { weight, gradient, m, v, decays: true }], step).swap_remove(0)
 }
 
 /// What [`adam_all`] takes for each parameter, all `[n]`.
@@ -124,6 +129,8 @@ pub struct Parameter {
     pub m: Tensor<1>,
     /// The second moment.
     pub v: Tensor<1>,
+    /// Whether weight decay, coupled or not, reaches it.
+    pub decays: bool,
 }
 
 /// [`adam`] for many parameters in one parallel pass: small ones, biases and the narrow layers around a code, share it with the large ones.
@@ -136,7 +143,9 @@ pub struct Parameter {
 /// use elbo_kernels::{AdamStep, Parameter, adam_all};
 ///
 /// let tensor = |value: f32| Tensor::<1>::from_data([value], &Device::default());
-/// let parameter = |gradient| Parameter { weight: tensor(1.0), gradient: tensor(gradient), m: tensor(0.0), v: tensor(0.0) };
+/// let parameter = |gradient| Parameter {
+///     weight: tensor(1.0), gradient: tensor(gradient), m: tensor(0.0), v: tensor(0.0), decays: true,
+/// };
 /// let step = AdamStep {
 ///     lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, l2: 0.0, decay: 0.0, gradient_scale: 1.0, time: 1,
 /// };
@@ -145,7 +154,7 @@ pub struct Parameter {
 /// ```
 #[cfg(feature = "tensors")]
 pub fn adam_all(parameters: Vec<Parameter>, step: &AdamStep) -> Vec<Updated> {
-    for Parameter { weight, gradient, m, v } in &parameters {
+    for Parameter { weight, gradient, m, v, .. } in &parameters {
         let dims = weight.dims();
         assert!(
             dims == gradient.dims() && dims == m.dims() && dims == v.dims(),
@@ -153,16 +162,19 @@ pub fn adam_all(parameters: Vec<Parameter>, step: &AdamStep) -> Vec<Updated> {
         );
     }
     if !parameters.iter().all(|parameter| is_fused(&parameter.weight)) {
-        let plain = |Parameter { weight, gradient, m, v }| adam_reference(weight, gradient, m, v, step);
+        let bare = step.without_decay();
+        let plain = |Parameter { weight, gradient, m, v, decays }| {
+            adam_reference(weight, gradient, m, v, if decays { step } else { &bare })
+        };
         return parameters.into_iter().map(plain).collect();
     }
-    let flex = |Parameter { weight, gradient, m, v }| [weight, gradient, m, v].map(into_flex);
+    let flex = |Parameter { weight, gradient, m, v, decays }| ([weight, gradient, m, v].map(into_flex), decays);
     let mut parameters: Vec<_> = parameters.into_iter().map(flex).collect();
-    let slices = parameters
-        .iter_mut()
-        .map(|[weight, gradient, m, v]| Slices::new(flex_mut(weight), flex_slice(gradient), flex_mut(m), flex_mut(v)));
+    let slices = parameters.iter_mut().map(|([weight, gradient, m, v], decays)| {
+        Slices::new(flex_mut(weight), flex_slice(gradient), flex_mut(m), flex_mut(v), *decays)
+    });
     let finite = update(&slices.collect::<Vec<_>>(), step);
-    let updated = |([weight, _, m, v], finite): ([FlexTensor; 4], _)| {
+    let updated = |(([weight, _, m, v], _), finite): (([FlexTensor; 4], bool), _)| {
         let [weight, m, v] = [weight, m, v].map(from_flex);
         Updated { weight, m, v, finite }
     };
@@ -187,24 +199,25 @@ struct Slices<'a> {
     g: &'a [f32],
     m: SharedMut<f32>,
     v: SharedMut<f32>,
+    decays: bool,
     finite: AtomicBool,
 }
 
 impl<'a> Slices<'a> {
-    fn new(w: &'a mut [f32], g: &'a [f32], m: &'a mut [f32], v: &'a mut [f32]) -> Self {
+    fn new(w: &'a mut [f32], g: &'a [f32], m: &'a mut [f32], v: &'a mut [f32], decays: bool) -> Self {
         assert!(w.len() == g.len() && m.len() == g.len() && v.len() == g.len(), "slices of one length");
         let [w, m, v] = [w, m, v].map(SharedMut::new);
-        Self { w, g, m, v, finite: AtomicBool::new(true) }
+        Self { w, g, m, v, decays, finite: AtomicBool::new(true) }
     }
 }
 
 /// Updates all parameters, cut into parts as if they lay one after the other; returns which are still finite.
 fn update(parameters: &[Slices<'_>], step: &AdamStep) -> Vec<bool> {
-    let constants = step.constants();
+    let [all, bare] = [*step, step.without_decay()].map(|step| step.constants());
     let count = parameters.iter().map(|parameter| parameter.g.len()).sum();
     let parts = pool::parts_for(count, 1, 32_768, 16);
     pool::run(parts, |part| {
-        for Slices { w, g, m, v, finite } in parameters {
+        for Slices { w, g, m, v, decays, finite } in parameters {
             // A share of each, not some of them whole: the layers' passes share each as well.
             let range = pool::part_range(g.len(), parts, part, 16);
             if range.is_empty() {
@@ -217,7 +230,7 @@ fn update(parameters: &[Slices<'_>], step: &AdamStep) -> Vec<bool> {
                     &g[range.clone()],
                     m.slice(range.clone()),
                     v.slice(range),
-                    constants,
+                    if *decays { all } else { bare },
                 )
             };
             finite.fetch_and(still, Relaxed);
@@ -312,7 +325,7 @@ mod tests {
     }
 
     fn slices([w, g, m, v]: &mut [Vec<f32>; 4]) -> Slices<'_> {
-        Slices::new(w, g, m, v)
+        Slices::new(w, g, m, v, true)
     }
 
     #[test]
@@ -377,7 +390,7 @@ mod tests {
                     [(exact_m[i], 0.9f64), (exact_v[i], 0.999)].map(|(m, b)| m / (1.0 - b.powi(time)));
                 exact_w[i] -= 1e-3 * first / (second.sqrt() + 1e-8);
             }
-            update(&[Slices::new(&mut w, &g, &mut m, &mut v)], &step(time as u64));
+            update(&[Slices::new(&mut w, &g, &mut m, &mut v, true)], &step(time as u64));
             assert!(m.iter().all(|m| *m == 0.0 || m.is_normal()), "{m:?} in step {time}");
         }
         assert_eq!(m, [0.0; 3]);

@@ -3,11 +3,11 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::metric::Metric;
-use super::parallel;
 use crate::data::batch::{Batch, Given};
 use crate::data::split::Subset;
 use crate::error::{Error, Result};
 use crate::models::{Encode, Model, Observe, Posterior};
+use crate::parallel;
 use crate::random::{Draws, Purpose};
 use crate::tensors::values_of;
 

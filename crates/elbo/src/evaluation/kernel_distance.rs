@@ -2,8 +2,8 @@
 
 use faer::Mat;
 
-use super::parallel;
 use super::points::Features;
+use crate::parallel;
 
 /// Points of each set in one estimate.
 const BLOCK: usize = 1000;

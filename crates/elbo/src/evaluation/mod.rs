@@ -39,7 +39,6 @@ mod information;
 mod kernel_distance;
 mod memorisation;
 mod metric;
-mod parallel;
 mod points;
 mod probe;
 mod ranking;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use faer::{Mat, MatRef};
 
-use super::parallel;
+use crate::parallel;
 
 /// Points in a feature space, row after row.
 #[derive(Debug, Clone, PartialEq)]

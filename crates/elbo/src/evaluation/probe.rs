@@ -1,7 +1,7 @@
 //! Multinomial logistic regression: what a linear classifier reads from codes.
 
-use super::parallel;
 use super::points::Features;
+use crate::parallel;
 
 /// Strength of the inverse regularisation, scikit-learn's `C` and its default.
 const C: f64 = 1.0;

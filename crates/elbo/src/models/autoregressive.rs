@@ -306,10 +306,9 @@ struct Kept {
 
 /// The rows that are written together.
 struct Chunk<'a> {
-    transformer: &'a Transformer,
+    /// Maps that are done.
+    maps: usize,
     decoding: Decoding<'a>,
-    /// The transformers of the maps to come.
-    to_come: Vec<&'a Transformer>,
     draws: Vec<Draws>,
     starts: Vec<i32>,
     tokens: Vec<i32>,
@@ -360,43 +359,49 @@ impl<'a> Writing<'a> {
             starts.extend(std::iter::repeat_n(none, n));
         }
         let draws = (0..n).map(|i| Draws::new(self.seed, Purpose::Prior, 1, (self.first + i) as u64)).collect();
-        let transformer = &self.model.transformer;
-        let (decoding, tokens) = (transformer.decoding(starts.len()), starts.clone());
-        let to_come = self.model.finer.iter().rev().collect();
-        Chunk { transformer, decoding, to_come, draws, starts, tokens }
+        let (decoding, tokens) = (self.model.transformer.decoding(starts.len()), starts.clone());
+        Chunk { maps: 0, decoding, draws, starts, tokens }
     }
 
     /// The chunk at the start of its next map, whose prefix is what was drawn so far.
     fn next_map(&self, chunk: Chunk<'a>) -> Chunk<'a> {
-        let Chunk { mut to_come, draws, starts, .. } = chunk;
-        let transformer = to_come.pop().expect("a map to come");
+        let Chunk { maps, draws, starts, .. } = chunk;
+        let transformer = &self.model.finer[maps];
         let (prefix, tokens) = (transformer.shape().prefix, self.model.tokens());
         let of_row = |i: usize| &self.rows[(self.first + i % draws.len()) * tokens..][..prefix];
         let known: Vec<i32> = (0..starts.len()).flat_map(of_row).copied().collect();
         let device = transformer.device().without_autodiff();
         let known = Tensor::from_data(TensorData::new(known, [starts.len(), prefix]), &device);
         let decoding = transformer.decoding_after(known);
-        Chunk { transformer, decoding, to_come, draws, tokens: starts.clone(), starts }
+        Chunk { maps: maps + 1, decoding, draws, tokens: starts.clone(), starts }
+    }
+
+    /// A symbol for each row, from the logits of those that are told the class, `told` of them, and then,
+    /// where there is guidance, of the same rows untold.
+    fn chosen(&self, mut logits: Vec<f32>, told: usize, uniforms: &[f64]) -> Vec<i32> {
+        if self.is_guided() {
+            let (told, untold) = logits.split_at_mut(told);
+            let guided = |(c, u): (&mut f32, &f32)| *c = (f64::from(*u) + self.guidance * f64::from(*c - *u)) as f32;
+            told.iter_mut().zip(&*untold).for_each(guided);
+        }
+        self.choice.of_rows(&logits[..told], uniforms).into_iter().map(|symbol| symbol as i32).collect()
     }
 
     /// Draws the next symbol of each row of the chunk.
     fn advance(&mut self, chunk: &mut Chunk<'a>) {
-        let shape = chunk.transformer.shape();
+        let shape = chunk.decoding.shape();
         let (symbols, n, tokens) = (shape.symbols, self.chunk_rows(), self.model.tokens());
-        let place = shape.prefix + shape.order()[chunk.decoding.steps_done()];
-        let mut logits = chunk.decoding.next(&chunk.tokens);
-        if self.is_guided() {
-            let (told, untold) = logits.split_at_mut(n * symbols);
-            let guided = |(c, u): (&mut f32, &f32)| *c = (f64::from(*u) + self.guidance * f64::from(*c - *u)) as f32;
-            told.iter_mut().zip(&*untold).for_each(guided);
-        }
+        let place = shape.prefix + shape.place(chunk.decoding.steps_done());
+        let logits = chunk.decoding.next(&chunk.tokens);
+        // Drawn for what is kept too, so that what follows does not depend on how much that is.
         let uniforms: Vec<f64> = chunk.draws.iter_mut().map(Draws::uniform).collect();
-        let drawn = self.choice.of_rows(&logits[..n * symbols], &uniforms);
-        for (i, drawn) in drawn.into_iter().enumerate() {
-            let at = (self.first + i) * tokens + place;
-            let kept = self.kept.as_ref().filter(|kept| kept.is_kept[place]);
-            let symbol = kept.map_or(drawn as i32, |kept| kept.rows[at]);
-            self.rows[at] = symbol;
+        let at = |first: usize, i: usize| (first + i) * tokens + place;
+        let of_rows: Vec<i32> = match self.kept.as_ref().filter(|kept| kept.is_kept[place]) {
+            Some(kept) => (0..n).map(|i| kept.rows[at(self.first, i)]).collect(),
+            None => self.chosen(logits, n * symbols, &uniforms),
+        };
+        for (i, symbol) in of_rows.into_iter().enumerate() {
+            self.rows[at(self.first, i)] = symbol;
             chunk.tokens[i] = symbol;
             if let Some(untold) = chunk.tokens.get_mut(n + i) {
                 *untold = symbol;

@@ -10,6 +10,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::{Buffer, Pass, QuantizerConfig};
 use crate::random::Draws;
+use crate::tensors::values_of;
 
 /// eps of the smoothed counts.
 const EPS: f32 = 1e-5;
@@ -69,10 +70,6 @@ fn sums(entries: &[f32], counts: &[f32]) -> Vec<f32> {
     entries.chunks_exact(width).zip(&smoothed).flat_map(|(e, n)| e.iter().map(move |e| e * n)).collect()
 }
 
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_into_vec().expect("converted to float32")
-}
-
 impl Codebook {
     /// Entries as they are given, each used once so far.
     pub(super) fn init(entries: Tensor<2>, trained: bool) -> Self {
@@ -97,7 +94,7 @@ impl Codebook {
 
     /// The same with entries of length 1.
     pub(super) fn of_unit_length(self) -> Self {
-        let entries = host(normalised(self.entries()));
+        let entries = values_of(normalised(self.entries()));
         let counts = vec![1.0; self.entries().dims()[0]];
         self.holding(entries, counts)
     }
@@ -126,14 +123,14 @@ impl Codebook {
         if n == 0 {
             return self;
         }
-        let mut centres = spread(&host(vectors.clone()), width, codes, draws);
+        let mut centres = spread(&values_of(vectors.clone()), width, codes, draws);
         let mut counts = vec![0f32; codes];
         for _ in 0..ITERATIONS {
             let entries = Tensor::<2>::from_data(TensorData::new(centres.clone(), [codes, width]), &vectors.device());
             let nearest = elbo_kernels::nearest_entries(vectors.clone(), entries);
             let (count, sum) = elbo_kernels::code_statistics(vectors.clone(), nearest, codes);
-            counts = host(count);
-            let means = host(sum);
+            counts = values_of(count);
+            let means = values_of(sum);
             for ((centre, mean), count) in
                 centres.chunks_exact_mut(width).zip(means.chunks_exact(width)).zip(&counts).filter(|(_, n)| **n > 0.0)
             {
@@ -166,8 +163,8 @@ impl Codebook {
             old.into_iter().zip(new).map(|(old, new)| moved(old, new)).collect()
         };
         let [codes, width] = book.embedding.val().dims();
-        let mut counts = joined(host(book.cluster_size.val()), host(count));
-        let mut averages = joined(host(book.embed_sum.val()), host(sum));
+        let mut counts = joined(values_of(book.cluster_size.val()), values_of(count));
+        let mut averages = joined(values_of(book.embed_sum.val()), values_of(sum));
         let mut entries: Vec<f32> = averages
             .chunks_exact(width)
             .zip(smoothed(&counts))
@@ -214,7 +211,7 @@ fn revive(
         return 0;
     }
     let [n, width] = vectors.dims();
-    let vectors = host(vectors.clone());
+    let vectors = values_of(vectors.clone());
     let taken = pass.distinct(dead.len(), n);
     for (&code, &place) in dead.iter().zip(&taken) {
         entries[code * width..][..width].copy_from_slice(&vectors[place * width..][..width]);

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 
+use crate::tensors::values_of;
+
 /// `-ln softmax(logits)[target]` of each row, in nats.
 ///
 /// # Shapes
@@ -19,8 +21,7 @@ use burn::tensor::{Int, Tensor};
 /// assert!(token_nll(logits, targets).iter().all(|nll| (nll - 8f32.ln()).abs() < 1e-6));
 /// ```
 pub fn token_nll(logits: Tensor<2>, targets: Tensor<1, Int>) -> Vec<f32> {
-    let nll = elbo_kernels::cross_entropy(logits.without_autodiff(), targets);
-    nll.into_data_as::<f32>().try_into_vec().expect("converted to float32")
+    values_of(elbo_kernels::cross_entropy(logits.without_autodiff(), targets))
 }
 
 /// The mean over examples of the sum of [`token_nll`] over their rows, which lie one after another.

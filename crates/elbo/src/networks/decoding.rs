@@ -3,7 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 use elbo_kernels::KeyValueCache;
 
-use super::transformer::{Transformer, host};
+use super::pass::Pass;
+use super::transformer::{SequenceShape, Transformer};
+use crate::tensors::values_of;
 
 /// Rows under way: each step costs one token, whatever came before it.
 pub struct Decoding<'a> {
@@ -21,7 +23,7 @@ impl<'a> Decoding<'a> {
     pub(super) fn new(transformer: &'a Transformer, n: usize, known: Option<Tensor<3>>) -> Self {
         let (shape, config) = (transformer.cache_shape(n), transformer.config());
         let caches = (0..config.layers).map(|_| KeyValueCache::new(shape)).collect();
-        let mut decoding = Self { transformer, n, step: 0, positions: host(transformer.positions()), caches };
+        let mut decoding = Self { transformer, n, step: 0, positions: values_of(transformer.positions()), caches };
         if let Some(known) = known {
             decoding.fill(known);
         }
@@ -32,10 +34,14 @@ impl<'a> Decoding<'a> {
     fn fill(&mut self, known: Tensor<3>) {
         let [n, prefix, width] = known.dims();
         let mut x = known.reshape([n * prefix, width]);
-        for (block, cache) in self.transformer.blocks().iter().zip(&mut self.caches) {
+        let last = self.caches.len() - 1;
+        for (i, (block, cache)) in self.transformer.blocks().iter().zip(&mut self.caches).enumerate() {
             let mixed = block.mixed(x.clone(), n, self.transformer.config());
-            cache.append(&host(mixed.rows()));
-            x = block.after(x, mixed.seen(prefix).reshape([n * prefix, width]));
+            cache.append(&values_of(mixed.rows()));
+            // Of the last block nothing but keys and values is looked at.
+            if i < last {
+                x = block.after(x, mixed.seen(prefix).reshape([n * prefix, width]), 0.0, &Pass::still());
+            }
         }
     }
 
@@ -51,13 +57,19 @@ impl<'a> Decoding<'a> {
         let position = TensorData::new(self.positions[step * width..][..width].to_vec(), [1, width]);
         let tokens = Tensor::from_data(TensorData::new(tokens.to_vec(), [n]), &device);
         let mut x = transformer.entry(step, tokens) + Tensor::<2>::from_data(position, &device);
+        let still = Pass::still();
         for (block, cache) in transformer.blocks().iter().zip(&mut self.caches) {
-            let mixed = host(block.mixed(x.clone(), n, transformer.config()).rows());
+            let mixed = values_of(block.mixed(x.clone(), n, transformer.config()).rows());
             let seen = TensorData::new(cache.attend(&mixed), [n, width]);
-            x = block.after(x, Tensor::from_data(seen, &device));
+            x = block.after(x, Tensor::from_data(seen, &device), 0.0, &still);
         }
         self.step += 1;
-        host(transformer.logits(x))
+        values_of(transformer.logits(x))
+    }
+
+    /// What the rows are.
+    pub fn shape(&self) -> SequenceShape {
+        self.transformer.shape()
     }
 
     /// Tokens that have been read so far.
@@ -67,6 +79,6 @@ impl<'a> Decoding<'a> {
 
     /// Whether every symbol of the rows has been predicted.
     pub fn is_done(&self) -> bool {
-        self.step >= self.transformer.shape().tokens()
+        self.step >= self.shape().tokens()
     }
 }

@@ -1,6 +1,6 @@
 //! How a symbol is drawn from logits.
 
-use std::sync::Mutex;
+use crate::parallel;
 
 /// Logits that are worth a part of their own.
 const ROWS_LOGITS: usize = 4096;
@@ -68,13 +68,11 @@ impl TokenChoice {
     pub fn of_rows(&self, logits: &[f32], uniforms: &[f64]) -> Vec<usize> {
         let symbols = logits.len() / uniforms.len().max(1);
         let together = (ROWS_LOGITS / symbols.max(1)).max(1);
-        let parts: Vec<Mutex<Vec<usize>>> = uniforms.chunks(together).map(|_| Mutex::default()).collect();
-        elbo_kernels::parallel(parts.len(), |part| {
+        let parts = parallel::map(uniforms.len().div_ceil(together), |part| {
             let rows = logits.chunks_exact(symbols).zip(uniforms).skip(part * together).take(together);
-            let drawn = rows.map(|(row, uniform)| self.of(row, *uniform)).collect();
-            *parts[part].lock().expect("each part is taken once") = drawn;
+            rows.map(|(row, uniform)| self.of(row, *uniform)).collect::<Vec<_>>()
         });
-        parts.into_iter().flat_map(|part| part.into_inner().expect("each part is taken once")).collect()
+        parts.concat()
     }
 
     /// Probabilities of the symbols, not yet divided by their sum; 0 for those that may not come.

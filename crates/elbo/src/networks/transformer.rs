@@ -96,9 +96,13 @@ impl SequenceShape {
     /// assert_eq!(shape.order(), [0, 3, 1, 4, 2, 5]);
     /// ```
     pub fn order(&self) -> Vec<usize> {
+        (0..self.tokens()).map(|step| self.place(step)).collect()
+    }
+
+    /// Where in a row the token of one step lies.
+    pub fn place(&self, step: usize) -> usize {
         let [channels, height, width] = self.shape;
-        let places = height * width;
-        (0..places).flat_map(|place| (0..channels).map(move |channel| channel * places + place)).collect()
+        step % channels * height * width + step / channels
     }
 
     /// Row, column and channel of each step.
@@ -203,8 +207,7 @@ impl Block {
     fn forward(&self, x: Tensor<2>, [n, prefix]: [usize; 2], config: &TransformerConfig, pass: &Pass) -> Tensor<2> {
         let [rows, width] = x.dims();
         let seen = self.mixed(x.clone(), n, config).seen(prefix).reshape([rows, width]);
-        let x = x + pass.dropped(self.attention_out.forward(seen, Activation::None), config.dropout);
-        x.clone() + pass.dropped(self.widened(x), config.dropout)
+        self.after(x, seen, config.dropout, pass)
     }
 
     pub(super) fn mixed(&self, x: Tensor<2>, n: usize, config: &TransformerConfig) -> Mixed {
@@ -213,10 +216,10 @@ impl Block {
         Mixed { parts: mixed.reshape([n, rows / n, 3 * heads, width / heads]), heads }
     }
 
-    /// What leaves the block, without dropout, where `seen` is what its attention found.
-    pub(super) fn after(&self, x: Tensor<2>, seen: Tensor<2>) -> Tensor<2> {
-        let x = x + self.attention_out.forward(seen, Activation::None);
-        x.clone() + self.widened(x)
+    /// What leaves the block, where `seen` is what its attention found.
+    pub(super) fn after(&self, x: Tensor<2>, seen: Tensor<2>, dropout: f64, pass: &Pass) -> Tensor<2> {
+        let x = x + pass.dropped(self.attention_out.forward(seen, Activation::None), dropout);
+        x.clone() + pass.dropped(self.widened(x), dropout)
     }
 
     fn widened(&self, x: Tensor<2>) -> Tensor<2> {
@@ -489,8 +492,4 @@ impl Transformer {
         rows.push(LayerSummary::at_each("head".into(), [width, shape.symbols], shape.tokens()));
         rows
     }
-}
-
-pub(super) fn host(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_into_vec().expect("converted to float32")
 }

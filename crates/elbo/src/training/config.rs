@@ -28,7 +28,7 @@ pub struct TrainingConfig {
     pub epochs: usize,
     /// Optimiser steps at most, which counts where there are many examples; 0 for no limit. A run is written with the whole epochs that fit, at
     /// least one, in `epochs`.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_default")]
     pub steps: usize,
     /// Examples in one optimiser step; the last step of an epoch takes what is left.
     pub batch_size: usize,
@@ -39,7 +39,7 @@ pub struct TrainingConfig {
     /// What the matrix products of a step round their operands to: nothing, or bfloat16 where the processor multiplies it.
     pub precision: Precision,
     /// Decay of a moving average of all weights, which validation, `best` and every command then use; 0 for none.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub ema: f64,
     /// Seconds between checkpoints inside an epoch; one is written after every epoch in any case. 0 for none.
     pub checkpoint_seconds: f64,
@@ -430,16 +430,8 @@ impl EarlyStopping {
     }
 }
 
-fn is_none(steps: &usize) -> bool {
-    *steps == 0
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 fn at_least_one(key: &str, value: usize, most: usize) -> Result<()> {

@@ -133,6 +133,7 @@ impl Optimizer {
         let mut taken = Take {
             gradients: &mut gradients,
             moments: &mut self.moments,
+            decays: self.config.decays,
             place: 0,
             places: Vec::new(),
             parameters: Vec::new(),
@@ -140,10 +141,7 @@ impl Optimizer {
         let model = model.map(&mut taken);
         let Take { places, parameters, .. } = taken;
         let (shapes, parameters): (Vec<_>, Vec<_>) = parameters.into_iter().unzip();
-        let updated = match self.config.decays {
-            Decays::All => elbo_kernels::adam_all(parameters, &step),
-            Decays::Matrices => decaying_matrices(&shapes, parameters, &step),
-        };
+        let updated = elbo_kernels::adam_all(parameters, &step);
         let not_finite = places.iter().zip(&updated).find(|(_, updated)| !updated.finite).map(|(place, _)| *place);
         let mut weights = Vec::with_capacity(updated.len());
         for ((place, shape), Updated { weight, m, v, .. }) in places.into_iter().zip(shapes).zip(updated) {
@@ -155,25 +153,13 @@ impl Optimizer {
     }
 }
 
-/// One step in which weight decay reaches matrices alone. Shapes and parameters are in one order, which the result keeps.
-fn decaying_matrices(shapes: &[Vec<usize>], parameters: Vec<Parameter>, step: &AdamStep) -> Vec<Updated> {
-    let bare = AdamStep { l2: 0.0, decay: 0.0, ..*step };
-    let is_matrix = |place: usize| shapes[place].len() > 1;
-    let (matrices, others): (Vec<_>, Vec<_>) = parameters.into_iter().enumerate().partition(|(i, _)| is_matrix(*i));
-    let all = |group: Vec<(usize, Parameter)>, step: &AdamStep| {
-        elbo_kernels::adam_all(group.into_iter().map(|(_, parameter)| parameter).collect(), step).into_iter()
-    };
-    let (mut matrices, mut others) = (all(matrices, step), all(others, &bare));
-    let next = |place| if is_matrix(place) { matrices.next() } else { others.next() };
-    (0..shapes.len()).map(next).map(|updated| updated.expect("one for each parameter")).collect()
-}
-
 /// A walk that takes out the parameters that have a gradient, with all that their update needs.
 ///
 /// They leave the model so that no second handle on a weight turns its update in place into a copy.
 struct Take<'a> {
     gradients: &'a mut GradientsParams,
     moments: &'a mut Vec<AdamMoments>,
+    decays: Decays,
     /// Of the parameter that comes next, in visiting order.
     place: usize,
     places: Vec<usize>,
@@ -200,7 +186,8 @@ impl ModuleMapper for Take<'_> {
         let (m, v) = self.moments[place].take().unwrap_or_else(|| (zeros(), zeros()));
         let [weight, gradient] = [weight, gradient].map(|tensor| tensor.reshape([count]));
         self.places.push(place);
-        self.parameters.push((dims.to_vec(), Parameter { weight, gradient, m, v }));
+        let decays = self.decays == Decays::All || D > 1;
+        self.parameters.push((dims.to_vec(), Parameter { weight, gradient, m, v, decays }));
         Param::from_mapped_value(id, Tensor::from_inner(Tensor::zeros([1; D], &device)), mapper)
     }
 }

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["text"]),
     ("suggest", &[]),
     ("tensors", &[]),
+    ("parallel", &["kernels"]),
     ("space", &[]),
     // Normal draws are a kernel.
     ("random", &["kernels"]),
@@ -40,7 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The batcher's gather is a kernel.
     ("data", &["derive", "space", "suggest", "shell", "text", "error", "random", "kernels"]),
     // A pass has draws, and stages what buffers become.
-    ("networks", &["derive", "error", "random", "kernels"]),
+    ("networks", &["derive", "tensors", "parallel", "error", "random", "kernels"]),
     // Whether a likelihood fits depends on what the numbers are; a learned scale is a buffer.
     ("distributions", &["data", "networks", "space", "error", "random", "kernels"]),
     ("models", &["derive", "reference", "data", "networks", "distributions", "space", "error", "random", "kernels"]),
@@ -59,6 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "run",
             "space",
             "tensors",
+            "parallel",
             "error",
             "random",
             "kernels",

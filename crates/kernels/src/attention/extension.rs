@@ -57,8 +57,8 @@ fn together(mixed: &FlexTensor, causal: bool) -> (AttentionShape, [Strided<'_>; 
     let [batch, tokens, parts, width] = dims(mixed);
     let heads = parts / 3;
     let shape = AttentionShape { batch, heads, queries: tokens, keys: tokens, width, causal };
-    let strides = [tokens * parts * width, parts * width, width];
-    let part = |part: usize| Strided { data: flex_slice(mixed), start: part * heads * width, strides };
+    let all = Strided::contiguous(flex_slice(mixed), [tokens, parts, width]);
+    let part = |part: usize| Strided { start: part * heads * width, ..all };
     (shape, [0, 1, 2].map(part))
 }
 

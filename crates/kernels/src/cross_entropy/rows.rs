@@ -8,17 +8,15 @@ use crate::pool::{self, SharedMut};
 /// Logits that justify one more part.
 const PART_LOGITS: usize = 16_384;
 
-/// A row of logits becomes the slope of its term, which is returned.
+/// The term of a row of logits, and the sum of their exponentials, which the row becomes.
 ///
 /// A logit of minus infinity has probability 0, and as a target the term is infinite. NaN and infinity
 /// make all of the row NaN, as in PyTorch.
-fn row(logits: &mut [f32], target: usize) -> f32 {
+fn exponentials_of(logits: &mut [f32], target: usize) -> (f32, f32) {
     let most = softmax::largest(logits);
     let own = logits[target] - most;
     let sum = softmax::exponentials(logits, most);
-    softmax::scale(logits, 1.0 / sum);
-    logits[target] -= 1.0;
-    sum.ln() - own
+    (sum.ln() - own, sum)
 }
 
 /// The term of each row and its slopes.
@@ -38,7 +36,11 @@ pub(crate) fn with_slopes(logits: &[f32], targets: &[u32], terms: &mut [f32], sl
             let span = i * symbols..(i + 1) * symbols;
             // SAFETY: each row belongs to one part, and both buffers outlive the region.
             let (term, slopes) = unsafe { (terms.slice(i..i + 1), slopes.slice(span.clone())) };
-            term[0] = row(slopes.write_copy_of_slice(&logits[span]), targets[i] as usize);
+            let (row, target) = (slopes.write_copy_of_slice(&logits[span]), targets[i] as usize);
+            let sum;
+            (term[0], sum) = exponentials_of(row, target);
+            softmax::scale(row, 1.0 / sum);
+            row[target] -= 1.0;
         }
     });
 }
@@ -60,7 +62,7 @@ pub(crate) fn terms(logits: &[f32], targets: &[u32], terms: &mut [f32]) {
             copy.copy_from_slice(&logits[i * symbols..(i + 1) * symbols]);
             // SAFETY: each row belongs to one part, and the buffer outlives the region.
             let term = unsafe { terms.slice(i..i + 1) };
-            term[0] = row(&mut copy, targets[i] as usize);
+            term[0] = exponentials_of(&mut copy, targets[i] as usize).0;
         }
     });
 }

@@ -1,7 +1,7 @@
 //! Importances of dimensions for factors, from random forests (Breiman 2001), as DCI takes them (Eastwood & Williams 2018, sections 2 and 4.1).
 
-use super::super::parallel;
 use super::Representation;
+use crate::parallel;
 use crate::random::{Draws, Purpose};
 
 const TREES: usize = 10;
