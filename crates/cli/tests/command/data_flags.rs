@@ -117,5 +117,6 @@ fn bench_takes_data_as_they_are_and_refuses_what_it_would_not_look_at() {
     folder.run("bench mlp --seconds 0 --data there --size 28x28").refused(3, &["cut.pgm", "--on-bad-image skip"]);
     folder.run("bench encode --seconds 0 --data there --size 28x28 --on-bad-image skip").done();
     folder.run("bench conv-s --seconds 0 --data there").refused(2, &["conv-s", "makes its own numbers"]);
+    folder.run("bench prior --seconds 0 --data there").refused(2, &["prior", "makes its own numbers"]);
     folder.run("bench mlp --seconds 0 --set model.latent=3").refused(2, &["[data]"]);
 }

@@ -14,7 +14,7 @@ pub struct CodeExample {
 
 impl CodeUse {
     /// The codes of a codebook, a slice of places for each example.
-    fn maps(&self, book: usize) -> impl Iterator<Item = &[u16]> {
+    pub(super) fn maps(&self, book: usize) -> impl Iterator<Item = &[u16]> {
         let places = self.places();
         self.symbols.chunks_exact(self.space.numel()).map(move |row| &row[book * places..][..places])
     }

@@ -188,9 +188,7 @@ impl CodeUse {
     /// How often each entry of a codebook is used.
     pub fn counts(&self, book: usize) -> Vec<u64> {
         let mut counts = vec![0; self.entries()];
-        for row in self.symbols.chunks_exact(self.space.numel()) {
-            row[book * self.places()..][..self.places()].iter().for_each(|&code| counts[usize::from(code)] += 1);
-        }
+        self.maps(book).flatten().for_each(|&code| counts[usize::from(code)] += 1);
         counts
     }
 
@@ -239,8 +237,7 @@ impl CodeUse {
         let count = classes.iter().max().map_or(0, |&class| class as usize + 1);
         let of_book = |book: usize| {
             let mut joint = vec![0u64; count * self.entries()];
-            for (row, &class) in self.symbols.chunks_exact(self.space.numel()).zip(classes) {
-                let codes = &row[book * self.places()..][..self.places()];
+            for (codes, &class) in self.maps(book).zip(classes) {
                 codes.iter().for_each(|&code| joint[class as usize * self.entries() + usize::from(code)] += 1);
             }
             let by_class: Vec<u64> = joint.chunks_exact(self.entries()).map(|row| row.iter().sum()).collect();

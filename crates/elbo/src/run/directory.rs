@@ -87,13 +87,18 @@ impl RunDir {
     /// Refuses a folder in which there is more than [`RunDir::create`] takes.
     ///
     /// # Errors
+    /// Its path as a shell takes it.
+    pub(crate) fn quoted(&self) -> String {
+        quoted(&self.path.display().to_string())
+    }
+
     /// As [`RunDir::create`].
     pub(crate) fn check_vacant(&self) -> Result<()> {
         let names = self.names()?;
         if names.is_empty() || is_stillborn(&names) {
             return Ok(());
         }
-        let shown = quoted(&self.path.display().to_string());
+        let shown = self.quoted();
         let help = match names.iter().any(|(name, _)| name == "run.json") {
             true => format!("`elbo resume {shown}` continues that run; another `--out` starts a new one"),
             false => "choose another `--out`".into(),

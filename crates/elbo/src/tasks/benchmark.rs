@@ -168,7 +168,8 @@ impl Workload {
     }
 
     fn takes_data(self) -> bool {
-        !matches!(self, Self::ConvS | Self::ConvM | Self::Attention | Self::LayerNorm | Self::GroupNormSilu)
+        use Workload::{Cifar10, Decode, Encode, Faces, Mlp, Mlp512};
+        matches!(self, Mlp | Mlp512 | Encode | Decode | Faces | Cifar10)
     }
 
     fn name(self) -> &'static str {
@@ -284,6 +285,14 @@ fn profiled(
     Ok(Measured { profile, ..summary(wanted, batch, reps) })
 }
 
+/// What a recipe's model is built for, if it can be.
+fn setting_for<'a>(config: &'a RunConfig, splits: &Splits) -> Result<Setting<'a>> {
+    let source = splits.train.source();
+    let setting = config.setting(source.space(), source.label_names().len());
+    config.model.check_setting(&setting)?;
+    Ok(setting)
+}
+
 /// Finds, decodes and resizes the pictures, then trains the recipe's model on them.
 fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured> {
     let mut config: RunConfig = Layers::from_recipe(recipe)?.build()?;
@@ -295,9 +304,7 @@ fn from_files(wanted: &Bench, recipe: &str, device: &Device) -> Result<Measured>
     let parts =
         [Some(&splits.train), splits.validation.as_ref().filter(|_| !splits.validation_is_test), Some(&splits.test)];
     let decoded: usize = parts.into_iter().flatten().map(Subset::len).sum();
-    let source = splits.train.source();
-    let setting = config.setting(source.space(), source.label_names().len());
-    config.model.check_setting(&setting)?;
+    let setting = setting_for(&config, &splits)?;
     let batch = config.training.batch_size;
     let (reps, _) = config.model.with(TrainRecipe { config: &config, setting, splits: &splits, wanted, device })?;
     let mut measured = summary(wanted, batch, reps);

@@ -305,7 +305,7 @@ pub fn evaluate(
         }
     }
     if computed.contains(&"rate_uniform") {
-        judgement.by_depth = rate::by_depth(run, splits, &judge.parts)?;
+        judgement.by_depth = rate::by_depth(run, splits, &judge.parts, judge.code_use()?)?;
     }
     let is_metric = |name: &str| metric_names().any(|(metric, _)| metric == name);
     match request.metrics.iter().find(|name| is_metric(name) && !computed.contains(&name.as_str())) {
@@ -537,7 +537,7 @@ impl<'a> Judged<'a> {
     fn drawn_from_symbols(&self) -> Result<(Pictures, String)> {
         let (run, MetricsRequest { samples, seed, .. }) = (self.run, self.request);
         let Some(prior) = run.stored_symbol_prior(None)? else {
-            let help = format!("`elbo train autoregressive --codes-of {}` trains one", run.dir.path().display());
+            let help = format!("`elbo train autoregressive --codes-of {}` trains one", run.dir.quoted());
             return Err(Error::config("fid", "a prior over the codes of the run", "none", help));
         };
         let ask = Ask::new(*samples, *seed);

@@ -9,17 +9,13 @@ use serde::Serialize;
 
 use super::codes::symbols_of;
 use super::run::Run;
-use crate::data::batch::Given;
+use super::samplers::SymbolPrior;
 use crate::data::{Binarize, Splits, Subset};
 use crate::distributions::Likelihood;
 use crate::error::Result;
-use crate::evaluation::{CodeUse, Metric, code_use};
-use crate::models::{Density, Model};
-use crate::space::{Domain, Rows};
-use crate::tensors::values_of;
-
-/// Rows whose log-probability is taken at once.
-const TOGETHER: usize = 256;
+use crate::evaluation::{CodeUse, Metric, code_use, mean};
+use crate::models::Model;
+use crate::space::Domain;
 
 /// The three rates, the distortion, and bits where they mean something.
 pub(super) fn metrics(
@@ -43,7 +39,7 @@ pub(super) fn metrics(
                 .to_owned(),
         ),
     ];
-    if let Some((rate, name)) = learned(run, parts, found)? {
+    if let Some((rate, name)) = learned(run, found)? {
         rates.push(("rate_learned", "bits_learned", rate, format!("-ln p of the codes under the prior `{name}`")));
     }
     let why_none = no_bits(&likelihood, parts);
@@ -85,24 +81,30 @@ pub struct DepthTerms {
 }
 
 /// Distortion and rate by depth, from the coarsest codes to all of them; none for codes of one depth.
-pub(super) fn by_depth(run: &Run, splits: &Splits, parts: &[Subset]) -> Result<Vec<DepthTerms>> {
+///
+/// `found` is how all of them are used.
+pub(super) fn by_depth(run: &Run, splits: &Splits, parts: &[Subset], found: &CodeUse) -> Result<Vec<DepthTerms>> {
     let likelihood = run.model.observe_or_refuse()?.likelihood();
     let discrete = run.explained("rate", run.model.discrete_or_refuse())?;
+    let all = discrete.depth();
+    if all < 2 {
+        return Ok(Vec::new());
+    }
     let per_nat = 1.0 / (run.shape.numel() as f64 * std::f64::consts::LN_2);
-    let terms = |depth: usize| {
-        let model = discrete.at_depth(depth);
-        let found = code_use_of(model.as_ref(), parts, &run.device)?;
-        let training = symbols_of(model.discrete_or_refuse()?, &splits.train, &run.device);
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let (distortion, rate) = (mean(&found.distortion), mean(&found.rate_by_place(&training)));
+    let terms = |depth: usize, found: &CodeUse, training: &[u16]| {
+        let (distortion, rate) = (mean(&found.distortion), mean(&found.rate_by_place(training)));
         let bits = no_bits(&likelihood, parts).is_none().then_some((distortion + rate) * per_nat);
         let rate_uniform = found.uniform_rate();
-        Ok(DepthTerms { depth, distortion, rate_uniform, rate_frequencies: rate, bits_frequencies: bits })
+        DepthTerms { depth, distortion, rate_uniform, rate_frequencies: rate, bits_frequencies: bits }
     };
-    match discrete.depth() {
-        0 | 1 => Ok(Vec::new()),
-        depth => (1..=depth).map(terms).collect(),
-    }
+    let at_depth = |depth: usize| {
+        let model = discrete.at_depth(depth);
+        let found = code_use_of(model.as_ref(), parts, &run.device)?;
+        Ok(terms(depth, &found, &symbols_of(model.discrete_or_refuse()?, &splits.train, &run.device)))
+    };
+    let mut by_depth = (1..all).map(at_depth).collect::<Result<Vec<_>>>()?;
+    by_depth.push(terms(all, found, &run.symbols(&splits.train)?));
+    Ok(by_depth)
 }
 
 /// How the examples of all parts together use a model's codes.
@@ -133,35 +135,22 @@ fn no_bits(likelihood: &Likelihood, parts: &[Subset]) -> Option<&'static str> {
 }
 
 /// `-ln p(k)` of the codes under the prior in the run, with its name; none where there is none.
-fn learned(run: &Run, parts: &[Subset], found: &CodeUse) -> Result<Option<(Vec<f64>, String)>> {
+fn learned(run: &Run, found: &CodeUse) -> Result<Option<(Vec<f64>, String)>> {
     let Some(prior) = run.stored_symbol_prior(None)? else { return Ok(None) };
-    let Some(density) = prior.run.model.density() else { return Ok(None) };
-    let mut first = 0;
-    let mut rate = Vec::with_capacity(found.n());
-    for part in parts {
-        let rows = &found.symbols[first * found.space.numel()..][..part.len() * found.space.numel()];
-        rate.extend(surprise(run, density, part, rows));
-        first += part.len();
-    }
-    Ok(Some((rate, prior.name())))
+    Ok(Some((rate_under(&prior, &found.symbols)?, prior.name())))
 }
 
 /// `-ln p(k)` of the codes of a split under the prior in the run; none where there is no prior.
 pub(super) fn learned_rate(run: &Run, split: &Subset) -> Result<Vec<f64>> {
     let Some(prior) = run.stored_symbol_prior(None)? else { return Ok(Vec::new()) };
-    let Some(density) = prior.run.model.density() else { return Ok(Vec::new()) };
-    Ok(surprise(run, density, split, &run.symbols(split)?))
+    rate_under(&prior, &run.symbols(split)?)
 }
 
-/// `-ln p(k)` of the codes of a split. The prior is not told the classes: a code length that leaves them
-/// out would not be that of the picture.
-fn surprise(run: &Run, density: &dyn Density, part: &Subset, rows: &[u16]) -> Vec<f64> {
-    let width = rows.len() / part.len().max(1);
-    let of = |chunk: &[u16]| {
-        let rows = Rows::symbols(chunk.iter().map(|&symbol| i32::from(symbol)).collect(), width, &run.device);
-        values_of(density.log_prob(&[rows], &Given::default())).into_iter().map(|value| -f64::from(value))
-    };
-    rows.chunks((TOGETHER * width).max(1)).flat_map(of).collect()
+/// `-ln p(k)` of rows of codes. The prior is not told the classes: a code length that leaves them out would
+/// not be that of the picture.
+fn rate_under(prior: &SymbolPrior, symbols: &[u16]) -> Result<Vec<f64>> {
+    let width = prior.run.model.space().numel();
+    Ok(prior.surprise(symbols)?.chunks_exact(width).map(|row| f64::from(row.iter().sum::<f32>())).collect())
 }
 
 /// Codes revived in the last epoch; none where training did not count them.

@@ -76,9 +76,11 @@ impl Reading {
 
     /// The same with the data that are shown, whatever the configuration's own are.
     pub(super) fn shown(&self, config: &RunConfig) -> Result<DataConfig> {
-        let applied = self.applied(config)?;
-        let source = self.data.clone().unwrap_or_else(|| applied.source.clone());
-        Ok(DataConfig { source, ..applied })
+        let mut data = self.applied(config)?;
+        if let Some(source) = &self.data {
+            data.source.clone_from(source);
+        }
+        Ok(data)
     }
 
     /// The same settings for data that are where their run knows them to be.
@@ -167,7 +169,7 @@ impl Run {
         let (own, location) = (&self.config.data, self.info.data.location.as_deref());
         let unsaid = self.info.origin.is_none() && self.reading.data.is_none();
         if unsaid && candidates(own, location, None).is_empty() {
-            let run = crate::shell::quoted(&self.dir.path().display().to_string());
+            let run = self.dir.quoted();
             let help = format!(
                 "`--data` names others here: `elbo resume {run} --data PATH` once, and the run remembers where its own are; or ELBO_DATA names a \
                  folder above them"
@@ -246,7 +248,7 @@ pub(super) fn open_own(
         }
     }
     Err(first.unwrap_or_else(|| {
-        let run = crate::shell::quoted(&dir.path().display().to_string());
+        let run = dir.quoted();
         let help = format!(
             "add `--data PATH` to say where they are now, or `elbo resume {run} --data PATH` once, so that the run remembers; ELBO_DATA may name a \
              folder above them. Their content decides whether they are the same"

@@ -18,7 +18,6 @@ use crate::report::latent_figures as latent;
 use crate::report::{ComparedRun, Comparison, Estimate, Figure, NextCommand, Picture, Report, Section, Summary};
 use crate::run::directory::DimensionInfo;
 use crate::run::history::{LOSS, Means};
-use crate::shell::quoted;
 use crate::tensors::values_of;
 use crate::training::Stop;
 
@@ -507,7 +506,7 @@ fn facts(run: &Run) -> Vec<(String, String)> {
 }
 
 fn commands(run: &Run) -> Vec<NextCommand> {
-    let path = quoted(&run.dir.path().display().to_string());
+    let path = run.dir.quoted();
     let command = |command: String, purpose: &str| NextCommand { command, purpose: purpose.into() };
     let (end, noun) = (if run.columns().is_some() { "csv" } else { "png" }, example(run));
     let (encodes, decodes) = (run.model.encoder().is_some(), run.model.decoder().is_some());

@@ -163,7 +163,7 @@ impl Run {
             Error::Unsupported { wanted, .. } => {
                 let about = about(&self.config.model);
                 let found = format!("{} ({about})", self.name());
-                let run = crate::shell::quoted(&self.dir.path().display().to_string());
+                let run = self.dir.quoted();
                 let help = format!("`elbo report {run}` shows what this run can do");
                 Error::Unsupported { wanted_by: wanted_by.into(), wanted, found, help }
             }

@@ -63,7 +63,7 @@ impl Score {
     fn help(self, run: &Run) -> String {
         match self {
             Self::Rate if run.symbol_space().is_some() => {
-                let run = crate::shell::quoted(&run.dir.path().display().to_string());
+                let run = run.dir.quoted();
                 format!("`elbo train autoregressive --codes-of {run}` trains the prior that rates its codes")
             }
             Self::Rate => {

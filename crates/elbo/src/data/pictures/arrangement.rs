@@ -174,9 +174,9 @@ fn like_parts(names: &[String], skipped: usize) -> Option<String> {
 /// The folders that have a word for a part in their names, and whether there are some to train on and others.
 fn with_part_words(names: &[String], skipped: usize) -> (BTreeSet<&str>, bool) {
     let all: BTreeSet<&str> = names.iter().flat_map(|name| folders(name).skip(skipped)).collect();
-    let found: Vec<_> = all.into_iter().filter_map(|folder| Some((folder, part_in(folder)?.1))).collect();
-    let parts: BTreeSet<_> = found.iter().map(|(_, part)| *part).collect();
-    (found.into_iter().map(|(folder, _)| folder).collect(), parts.len() > 1 && parts.contains("train"))
+    let found: Parts<'_> = all.into_iter().filter_map(|folder| Some((folder, part_in(folder)?.1))).collect();
+    let harmful = are_parts(&found);
+    (found.into_keys().collect(), harmful)
 }
 
 /// The folders of a path, outermost first.
@@ -199,14 +199,16 @@ fn common_folders(names: &[String]) -> usize {
 /// Folders and the parts that they are.
 type Parts<'a> = BTreeMap<&'a str, &'static str>;
 
+/// Whether some are to train on and others are not.
+fn are_parts(parts: &Parts<'_>) -> bool {
+    let kinds: BTreeSet<_> = parts.values().copied().collect();
+    kinds.len() > 1 && kinds.contains("train")
+}
+
 /// The folders at `level` that are a part to train on and others: those called so ([`part_of`]), or all of them, where their names differ in
 /// nothing but the word for a part, as `seg_train` and `seg_test` do.
 fn parts_at(names: &[String], level: usize) -> Option<Parts<'_>> {
     let all: BTreeSet<&str> = names.iter().filter_map(|name| folders(name).nth(level)).collect();
-    let are_parts = |parts: &Parts<'_>| {
-        let kinds: BTreeSet<_> = parts.values().copied().collect();
-        kinds.len() > 1 && kinds.contains("train")
-    };
     let called: Parts<'_> = all.iter().filter_map(|folder| Some((*folder, part_of(folder)?))).collect();
     if are_parts(&called) {
         return Some(called);

@@ -305,10 +305,11 @@ impl Look {
         if self.bad.is_none() && !meaning.accepts(value * meaning.scale) {
             self.bad = Some((place, value));
         }
-        let whole = value.fract() == 0.0 && value >= 0.0;
+        // Saturating and without a fraction: a whole number from 0 to 65535 comes back as it was.
+        let word = f64::from(value as u16) == value;
         self.finite &= value.is_finite();
         self.unit &= (0.0..=1.0).contains(&value);
-        self.bytes &= whole && value <= 255.0;
-        self.words &= whole && value <= 65_535.0;
+        self.bytes &= word && value <= 255.0;
+        self.words &= word;
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Bench, Measured, TrainRecipe, noise, profiled, repeat};
+use super::{Bench, Measured, TrainRecipe, noise, profiled, repeat, setting_for};
 use crate::data::symbols::SymbolSource;
 use crate::data::{DataConfig, Splits, Validation};
 use crate::error::Result;
@@ -33,9 +33,7 @@ pub(super) fn prior_steps(wanted: &Bench, device: &Device) -> Result<Measured> {
 }
 
 fn recipe_steps(wanted: &Bench, config: &RunConfig, splits: &Splits, device: &Device) -> Result<Measured> {
-    let source = splits.train.source();
-    let setting = config.setting(source.space(), source.label_names().len());
-    config.model.check_setting(&setting)?;
+    let setting = setting_for(config, splits)?;
     let batch = config.training.batch_size;
     // Each product forward has one for the weights and one for the data backward.
     let flops: u128 = config.model.layers(&setting).iter().map(|layer| 3 * layer.flops).sum();

@@ -195,19 +195,19 @@ impl Reader {
 
     /// Walks through a scan; returns the bytes that it takes.
     fn scan(&mut self, header: &[u8], data: &[u8]) -> Result<usize, Fault> {
-        let Some(frame) = &mut self.frame else { return Ok(0) };
-        let header = Header::read(header, frame).ok_or_else(odd)?;
-        let mut nonzero = std::mem::take(&mut frame.components[header.parts[0].component].nonzero);
-        let frame = self.frame.as_ref().expect("it was there");
+        // An error ends the walk, and the frame is looked at no more.
+        let Some(mut frame) = self.frame.take() else { return Ok(0) };
+        let header = Header::read(header, &frame).ok_or_else(odd)?;
+        let first = header.parts[0].component;
+        let mut nonzero = std::mem::take(&mut frame.components[first].nonzero);
         let mut bits = Bits::new(data);
-        self.blocks(frame, &header, &mut bits, &mut nonzero)?;
-        let taken = bits.place;
-        let frame = self.frame.as_mut().expect("it was there");
-        frame.components[header.parts[0].component].nonzero = nonzero;
+        self.blocks(&frame, &header, &mut bits, &mut nonzero)?;
+        frame.components[first].nonzero = nonzero;
         for part in &header.parts {
             frame.components[part.component].to_come[header.band[0]..=header.band[1]].fill(header.low);
         }
-        Ok(taken)
+        self.frame = Some(frame);
+        Ok(bits.place)
     }
 
     /// Walks through the blocks of a scan, each in the way of its kind.
@@ -437,7 +437,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Passes over at most 16 bits.
+    /// Passes over bits, as many at most as the buffer holds.
     fn skip(&mut self, count: u32) -> Result<(), Short> {
         if count > self.count {
             self.fill();
@@ -445,7 +445,7 @@ impl<'a> Bits<'a> {
                 return Err(Short::Cut);
             }
         }
-        self.word <<= count;
+        self.word = self.word.checked_shl(count).unwrap_or(0);
         self.count -= count;
         Ok(())
     }
