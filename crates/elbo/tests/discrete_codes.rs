@@ -475,5 +475,5 @@ fn rows_of_any_symbols_are_learned_and_those_held_back_end_the_training() {
     assert!(first > 8.0 && (last - 5f64.ln()).abs() < 0.2, "{first} to {last} nats; {} are to be reached", 5f64.ln());
     // The rate warms up: a tenth of it at the first step, all of it from the tenth on, four steps an epoch.
     let rates: Vec<f64> = history.iter().take(3).map(|record| record.learning_rate).collect();
-    assert!(rates.iter().zip([5e-3, 9e-3, 1e-2]).all(|(rate, expected)| (rate - expected).abs() < 1e-12), "{rates:?}");
+    assert!(rates.iter().zip([4e-3, 8e-3, 1e-2]).all(|(rate, expected)| (rate - expected).abs() < 1e-12), "{rates:?}");
 }

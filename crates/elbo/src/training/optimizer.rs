@@ -100,7 +100,12 @@ impl Optimizer {
 
     /// The learning rate before any schedule; lower while it warms up.
     pub fn lr(&self) -> f64 {
-        self.config.lr * self.config.warmth(self.time)
+        self.lr_after(self.time)
+    }
+
+    /// The same as it was after `taken` steps.
+    pub(super) fn lr_after(&self, taken: u64) -> f64 {
+        self.config.lr * self.config.warmth(taken)
     }
 
     /// How many steps it has taken.

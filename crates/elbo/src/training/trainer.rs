@@ -390,7 +390,7 @@ impl<'a, L: Learner> Trainer<'a, L> {
         let record = EpochRecord {
             epoch: self.state.epoch,
             step: self.state.step,
-            learning_rate: self.rate(0, done),
+            learning_rate: self.rate(0, done, self.optimizers[0].time().saturating_sub(1)),
             beta: weights.iter().find(|(name, _)| *name == "beta").map(|(_, beta)| *beta),
             train: self.state.running.mean(),
             validation,
@@ -479,13 +479,13 @@ impl<'a, L: Learner> Trainer<'a, L> {
 
     /// The rate of the step just counted.
     fn learning_rate(&self, update: usize) -> f64 {
-        self.rate(update, self.epochs_at(self.state.step_in_epoch - 1))
+        self.rate(update, self.epochs_at(self.state.step_in_epoch - 1), self.optimizers[update].time())
     }
 
-    /// The rate of an optimiser after `epochs` epochs, by its own schedule where it has one.
-    fn rate(&self, update: usize, epochs: f64) -> f64 {
+    /// The rate of an optimiser after `epochs` epochs and `taken` steps, by its own schedule where it has one.
+    fn rate(&self, update: usize, epochs: f64, taken: u64) -> f64 {
         let optimizer = &self.optimizers[update];
-        optimizer.schedule().unwrap_or(&self.schedule).rate(optimizer.lr(), epochs, self.config.epochs as f64)
+        optimizer.schedule().unwrap_or(&self.schedule).rate(optimizer.lr_after(taken), epochs, self.config.epochs as f64)
     }
 
     fn progress(&self) -> StepReport {
