@@ -485,7 +485,11 @@ impl<'a, L: Learner> Trainer<'a, L> {
     /// The rate of an optimiser after `epochs` epochs and `taken` steps, by its own schedule where it has one.
     fn rate(&self, update: usize, epochs: f64, taken: u64) -> f64 {
         let optimizer = &self.optimizers[update];
-        optimizer.schedule().unwrap_or(&self.schedule).rate(optimizer.lr_after(taken), epochs, self.config.epochs as f64)
+        optimizer.schedule().unwrap_or(&self.schedule).rate(
+            optimizer.lr_after(taken),
+            epochs,
+            self.config.epochs as f64,
+        )
     }
 
     fn progress(&self) -> StepReport {

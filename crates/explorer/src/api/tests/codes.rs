@@ -47,13 +47,7 @@ fn coded(name: &str) -> Run {
 }
 
 fn with_coded<F: Future<Output = ()>>(test: impl FnOnce(Router, App) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let device = elbo::device::choose("cpu").unwrap();
-        let catalog = Catalog::new(vec![CODED.path().to_owned()]);
-        let app = Service::new(catalog, device, Reading::default(), Limits::default(), here());
-        test(router(Arc::clone(&app)), app).await;
-    });
+    serving(CODED.path(), Limits::default(), test);
 }
 
 /// Asks again while the answer is that it is being computed.

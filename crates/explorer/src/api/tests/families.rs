@@ -31,13 +31,7 @@ fn family(kind: &str) -> Run {
 }
 
 fn with_families<F: Future<Output = ()>>(test: impl FnOnce(Router, App) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let device = elbo::device::choose("cpu").unwrap();
-        let catalog = Catalog::new(vec![FAMILIES.path().to_owned()]);
-        let app = Service::new(catalog, device, Reading::default(), Limits::default(), here());
-        test(router(Arc::clone(&app)), app).await;
-    });
+    serving(FAMILIES.path(), Limits::default(), test);
 }
 
 /// A good request to each address of a run; those of its training and its files ask no model anything.

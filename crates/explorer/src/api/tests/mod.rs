@@ -8,7 +8,7 @@ mod service;
 #[cfg(unix)]
 mod strangers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 /// Trains the recipe `digits` with these settings.
-fn train(path: &std::path::Path, settings: &[&str]) {
+fn train(path: &Path, settings: &[&str]) {
     let mut layers = Layers::from_recipe("digits").unwrap();
     settings.iter().for_each(|setting| layers.set(setting).unwrap());
     let device = elbo::device::choose("cpu").unwrap();
@@ -123,16 +123,22 @@ async fn post(router: &Router, path: &str, body: &Value) -> Answer {
 }
 
 /// Runs a test with a service of default limits.
+/// Serves a folder of runs.
+fn serving<F: Future<Output = ()>>(runs: &Path, limits: Limits, test: impl FnOnce(Router, App) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let device = elbo::device::choose("cpu").unwrap();
+        let app = Service::new(Catalog::new(vec![runs.to_owned()]), device, Reading::default(), limits, here());
+        test(router(Arc::clone(&app)), app).await;
+    });
+}
+
 fn with_service<F: Future<Output = ()>>(test: impl FnOnce(Router, App) -> F) {
     with_limits(Limits::default(), test);
 }
 
 fn with_limits<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Router, App) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let app = service(limits, here());
-        test(router(Arc::clone(&app)), app).await;
-    });
+    serving(RUNS.path(), limits, test);
 }
 
 fn close(a: &[f32], b: &[f32], tolerance: f32) -> bool {

@@ -27,16 +27,6 @@ fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Serves a folder of runs.
-fn serving<F: Future<Output = ()>>(runs: &Path, limits: Limits, test: impl FnOnce(Router, App) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let device = elbo::device::choose("cpu").unwrap();
-        let app = Service::new(Catalog::new(vec![runs.to_owned()]), device, Reading::default(), limits, here());
-        test(router(Arc::clone(&app)), app).await;
-    });
-}
-
 async fn the_good_run_answers(router: &Router) {
     let began = Instant::now();
     let answer = post(router, "/api/runs/good/decode", &json!({ "z": [[0, 0, 0]] })).await;
