@@ -50,6 +50,7 @@
 
 pub mod data;
 pub mod device;
+pub mod diffusion;
 pub mod distributions;
 pub mod error;
 pub mod evaluation;
