@@ -2,7 +2,7 @@
 //!
 //! `-ln p(x) <= KL(q(z_T|x) || N(0, I)) + sum over steps of 1/2 (SNR(s) - SNR(t)) |x - D|^2 - ln p(x|z_0)`.
 
-use super::{Denoise, Levels};
+use super::{Denoise, DenoiseWithTrace, Levels};
 
 /// `KL(q(z_T | x) || N(0, I))` of one value at the highest level, in nats, with `z = alpha x_T`.
 pub fn prior_kl(x: f64, highest: f64) -> f64 {
@@ -52,11 +52,19 @@ pub fn level_nll(state: f64, sigma: f64, levels: &[f64], level: usize) -> f64 {
 /// `ln p(x)` in nats by the probability flow, from the lowest level above 0 up to the highest (Song et al. 2021, arXiv:2011.13456, eq. 39), where
 /// the state is taken as `N(0, highest^2)`. The slope is `(x - D) / sigma`, its divergence `(dims - tr dD/dx) / sigma`; steps are Heun's.
 ///
-/// `denoise` gives `D` and `tr dD/dx` of a state.
-pub fn flow_log_likelihood(denoise: &mut dyn FnMut(&[f64], f64) -> (Vec<f64>, f64), x: &[f64], levels: &Levels) -> f64 {
+/// ```
+/// use elbo::diffusion::{Levels, flow_log_likelihood};
+///
+/// // Data from N(0, 1): D = x / (1 + sigma^2).
+/// let mut exact = |x: &[f64], sigma: f64| (vec![x[0] / (1.0 + sigma * sigma)], 1.0 / (1.0 + sigma * sigma));
+/// let found = flow_log_likelihood(&mut exact, &[0.5], &Levels::karras(400, 0.002, 200.0)?);
+/// assert!((found + 0.125 + 0.5 * std::f64::consts::TAU.ln()).abs() < 1e-3, "{found}");
+/// # Ok::<(), elbo::Error>(())
+/// ```
+pub fn flow_log_likelihood(denoiser: &mut dyn DenoiseWithTrace, x: &[f64], levels: &Levels) -> f64 {
     let dims = x.len() as f64;
     let mut slope = |x: &[f64], sigma: f64| {
-        let (clean, trace) = denoise(x, sigma);
+        let (clean, trace) = denoiser.denoise_with_trace(x, sigma);
         let slope: Vec<f64> = x.iter().zip(clean).map(|(x, clean)| (x - clean) / sigma).collect();
         (slope, (dims - trace) / sigma)
     };

@@ -52,6 +52,18 @@ impl<F: FnMut(&[f64], f64) -> Vec<f64>> Denoise for F {
     }
 }
 
+/// A denoiser with the divergence of what it gives: what a likelihood needs.
+pub trait DenoiseWithTrace {
+    /// `D(x; sigma)` and `tr dD/dx`.
+    fn denoise_with_trace(&mut self, x: &[f64], sigma: f64) -> (Vec<f64>, f64);
+}
+
+impl<F: FnMut(&[f64], f64) -> (Vec<f64>, f64)> DenoiseWithTrace for F {
+    fn denoise_with_trace(&mut self, x: &[f64], sigma: f64) -> (Vec<f64>, f64) {
+        self(x, sigma)
+    }
+}
+
 /// How a sampler goes from a level to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]

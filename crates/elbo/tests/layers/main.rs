@@ -38,8 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("device", &["error", "kernels"]),
     ("projection", &["error"]),
     ("mixtures", &["projection", "error", "random"]),
-    // Mathematics of noise levels, in float64; it knows no network. Its tests draw.
-    ("diffusion", &["error", "random"]),
+    // Mathematics of noise levels, in float64; it knows no network and draws nothing.
+    ("diffusion", &["error"]),
     // The batcher's gather is a kernel.
     ("data", &["derive", "space", "suggest", "shell", "text", "error", "random", "kernels"]),
     // A pass has draws, and stages what buffers become.
