@@ -56,6 +56,8 @@ function tear(name) {
   writeFileSync(join(place, "config.toml"), "format = 1\nnonsense = true\n");
 }
 
+/** A flag for each setting. */
+const sets = (settings) => settings.flatMap((setting) => ["--set", setting]);
 const small = ["--set", "data.count=3000", "--set", "network.hidden=[64]"];
 
 /** Starts the service and reads its address. */
@@ -635,10 +637,10 @@ async function main() {
     train("cond", [...small, "--set", "model.kind=cvae", "--set", "model.latent=2", "--set", "training.batch_size=32", "--epochs", "6"]);
     train("rows", ["--set", `data.source=${table()}`, "--set", "model.likelihood=gaussian-shared", "--set", "model.latent=2", "--set", "network.hidden=[16]", "--epochs", "1"]);
     const tiny = ["network={kind=\"conv\",channels=[4,4]}", "quantizer={codes=16,dims=4}", "model={kind=\"vq-vae-2\"}"];
-    train("codes", ["--set", "data.count=400", ...tiny.flatMap((setting) => ["--set", setting]), "--set", "optimizer.lr=1e-2", "--epochs", "8"]);
+    train("codes", [...sets(["data.count=400", "optimizer.lr=1e-2", ...tiny]), "--epochs", "8"]);
     // Without the warm-up, which is longer than this training: the classes must change what is drawn.
     const brief = ["optimizer.warmup_steps=0", "optimizer.lr=1e-2", "schedule.kind=\"constant\"", "training.batch_size=16"];
-    prior("codes", ["prior.width=16", "prior.layers=1", "prior.heads=2", ...brief].flatMap((setting) => ["--set", setting]).concat("--epochs", "10"));
+    prior("codes", [...sets(["prior.width=16", "prior.layers=1", "prior.heads=2", ...brief]), "--epochs", "10"]);
     train("two", [...small, "--set", "model.latent=2", "--epochs", "2"]);
     train("ten", [...small, "--epochs", "4"]);
     train("plain", [...small, "--set", "model.kind=ae", "--epochs", "2"]);

@@ -4,7 +4,7 @@
 
 use super::{Denoise, Variance};
 
-/// A draw from the posterior, with `D` in the place of `x_0`.
+/// A draw from the posterior, with `D` in the place of `x_0`. At level 0, where the noise is 0, it is `D`.
 pub(super) fn step(
     denoiser: &mut dyn Denoise,
     x: &[f64],
@@ -15,10 +15,10 @@ pub(super) fn step(
     let clean = denoiser.denoise(x, from);
     let kept = (to / from).powi(2);
     let deviation = match variance {
-        _ if to == 0.0 => 0.0,
-        Variance::Posterior => posterior_variance(from, to).sqrt(),
-        Variance::Forward => forward_variance(from, to).sqrt(),
-    };
+        Variance::Posterior => posterior_variance(from, to),
+        Variance::Forward => forward_variance(from, to),
+    }
+    .sqrt();
     x.iter().zip(clean).zip(noise).map(|((x, clean), n)| clean + kept * (x - clean) + deviation * n).collect()
 }
 
